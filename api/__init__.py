@@ -1,0 +1,1 @@
+"""How Seawall is spoken to: HTTP and the command line."""

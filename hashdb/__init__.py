@@ -1,0 +1,1 @@
+"""What is known: banks, references, fingerprints, the index over them, and who is told of them."""

@@ -1,0 +1,1 @@
+"""What is concluded: media into fingerprints, fingerprints into matches, matches into a verdict."""
