@@ -1,0 +1,95 @@
+"""Every setting, read once from the environment, with safe defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from hashdb.errors import BadSetting
+
+T = TypeVar("T")
+
+
+def _read(env: Mapping[str, str], name: str, parse: Callable[[str], T], default: T) -> T:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        return parse(text)
+    except ValueError:
+        raise BadSetting(f"{name}={text!r} cannot be read") from None
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value <= 0:
+        raise ValueError(text)
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    labels = tuple(t.strip() for t in text.split(",") if t.strip())
+    if not labels:
+        raise ValueError(text)
+    return labels
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """See docs/operator.md for what each does."""
+
+    data_dir: Path
+    database_url: str
+    policy: Path | None = None
+    retention_days: int = 30
+    max_upload_mb: int = 2048
+    max_pixels: int = 100_000_000
+    decode_seconds: float = 120.0
+    decode_memory_mb: int = 2048
+    decoders: int = 2
+    rate_limit: str = "600/minute"
+    rate_limit_storage: str = "memory://"
+    classifier_url: str | None = None
+    classifier_model: str | None = None
+    classifier_onnx: Path | None = None
+    classifier_labels: tuple[str, ...] = ()
+    classifier_timeout_s: float = 2.0
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
+        """Raises `BadSetting` with the variable's name where a value cannot be read."""
+        data_dir = _read(env, "SEAWALL_DATA_DIR", Path, Path("seawall-data")).absolute()
+        default_url = f"sqlite:///{data_dir / 'seawall.db'}"
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+        none_path: Path | None = None
+        none_text: str | None = None
+        return cls(
+            data_dir=data_dir,
+            database_url=_read(env, "SEAWALL_DATABASE_URL", str, default_url),
+            policy=_read(env, "SEAWALL_POLICY", Path, none_path),
+            retention_days=_read(env, "SEAWALL_RETENTION_DAYS", _positive_int, 30),
+            max_upload_mb=_read(env, "SEAWALL_MAX_UPLOAD_MB", _positive_int, 2048),
+            max_pixels=_read(env, "SEAWALL_MAX_PIXELS", _positive_int, 100_000_000),
+            decode_seconds=_read(env, "SEAWALL_DECODE_SECONDS", _positive_float, 120.0),
+            decode_memory_mb=_read(env, "SEAWALL_DECODE_MEMORY_MB", _positive_int, 2048),
+            decoders=_read(env, "SEAWALL_DECODERS", _positive_int, cpus),
+            rate_limit=_read(env, "SEAWALL_RATE_LIMIT", str, "600/minute"),
+            rate_limit_storage=_read(env, "SEAWALL_RATE_LIMIT_STORAGE", str, "memory://"),
+            classifier_url=_read(env, "SEAWALL_CLASSIFIER_URL", str, none_text),
+            classifier_model=_read(env, "SEAWALL_CLASSIFIER_MODEL", str, none_text),
+            classifier_onnx=_read(env, "SEAWALL_CLASSIFIER_ONNX", Path, none_path),
+            classifier_labels=_read(env, "SEAWALL_CLASSIFIER_LABELS", _labels, ()),
+            classifier_timeout_s=_read(env, "SEAWALL_CLASSIFIER_TIMEOUT_S", _positive_float, 2.0),
+            log_level=_read(env, "SEAWALL_LOG_LEVEL", str, "INFO").upper(),
+        )
