@@ -1,0 +1,76 @@
+# Seawall's tasks. Nothing is needed but Python 3.11 or newer, git, make and a package index:
+# the first target that needs it makes .venv and installs requirements.lock into it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+# The first Python that is new enough; set PYTHON to name one yourself.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+
+# Work in one's own environment must not leak into tests or the demo.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
+
+install: $(STAMP) ## make .venv and install everything into it
+
+$(STAMP): requirements.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "make: Seawall needs Python 3.11 or newer; found: $$(python3 --version 2>&1)." >&2; \
+		echo "make: install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+		exit 1; fi
+	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		echo "Making $(VENV) with $$($(PYTHON) --version) ..."; \
+		$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+			echo "make: 'python3 -m venv' failed; on Debian: apt-get install python3-venv" >&2; exit 1; }; fi
+	@echo "Installing what requirements.lock names (a minute or two the first time) ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--only-binary :all: -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## enrol a video, send an edited copy of it, see the verdict
+	@$(PY) -m api.demo
+
+serve: $(STAMP) ## serve on 127.0.0.1:8080, data in ./seawall-data
+	@$(BIN)/seawall serve
+
+lint: $(STAMP) ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## let ruff lay out the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint ## lint, then every test but the heavy ones
+	$(PY) -m pytest -m "not heavy" -n $(WORKERS) $(PYTEST_ARGS)
+
+test-heavy: $(STAMP) ## the slow tests: wheel, demo, kills, several processes
+	$(PY) -m pytest -m heavy $(PYTEST_ARGS)
+
+test-all: test test-heavy ## both
+
+lock: $(STAMP) ## pin the newest versions that pyproject.toml allows into requirements.lock
+	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet --upgrade uv
+	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+		--generate-hashes --extra onnx --group dev --no-emit-index-url \
+		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+bench-index: $(STAMP) ## measure the index
+	$(PY) -m bench.index
+
+clean: ## remove what make made; leaves seawall-data alone
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The commands of `seawall`, by what they are about."""
