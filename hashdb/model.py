@@ -262,7 +262,9 @@ class SegmentPair:
 class FrameMatch:
     """One query frame that agrees with an alignment: the evidence that an allow-list can explain.
 
-    `group` numbers the query frames that look alike: frames of one group count once.
+    `group` numbers the query frames that look alike: frames of one group count once. `line`
+    numbers the runs of frames that agree on one speed and offset. `before` and `after`: the
+    seconds to each side of `offset` that this sample stands for.
     """
 
     offset: float
@@ -271,6 +273,9 @@ class FrameMatch:
     group: int
     track: int
     view: View
+    line: int = 0
+    before: float = 0.0
+    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

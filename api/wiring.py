@@ -1,0 +1,103 @@
+"""The composition root: it alone names the parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from api.settings import Settings
+from hashdb.errors import BadSetting
+from hashdb.index.faiss_flat import FaissIndex
+from hashdb.signals import SIGNAL_TYPES
+from hashdb.snapshot import ReferenceIndex
+from hashdb.store import Store
+from matcher.check import Checker
+from matcher.classifiers.onnx import OnnxClassifier
+from matcher.classifiers.remote import RemoteClassifier
+from matcher.enroll import Enroller
+from matcher.hashers import pdq
+from matcher.judge import Judge
+from matcher.policy import Policy, load_policy
+from matcher.ports import Classifier
+from matcher.sandbox import Limits, Sandbox
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that the routes and the commands lean on."""
+
+    settings: Settings
+    store: Store
+    index: ReferenceIndex
+    sandbox: Sandbox
+    checker: Checker
+    enroller: Enroller
+    policy: Policy
+
+    def close(self) -> None:
+        self.sandbox.close()
+        self.index.close()
+        self.store.close()
+
+
+def build(settings: Settings, *, progress: Callable[[int, int], None] | None = None) -> Parts:
+    """Opens the database and the index and makes the parts. `progress` (done, all) is told of a
+    rebuild of the index. Raises `BadSetting`, `BadPolicy`, `NotUpgraded`, `DatabaseUnavailable`."""
+    policy = load_policy(settings.policy)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    store = Store.open(settings.database_url)
+    # References carry every signal that is cheap, so that a policy can switch one on later.
+    stored = tuple(dict.fromkeys(["pdq", "phash", *policy.signals]))
+    index = ReferenceIndex(
+        store,
+        FaissIndex,
+        folder=settings.data_dir / "index",
+        signal_types=[s for s, kind in SIGNAL_TYPES.items() if not kind.exact],
+    )
+    index.open(progress)
+    sandbox = Sandbox(
+        Limits(
+            memory_mb=settings.decode_memory_mb,
+            pixels=settings.max_pixels,
+        ),
+        max_children=settings.decoders,
+    )
+    judge = Judge(
+        store,
+        index,
+        signal_types=policy.signals,
+        orientations=pdq.orientations,
+        degenerate=pdq.degenerate,
+    )
+    checker = Checker(
+        store,
+        judge,
+        sandbox,
+        policy,
+        classifier=_classifier(settings),
+        retention=timedelta(days=settings.retention_days),
+        seconds=settings.decode_seconds,
+    )
+    enroller = Enroller(store, sandbox, signal_types=stored)
+    return Parts(settings, store, index, sandbox, checker, enroller, policy)
+
+
+def _classifier(settings: Settings) -> Classifier | None:
+    if settings.classifier_url and settings.classifier_onnx:
+        raise BadSetting("set SEAWALL_CLASSIFIER_URL or SEAWALL_CLASSIFIER_ONNX, not both")
+    if settings.classifier_url:
+        if not settings.classifier_model:
+            raise BadSetting("SEAWALL_CLASSIFIER_URL needs SEAWALL_CLASSIFIER_MODEL")
+        return RemoteClassifier(
+            settings.classifier_url,
+            settings.classifier_model,
+            labels=settings.classifier_labels,
+            timeout_s=settings.classifier_timeout_s,
+        )
+    if settings.classifier_onnx:
+        return OnnxClassifier(settings.classifier_onnx, labels=settings.classifier_labels)
+    return None

@@ -1,0 +1,392 @@
+"""One upload's way, top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from hashdb.errors import BadMedia, ClassifierUnavailable, SandboxFailed, UploadConflict
+from hashdb.model import (
+    Classification,
+    Coverage,
+    Digests,
+    Fingerprint,
+    Match,
+    MediaFingerprints,
+    MediaKind,
+    Orientation,
+    Query,
+    Verdict,
+    now,
+)
+from hashdb.signals import SIGNAL_TYPES
+from hashdb.store import Store
+from matcher.align import as_match
+from matcher.coverage import judged_seconds
+from matcher.decide import Evidence, Failure, decide
+from matcher.judge import Judge
+from matcher.policy import Policy
+from matcher.ports import Classifier, FingerprintMedia, Sampling, Window
+
+log = logging.getLogger(__name__)
+
+MARGIN = 3.0
+"""Seconds around the ends of a segment that a second, dense look goes over."""
+
+DENSE_SECONDS = 60.0
+"""Most seconds of one upload that the second look goes over."""
+
+PICTURES = 8
+"""Pictures of an upload that a classifier is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One upload as the caller sent it."""
+
+    key_id: str
+    upload_id: str
+    digests: Digests
+    request_digest: str
+    classifications: tuple[Classification, ...]
+    metadata: Mapping[str, Any]
+
+
+class Stopwatch:
+    """Milliseconds by stage, summed where a stage runs twice."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = 1000 * (time.perf_counter() - began)
+            self._stages[name] = self._stages.get(name, 0.0) + spent
+
+    def milliseconds(self) -> dict[str, float]:
+        total = 1000 * (time.perf_counter() - self._began)
+        return {name: round(ms, 2) for name, ms in {**self._stages, "total": total}.items()}
+
+
+class Checker:
+    """Judges uploads and records what was concluded. Any number of threads may use one."""
+
+    def __init__(
+        self,
+        store: Store,
+        judge: Judge,
+        fingerprint: FingerprintMedia,
+        policy: Policy,
+        *,
+        classifier: Classifier | None = None,
+        retention: timedelta = timedelta(days=30),
+        seconds: float = 120.0,
+    ) -> None:
+        self._store = store
+        self._judge = judge
+        self._fingerprint = fingerprint
+        self._policy = policy
+        self._classifier = classifier
+        self._retention = retention
+        self._seconds = seconds
+
+    def check_media(
+        self,
+        key_id: str,
+        upload_id: str,
+        media: BinaryIO,
+        digests: Digests,
+        *,
+        classifications: Sequence[Classification] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Verdict:
+        """Judge a file. The verdict is recorded before it is returned.
+
+        The same `upload_id` with the same bytes from the same key gets the verdict it got before;
+        with other bytes `UploadConflict`. Raises the `BadMedia` family where the file cannot be
+        judged and the `Unavailable` family where a part that is needed does not answer.
+        """
+        asked = Asked(
+            key_id, upload_id, digests, digests.sha256 or "", tuple(classifications), metadata or {}
+        )
+        before = self._judged_before(asked)
+        if before is not None:
+            return before
+        watch = Stopwatch()
+        with watch.stage("digest_lookup"):
+            exact = self._judge.exact(digests)
+        known = _known_file(exact)
+        if known is not None:
+            return self._conclude(asked, known, exact, (), watch)
+        sampling = Sampling(
+            dense=False,
+            pictures=PICTURES if self._classifier else 0,
+            seconds=self._seconds,
+        )
+        with watch.stage("fingerprint"):
+            look = self._fingerprint(media, sampling, self._signals())
+        matches, failures = self._find(look, watch)
+        look, matches, second = self._look_again(media, look, matches, watch)
+        with watch.stage("digest_lookup"):
+            exact = self._judge.exact(digests, total_s=look.coverage.total_s)
+        asked, failed = self._classified(asked, look, watch)
+        found = _joined(exact, matches)
+        return self._conclude(asked, look, found, (*failures, *second, *failed), watch)
+
+    def check_hashes(
+        self,
+        key_id: str,
+        upload_id: str,
+        digests: Digests,
+        fingerprints: Sequence[Fingerprint],
+        *,
+        request_digest: str,
+        kind: MediaKind | None = None,
+        duration_s: float | None = None,
+        classifications: Sequence[Classification] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Verdict:
+        """Judge an upload that the caller hashed; otherwise as `check_media`.
+
+        `kind` and `duration_s` are read off the offsets where they are not given.
+        """
+        asked = Asked(
+            key_id, upload_id, digests, request_digest, tuple(classifications), metadata or {}
+        )
+        before = self._judged_before(asked)
+        if before is not None:
+            return before
+        watch = Stopwatch()
+        look = as_look(fingerprints, kind=kind, duration_s=duration_s)
+        with watch.stage("digest_lookup"):
+            exact = self._judge.exact(digests, total_s=look.coverage.total_s or None)
+        known = _known_file(exact)
+        if known is not None and not fingerprints:
+            return self._conclude(asked, known, exact, (), watch)
+        matches, failures = self._find(look, watch)
+        return self._conclude(asked, look, _joined(exact, matches), failures, watch)
+
+    def _signals(self) -> tuple[str, ...]:
+        return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
+
+    def _judged_before(self, asked: Asked) -> Verdict | None:
+        with self._store.read() as tx:
+            before = tx.uploads.verdict(asked.key_id, asked.upload_id)
+        if before is None:
+            return None
+        verdict, request_digest = before
+        if request_digest != asked.request_digest:
+            raise UploadConflict(f"upload_id {asked.upload_id!r} was used with other bytes")
+        return verdict
+
+    def _find(
+        self, look: MediaFingerprints, watch: Stopwatch
+    ) -> tuple[tuple[Match, ...], tuple[Failure, ...]]:
+        with watch.stage("search_and_align"):
+            try:
+                return self._judge.find(look.fingerprints, total_s=look.coverage.total_s), ()
+            except (RuntimeError, MemoryError) as error:
+                log.exception("the index failed")
+                return (), (Failure("index", f"{type(error).__name__}: {error}"),)
+
+    def _look_again(
+        self, media: BinaryIO, look: MediaFingerprints, matches: tuple[Match, ...], watch: Stopwatch
+    ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
+        """Where something was found, the frames around it looked at one by one."""
+        windows = dense_windows(matches, look)
+        if not windows:
+            return look, matches, ()
+        media.seek(0)
+        sampling = Sampling(dense=False, windows=windows, seconds=self._seconds)
+        signals = tuple(s for s in self._signals() if s != "videohash")
+        try:
+            with watch.stage("second_look"):
+                dense = self._fingerprint(media, sampling, signals)
+        except (BadMedia, SandboxFailed) as error:
+            log.warning("the second look failed: %s", error)
+            return look, matches, (Failure("second_look", str(error)),)
+        closer = _interleaved(look.fingerprints, dense.fingerprints, windows)
+        look = replace(look, fingerprints=closer)
+        return look, *self._find(look, watch)
+
+    def _classified(
+        self, asked: Asked, look: MediaFingerprints, watch: Stopwatch
+    ) -> tuple[Asked, tuple[Failure, ...]]:
+        if self._classifier is None or not look.pictures:
+            return asked, ()
+        try:
+            with watch.stage("classify"):
+                scores = self._classifier.classify(look.pictures)
+        except ClassifierUnavailable as error:
+            log.warning("classifier failed for upload %s: %s", asked.upload_id, error)
+            return asked, (Failure("classifier", str(error)),)
+        return replace(asked, classifications=(*asked.classifications, *scores)), ()
+
+    def _conclude(
+        self,
+        asked: Asked,
+        look: MediaFingerprints,
+        matches: tuple[Match, ...],
+        failures: tuple[Failure, ...],
+        watch: Stopwatch,
+    ) -> Verdict:
+        with watch.stage("decide"):
+            ruling = decide(
+                Evidence(
+                    query=Query(asked.upload_id, asked.digests),
+                    kind=look.kind,
+                    coverage=look.coverage,
+                    matches=matches,
+                    classifications=asked.classifications,
+                    failures=failures,
+                ),
+                self._policy,
+            )
+        verdict = Verdict(
+            upload_id=asked.upload_id,
+            action=ruling.action,
+            reason=ruling.reason,
+            matches=ruling.matches,
+            coverage=look.coverage,
+            classifications=ruling.classifications,
+            policy_version=self._policy.version,
+            timings_ms=watch.milliseconds(),
+            judged_at=now(),
+        )
+        upright = [f for f in look.fingerprints if f.orientation == Orientation.ORIGINAL]
+        with self._store.begin() as tx:
+            return tx.uploads.record(
+                asked.key_id,
+                asked.upload_id,
+                asked.request_digest,
+                verdict,
+                asked.digests,
+                upright,
+                metadata=asked.metadata,
+                expires_at=verdict.judged_at + self._retention,
+            )
+
+
+def _known_file(exact: Sequence[Match]) -> MediaFingerprints | None:
+    """What there is to say of a file whose SHA-256 is known: no need to decode it again."""
+    for match in exact:
+        if any(s.signal_type == "sha256" for s in match.signals):
+            seconds = match.reference.duration_s or 0.0
+            frames = max(1, match.reference.frames)
+            coverage = Coverage(seconds, seconds, frames, 0)
+            return MediaFingerprints(match.reference.kind, (), coverage)
+    return None
+
+
+def _joined(exact: Sequence[Match], found: Sequence[Match]) -> tuple[Match, ...]:
+    """One match a reference, where it was found by its digest and by its pictures."""
+    by_id = {m.reference.id: m for m in exact}
+    joined = []
+    for match in found:
+        twin = by_id.pop(match.reference.id, None)
+        if twin is not None:
+            names = [s.signal_type for s in twin.signals]
+            match = as_match(match.reference, match.alignments, names, twin.segments[0])
+        joined.append(match)
+    return (*by_id.values(), *joined)
+
+
+def as_look(
+    fingerprints: Sequence[Fingerprint],
+    *,
+    kind: MediaKind | None = None,
+    duration_s: float | None = None,
+) -> MediaFingerprints:
+    """Codes that the caller made, as if our own child had: what they are of, how much they cover.
+
+    The duration is what the caller says or, where it says nothing, the last code's end.
+    """
+    last = max((float((f.offsets + f.spans).max()) for f in fingerprints if len(f)), default=0.0)
+    total = max(last, duration_s or 0.0)
+    if kind is None:
+        kind = MediaKind.VIDEO if total > 0 else MediaKind.IMAGE
+    quality: dict[float, int] = {}
+    for f in fingerprints:
+        least = SIGNAL_TYPES[f.signal_type].min_quality
+        for offset, value in zip(f.offsets.tolist(), f.quality.tolist(), strict=True):
+            quality[offset] = max(quality.get(offset, 0), 1 if value >= least else 0)
+    whole = any(not SIGNAL_TYPES[f.signal_type].per_frame and len(f) for f in fingerprints)
+    judged = total if whole else judged_seconds(sorted(quality), total)
+    flat = sum(1 for meaning in quality.values() if not meaning)
+    coverage = Coverage(judged, total, len(quality), flat)
+    return MediaFingerprints(kind, tuple(fingerprints), coverage)
+
+
+def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Window, ...]:
+    """Where a second, dense look would tell more: around both ends of every segment, and so all
+    of a short one. None for images, and where the first look was dense already."""
+    total = look.coverage.total_s
+    if look.kind is MediaKind.IMAGE or total <= 0:
+        return ()
+    wanted: list[Window] = []
+    for match in sorted(matches, key=lambda m: -m.score):
+        for pair in match.segments:
+            for end in (pair.query.start, pair.query.end):
+                wanted.append(Window(max(0.0, end - MARGIN), min(total, end + MARGIN)))
+    merged: list[Window] = []
+    for window in wanted:
+        tried = _merged([*merged, window])
+        if sum(w.end - w.start for w in tried) <= DENSE_SECONDS:
+            merged = tried
+    return tuple(merged)
+
+
+def _merged(windows: Sequence[Window]) -> list[Window]:
+    out: list[Window] = []
+    for window in sorted(windows, key=lambda w: w.start):
+        if out and window.start <= out[-1].end:
+            out[-1] = Window(out[-1].start, max(out[-1].end, window.end))
+        else:
+            out.append(window)
+    return out
+
+
+def _interleaved(
+    sparse: Sequence[Fingerprint], dense: Sequence[Fingerprint], windows: Sequence[Window]
+) -> tuple[Fingerprint, ...]:
+    """The dense look's codes inside the windows, the sparse look's outside."""
+
+    def place(f: Fingerprint) -> tuple[object, ...]:
+        return (f.signal_type, f.pipeline, f.track, f.view, f.orientation)
+
+    dense_by_place = {place(f): f for f in dense}
+    out = []
+    for one in sparse:
+        other = dense_by_place.pop(place(one), None)
+        if one.signal_type == "videohash":
+            out.append(one)
+            continue
+        inside = np.zeros(len(one), dtype=bool)
+        for window in windows:
+            inside |= (one.offsets >= window.start) & (one.offsets <= window.end)
+        kept = one.take(~inside)
+        out.append(kept if other is None else _concatenated(kept, other))
+    return (*out, *dense_by_place.values())
+
+
+def _concatenated(one: Fingerprint, other: Fingerprint) -> Fingerprint:
+    both = replace(
+        one,
+        codes=np.concatenate([one.codes, other.codes]),
+        offsets=np.concatenate([one.offsets, other.offsets]),
+        spans=np.concatenate([one.spans, other.spans]),
+        quality=np.concatenate([one.quality, other.quality]),
+    )
+    return both.take(np.argsort(both.offsets, kind="stable"))

@@ -1,0 +1,147 @@
+"""Confirmed media into a bank, and out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from hashdb.errors import BadArgument, BadMedia
+from hashdb.model import Bank, Digests, Fingerprint, MediaKind, Reference
+from hashdb.signals import SIGNAL_TYPES
+from hashdb.store import Store
+from matcher.ports import FingerprintMedia, Sampling
+
+
+class Enroller:
+    """Adds and withdraws references; who did it is recorded in the same transaction."""
+
+    def __init__(
+        self,
+        store: Store,
+        fingerprint: FingerprintMedia,
+        *,
+        signal_types: Sequence[str],
+        seconds: float = 3600.0,
+    ) -> None:
+        self._store = store
+        self._fingerprint = fingerprint
+        self._signal_types = tuple(s for s in signal_types if not SIGNAL_TYPES[s].exact)
+        self._seconds = seconds
+
+    def add_media(
+        self,
+        bank: Bank,
+        media: BinaryIO,
+        digests: Digests,
+        *,
+        actor: str,
+        source: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> tuple[Reference, bool]:
+        """The reference for a file, and whether it is new: a file that the bank already has gives
+        its reference again, without being decoded. Raises the `BadMedia` family."""
+        known = self._known(bank, digests)
+        if known is not None:
+            return known, False
+        sampling = Sampling(dense=True, max_frames=1_000_000, seconds=self._seconds)
+        look = self._fingerprint(media, sampling, self._signal_types)
+        if look.coverage.truncated and look.coverage.fraction < 0.5:
+            judged, total = look.coverage.judged_s, look.coverage.total_s
+            raise BadMedia(f"only {judged:.0f} s of {total:.0f} s could be read")
+        return self._add(
+            bank,
+            digests,
+            look.fingerprints,
+            kind=look.kind,
+            actor=actor,
+            source=source,
+            duration_s=look.coverage.total_s if look.kind is MediaKind.VIDEO else None,
+            metadata=metadata,
+        )
+
+    def add_hashes(
+        self,
+        bank: Bank,
+        digests: Digests,
+        fingerprints: Sequence[Fingerprint],
+        *,
+        kind: MediaKind,
+        actor: str,
+        source: str | None = None,
+        origin: str | None = None,
+        duration_s: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> tuple[Reference, bool]:
+        """The same for hashes that somebody else made. Frames below their signal type's quality
+        are left out; `BadArgument` where neither a digest nor a code is given."""
+        if digests == Digests() and not any(len(f) for f in fingerprints):
+            raise BadArgument("a reference needs a digest or a fingerprint")
+        return self._add(
+            bank,
+            digests,
+            fingerprints,
+            kind=kind,
+            actor=actor,
+            source=source,
+            origin=origin,
+            duration_s=duration_s,
+            metadata=metadata,
+        )
+
+    def set_enabled(self, reference_id: str, enabled: bool, *, actor: str) -> Reference:
+        """A disabled reference matches nothing until it is enabled again."""
+        with self._store.begin() as tx:
+            reference = tx.banks.set_enabled(reference_id, enabled)
+            tx.audit.record(actor, "enable" if enabled else "disable", reference_id, {})
+        return reference
+
+    def withdraw(self, reference_id: str, *, actor: str) -> Reference:
+        """Take a reference out for good: it stays on record and matches nothing."""
+        with self._store.begin() as tx:
+            reference = tx.banks.withdraw(reference_id)
+            tx.audit.record(actor, "withdraw", reference_id, {})
+        return reference
+
+    def _known(self, bank: Bank, digests: Digests) -> Reference | None:
+        with self._store.read() as tx:
+            for reference, name in tx.banks.by_digest(digests):
+                here = reference.bank.id == bank.id and reference.withdrawn_at is None
+                if name == "sha256" and here:
+                    return reference
+        return None
+
+    def _add(
+        self,
+        bank: Bank,
+        digests: Digests,
+        fingerprints: Sequence[Fingerprint],
+        *,
+        kind: MediaKind,
+        actor: str,
+        source: str | None = None,
+        origin: str | None = None,
+        duration_s: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> tuple[Reference, bool]:
+        kept = [_meaningful(f) for f in fingerprints]
+        with self._store.begin() as tx:
+            reference, created = tx.banks.add_reference(
+                bank,
+                kind=kind,
+                digests=digests,
+                fingerprints=[f for f in kept if len(f)],
+                source=source,
+                origin=origin,
+                duration_s=duration_s,
+                metadata=metadata or {},
+            )
+            if created:
+                tx.audit.record(actor, "add", reference.id, {"bank": bank.name, "source": source})
+        return reference, created
+
+
+def _meaningful(fingerprint: Fingerprint) -> Fingerprint:
+    good = fingerprint.quality >= np.uint8(SIGNAL_TYPES[fingerprint.signal_type].min_quality)
+    return fingerprint if good.all() else fingerprint.take(good)

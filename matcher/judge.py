@@ -1,0 +1,173 @@
+"""Fingerprints into matches: search, align, keep what may count.
+
+What one upload's check, a live stream and the look-back over past uploads have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from hashdb.snapshot import ReferenceHits, ReferenceIndex
+from numpy.typing import NDArray
+
+from hashdb.model import (
+    Action,
+    Alignment,
+    Codes,
+    Digests,
+    Fingerprint,
+    Match,
+    MediaKind,
+    Orientation,
+    Reference,
+    Segment,
+    SegmentPair,
+)
+from hashdb.signals import SIGNAL_TYPES
+from hashdb.store import Store
+from matcher.align import FrameHits, align, as_match, upper_bound
+
+FLOOR = 0.05
+"""Alignments below it are noise: one picture at the edge of the radius scores 0.07."""
+
+MOST_REFERENCES = 100
+"""References that are aligned for one upload, of allow-lists and of all others: the likeliest."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """One query fingerprint's hits in one reference."""
+
+    query: Fingerprint
+    reference_id: str
+    hits: FrameHits
+
+
+class Judge:
+    """Finds what is known in an upload. Any number of threads may use one.
+
+    `orientations`: (n, bytes) PDQ codes to (n, 8, bytes), for uploads of which only codes came.
+    `degenerate`: which PDQ codes come of no picture (or were made up); they match nothing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        index: ReferenceIndex,
+        *,
+        signal_types: Sequence[str],
+        orientations: Callable[[Codes], Codes],
+        degenerate: Callable[[Codes], NDArray[np.bool_]],
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._signal_types = frozenset(signal_types)
+        self._orientations = orientations
+        self._degenerate = degenerate
+
+    def exact(self, digests: Digests, *, total_s: float | None = None) -> tuple[Match, ...]:
+        """Matches by the file's digests; `total_s` is the upload's duration where it is known."""
+        with self._store.read() as tx:
+            found = tx.banks.by_digest(digests)
+        names: dict[str, list[str]] = {}
+        references = {}
+        for reference, name in found:
+            if reference.enforceable and name in self._signal_types:
+                references[reference.id] = reference
+                names.setdefault(reference.id, []).append(name)
+        return tuple(
+            as_match(references[i], (), exact=kinds, whole=_whole(references[i], total_s))
+            for i, kinds in names.items()
+        )
+
+    def find(self, fingerprints: Iterable[Fingerprint], *, total_s: float) -> tuple[Match, ...]:
+        """Matches by fingerprints, likeliest first. Sees every change committed before the call."""
+        self._index.refresh()
+        found = [f for query in self._queries(fingerprints) for f in self._hits(query)]
+        with self._store.read() as tx:
+            references = tx.banks.references_by_ids({f.reference_id for f in found})
+        alignments: dict[str, list[Alignment]] = {}
+        for one in _likeliest(found, references):
+            reference = references[one.reference_id]
+            alignment = align(
+                reference.id,
+                one.query,
+                one.hits,
+                still=reference.kind is MediaKind.IMAGE,
+                total_s=total_s,
+            )
+            if alignment is not None and alignment.score >= FLOOR:
+                alignments.setdefault(reference.id, []).append(alignment)
+        matches = [as_match(references[i], found_in) for i, found_in in alignments.items()]
+        return tuple(sorted(matches, key=lambda m: (-m.score, m.reference.id)))
+
+    def _queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
+        """The fingerprints that may be searched, with PDQ's orientations made up where missing."""
+        counted = [self._usable(f) for f in fingerprints if f.signal_type in self._signal_types]
+        turned = {(f.track, f.view) for f in counted if f.orientation != Orientation.ORIGINAL}
+        for query in counted:
+            yield query
+            if query.signal_type == "pdq" and (query.track, query.view) not in turned:
+                codes = self._orientations(query.codes)
+                for number, orientation in enumerate(Orientation):
+                    if orientation != Orientation.ORIGINAL:
+                        yield replace(query, codes=codes[:, number], orientation=orientation)
+
+    def _usable(self, query: Fingerprint) -> Fingerprint:
+        good = query.quality >= SIGNAL_TYPES[query.signal_type].min_quality
+        if query.signal_type == "pdq":
+            good &= ~self._degenerate(query.codes)
+        return query if good.all() else query.take(good)
+
+    def _hits(self, query: Fingerprint) -> list[_Found]:
+        radius = SIGNAL_TYPES[query.signal_type].radius
+        if not len(query):
+            return []
+        hits: ReferenceHits = self._index.search(query.signal_type, query.codes, radius)
+        if not len(hits.queries):
+            return []
+        order = np.argsort(hits.references, kind="stable")
+        ordinals, starts = np.unique(hits.references[order], return_index=True)
+        return [
+            _Found(
+                query,
+                hits.names[ordinal],
+                FrameHits(
+                    hits.queries[rows],
+                    hits.offsets[rows],
+                    hits.spans[rows],
+                    hits.distances[rows].astype(np.int64),
+                ),
+            )
+            for ordinal, rows in zip(
+                ordinals.tolist(), np.split(order, starts[1:]), strict=True
+            )
+        ]
+
+
+def _likeliest(found: Sequence[_Found], references: dict[str, Reference]) -> list[_Found]:
+    """Hits in references that may count, without those that could not score; the best first."""
+    bounds: dict[str, float] = {}
+    kept = []
+    for one in found:
+        reference = references.get(one.reference_id)
+        if reference is None or not reference.enforceable:
+            continue
+        bound = upper_bound(one.query.signal_type, one.hits)
+        if bound >= FLOOR:
+            bounds[reference.id] = max(bounds.get(reference.id, 0.0), bound)
+            kept.append(one)
+    chosen: set[str] = set()
+    for allowed in (False, True):
+        side = [i for i in bounds if (references[i].bank.action is Action.ALLOW) == allowed]
+        chosen.update(sorted(side, key=lambda i: (-bounds[i], i))[:MOST_REFERENCES])
+    return [one for one in kept if one.reference_id in chosen]
+
+
+def _whole(reference: Reference, total_s: float | None) -> SegmentPair:
+    if reference.kind is MediaKind.IMAGE:
+        return SegmentPair(Segment(0.0, 0.0), Segment(0.0, 0.0))
+    seconds = reference.duration_s or total_s or 0.0
+    return SegmentPair(Segment(0.0, total_s or seconds), Segment(0.0, seconds))

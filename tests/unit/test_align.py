@@ -1,0 +1,159 @@
+"""Which hits agree in time, in lines of numbers."""
+
+import numpy as np
+import pytest
+
+from hashdb.model import Fingerprint
+from matcher.align import FrameHits, align, group_alike, rescore, score
+
+RNG = np.random.default_rng(20190315)
+
+
+def query(offsets, signal_type="pdq", codes=None):
+    n = len(offsets)
+    if codes is None:
+        codes = RNG.integers(0, 256, (n, 32 if signal_type == "pdq" else 8), dtype=np.uint8)
+    return Fingerprint(
+        signal_type,
+        "test",
+        codes,
+        np.array(offsets, dtype=float),
+        np.zeros(n),
+        np.full(n, 100, np.uint8),
+    )
+
+
+def hits(*rows):
+    """(query row, reference offset, distance[, span]) each."""
+    rows = [(*r, 0.0) if len(r) == 3 else r for r in rows]
+    q, offsets, distances, spans = (np.array(c) for c in zip(*rows, strict=True))
+    return FrameHits(q, offsets.astype(float), spans.astype(float), distances)
+
+
+def found(offsets, *rows, total_s=None, still=False, **kwargs):
+    total = offsets[-1] + 1 if total_s is None else total_s
+    return align("ref", query(offsets, **kwargs), hits(*rows), still=still, total_s=total)
+
+
+def near(segment, start, end, tolerance=0.3):
+    return abs(segment.start - start) <= tolerance and abs(segment.end - end) <= tolerance
+
+
+def test_a_straight_copy_is_one_segment():
+    a = found([0, 1, 2, 3, 4], (0, 10, 8), (1, 11, 8), (2, 12, 8), (3, 13, 8), (4, 14, 8))
+    (pair,) = a.segments
+    assert near(pair.query, 0, 5)
+    assert near(pair.reference, 10, 15)
+    assert a.speed == pytest.approx(1.0, abs=0.02)
+    assert a.score > 0.99
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.75, 0.9, 1.1, 1.5, 2.0])
+def test_a_copy_at_another_speed(speed):
+    times = np.arange(0, 20, 0.5)
+    a = found(times, *[(i, 5 + speed * t, 12) for i, t in enumerate(times)])
+    assert len(a.frames) == len(times)
+    (pair,) = a.segments
+    assert near(pair.reference, 5, 5 + speed * 20.5)
+    assert a.speed == pytest.approx(speed, rel=0.03)
+
+
+def test_a_long_copy_that_drifts_is_followed_to_its_end():
+    times = np.arange(0, 600, 2.0)
+    a = found(times, *[(i, 3 + 1.013 * t, 16) for i, t in enumerate(times)])
+    assert len(a.frames) == len(times)
+    assert len(a.segments) == 1
+
+
+def test_footage_spliced_into_other_footage():
+    a = found(range(20), *[(i, 30 + i, 10) for i in (8, 9, 10, 11)])
+    (pair,) = a.segments
+    assert near(pair.query, 7.5, 11.5)
+    assert near(pair.reference, 37.5, 41.5)
+
+
+def test_two_excerpts_in_another_order_are_two_segments():
+    a = found(
+        range(12),
+        *[(i, 40 + i, 10) for i in range(4)],
+        *[(i, i - 8, 10) for i in range(8, 12)],
+    )
+    assert [round(p.query.start) for p in a.segments] == [0, 8]
+    assert {round(p.reference.start) for p in a.segments} == {40, 0}
+
+
+def test_reversed_footage():
+    a = found(range(8), *[(i, 20 - i, 10) for i in range(8)])
+    assert len(a.frames) == 8
+    assert a.speed == pytest.approx(-1.0)
+
+
+def test_hits_that_agree_on_no_time_stay_weak():
+    scattered = [(i, float(m), 28) for i, m in enumerate([90, 3, 55, 20, 71, 8, 120, 33])]
+    ordered = [(i, 10.0 + i, 28) for i in range(8)]
+    assert found(range(8), *scattered).score < 0.6 < found(range(8), *ordered).score
+
+
+def test_a_still_scene_cannot_vote_for_itself():
+    code = RNG.integers(0, 256, (1, 32), dtype=np.uint8)
+    still = np.repeat(code, 30, axis=0)
+    rows = [(i, 7, 24, 30.0) for i in range(30)]
+    a = found(range(30), *rows, codes=still)
+    one = found([0], (0, 7, 24))
+    assert a.score == pytest.approx(one.score)
+    assert near(a.segments[0].query, 0, 30)
+
+
+def test_an_image_has_one_segment_without_length():
+    a = found([0], (0, 4.5, 2), total_s=0)
+    (pair,) = a.segments
+    assert (pair.query.start, pair.query.end) == (0, 0)
+    assert (pair.reference.start, pair.reference.end) == (4.5, 4.5)
+    assert a.score > 0.8
+
+
+def test_an_image_shown_in_a_video_counts_once():
+    a = found(range(6), *[(i, 0, 6) for i in range(6)], still=True)
+    assert near(a.segments[0].query, 0, 6)
+    assert a.segments[0].reference.end == 0
+
+
+def test_a_frozen_reference_frame_counts_once():
+    a = found(range(6), *[(i, 12, 20) for i in range(6)])
+    assert a.score == pytest.approx(found([0], (0, 12, 20)).score, abs=0.01)
+    assert near(a.segments[0].query, 0, 6)
+
+
+def test_closer_pictures_say_more_and_more_pictures_say_more():
+    assert score_of(2) > score_of(12) > score_of(24) > score_of(31)
+    assert score_of(24, 24, 24) > score_of(24, 24) > score_of(24)
+
+
+def score_of(*distances):
+    rows = [(i, float(i), d) for i, d in enumerate(distances)]
+    return found(range(len(rows)), *rows).score
+
+
+def test_one_phash_alone_never_reaches_a_threshold():
+    assert found([0], (0, 3, 0), signal_type="phash").score < 0.5
+    assert found(range(4), *[(i, i, 2) for i in range(4)], signal_type="phash").score > 0.5
+
+
+def test_without_a_part_of_its_evidence():
+    a = found(range(10), *[(i, i, 10) for i in range(10)])
+    b = rescore(a, a.frames[:3], video=True)
+    assert near(b.segments[0].query, 0, 2.5)
+    assert b.score <= a.score
+    assert rescore(a, (), video=True) is None
+    assert score("pdq", a.frames) == a.score
+
+
+def test_a_flat_gap_inside_a_copy_does_not_cut_it():
+    a = found([0, 1, 2, 4, 5, 6], *[(i, t, 8) for i, t in enumerate([0, 1, 2, 4, 5, 6])])
+    assert len(a.segments) == 1
+
+
+def test_look_alike_groups():
+    base = RNG.integers(0, 256, 32, dtype=np.uint8)
+    other = ~base
+    assert group_alike(np.stack([base, base, other, base]), "pdq") == [0, 0, 1, 0]
