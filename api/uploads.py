@@ -1,0 +1,195 @@
+"""Bodies of requests: multipart to temporary files, digested on the way; JSON within a limit.
+
+A temporary file has no name (`O_TMPFILE` where the system has it, else unlinked at once): it is
+gone when it is closed, also by a process that dies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from flask import Request
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+
+from hashdb.errors import BadArgument, MediaTooLarge, Unavailable
+from hashdb.model import Digests, new_id
+
+from api.problems import FieldError, InvalidFields
+
+JSON_LIMIT = 64 * 1024 * 1024  # 200,000 frames of about 150 bytes, and then some
+FORM_LIMIT = 1024 * 1024  # all form fields that are not the media
+MAX_PARTS = 32
+_CHUNK = 1024 * 1024
+
+
+class IncomingFile(io.RawIOBase):
+    """A temporary file that knows its bytes' digests and refuses to grow over `limit` bytes."""
+
+    def __init__(self, folder: Path, limit: int):
+        super().__init__()
+        self.file = cast(IO[bytes], tempfile.TemporaryFile(dir=folder))
+        self.size = 0
+        self._limit = limit
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        """Append; `MediaTooLarge` over the limit, `Unavailable` where the disk is full."""
+        view = memoryview(data)
+        self.size += len(view)
+        if self.size > self._limit:
+            raise MediaTooLarge(f"the file is larger than {self._limit} bytes")
+        self._sha256.update(view)
+        self._md5.update(view)
+        try:
+            self.file.write(view)
+        except OSError as e:
+            raise Unavailable(f"the upload cannot be stored: {e.strerror}") from e
+        return len(view)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    @property
+    def digests(self) -> Digests:
+        return Digests(sha256=self._sha256.hexdigest(), md5=self._md5.hexdigest())
+
+    def media(self) -> BinaryIO:
+        """The file, flushed and at its beginning."""
+        self.file.flush()
+        self.file.seek(0)
+        return cast(BinaryIO, self.file)
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A multipart body: text fields, each sent once, and the file of the part `media`."""
+
+    fields: dict[str, str]
+    media: IncomingFile
+
+
+@contextmanager
+def receive_form(request: Request, folder: Path, limit: int) -> Iterator[Form]:
+    """Read a multipart body whose file part is called `media`; the file is gone afterwards.
+
+    Raises `MediaTooLarge`, `InvalidFields` or `BadArgument`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    opened: list[IncomingFile] = []
+
+    def open_part(*_: object, **__: object) -> IO[bytes]:
+        opened.append(IncomingFile(folder, limit))
+        return cast(IO[bytes], opened[-1])
+
+    try:
+        fields, files = _parse(request, open_part, limit)
+        yield Form(_texts(fields, files), _media(fields, files))
+    finally:
+        for part in opened:
+            part.close()
+
+
+def _parse(
+    request: Request, open_part: Any, limit: int
+) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
+    request.max_content_length = limit + 2 * FORM_LIMIT
+    parser = FormDataParser(
+        stream_factory=open_part,
+        max_form_memory_size=FORM_LIMIT,
+        max_content_length=limit + 2 * FORM_LIMIT,
+        max_form_parts=MAX_PARTS,
+        silent=False,
+    )
+    try:
+        _, fields, files = parser.parse(
+            request.stream, request.mimetype, request.content_length, request.mimetype_params
+        )
+    except RequestEntityTooLarge:
+        if (request.content_length or 0) > limit:
+            raise MediaTooLarge(f"the body is larger than {limit} bytes") from None
+        raise
+    except ValueError as e:
+        raise BadArgument(f"the multipart body cannot be read: {e}") from None
+    return fields, files
+
+
+def _texts(fields: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> dict[str, str]:
+    wrong = [
+        FieldError(_pointer(name), "sent more than once")
+        for name in {*fields, *files}
+        if len(fields.getlist(name)) + len(files.getlist(name)) > 1
+    ]
+    wrong += [FieldError(_pointer(n), "is no file field here") for n in files if n != "media"]
+    if wrong:
+        raise InvalidFields(wrong)
+    return {name: text for name, text in fields.items() if name != "media"}
+
+
+def _media(fields: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> IncomingFile:
+    if "media" in fields:
+        raise InvalidFields([FieldError("/media", "must be a file part (with a filename)")])
+    if "media" not in files:
+        raise InvalidFields([FieldError("/media", "is missing")])
+    return cast(IncomingFile, files["media"].stream)
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def receive_json(request: Request, limit: int = JSON_LIMIT) -> bytes:
+    """The body's bytes; werkzeug's `RequestEntityTooLarge` over the limit."""
+    request.max_content_length = limit
+    return request.get_data(cache=False)
+
+
+def store_durably(source: BinaryIO, folder: Path) -> str:
+    """Copy to a new file in the folder that outlives a crash of the machine; its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = new_id("spool")
+    partial = folder / f".{name}"
+    try:
+        with partial.open("xb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+            target.flush()
+            os.fsync(target.fileno())
+        partial.rename(folder / name)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as e:
+        partial.unlink(missing_ok=True)
+        raise Unavailable(f"the upload cannot be stored: {e.strerror}") from e
+    return name
