@@ -9,9 +9,10 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Classification, MediaFingerprints, MediaKind
+from hashdb.model import Classification, Codes, MediaFingerprints, MediaKind, Orientation
 
 Luma = NDArray[np.uint8]
+AnyLuma = NDArray[np.uint8] | NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
 
@@ -56,27 +57,83 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What a container says of itself before a frame is decoded; `duration` 0 for an image."""
+    """What a container says of itself before a frame is decoded; `duration` 0 for an image.
+
+    `track_durations`: each video track's own seconds, where the container knows them.
+    """
 
     kind: MediaKind
     duration: float
     tracks: int
+    track_durations: tuple[float, ...] = ()
 
 
-class Decoder(Protocol):
-    def frames(self, media: BinaryIO, sampling: Sampling) -> Iterator[Frame]:
+class OpenedMedia(Protocol):
+    """One piece of media whose container was read: what a decoder opens, within its limits.
+
+    `truncated` stands once the frames ended.
+    """
+
+    @property
+    def info(self) -> MediaInfo: ...
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a limit ended the look early, or part of the file could not be read."""
+        ...
+
+    def frames(self, sampling: Sampling) -> Iterator[Frame]:
         """The frames of all video tracks, each track's in the order of presentation."""
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameView:
+    """A picture, or the part of it within its borders, as the frame hashers want it.
+
+    `luma` (H, W); `square` (64, 64): PDQ's reduction of it; `quality` 0 to 100, PDQ's measure of
+    how much there is to see, by which all frame hashes are judged.
+    """
+
+    luma: AnyLuma
+    square: NDArray[np.float64]
+    quality: int
+
+
 class Hasher(Protocol):
-    """Frames into codes of one signal type."""
+    """Pictures into codes of one signal type."""
 
-    signal_type: str
-    pipeline: str
+    @property
+    def signal_type(self) -> str: ...
 
-    def hash(self, luma: Luma) -> tuple[bytes, int]:
-        """One frame's code and its quality (0 to 100)."""
+    @property
+    def pipeline(self) -> str: ...
+
+    @property
+    def orientations(self) -> tuple[Orientation, ...]:
+        """The placings of the picture that `hash` gives codes of; the first is ORIGINAL."""
+        ...
+
+    def hash(self, view: FrameView) -> Codes:
+        """(len(orientations), bits/8) uint8."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """The part of a picture within its borders: rows top:bottom, columns left:right, in pixels."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+class Borders(Protocol):
+    """Watches the frames of one track, in order, for letter- and pillar-boxes."""
+
+    def crop(self, luma: Luma) -> Crop | None:
+        """What lies within this frame's borders; None where it has none."""
         ...
 
 
@@ -99,4 +156,3 @@ class Classifier(Protocol):
         Raises `ClassifierUnavailable` where the model does not answer in time.
         """
         ...
-

@@ -1,0 +1,269 @@
+"""Media into fingerprints: decode, drop what is too flat, hash, cut borders off, merge.
+
+Runs inside the sandboxed child and knows neither store nor secret. Frames are taken as a stream:
+no picture outlives its turn, but for the few small ones that a classifier asks for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hashdb.errors import CorruptMedia, MediaTimeout
+from hashdb.model import Codes, Coverage, Fingerprint, MediaFingerprints, Orientation, View
+from hashdb.signals import SIGNAL_TYPES
+from matcher.coverage import REACH
+from matcher.ports import (
+    AnyLuma,
+    Borders,
+    Crop,
+    Frame,
+    FrameView,
+    Hasher,
+    MediaInfo,
+    OpenedMedia,
+    Picture,
+    Sampling,
+)
+
+PICTURE_SIDE = 224
+# Neighbours whose codes differ by no more than this are one code with a span. Re-encoding moves a
+# PDQ code by 2 to 10 bits; so a span's frames stand well within the search radius of its code.
+MERGE_BITS = {"pdq": 5, "phash": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class FrameParts:
+    """What pictures are hashed with; `matcher.worker` puts it together.
+
+    `look` reduces a picture and measures its quality (`pdq.look`); `hashers` are asked in turn
+    (`pdq.Hasher()`, `phash.Hasher()`); `borders` makes a watcher of one track
+    (`borders.BorderFinder`).
+    """
+
+    look: Callable[[AnyLuma], FrameView]
+    hashers: Sequence[Hasher]
+    borders: Callable[[], Borders]
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The codes of one signal type, track and view as they grow; merged to spans if wanted."""
+
+    hasher: Hasher
+    track: int
+    view: View
+    placings: int
+    merge_bits: int | None
+    codes: list[Codes] = field(default_factory=list)
+    offsets: list[float] = field(default_factory=list)
+    spans: list[float] = field(default_factory=list)
+    quality: list[int] = field(default_factory=list)
+    open: bool = False
+
+    def add(self, offset: float, codes: Codes, quality: int) -> None:
+        """One more frame's codes (placings, bytes), later than all before."""
+        if self.merge_bits is not None and self.open:
+            distance = int(np.bitwise_count(self.codes[-1][0] ^ codes[0]).sum())
+            if distance <= self.merge_bits:
+                self.spans[-1] = offset - self.offsets[-1]
+                return
+        self.codes.append(codes[: self.placings])
+        self.offsets.append(offset)
+        self.spans.append(0.0)
+        self.quality.append(quality)
+        self.open = True
+
+    def interrupt(self) -> None:
+        """A frame without a code: what follows is no neighbour of what came before."""
+        self.open = False
+
+    def fingerprints(self) -> Iterator[Fingerprint]:
+        """One for each placing, all of the same frames."""
+        if not self.codes:
+            return
+        stacked = np.stack(self.codes)
+        for row in range(self.placings):
+            yield Fingerprint(
+                signal_type=self.hasher.signal_type,
+                pipeline=self.hasher.pipeline,
+                codes=np.ascontiguousarray(stacked[:, row]),
+                offsets=np.array(self.offsets, dtype=np.float64),
+                spans=np.array(self.spans, dtype=np.float64),
+                quality=np.array(self.quality, dtype=np.uint8),
+                track=self.track,
+                view=self.view,
+                orientation=self.hasher.orientations[row],
+            )
+
+
+class _Reach:
+    """How many seconds of one track lie within reach of its frames, which come in order."""
+
+    def __init__(self, duration: float) -> None:
+        self.duration = duration
+        self.seconds = 0.0
+        self._end = 0.0
+
+    def add(self, offset: float) -> None:
+        start = max(self._end, offset - REACH, 0.0)
+        end = min(offset + REACH, self.duration)
+        if end > start:
+            self.seconds += end - start
+        self._end = max(self._end, end)
+
+
+class _Pictures:
+    """Keeps `wanted` small pictures spread evenly over a stream of unknown length.
+
+    Every `stride`-th frame is kept; when twice as many as wanted are there, every other one goes
+    and the stride doubles.
+    """
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self._kept: list[Picture] = []
+        self._stride = 1
+        self._seen = 0
+
+    def offer(self, frame: Frame) -> None:
+        if self.wanted and frame.picture is not None and self._seen % self._stride == 0:
+            self._kept.append(frame.picture(PICTURE_SIDE))
+            if len(self._kept) == 2 * self.wanted:
+                del self._kept[1::2]
+                self._stride *= 2
+        self._seen += 1
+
+    def chosen(self) -> tuple[Picture, ...]:
+        count = min(self.wanted, len(self._kept))
+        at = np.linspace(0, len(self._kept) - 1, count).round().astype(int)
+        return tuple(self._kept[i] for i in at)
+
+
+class _Track:
+    """One video track's way through the hashers."""
+
+    def __init__(
+        self, number: int, parts: FrameParts, hashers: Sequence[Hasher], sampling: Sampling
+    ) -> None:
+        merge = sampling.dense and not sampling.windows
+        self.look = parts.look
+        self.borders = parts.borders()
+        self.rows: dict[View, list[_Rows]] = {
+            view: [
+                _Rows(
+                    hasher=hasher,
+                    track=number,
+                    view=view,
+                    placings=1 if merge else len(hasher.orientations),
+                    merge_bits=MERGE_BITS.get(hasher.signal_type, 0) if merge else None,
+                )
+                for hasher in hashers
+            ]
+            for view in View
+        }
+
+    def see(self, frame: Frame) -> bool:
+        """Hash one frame; whether there was anything to see in it."""
+        crop = self.borders.crop(frame.luma)
+        full = self._hash(frame.offset, View.FULL, frame.luma)
+        trimmed = self._hash(frame.offset, View.TRIMMED, _cut(frame.luma, crop))
+        return full or trimmed
+
+    def _hash(self, offset: float, name: View, luma: AnyLuma | None) -> bool:
+        view = None if luma is None else self.look(luma)
+        seen = False
+        for rows in self.rows[name]:
+            floor = SIGNAL_TYPES[rows.hasher.signal_type].min_quality
+            if view is None or view.quality < floor:
+                rows.interrupt()
+                continue
+            rows.add(offset, rows.hasher.hash(view), view.quality)
+            seen = True
+        return seen
+
+    def fingerprints(self) -> Iterator[Fingerprint]:
+        for rows in self.rows.values():
+            for one in rows:
+                yield from one.fingerprints()
+
+
+def _cut(luma: AnyLuma, crop: Crop | None) -> AnyLuma | None:
+    return None if crop is None else luma[crop.top : crop.bottom, crop.left : crop.right]
+
+
+def fingerprint(
+    opened: OpenedMedia,
+    parts: FrameParts,
+    sampling: Sampling,
+    signal_types: Sequence[str],
+) -> MediaFingerprints:
+    """The frame fingerprints of one piece of media, of those signal types that `parts` has.
+
+    Uploads (`sampling.dense` not set, or `windows` given): every sampled frame by itself, in all
+    placings that its hasher gives; the view `trimmed` beside `full` where borders were found.
+    References (`dense`): the original placing only, near-identical neighbours merged into spans.
+    Frames below the signal type's quality give no code and are counted as flat.
+    `sampling.seconds` of CPU time after its beginning the look ends, truncated.
+
+    Raises what the decoder raises while it reads on, and `MediaTimeout` or `CorruptMedia` where
+    not one frame could be had.
+    """
+    deadline = time.process_time() + sampling.seconds
+    hashers = [h for h in parts.hashers if h.signal_type in signal_types]
+    tracks: dict[int, _Track] = {}
+    reaches: dict[int, _Reach] = {}
+    pictures = _Pictures(sampling.pictures)
+    frames = flat = 0
+    stopped = False
+    for frame in opened.frames(sampling):
+        if frame.track not in tracks:
+            tracks[frame.track] = _Track(frame.track, parts, hashers, sampling)
+            reaches[frame.track] = _Reach(_duration(opened.info, frame.track))
+        frames += 1
+        flat += not tracks[frame.track].see(frame)
+        reaches[frame.track].add(frame.offset)
+        pictures.offer(frame)
+        if frames >= sampling.max_frames or time.process_time() >= deadline:
+            stopped = True
+            break
+    if not frames:
+        if time.process_time() >= deadline:
+            raise MediaTimeout("no frame could be decoded within the time limit")
+        raise CorruptMedia("no frame could be decoded")
+    return MediaFingerprints(
+        kind=opened.info.kind,
+        fingerprints=_upright_first(f for t in tracks.values() for f in t.fingerprints()),
+        coverage=Coverage(
+            judged_s=_judged(opened.info, reaches),
+            total_s=opened.info.duration,
+            frames=frames,
+            flat_frames=flat,
+            truncated=stopped or opened.truncated,
+        ),
+        pictures=pictures.chosen(),
+    )
+
+
+def _duration(info: MediaInfo, track: int) -> float:
+    """A track's seconds; the container's where the track's own are not known."""
+    if track < len(info.track_durations):
+        return min(info.duration, info.track_durations[track])
+    return info.duration
+
+
+def _judged(info: MediaInfo, reaches: dict[int, _Reach]) -> float:
+    """Seconds that were looked at on the track that was looked at least."""
+    missed = [
+        _duration(info, track) - (reaches[track].seconds if track in reaches else 0.0)
+        for track in range(max(info.tracks, 1))
+    ]
+    return max(0.0, info.duration - max(missed))
+
+
+def _upright_first(fingerprints: Iterator[Fingerprint]) -> tuple[Fingerprint, ...]:
+    order = list(Orientation)
+    return tuple(sorted(fingerprints, key=lambda f: order.index(f.orientation)))
