@@ -1,0 +1,374 @@
+"""Banks, their references, and the references' fingerprints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from hashdb.errors import BadArgument, NameTaken, NotFound
+from hashdb.model import (
+    Action,
+    Bank,
+    ChangeKind,
+    Digests,
+    Fingerprint,
+    MediaKind,
+    Reference,
+    Standing,
+    new_id,
+    now,
+)
+from hashdb.store import packing, rows
+from hashdb.store.changes import Changes
+from hashdb.tables import bank_references, banks, reference_fingerprints
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_ID = re.compile(r"bank_[0-9a-f]{32}")
+
+ReferenceState = Literal["enabled", "disabled", "withdrawn"]
+
+
+# Spelt here, as `Banks.list` hides the built-in within the class.
+References = list[Reference]
+Page = tuple[list[Reference], str | None]
+DigestHits = list[tuple[Reference, str]]
+Fingerprints = list[Fingerprint]
+
+
+class Keep(Enum):
+    """Says that a field which may be None stays as it is."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+
+
+class Banks:
+    def __init__(self, connection: Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    # Banks
+
+    def create(self, name: str, action: Action = Action.BLOCK, label: str | None = None) -> Bank:
+        """A new bank. Raises `BadArgument` for a bad name, `NameTaken` where there is one."""
+        made = Bank(new_id("bank"), _name(name), action, label, enabled=True, created_at=now())
+        values = {
+            "id": made.id,
+            "name": made.name,
+            "action": made.action.value,
+            "label": label,
+            "enabled": True,
+            "created_at": made.created_at,
+        }
+        try:
+            with self._connection.begin_nested():
+                self._connection.execute(insert(banks), values)
+        except IntegrityError:
+            raise NameTaken(f"there is a bank {name!r} already") from None
+        return made
+
+    def get(self, name_or_id: str) -> Bank:
+        """The bank of that id or name; `NotFound` where there is none."""
+        query = select(banks).where(or_(banks.c.id == name_or_id, banks.c.name == name_or_id))
+        row = self._connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFound(f"there is no bank {name_or_id!r}")
+        return rows.bank(row)
+
+    def list(self) -> list[Bank]:
+        """All banks, by name."""
+        query = select(banks).order_by(banks.c.name)
+        return [rows.bank(row) for row in self._connection.execute(query).mappings()]
+
+    def update(
+        self,
+        bank_id: str,
+        *,
+        name: str | None = None,
+        action: Action | None = None,
+        label: str | None | Keep = KEEP,
+        enabled: bool | None = None,
+    ) -> Bank:
+        """Changes what is given. Raises `NotFound`, `BadArgument`, `NameTaken`.
+
+        A bank that is switched off matches nothing, from the next upload on; this is no change
+        of its references, so the change log does not tell of it.
+        """
+        bank = self.get(bank_id)
+        values: dict[str, Any] = {}
+        if name is not None:
+            values["name"] = _name(name)
+        if action is not None:
+            values["action"] = action.value
+        if label is not KEEP:
+            values["label"] = label
+        if enabled is not None:
+            values["enabled"] = enabled
+        if values:
+            statement = update(banks).where(banks.c.id == bank.id).values(values)
+            try:
+                with self._connection.begin_nested():
+                    self._connection.execute(statement)
+            except IntegrityError:
+                raise NameTaken(f"there is a bank {name!r} already") from None
+        return self.get(bank.id)
+
+    # References
+
+    def add_reference(
+        self,
+        bank: Bank,
+        *,
+        kind: MediaKind,
+        digests: Digests,
+        fingerprints: Sequence[Fingerprint],
+        source: str | None = None,
+        origin: str | None = None,
+        duration_s: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        standing: Standing = Standing.POSITIVE,
+    ) -> tuple[Reference, bool]:
+        """The reference, and whether it is new; a new one is noted in the change log.
+
+        The bank's living (not withdrawn) reference with the same SHA-256 is given again. Where
+        no SHA-256 is known: the one with the same origin, or, of references without frames, with
+        the same MD5. Raises `BadFingerprint`.
+        """
+        kept = packing.merged(fingerprints)
+        packed = [packing.pack(f) for f in kept]
+        same = _same_media(bank.id, digests, origin, packing.frames(kept))
+        found = self._living(same)
+        if found is not None:
+            return found, False
+        made = Reference(
+            id=new_id("ref"),
+            bank=bank,
+            kind=kind,
+            digests=digests,
+            source=source,
+            origin=origin,
+            duration_s=duration_s,
+            frames=packing.frames(kept),
+            standing=standing,
+            enabled=True,
+            added_at=now(),
+            metadata=dict(metadata or {}),
+        )
+        try:
+            with self._connection.begin_nested():
+                self._insert(made, packed)
+        except IntegrityError:
+            found = self._living(same)  # another transaction was faster
+            if found is None:
+                raise
+            return found, False
+        self._changes.append(ChangeKind.ADD, made.id, bank.id)
+        return made, True
+
+    def reference(self, reference_id: str) -> Reference:
+        """The reference, withdrawn or not; `NotFound` where there is none."""
+        query = rows.select_references().where(bank_references.c.id == reference_id)
+        row = self._connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFound(f"there is no reference {reference_id!r}")
+        return rows.reference(row)
+
+    def references(
+        self,
+        *,
+        bank: str | None = None,
+        text: str | None = None,
+        state: ReferenceState | None = None,
+        digest: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page:
+        """A page of references, oldest first, and the cursor (`after`) of the next page, None at
+        the end.
+
+        `bank`: a name or id (`NotFound`); `text`: found in the source, origin, id or metadata,
+        in any case; `digest`: equal to the SHA-256 or MD5.
+        """
+        columns = bank_references.c
+        query = rows.select_references()
+        if bank is not None:
+            query = query.where(columns.bank_id == self.get(bank).id)
+        if state is not None:
+            query = query.where(_in_state(state))
+        if digest is not None:
+            wanted = digest.lower()
+            query = query.where(or_(columns.sha256 == wanted, columns.md5 == wanted))
+        if text:
+            places = (columns.source, columns.origin, columns.id, cast(columns.metadata, Text))
+            query = query.where(or_(*(p.icontains(text, autoescape=True) for p in places)))
+        if after is not None:
+            query = query.where(columns.id > after)
+        query = query.order_by(columns.id).limit(limit + 1)
+        found, more = rows.page(self._connection.execute(query).mappings().all(), limit)
+        return [rows.reference(row) for row in found], found[-1]["id"] if found and more else None
+
+    def references_by_ids(self, ids: Iterable[str]) -> dict[str, Reference]:
+        """Those references that exist, withdrawn or not, by id."""
+        found: dict[str, Reference] = {}
+        for some in rows.chunks(ids):
+            query = rows.select_references().where(bank_references.c.id.in_(some))
+            for row in self._connection.execute(query).mappings():
+                found[row["id"]] = rows.reference(row)
+        return found
+
+    def by_digest(self, digests: Digests) -> DigestHits:
+        """References of any bank with an equal digest, oldest first, enforceable or not, each
+        with the signal type that is equal: "sha256" where it is, else "md5"."""
+        columns = bank_references.c
+        equal: list[ColumnElement[bool]] = []
+        if digests.sha256 is not None:
+            equal.append(columns.sha256 == digests.sha256)
+        if digests.md5 is not None:
+            equal.append(columns.md5 == digests.md5)
+        if not equal:
+            return []
+        query = rows.select_references().where(or_(*equal)).order_by(columns.id)
+        answer = []
+        for row in self._connection.execute(query).mappings():
+            exact = digests.sha256 is not None and row["sha256"] == digests.sha256
+            answer.append((rows.reference(row), "sha256" if exact else "md5"))
+        return answer
+
+    def by_origin(self, bank_id: str, origin: str) -> References:
+        """The bank's living references that came with a partner's id."""
+        query = rows.select_references().where(
+            bank_references.c.bank_id == bank_id,
+            bank_references.c.origin == origin,
+            bank_references.c.withdrawn_at.is_(None),
+        )
+        query = query.order_by(bank_references.c.id)
+        return [rows.reference(row) for row in self._connection.execute(query).mappings()]
+
+    def set_enabled(self, reference_id: str, enabled: bool) -> Reference:
+        """Switches a reference on or off; noted in the change log where it was otherwise."""
+        statement = (
+            update(bank_references)
+            .where(bank_references.c.id == reference_id, bank_references.c.enabled != enabled)
+            .values(enabled=enabled)
+        )
+        kind = ChangeKind.ENABLE if enabled else ChangeKind.DISABLE
+        return self._changed(statement, reference_id, kind)
+
+    def withdraw(self, reference_id: str) -> Reference:
+        """Takes a reference out for good; noted in the change log the first time."""
+        statement = (
+            update(bank_references)
+            .where(bank_references.c.id == reference_id, bank_references.c.withdrawn_at.is_(None))
+            .values(withdrawn_at=now())
+        )
+        return self._changed(statement, reference_id, ChangeKind.WITHDRAW)
+
+    # Fingerprints
+
+    def fingerprints(self, reference_id: str) -> Fingerprints:
+        """What is kept of a reference; empty for digests alone, and for an unknown id."""
+        columns = reference_fingerprints.c
+        query = select(reference_fingerprints).where(columns.reference_id == reference_id)
+        query = query.order_by(columns.signal_type, columns.pipeline, columns.track, columns.view)
+        return [packing.unpack(row) for row in self._connection.execute(query).mappings()]
+
+    def all_fingerprints(
+        self, signal_types: Sequence[str], *, after_reference: str | None = None, batch: int = 200
+    ) -> Iterator[tuple[str, Fingerprint]]:
+        """Reference ids and fingerprints of all living references, in the order of ids, read
+        `batch` references at a time."""
+        owners, prints = bank_references.c, reference_fingerprints
+        living = select(owners.id).where(owners.withdrawn_at.is_(None)).order_by(owners.id)
+        last = after_reference or ""
+        while True:
+            query = living.where(owners.id > last).limit(batch)
+            ids = list(self._connection.scalars(query))
+            if not ids:
+                return
+            some = (
+                select(prints)
+                .where(prints.c.reference_id.in_(ids), prints.c.signal_type.in_(signal_types))
+                .order_by(prints.c.reference_id, prints.c.signal_type, prints.c.pipeline)
+                .order_by(prints.c.track, prints.c.view)
+            )
+            for row in self._connection.execute(some).mappings():
+                yield row["reference_id"], packing.unpack(row)
+            last = ids[-1]
+
+    def _living(self, same: ColumnElement[bool] | None) -> Reference | None:
+        if same is None:
+            return None
+        living = and_(same, bank_references.c.withdrawn_at.is_(None))
+        query = rows.select_references().where(living).order_by(bank_references.c.id)
+        row = self._connection.execute(query).mappings().first()
+        return None if row is None else rows.reference(row)
+
+    def _insert(self, made: Reference, packed: Sequence[dict[str, Any]]) -> None:
+        values = {
+            "id": made.id,
+            "bank_id": made.bank.id,
+            "kind": made.kind.value,
+            "sha256": made.digests.sha256,
+            "md5": made.digests.md5,
+            "source": made.source,
+            "origin": made.origin,
+            "duration_s": made.duration_s,
+            "frames": made.frames,
+            "standing": made.standing.value,
+            "enabled": made.enabled,
+            "added_at": made.added_at,
+            "metadata": made.metadata,
+        }
+        self._connection.execute(insert(bank_references), values)
+        if packed:
+            prints = [{"reference_id": made.id, **columns} for columns in packed]
+            self._connection.execute(insert(reference_fingerprints), prints)
+
+    def _changed(self, statement: Any, reference_id: str, kind: ChangeKind) -> Reference:
+        changed = self._connection.execute(statement).rowcount
+        reference = self.reference(reference_id)
+        if changed:
+            self._changes.append(kind, reference.id, reference.bank.id)
+        return reference
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name) or _ID.fullmatch(name):
+        raise BadArgument(
+            f"{name!r}: a bank's name has 1 to 64 letters, digits, '_', '.' or '-', and begins "
+            "with a letter or digit"
+        )
+    return name
+
+
+def _same_media(
+    bank_id: str, digests: Digests, origin: str | None, frames: int
+) -> ColumnElement[bool] | None:
+    """What makes two references of a bank the same media: as the table's unique indexes say."""
+    columns = bank_references.c
+    if digests.sha256 is not None:
+        return and_(columns.bank_id == bank_id, columns.sha256 == digests.sha256)
+    either: list[ColumnElement[bool]] = []
+    if origin is not None:
+        either.append(columns.origin == origin)
+    if digests.md5 is not None and frames == 0:
+        either.append(and_(columns.md5 == digests.md5, columns.frames == 0))
+    if not either:
+        return None
+    return and_(columns.bank_id == bank_id, columns.sha256.is_(None), or_(*either))
+
+
+def _in_state(state: ReferenceState) -> ColumnElement[bool]:
+    withdrawn = bank_references.c.withdrawn_at.is_not(None)
+    if state == "withdrawn":
+        return withdrawn
+    if state not in ("enabled", "disabled"):
+        raise BadArgument(f"{state!r}: a reference is enabled, disabled or withdrawn")
+    return and_(~withdrawn, bank_references.c.enabled.is_(state == "enabled"))

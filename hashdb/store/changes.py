@@ -1,0 +1,64 @@
+"""The append-only log of what was added to the banks and taken out of them.
+
+Readers (an index, a partner's feed) remember the highest number they have seen and ask for what
+came after. So numbers must become visible in their order: a row that commits late must not carry
+a lower number than one that was already read. On SQLite there is one writer at a time. On
+PostgreSQL each writer takes an advisory lock before its rows are numbered and holds it until its
+commit is visible. Rows are numbered at the end of the transaction, so the lock is held briefly.
+See docs/decisions/0002-change-log-order.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, text
+
+from hashdb.model import Change, ChangeKind, now
+from hashdb.store import rows
+from hashdb.tables import changes
+
+# An arbitrary constant: the key of PostgreSQL's advisory lock around the numbering.
+CHANGES_LOCK = 0x5EA_0A11_0002
+
+
+class Changes:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._pending: list[dict[str, Any]] = []
+
+    def append(self, kind: ChangeKind, reference_id: str, bank_id: str) -> None:
+        """Notes a change; it gets its number when the transaction commits."""
+        self._pending.append(
+            {"kind": kind.value, "reference_id": reference_id, "bank_id": bank_id, "at": now()}
+        )
+
+    def flush(self) -> None:
+        """Numbers the noted changes. The store calls it right before the commit."""
+        if not self._pending:
+            return
+        if self._connection.dialect.name == "postgresql":
+            lock = text("SELECT pg_advisory_xact_lock(:key)")
+            self._connection.execute(lock, {"key": CHANGES_LOCK})
+        for change in self._pending:  # one by one: the numbers follow the order of the acts
+            self._connection.execute(insert(changes), change)
+        self._pending.clear()
+
+    def head(self) -> int:
+        """The highest number in the log; 0 where it is empty."""
+        self.flush()
+        found: int | None = self._connection.scalar(select(func.max(changes.c.number)))
+        return found or 0
+
+    def since(
+        self, number: int, *, limit: int = 1000, bank_ids: Collection[str] | None = None
+    ) -> list[Change]:
+        """At most `limit` changes with a higher number, in order; of these banks only, where
+        `bank_ids` is given."""
+        self.flush()
+        query = select(changes).where(changes.c.number > number)
+        if bank_ids is not None:
+            query = query.where(changes.c.bank_id.in_(bank_ids))
+        query = query.order_by(changes.c.number).limit(limit)
+        return [rows.change(row) for row in self._connection.execute(query).mappings()]

@@ -1,0 +1,123 @@
+"""Opens the hash database and gives transactions."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, select, text
+
+from hashdb.store import engine as engines
+from hashdb.store import schema
+from hashdb.store.access import Access
+from hashdb.store.audit import Audit
+from hashdb.store.banks import Banks
+from hashdb.store.casework import Casework
+from hashdb.store.changes import Changes
+from hashdb.store.exchanges import Exchanges
+from hashdb.store.failures import translated
+from hashdb.store.jobs import Jobs
+from hashdb.store.uploads import Uploads
+from hashdb.tables import meta
+
+
+class Transaction:
+    """All queries, over one connection: see each attribute's class."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.changes = Changes(connection)
+        self.banks = Banks(connection, self.changes)
+        self.casework = Casework(connection)
+        self.uploads = Uploads(connection, self.casework)
+        self.audit = Audit(connection)
+        self.jobs = Jobs(connection)
+        self.exchanges = Exchanges(connection)
+        self.access = Access(connection)
+
+
+class Store:
+    """One database. May be used by many threads at once; each transaction belongs to one.
+
+    Every method, and every query within a transaction, raises `DatabaseUnavailable` where the
+    database does not answer, and `BadArgument` for a value that it cannot keep.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        _open_stores.add(self)
+
+    @classmethod
+    def open(cls, url: str, *, upgrade: bool | None = None) -> Store:
+        """Opens `sqlite:///FILE` (made and upgraded by itself, unless `upgrade` is False) or a
+        PostgreSQL database (upgraded only where `upgrade` is True).
+
+        Raises `BadSetting` for another URL, `NotUpgraded` where the schema is another version's,
+        `DatabaseUnavailable`.
+        """
+        parsed = engines.parse_url(url)
+        engine = engines.make_engine(parsed)
+        try:
+            if engines.is_sqlite(parsed) if upgrade is None else upgrade:
+                schema.upgrade_engine(engine)
+            else:
+                with translated(), engines.read_connection(engine) as c, c.begin():
+                    schema.check(c)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        """A transaction that may write: committed at the end of the block, undone on an error.
+
+        Keep it short, and take nothing slow inside: SQLite lets one writer work at a time.
+        """
+        with translated(), engines.write_connection(self._engine) as c, c.begin():
+            transaction = Transaction(c)
+            yield transaction
+            transaction.changes.flush()
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A transaction that cannot write, and sees the database as it is at its first query."""
+        with translated(), engines.read_connection(self._engine) as c, c.begin():
+            yield Transaction(c)
+
+    def ping(self) -> None:
+        """Raises `DatabaseUnavailable` where the database does not answer."""
+        with translated(), engines.read_connection(self._engine) as connection:
+            connection.execute(text("SELECT 1"))
+
+    def identity(self) -> str:
+        """A random id that the database was given when it was made; it outlives upgrades."""
+        query = select(meta.c.value).where(meta.c.key == "identity")
+        with translated(), engines.read_connection(self._engine) as connection:
+            return str(connection.execute(query).scalar_one())
+
+    def close(self) -> None:
+        """Closes all connections that are not in use."""
+        self._engine.dispose()
+
+    def forked(self) -> None:
+        """In a child process: the parent's connections are not ours to use or to close."""
+        self._engine.dispose(close=False)
+
+
+_open_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for store in list(_open_stores):
+        store.close()
+
+
+def _after_fork() -> None:
+    for store in list(_open_stores):
+        store.forked()
+
+
+# A connection that two processes use is corrupted. So a fork finds the pools empty.
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

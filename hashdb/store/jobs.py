@@ -1,0 +1,130 @@
+"""Work that was promised to a caller and outlives the process that took it.
+
+A worker claims a job for the time of a lease, and prolongs the lease while it works. A worker
+that dies lets the lease run out: then another may claim the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from hashdb.errors import NotFound
+from hashdb.model import Job, JobState, new_id, now
+from hashdb.store import rows
+from hashdb.tables import jobs
+
+MAX_ATTEMPTS = 3
+ABANDONED = {
+    "type": "job-abandoned",
+    "title": "The job was given up",
+    "detail": f"{MAX_ATTEMPTS} workers took the job and none finished it",
+}
+
+
+class Jobs:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(
+        self, kind: str, key_id: str, payload: Mapping[str, Any], *, key: str | None = None
+    ) -> Job:
+        """A new job. With `key` (such as an upload id): the job that the same API key added
+        before for the same kind and `key`, where there is one, whatever its payload."""
+        made = Job(new_id("job"), kind, key_id, dict(payload), JobState.PENDING, 0, now())
+        values = {
+            "id": made.id,
+            "kind": kind,
+            "key_id": key_id,
+            "dedup_key": key,
+            "payload": made.payload,
+            "state": made.state.value,
+            "attempts": 0,
+            "created_at": made.created_at,
+        }
+        try:
+            with self._connection.begin_nested():
+                self._connection.execute(insert(jobs), values)
+        except IntegrityError:
+            same = and_(jobs.c.key_id == key_id, jobs.c.kind == kind, jobs.c.dedup_key == key)
+            row = self._connection.execute(select(jobs).where(same)).mappings().first()
+            if row is None:
+                raise
+            return rows.job(row)
+        return made
+
+    def get(self, job_id: str) -> Job:
+        """The job; `NotFound` where there is none."""
+        row = self._connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
+        if row is None:
+            raise NotFound(f"there is no job {job_id!r}")
+        return rows.job(row)
+
+    def claim(
+        self, worker: str, lease_s: float, *, kinds: Collection[str] | None = None
+    ) -> Job | None:
+        """The oldest job that waits, or whose lease ran out, for `lease_s` seconds; None where
+        there is none. One that was claimed `MAX_ATTEMPTS` times before fails instead."""
+        while (found := self._claimable(kinds)) is not None:
+            if found.attempts >= MAX_ATTEMPTS:
+                self.fail(found.id, ABANDONED)
+                continue
+            statement = (
+                update(jobs)
+                .where(jobs.c.id == found.id)
+                .values(
+                    state=JobState.RUNNING.value,
+                    attempts=found.attempts + 1,
+                    lease_owner=worker,
+                    lease_until=now() + timedelta(seconds=lease_s),
+                )
+            )
+            self._connection.execute(statement)
+            return self.get(found.id)
+        return None
+
+    def extend(self, job_id: str, worker: str, lease_s: float) -> bool:
+        """Prolongs the lease to `lease_s` seconds from now. False where the worker has lost the
+        job: to another, or because it is finished."""
+        statement = (
+            update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.lease_owner == worker)
+            .where(jobs.c.state == JobState.RUNNING.value)
+            .values(lease_until=now() + timedelta(seconds=lease_s))
+        )
+        return self._connection.execute(statement).rowcount == 1
+
+    def finish(self, job_id: str, result: Mapping[str, Any]) -> Job:
+        """The job is done. The first result stays; it also replaces a failure, where a worker
+        that was given up comes in after all. Raises `NotFound`."""
+        open_states = [s.value for s in JobState if s is not JobState.DONE]
+        return self._end(job_id, open_states, JobState.DONE, {"result": dict(result)})
+
+    def fail(self, job_id: str, problem: Mapping[str, Any]) -> Job:
+        """The job has failed for good; nothing changes where it has ended. Raises `NotFound`."""
+        open_states = [JobState.PENDING.value, JobState.RUNNING.value]
+        return self._end(job_id, open_states, JobState.FAILED, {"problem": dict(problem)})
+
+    def _claimable(self, kinds: Collection[str] | None) -> Job | None:
+        waits = jobs.c.state == JobState.PENDING.value
+        ran_out = and_(jobs.c.state == JobState.RUNNING.value, jobs.c.lease_until < now())
+        query = select(jobs).where(or_(waits, ran_out))
+        if kinds is not None:
+            query = query.where(jobs.c.kind.in_(kinds))
+        # SQLite knows no row locks and needs none: its write transactions run one by one.
+        query = query.order_by(jobs.c.id).limit(1).with_for_update(skip_locked=True)
+        row = self._connection.execute(query).mappings().first()
+        return None if row is None else rows.job(row)
+
+    def _end(
+        self, job_id: str, from_states: list[str], state: JobState, outcome: dict[str, Any]
+    ) -> Job:
+        values = {"state": state.value, "finished_at": now(), "lease_owner": None}
+        values |= {"lease_until": None, "result": None, "problem": None} | outcome
+        statement = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(from_states))
+        self._connection.execute(statement.values(values))
+        return self.get(job_id)

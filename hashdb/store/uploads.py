@@ -1,0 +1,162 @@
+"""Uploads, what is kept of them for a while, and what was concluded of them for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from hashdb.errors import UploadConflict
+from hashdb.model import Action, Digests, Fingerprint, Verdict, new_id, now
+from hashdb.store import packing, verdict_json
+from hashdb.store.casework import Casework
+from hashdb.tables import seen, upload_fingerprints, uploads, verdicts
+
+
+class Uploads:
+    def __init__(self, connection: Connection, casework: Casework) -> None:
+        self._connection = connection
+        self._casework = casework
+
+    def record(
+        self,
+        key_id: str,
+        upload_id: str,
+        request_digest: str,
+        verdict: Verdict,
+        digests: Digests,
+        fingerprints: Sequence[Fingerprint],
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        expires_at: datetime,
+        queue: str = "default",
+    ) -> Verdict:
+        """Keeps the upload, its upright fingerprints, the verdict, what it has matched, and opens
+        a review where the action is `review`. Answers the verdict as it is stored.
+
+        An upload that is recorded already is left as it is: its stored verdict is the answer, or
+        `UploadConflict` where the request's digest differs.
+        """
+        earlier = self.verdict(key_id, upload_id)
+        if earlier is None:
+            packed = [packing.pack(f) for f in packing.merged(fingerprints)]
+            row_id = new_id("upl")
+            row = {
+                "id": row_id,
+                "key_id": key_id,
+                "upload_id": upload_id,
+                "request_digest": request_digest,
+                "sha256": digests.sha256,
+                "md5": digests.md5,
+                "metadata": dict(metadata or {}),
+                "received_at": now(),
+                "expires_at": expires_at,
+            }
+            try:
+                with self._connection.begin_nested():
+                    self._connection.execute(insert(uploads), row)
+            except IntegrityError:
+                earlier = self.verdict(key_id, upload_id)  # another transaction was faster
+                if earlier is None:
+                    raise
+            else:
+                return self._keep(row_id, verdict, packed, queue)
+        stored, known_digest = earlier
+        if known_digest != request_digest:
+            raise UploadConflict(f"upload {upload_id!r} was sent before with other content")
+        return stored
+
+    def verdict(self, key_id: str, upload_id: str) -> tuple[Verdict, str] | None:
+        """The stored verdict and the digest of its request; None where there is none."""
+        query = (
+            select(verdicts.c.body, uploads.c.request_digest)
+            .join(uploads, uploads.c.id == verdicts.c.upload_row_id)
+            .where(uploads.c.key_id == key_id, uploads.c.upload_id == upload_id)
+        )
+        row = self._connection.execute(query).first()
+        return None if row is None else (verdict_json.from_json(row[0]), row[1])
+
+    def verdicts_by_upload(self, upload_id: str) -> list[Verdict]:
+        """Verdicts of all keys on uploads of that id, newest first."""
+        query = (
+            select(verdicts.c.body)
+            .join(uploads, uploads.c.id == verdicts.c.upload_row_id)
+            .where(uploads.c.upload_id == upload_id)
+            .order_by(verdicts.c.judged_at.desc(), verdicts.c.id.desc())
+        )
+        return [verdict_json.from_json(body) for body in self._connection.scalars(query)]
+
+    def seen(self, reference_id: str) -> list[tuple[str, datetime]]:
+        """The upload ids in which a reference was found, and when, oldest first."""
+        query = (
+            select(uploads.c.upload_id, seen.c.at)
+            .join(uploads, uploads.c.id == seen.c.upload_row_id)
+            .where(seen.c.reference_id == reference_id)
+            .order_by(seen.c.at, uploads.c.id)
+        )
+        return [(row[0], row[1]) for row in self._connection.execute(query)]
+
+    def fingerprints_since(
+        self, at: datetime, *, batch: int = 200
+    ) -> Iterator[tuple[str, str, Fingerprint]]:
+        """(upload row id, upload id, fingerprint) of uploads received at or after `at` whose
+        fingerprints are still kept, read `batch` uploads at a time."""
+        last = ""
+        while True:
+            query = (
+                select(uploads.c.id, uploads.c.upload_id)
+                .where(uploads.c.received_at >= at, uploads.c.id > last)
+                .order_by(uploads.c.id)
+                .limit(batch)
+            )
+            names = {row[0]: row[1] for row in self._connection.execute(query)}
+            if not names:
+                return
+            some = (
+                select(upload_fingerprints)
+                .where(upload_fingerprints.c.upload_row_id.in_(names))
+                .order_by(*upload_fingerprints.primary_key.columns)
+            )
+            for row in self._connection.execute(some).mappings():
+                owner = row["upload_row_id"]
+                yield owner, names[owner], packing.unpack(row)
+            last = max(names)
+
+    def purge(self, before: datetime) -> int:
+        """Drops the fingerprints of uploads whose retention ended at or before `before`; their
+        verdicts stay. Answers how many fingerprints went."""
+        over = select(uploads.c.id).where(uploads.c.expires_at <= before)
+        statement = delete(upload_fingerprints).where(upload_fingerprints.c.upload_row_id.in_(over))
+        return self._connection.execute(statement).rowcount
+
+    def _keep(
+        self, row_id: str, verdict: Verdict, packed: list[dict[str, Any]], queue: str
+    ) -> Verdict:
+        body = verdict_json.to_json(verdict)
+        verdict_id = new_id("ver")
+        self._connection.execute(
+            insert(verdicts),
+            {
+                "id": verdict_id,
+                "upload_row_id": row_id,
+                "action": verdict.action.value,
+                "reason_code": verdict.reason.code,
+                "policy_version": verdict.policy_version,
+                "judged_at": verdict.judged_at,
+                "body": body,
+            },
+        )
+        if packed:
+            prints = [{"upload_row_id": row_id, **columns} for columns in packed]
+            self._connection.execute(insert(upload_fingerprints), prints)
+        matched = dict.fromkeys(m.reference.id for m in verdict.matches)
+        if matched:
+            at = now()
+            found = [{"reference_id": r, "upload_row_id": row_id, "at": at} for r in matched]
+            self._connection.execute(insert(seen), found)
+        if verdict.action is Action.REVIEW:
+            self._casework.open_review(verdict_id, verdict.upload_id, queue=queue)
+        return verdict_json.from_json(body)

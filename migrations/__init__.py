@@ -1,0 +1,1 @@
+"""Alembic's migrations of the hash database: run by `hashdb.store.schema`."""
