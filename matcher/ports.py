@@ -56,6 +56,26 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What one piece of media may cost, inside the sandboxed child and around it.
+
+    `max_bytes` of the file and `max_pixels` of one picture are refused before decoding;
+    `memory_mb` is the child's address space; `cpu_s` its CPU time where the sampling asks for
+    less (the kernel's limit lies above both); `wall_s` the time after which the parent kills it
+    (None: three times the CPU limit); `output_mb` the answer's size; `max_tracks` the picture
+    tracks that are looked at.
+    """
+
+    max_bytes: int = 2048 * 1024 * 1024
+    max_pixels: int = 100_000_000
+    memory_mb: int = 2048
+    cpu_s: float = 120.0
+    wall_s: float | None = None
+    output_mb: int = 512
+    max_tracks: int = 16
+
+
+@dataclass(frozen=True, slots=True)
 class MediaInfo:
     """What a container says of itself before a frame is decoded; `duration` 0 for an image.
 
