@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from hashdb.errors import BadFingerprint
-from hashdb.model import Codes, SignalType
+from hashdb.model import Codes, Fingerprint, SignalType
 
 SIGNAL_TYPES: dict[str, SignalType] = {
     s.name: s
@@ -56,3 +56,10 @@ def codes_from_hex(name: str, texts: Iterable[str]) -> Codes:
 def codes_to_hex(codes: Codes) -> Sequence[str]:
     """Hex texts of (n, bytes) uint8 codes."""
     return [row.tobytes().hex() for row in np.ascontiguousarray(codes)]
+
+
+def meaningful(fingerprint: Fingerprint) -> Fingerprint:
+    """The fingerprint without the frames below its signal type's `min_quality`: frames too flat
+    to mean anything match anything."""
+    good = fingerprint.quality >= np.uint8(signal_type(fingerprint.signal_type).min_quality)
+    return fingerprint if good.all() else fingerprint.take(good)
