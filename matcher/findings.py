@@ -1,0 +1,265 @@
+"""The rules: evidence into findings, each with the action that it asks for. Pure.
+
+For operators they are explained in docs/policy.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hashdb.model import Action, Classification, Coverage, Match, MediaKind, Query, Segment
+from matcher.policy import Policy, Thresholds
+
+
+class ReasonCode(StrEnum):
+    """Why an action was taken. Of findings that ask for the same action the first here leads."""
+
+    SHA256_MATCH = "sha256_match"
+    CONFIDENT_MATCH = "confident_match"
+    SHORT_MATCH = "short_match"
+    MD5_MATCH = "md5_match"
+    COMBINED_SIGNALS = "combined_signals"
+    POSSIBLE_MATCH = "possible_match"
+    CLASSIFIER_SCORE = "classifier_score"
+    INDEX_FAILED = "index_failed"
+    CLASSIFIER_FAILED = "classifier_failed"
+    PART_FAILED = "part_failed"
+    NOTHING_JUDGED = "nothing_judged"
+    ONLY_FLAT_FRAMES = "only_flat_frames"
+    LOW_COVERAGE = "low_coverage"
+    TRUNCATED = "truncated"
+    DIGEST_ONLY = "digest_only"
+    ALLOW_LISTED = "allow_listed"
+    NO_MATCH = "no_match"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A part that was needed and failed: "index", "classifier" or another's name."""
+
+    part: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of one upload.
+
+    `matches`: with enforceable references only, those of allow-lists included, in any order.
+    `digest_only`: the caller sent digests and no fingerprint, and asked for no more.
+    """
+
+    query: Query
+    kind: MediaKind
+    coverage: Coverage
+    matches: tuple[Match, ...] = ()
+    classifications: tuple[Classification, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    digest_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule's result; `weight` (0 to 1) orders findings of one code, `match` is its evidence."""
+
+    code: ReasonCode
+    action: Action
+    text: str
+    weight: float = 0.0
+    match: Match | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A match with its bank's thresholds. `score`: the best by pictures, digests left aside;
+    `confident`: the stretches of the upload that it is confident about."""
+
+    match: Match
+    limits: Thresholds
+    score: float
+    confident: tuple[Segment, ...]
+
+
+def rule(match: Match, policy: Policy) -> Ruled:
+    """The match under its bank's thresholds."""
+    limits = policy.for_bank(match.reference.bank)
+    parts = [(a.score, a.segments) for a in match.alignments]
+    if not match.alignments and not match.exact:
+        parts = [(match.score, match.segments)]
+    sure = [pair.query for score, pairs in parts if score >= limits.confident for pair in pairs]
+    score = max((score for score, _ in parts), default=0.0)
+    return Ruled(match, limits, score, tuple(sure))
+
+
+def digests(match: Match) -> list[str]:
+    """The digests that are equal."""
+    return [s.signal_type for s in match.signals if s.signal_type in ("sha256", "md5")]
+
+
+def combined(p_match: float, p_class: float, prior: float) -> float:
+    """Probability of harm from two scores that are independent given the truth (naive Bayes).
+
+    Both scores are taken for probabilities after the same prior, which must count once:
+    log-odds(match) + log-odds(classifier) - log-odds(prior). Uncalibrated: the scores are not yet
+    probabilities.
+    """
+    x = _logit(p_match) + _logit(p_class) - _logit(prior)
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+def covered_s(segments: Iterable[Segment]) -> float:
+    """Seconds in the union of the segments."""
+    total, end = 0.0, -math.inf
+    for segment in sorted(segments, key=lambda s: (s.start, s.end)):
+        total += max(0.0, segment.end - max(segment.start, end))
+        end = max(end, segment.end)
+    return total
+
+
+def _logit(p: float) -> float:
+    p = min(max(p, 1e-6), 1 - 1e-6)
+    return math.log(p / (1 - p))
+
+
+def match_findings(remaining: Sequence[Ruled], coverage: Coverage) -> Iterator[Finding]:
+    for ruled in remaining:
+        yield from _exact_findings(ruled)
+        if ruled.score >= ruled.limits.confident:
+            yield _confident_finding(ruled, remaining, coverage)
+        elif ruled.score >= ruled.limits.possible:
+            text = f"May show {_shown(ruled, coverage)}."
+            yield Finding(ReasonCode.POSSIBLE_MATCH, Action.REVIEW, text, ruled.score, ruled.match)
+
+
+def _exact_findings(ruled: Ruled) -> Iterator[Finding]:
+    """SHA-256 asks for the bank's action; MD5, of which collisions can be made, for review."""
+    match = ruled.match
+    if "sha256" in digests(match):
+        text = f"Is the very file of {named(match)} (SHA-256)."
+        yield Finding(ReasonCode.SHA256_MATCH, ruled.limits.action, text, 1.0, match)
+    elif "md5" in digests(match):
+        text = f"Has the MD5 of {named(match)}, which alone proves nothing."
+        yield Finding(ReasonCode.MD5_MATCH, Action.REVIEW, text, 1.0, match)
+
+
+def _confident_finding(ruled: Ruled, remaining: Sequence[Ruled], coverage: Coverage) -> Finding:
+    shown = _shown(ruled, coverage)
+    code, action, text = ReasonCode.CONFIDENT_MATCH, ruled.limits.action, f"Shows {shown}."
+    if action is Action.BLOCK and not _covers(ruled, remaining, coverage):
+        needed = ruled.limits.needed_s(coverage.total_s)
+        code, action = ReasonCode.SHORT_MATCH, Action.REVIEW
+        text = f"Shows {shown}; a block needs {needed:.1f} s."
+    return Finding(code, action, text, ruled.score, ruled.match)
+
+
+def _covers(ruled: Ruled, remaining: Sequence[Ruled], coverage: Coverage) -> bool:
+    """Whether enough of the upload is banned footage: that of all confident matches whose banks
+    ask for a block, and ask for no more seconds than this one, taken together."""
+    needed = ruled.limits.needed_s(coverage.total_s)
+    together = [
+        segment
+        for other in (ruled, *remaining)
+        if other.limits.action is Action.BLOCK and other.limits.needed_s(coverage.total_s) <= needed
+        for segment in other.confident
+    ]
+    return covered_s(together) + 1e-6 >= needed
+
+
+def score_findings(classifications: Iterable[Classification], policy: Policy) -> Iterator[Finding]:
+    for one in classifications:
+        rule = policy.classifier.labels.get(one.label)
+        action = _asked(one.score, rule.review, rule.block) if rule else None
+        if action is not None:
+            text = f"{one.source} gives {one.label} a score of {one.score:.2f}."
+            yield Finding(ReasonCode.CLASSIFIER_SCORE, action, text, one.score)
+
+
+def combined_findings(
+    remaining: Sequence[Ruled], evidence: Evidence, policy: Policy
+) -> Iterator[Finding]:
+    """A weak match and a classifier's score of the same label, where both speak for harm. Blocks
+    only where a confident match of that length would, and never asks for more than the bank."""
+    rules = policy.combined
+    for ruled in remaining:
+        if not rules.enabled or not rules.min_match <= ruled.score < ruled.limits.confident:
+            continue
+        label = ruled.match.reference.bank.label
+        scores = [c for c in evidence.classifications if rules.agree(c.label, label)]
+        best = max(scores, key=lambda c: (c.score, c.label, c.source), default=None)
+        if best is None or best.score < rules.min_score:
+            continue
+        together = combined(ruled.score, best.score, rules.prior)
+        action = _asked(together, rules.review, rules.block)
+        if action is None:
+            continue
+        seconds = covered_s(p.query for p in ruled.match.segments)
+        enough = seconds + 1e-6 >= ruled.limits.needed_s(evidence.coverage.total_s)
+        if ruled.limits.action is not Action.BLOCK or not enough:
+            action = Action.REVIEW
+        text = (
+            f"May show {_shown(ruled, evidence.coverage)}; with {best.source}'s {best.label} "
+            f"{best.score:.2f} that makes {together:.2f} (uncalibrated)."
+        )
+        yield Finding(ReasonCode.COMBINED_SIGNALS, action, text, together, ruled.match)
+
+
+def _asked(score: float, review: float | None, block: float | None) -> Action | None:
+    if block is not None and score >= block:
+        return Action.BLOCK
+    if review is not None and score >= review:
+        return Action.REVIEW
+    return None
+
+
+def failure_findings(failures: Iterable[Failure], policy: Policy) -> Iterator[Finding]:
+    codes = {"index": ReasonCode.INDEX_FAILED, "classifier": ReasonCode.CLASSIFIER_FAILED}
+    for failure in failures:
+        code = codes.get(failure.part, ReasonCode.PART_FAILED)
+        text = f"The {failure.part} failed: {failure.text}."
+        yield Finding(code, policy.failure_action(failure.part), text)
+
+
+def coverage_findings(
+    evidence: Evidence, policy: Policy, known: Sequence[Action]
+) -> Iterator[Finding]:
+    """What was not looked at. `known`: what the file's equal SHA-256 asks for already; a finding
+    that asks for no more says nothing about a file that is known by its bytes."""
+    rules, coverage = policy.coverage, evidence.coverage
+    part = f"{coverage.judged_s:.1f} s of {coverage.total_s:.1f} s were looked at"
+    low = not coverage.fraction >= rules.min_fraction
+    found = []
+    if evidence.digest_only:
+        found.append((ReasonCode.DIGEST_ONLY, rules.digest_only, "Only digests were sent."))
+    elif coverage.frames <= 0:
+        text = "No frame could be looked at."
+        found.append((ReasonCode.NOTHING_JUDGED, rules.nothing_judged, text))
+    else:
+        if coverage.flat_frames >= coverage.frames:
+            text = f"All {coverage.frames} frames were too flat to mean anything."
+            found.append((ReasonCode.ONLY_FLAT_FRAMES, rules.only_flat_frames, text))
+        if low:
+            found.append((ReasonCode.LOW_COVERAGE, rules.low_coverage, f"Only {part}."))
+        if coverage.truncated:
+            action = rules.truncated if low else "allow"
+            text = f"A limit or damage ended the look: {part}."
+            found.append((ReasonCode.TRUNCATED, action, text))
+    gravest = max((a.severity for a in known), default=-1)
+    for code, asked, text in found:
+        if Action(asked).severity > gravest:
+            yield Finding(code, Action(asked), text)
+
+
+def named(match: Match) -> str:
+    return f"reference {match.reference.id} of bank {match.reference.bank.name}"
+
+
+def _shown(ruled: Ruled, coverage: Coverage) -> str:
+    """Which reference, by which signals, for how long, how surely."""
+    names = [s.signal_type for s in ruled.match.signals if s.signal_type not in ("sha256", "md5")]
+    seconds = covered_s(p.query for p in ruled.match.segments)
+    length = f"{seconds:.1f} s of {coverage.total_s:.1f} s, " if coverage.total_s > 0 else ""
+    by = f" by {' and '.join(names)}" if names else ""
+    return f"{named(ruled.match)}{by}: {length}score {ruled.score:.2f}"
