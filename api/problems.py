@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -228,3 +229,8 @@ def problem_headers(error: BaseException) -> Mapping[str, str]:
     if isinstance(error, http.MethodNotAllowed) and error.valid_methods:
         headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return headers
+
+
+def dumps(body: Mapping[str, Any]) -> str:
+    """A problem document as text; characters outside of ASCII are escaped, lone ones too."""
+    return json.dumps(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from api import schemas
 from hashdb.model import (
     AuditEntry,
     Bank,
@@ -22,8 +23,6 @@ from hashdb.model import (
     Verdict,
 )
 from hashdb.signals import codes_to_hex
-
-from api import schemas
 
 MILLISECOND = 3  # digits of seconds that are shown
 SCORE = 4  # digits of scores that are shown

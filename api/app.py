@@ -1,0 +1,255 @@
+"""The Flask application, registered from the table of routes."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask import Flask, Request, Response, g, request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import HTTPException, UnsupportedMediaType
+
+from api import openapi, problems
+from api.auth import Gate
+from api.jobs import Runner
+from api.metrics import Metrics
+from api.parts import Parts
+from api.problems import FieldError, InvalidFields
+from api.routes.route import Answer, Call, Route, Service
+from api.routes.table import ROUTES
+from api.uploads import IncomingFile, receive_form, receive_json
+from hashdb.errors import NotFound
+from hashdb.model import new_id
+
+log = logging.getLogger("seawall.http")
+
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_UNION_TAGS = frozenset({"pdq", "phash", "videohash", "vpdq"})
+_MOST_ERRORS = 20
+
+
+def create_app(parts: Parts, *, run_jobs: bool = True) -> Flask:
+    """The WSGI application over these parts. Make it after the process has forked: with
+    `run_jobs` it starts the threads that keep promises."""
+    app = Flask("api", static_folder="static", static_url_path="/static")
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.merge_slashes = False
+    logging.getLogger("seawall").setLevel(parts.settings.log_level)
+    settings = parts.settings
+    metrics = Metrics(
+        {
+            "seawall_index_codes": (
+                "Codes in the index",
+                "signal_type",
+                lambda: parts.index.sizes(),
+            ),
+            "seawall_jobs": ("Promises by state", "state", lambda: _job_counts(parts)),
+        }
+    )
+    runner = Runner(parts, metrics, threads=max(1, settings.decoders // 2))
+    gate = Gate(parts.store, settings.rate_limit, settings.rate_limit_storage)
+    service = Service(parts, gate, metrics, runner, lambda: openapi.document(ROUTES))
+    app.extensions["seawall"] = service
+    for route in ROUTES:
+        _register(app, service, route)
+    _register_hooks(app, metrics)
+    if run_jobs:
+        runner.start()
+    return app
+
+
+def _job_counts(parts: Parts) -> Mapping[str, float]:
+    with parts.store.read() as tx:
+        return {state.value: float(n) for state, n in tx.jobs.counts().items()}
+
+
+def _register(app: Flask, service: Service, route: Route) -> None:
+    def view(**path: str) -> Response:
+        g.route = route.path
+        return _respond(_handle(service, route, path))
+
+    # An upload_id may hold slashes.
+    rule = re.sub(r"\{(\w+)\}", r"<\1>", route.path).replace("<upload_id>", "<path:upload_id>")
+    app.add_url_rule(
+        rule, route.name, view, methods=[route.method], provide_automatic_options=False
+    )
+
+
+def _handle(service: Service, route: Route, path: Mapping[str, str]) -> Answer:
+    """Key, role and rate first; then what was sent; then the view."""
+    key = None
+    if route.roles:
+        address = request.remote_addr or ""
+        key = service.gate.authenticate(request.headers.get("Authorization"), address)
+        g.key = key.id
+        service.gate.allow(key, route.roles)
+        g.allowance = service.gate.count(key)
+    _check_path(path)
+    query = None
+    if route.query is not None:
+        query = _from_texts(route.query, _single(request.args), "")
+    elif route.roles and request.args:
+        raise InvalidFields([FieldError(_pointer((n,)), "is not known") for n in request.args])
+    prefers = route.prefer_async and _prefers_async(request)
+    if route.form is not None and request.mimetype == "multipart/form-data":
+        return _with_form(service, route, key, path, prefers)
+    if route.body is not None:
+        if request.mimetype != "application/json":
+            raise UnsupportedMediaType
+        raw = receive_json(request)
+        body = _from_json(route.body, raw)
+        call = Call(key, path, query, body=body, raw=raw, respond_async=prefers)
+        return route.view(service, call)
+    if route.form is not None:
+        raise UnsupportedMediaType
+    return route.view(service, Call(key, path, query))
+
+
+def _with_form(
+    service: Service, route: Route, key: Any, path: Mapping[str, str], prefers: bool
+) -> Answer:
+    assert route.form is not None
+    settings = service.parts.settings
+    limit = settings.max_upload_mb * 1024 * 1024
+    with receive_form(request, settings.data_dir / "tmp", limit) as received:
+        form = _from_texts(route.form, received.fields, "")
+        media: IncomingFile = received.media
+        call = Call(key, path, form=form, media=media, respond_async=prefers)
+        return route.view(service, call)
+
+
+def _prefers_async(asked: Request) -> bool:
+    """RFC 7240: preferences are listed in any number of `Prefer` headers."""
+    values = ",".join(asked.headers.getlist("Prefer")).lower().split(",")
+    return any(v.split(";")[0].strip() == "respond-async" for v in values)
+
+
+def _check_path(path: Mapping[str, str]) -> None:
+    for name, value in path.items():
+        try:
+            _PATHS[name].validate_python(value)
+        except ValidationError:
+            raise NotFound(f"there is no {name.removesuffix('_id')} of that name") from None
+
+
+_PATHS: dict[str, TypeAdapter[str]] = {
+    name: TypeAdapter(kind) for name, kind in openapi.PATH_PARAMETERS.items()
+}
+
+
+def _single(values: MultiDict[str, str]) -> dict[str, str]:
+    twice = [n for n in values if len(values.getlist(n)) > 1]
+    if twice:
+        raise InvalidFields([FieldError(_pointer((n,)), "sent more than once") for n in twice])
+    return dict(values.items())
+
+
+def _from_texts(model: type[BaseModel], texts: Mapping[str, str], root: str) -> BaseModel:
+    try:
+        return model.model_validate(texts)
+    except ValidationError as e:
+        raise _invalid(e) from None
+
+
+def _from_json(model: type[BaseModel], raw: bytes) -> BaseModel:
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as e:
+        raise _invalid(e) from None
+
+
+def _invalid(error: ValidationError) -> InvalidFields:
+    """pydantic's complaints, each with a pointer; never with what was sent."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return InvalidFields([FieldError(_pointer(f["loc"]), f["msg"]) for f in found[:_MOST_ERRORS]])
+
+
+def _pointer(loc: tuple[int | str, ...]) -> str:
+    parts = [
+        str(part)
+        for i, part in enumerate(loc)
+        if not (part in _UNION_TAGS and i == 2 and loc[0] == "fingerprints")
+    ]
+    return "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in parts)
+
+
+def _respond(answer: Answer) -> Response:
+    g.note = answer.note
+    body: str | bytes | Iterator[str] | None
+    body = answer.body.model_dump_json() if isinstance(answer.body, BaseModel) else answer.body
+    response = Response(body, status=answer.status, content_type=_content_type(answer.media_type))
+    response.headers.update(dict(answer.headers))
+    return response
+
+
+def _content_type(media_type: str) -> str:
+    return f"{media_type}; charset=utf-8" if media_type == "text/html" else media_type
+
+
+def _register_hooks(app: Flask, metrics: Metrics) -> None:
+    @app.before_request
+    def begin() -> None:
+        g.began = time.perf_counter()
+        sent = request.headers.get("X-Request-Id", "")
+        g.request_id = sent if _REQUEST_ID.fullmatch(sent) else new_id("req")
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        return _problem(error)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.request_id
+        allowance = g.get("allowance")
+        if allowance is not None:
+            response.headers.update(allowance.headers())
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        seconds = time.perf_counter() - g.began
+        route = g.get("route", "none")
+        metrics.request(_method(request.method), route, response.status_code, seconds)
+        _log_line(response, seconds)
+        return response
+
+
+def _problem(error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 400:
+        return Response(error.get_response())
+    kind = problems.problem_type(error)
+    if kind.status >= 500:
+        log.error("%s: %s", g.request_id, error, exc_info=kind.status == 500)
+    body = problems.problem(error, request_id=g.request_id)
+    response = Response(problems.dumps(body), status=kind.status, content_type=problems.MEDIA_TYPE)
+    response.headers.update(dict(problems.problem_headers(error)))
+    if kind.status in (400, 401, 403, 413, 415, 429):
+        # The body may not have been read: what is left of it is no next request.
+        response.headers["Connection"] = "close"
+    return response
+
+
+def _method(method: str) -> str:
+    known = ("GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS")
+    return method if method in known else "other"
+
+
+def _log_line(response: Response, seconds: float) -> None:
+    facts: dict[str, object] = {
+        "request": g.request_id,
+        "method": _method(request.method),
+        "route": g.get("route", "none"),
+        "status": response.status_code,
+        "ms": round(1000 * seconds, 1),
+        "key": g.get("key", "-"),
+        **g.get("note", {}),
+    }
+    log.info("%s", " ".join(f"{name}={value}" for name, value in facts.items()))

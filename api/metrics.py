@@ -1,0 +1,96 @@
+"""What Prometheus is told. One registry for each app, so that two apps in one process are apart.
+
+Where `PROMETHEUS_MULTIPROC_DIR` is set before the process starts, the numbers of all server
+processes are added up (see prometheus_client's documentation); else each process tells its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from hashdb.errors import SeawallError
+from hashdb.model import Verdict
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+Measure = Callable[[], Mapping[str, float]]
+
+
+class Gauges(Collector):
+    """Numbers that are read when they are asked for; one that cannot be read is left out."""
+
+    def __init__(self, measures: Mapping[str, tuple[str, str, Measure]]):
+        self._measures = measures
+
+    def collect(self) -> Iterable[Metric]:
+        for name, (text, label, measure) in self._measures.items():
+            gauge = GaugeMetricFamily(name, text, labels=[label])
+            try:
+                values = measure()
+            except SeawallError:
+                continue
+            for value, number in values.items():
+                gauge.add_metric([value], number)
+            yield gauge
+
+
+class Metrics:
+    """Counts what happens; `gauges` maps a name to its help text, its label and how to read it."""
+
+    def __init__(self, gauges: Mapping[str, tuple[str, str, Measure]]):
+        self._registry = CollectorRegistry()
+        self._gauges = Gauges(gauges)
+        self._requests = Counter(
+            "seawall_requests",
+            "Answered requests",
+            ["method", "route", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "seawall_request_seconds",
+            "Time from request to answer",
+            ["method", "route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._verdicts = Counter(
+            "seawall_verdicts",
+            "Verdicts given, by action and the reason's code",
+            ["action", "reason"],
+            registry=self._registry,
+        )
+        self._stages = Histogram(
+            "seawall_stage_seconds",
+            "Time of one upload's stages",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def verdict(self, verdict: Verdict) -> None:
+        self._verdicts.labels(verdict.action.value, verdict.reason.code).inc()
+        for stage, milliseconds in verdict.timings_ms.items():
+            self._stages.labels(stage).observe(milliseconds / 1000)
+
+    def text(self) -> bytes:
+        """All of it in Prometheus's text format."""
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        else:
+            registry = self._registry
+        shown = CollectorRegistry()
+        shown.register(self._gauges)
+        return generate_latest(registry) + generate_latest(shown)

@@ -1,0 +1,109 @@
+"""Reviews, decisions and the audit."""
+
+from __future__ import annotations
+
+from api import render, schemas
+from api.routes.banks import MODERATOR
+from api.routes.route import Answer, Call, Route, Service
+from hashdb.errors import AlreadyDecided, Conflict, NotFound
+from hashdb.model import Role
+from hashdb.store import Transaction
+
+NOBODY_ELSE: frozenset[Role] = frozenset({Role.ADMIN})
+
+
+def list_reviews(service: Service, call: Call) -> Answer:
+    query: schemas.ReviewQuery = call.query
+    with service.parts.store.read() as tx:
+        found, after = tx.casework.reviews(
+            state="open", queue=query.queue, limit=query.limit, after=query.cursor
+        )
+    return Answer(schemas.ReviewList(items=[render.review_out(r) for r in found], next=after))
+
+
+def decide(service: Service, call: Call) -> Answer:
+    body: schemas.DecisionNew = call.body
+    with service.parts.store.begin() as tx:
+        review_id = body.review_id or _open_review(tx, body.upload_id or "")
+        decision = tx.casework.decide(
+            review_id, body.action, body.label, call.key.id, body.rationale
+        )
+        detail = {"action": body.action.value, "review": review_id}
+        tx.audit.record(call.key.id, "decide", decision.id, detail)
+    note = {"upload_id": decision.upload_id, "action": decision.action.value}
+    return Answer(render.decision_out(decision), 201, note=note)
+
+
+def _open_review(tx: Transaction, upload_id: str) -> str:
+    found, _ = tx.casework.reviews(state="open", upload_id=upload_id, limit=2)
+    if not found:
+        raise NotFound(f"no review of upload {upload_id!r} is open")
+    if len(found) > 1:
+        raise Conflict(f"several reviews of upload {upload_id!r} are open: give a review_id")
+    return found[0].id
+
+
+def list_decisions(service: Service, call: Call) -> Answer:
+    query: schemas.DecisionQuery = call.query
+    with service.parts.store.read() as tx:
+        found, after = tx.casework.decisions(
+            limit=query.limit, after=query.cursor, upload_id=query.upload_id
+        )
+    items = [render.decision_out(d) for d in found]
+    return Answer(schemas.DecisionList(items=items, next=after))
+
+
+def list_audit(service: Service, call: Call) -> Answer:
+    query: schemas.AuditQuery = call.query
+    with service.parts.store.read() as tx:
+        found, after = tx.audit.list(limit=query.limit, after=query.cursor, subject=query.subject)
+    return Answer(schemas.AuditList(items=[render.audit_out(e) for e in found], next=after))
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/reviews",
+        "listReviews",
+        list_reviews,
+        "Verdicts that wait for a person",
+        "casework",
+        MODERATOR,
+        {200: schemas.ReviewList},
+        query=schemas.ReviewQuery,
+    ),
+    Route(
+        "POST",
+        "/decisions",
+        "decide",
+        decide,
+        "Rule on a review",
+        "casework",
+        MODERATOR,
+        {201: schemas.DecisionOut},
+        body=schemas.DecisionNew,
+        errors=(NotFound, AlreadyDecided, Conflict),
+    ),
+    Route(
+        "GET",
+        "/decisions",
+        "listDecisions",
+        list_decisions,
+        "What was ruled",
+        "casework",
+        MODERATOR,
+        {200: schemas.DecisionList},
+        query=schemas.DecisionQuery,
+    ),
+    Route(
+        "GET",
+        "/audit",
+        "listAudit",
+        list_audit,
+        "Who did what",
+        "casework",
+        NOBODY_ELSE,
+        {200: schemas.AuditList},
+        query=schemas.AuditQuery,
+    ),
+)

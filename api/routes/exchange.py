@@ -1,0 +1,76 @@
+"""The hash list for partners: docs/exchange.md is its specification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from api import render, schemas
+from api.routes.route import Answer, Call, Route, Service
+from hashdb.errors import BadArgument
+from hashdb.model import Action, Change, ChangeKind, Reference, Role
+from hashdb.store import Store
+
+MEDIA_TYPE = "application/jsonl"
+CHECKPOINT_HEADER = "Seawall-Checkpoint"
+ADDS = frozenset({ChangeKind.ADD, ChangeKind.ENABLE})
+
+
+def changes(service: Service, call: Call) -> Answer:
+    query: schemas.FeedQuery = call.query
+    since = int(query.since or 0)
+    store = service.parts.store
+    with store.read() as tx:
+        if since > tx.changes.head():
+            raise BadArgument("since: this checkpoint is not one of this feed's; begin without it")
+        page = tx.changes.since(since, limit=query.limit)
+        references = tx.banks.references_by_ids({c.reference_id for c in page})
+    checkpoint = page[-1].number if page else since
+    headers = {CHECKPOINT_HEADER: str(checkpoint)}
+    if len(page) == query.limit:
+        target = f"/exchange/v1/changes?since={checkpoint}&limit={query.limit}"
+        headers["Link"] = f'<{target}>; rel="next"'
+    lines = _lines(store, page, references)
+    return Answer(lines, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _lines(
+    store: Store, page: Sequence[Change], references: Mapping[str, Reference]
+) -> Iterator[str]:
+    """One line a shared change, made while it is sent: a page may be hundreds of megabytes."""
+    for change in page:
+        reference = references.get(change.reference_id)
+        if reference is None or reference.origin is not None:
+            continue
+        line: schemas.FeedAdd | schemas.FeedWithdraw
+        if change.kind not in ADDS:
+            line = schemas.FeedWithdraw(
+                checkpoint=str(change.number), reference_id=change.reference_id
+            )
+        elif shared(reference):
+            with store.read() as tx:
+                fingerprints = tx.banks.fingerprints(reference.id)
+            line = render.feed_add(change.number, reference, fingerprints)
+        else:
+            continue
+        yield line.model_dump_json() + "\n"
+
+
+def shared(reference: Reference) -> bool:
+    """Whether partners are given it: it may be enforced, and is of no allow-list."""
+    return reference.enforceable and reference.bank.action is not Action.ALLOW
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/exchange/v1/changes",
+        "exchangeChanges",
+        changes,
+        "The hash list as a feed of additions and withdrawals",
+        "exchange",
+        frozenset({Role.PARTNER}),
+        {200: MEDIA_TYPE},
+        query=schemas.FeedQuery,
+        text="JSON lines; the documentation's page on the exchange feed describes each member.",
+    ),
+)

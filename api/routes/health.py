@@ -1,0 +1,135 @@
+"""Whether the service lives and works, and its numbers."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from api import metrics, schemas
+from api.parts import Parts
+from api.routes.route import PUBLIC, Answer, Call, Route, Service
+from hashdb.errors import BadMedia, SandboxFailed, SeawallError
+from hashdb.model import Role
+from matcher.ports import Sampling
+
+log = logging.getLogger("seawall.health")
+
+SANDBOX_EVERY_S = 30.0
+
+
+def healthz(service: Service, call: Call) -> Answer:
+    return Answer(schemas.HealthOut(status="ok"))
+
+
+def readyz(service: Service, call: Call) -> Answer:
+    checks = {
+        "database": _try(service.parts.store.ping),
+        "index": _try(lambda: service.parts.index.refresh()),
+        "sandbox": _sandbox(service.parts),
+    }
+    ready = all(v == "ok" for v in checks.values())
+    return Answer(schemas.ReadyOut(ready=ready, checks=checks), 200 if ready else 503)
+
+
+def _try(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except (SeawallError, RuntimeError, MemoryError):
+        log.warning("not ready", exc_info=True)
+        return "failed"
+    return "ok"
+
+
+class _Probe:
+    """The sandbox's state, tried every half minute at most: a child costs CPU."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.at = float("-inf")
+        self.state = ""
+        self.owner: object = None
+
+
+_PROBE = _Probe()
+
+
+def _sandbox(parts: Parts) -> str:
+    with _PROBE.lock:
+        fresh = time.monotonic() - _PROBE.at < SANDBOX_EVERY_S
+        if not fresh or _PROBE.owner is not parts.sandbox:
+            _PROBE.state = _try(lambda: _decode_one(parts))
+            _PROBE.at = time.monotonic()
+            _PROBE.owner = parts.sandbox
+        return _PROBE.state
+
+
+def _decode_one(parts: Parts) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(png(64))
+        file.flush()
+        file.seek(0)
+        try:
+            look = parts.sandbox(cast(BinaryIO, file), Sampling(dense=False), ["pdq"])
+        except BadMedia as e:
+            raise SandboxFailed("a good picture was refused") from e
+    if look.coverage.frames != 1:
+        raise SandboxFailed("a picture was not looked at")
+
+
+def png(side: int) -> bytes:
+    """A grey picture of side x side pixels (ISO/IEC 15948)."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        body = name + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    rows = b"".join(
+        b"\0" + bytes((x * y * 7 + x * 3 + y) % 256 for x in range(side)) for y in range(side)
+    )
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def show_metrics(service: Service, call: Call) -> Answer:
+    return Answer(service.metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/healthz",
+        "healthz",
+        healthz,
+        "Whether the process lives",
+        "health",
+        PUBLIC,
+        {200: schemas.HealthOut},
+    ),
+    Route(
+        "GET",
+        "/readyz",
+        "readyz",
+        readyz,
+        "Whether uploads can be judged: database, index and sandbox",
+        "health",
+        PUBLIC,
+        {200: schemas.ReadyOut, 503: schemas.ReadyOut},
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        "metrics",
+        show_metrics,
+        "Numbers for Prometheus",
+        "health",
+        frozenset({Role.MODERATOR}),
+        {200: "text/plain"},
+    ),
+)

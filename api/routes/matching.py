@@ -1,0 +1,206 @@
+"""POST /match, POST /hash, and what was answered before: verdicts and jobs."""
+
+from __future__ import annotations
+
+import io
+
+from api import jobs, render, schemas
+from api.hashes import request_digest
+from api.routes.route import Answer, Call, Route, Service
+from api.uploads import IncomingFile
+from hashdb.errors import (
+    BadFingerprint,
+    BadMedia,
+    CorruptMedia,
+    EmptyMedia,
+    MediaTimeout,
+    MediaTooLarge,
+    NoPicture,
+    NotFound,
+    SandboxFailed,
+    UnsupportedMedia,
+    UploadConflict,
+)
+from hashdb.model import Role, Verdict, new_id
+from hashdb.signals import SIGNAL_TYPES
+from matcher.ports import Sampling
+
+MEDIA_ERRORS = (
+    BadMedia,
+    CorruptMedia,
+    EmptyMedia,
+    MediaTimeout,
+    MediaTooLarge,
+    NoPicture,
+    SandboxFailed,
+    UnsupportedMedia,
+)
+
+
+def match(service: Service, call: Call) -> Answer:
+    if call.media is not None:
+        return _match_media(service, call, call.media)
+    return _match_hashes(service, call)
+
+
+def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
+    form: schemas.MatchForm = call.form
+    upload_id = form.upload_id or new_id("upl")
+    _refuse_empty(media)
+    digests = media.digests
+    if call.respond_async:
+        job = jobs.promise(
+            service.parts,
+            call.key,
+            jobs.MEDIA,
+            media.media(),
+            upload_id=upload_id,
+            request_digest=digests.sha256 or "",
+            rest={
+                "sha256": digests.sha256,
+                "md5": digests.md5,
+                "classifications": [c.model_dump() for c in form.classifications],
+                "metadata": form.metadata,
+            },
+        )
+        return _promised(service, job.id)
+    verdict = service.parts.checker.check_media(
+        call.key.id,
+        upload_id,
+        media.media(),
+        digests,
+        classifications=jobs.classifications_of(form.classifications),
+        metadata=form.metadata,
+    )
+    return _judged(service, verdict)
+
+
+def _match_hashes(service: Service, call: Call) -> Answer:
+    body: schemas.MatchHashes = call.body
+    upload_id = body.upload_id or new_id("upl")
+    if call.respond_async:
+        job = jobs.promise(
+            service.parts,
+            call.key,
+            jobs.HASHES,
+            io.BytesIO(call.raw),
+            upload_id=upload_id,
+            request_digest=request_digest(body),
+            rest={},
+        )
+        return _promised(service, job.id)
+    return _judged(service, jobs.check_hashes(service.parts, call.key.id, upload_id, body))
+
+
+def _judged(service: Service, verdict: Verdict) -> Answer:
+    service.metrics.verdict(verdict)
+    note = {"upload_id": verdict.upload_id, "action": verdict.action.value}
+    return Answer(render.verdict_out(verdict), note=note)
+
+
+def _promised(service: Service, job_id: str) -> Answer:
+    service.runner.wake()
+    with service.parts.store.read() as tx:
+        out = render.job_out(tx.jobs.get(job_id))
+    headers = {"Location": f"/jobs/{job_id}", "Preference-Applied": "respond-async"}
+    return Answer(out, 202, headers, note={"upload_id": out.upload_id, "job": job_id})
+
+
+def _refuse_empty(media: IncomingFile) -> None:
+    if media.size == 0:
+        raise EmptyMedia("the file has 0 bytes")
+
+
+def hash_media(service: Service, call: Call) -> Answer:
+    form: schemas.HashForm = call.form
+    media = call.media
+    assert media is not None  # the route reads multipart bodies only
+    _refuse_empty(media)
+    sampling = Sampling(dense=form.dense, seconds=service.parts.settings.decode_seconds)
+    frames = [s.name for s in SIGNAL_TYPES.values() if s.per_frame and not s.exact]
+    look = service.parts.sandbox(media.media(), sampling, frames)
+    return Answer(render.hash_out(look, media.digests))
+
+
+def get_job(service: Service, call: Call) -> Answer:
+    with service.parts.store.read() as tx:
+        job = tx.jobs.get(call.path["job_id"])
+    if call.key.role is Role.PIPELINE and job.key_id != call.key.id:
+        raise NotFound(f"there is no job {job.id}")
+    return Answer(render.job_out(job))
+
+
+def get_verdict(service: Service, call: Call) -> Answer:
+    upload_id = call.path["upload_id"]
+    with service.parts.store.read() as tx:
+        if call.key.role is Role.PIPELINE:
+            found = tx.uploads.verdict(call.key.id, upload_id)
+            verdict = found[0] if found else None
+        else:
+            verdict = next(iter(tx.uploads.verdicts_by_upload(upload_id)), None)
+    if verdict is None:
+        raise NotFound(f"no upload {upload_id!r} was judged")
+    return Answer(render.verdict_out(verdict))
+
+
+PIPELINE = frozenset({Role.PIPELINE})
+BOTH = frozenset({Role.PIPELINE, Role.MODERATOR})
+
+ROUTES = (
+    Route(
+        "POST",
+        "/match",
+        "match",
+        match,
+        "Judge an upload",
+        "matching",
+        BOTH,
+        {200: schemas.VerdictOut, 202: schemas.JobOut},
+        body=schemas.MatchHashes,
+        form=schemas.MatchForm,
+        errors=(UploadConflict, BadFingerprint, *MEDIA_ERRORS),
+        prefer_async=True,
+        text=(
+            "Send the media, or the hashes that you made of it. 200 means judged, whatever the "
+            "action; with anything else hold the upload, do not publish it. The same `upload_id` "
+            "with the same content from the same key gets the same verdict. With `Prefer: "
+            "respond-async` the answer is 202 and a job that outlives a crash of the service."
+        ),
+    ),
+    Route(
+        "POST",
+        "/hash",
+        "hashMedia",
+        hash_media,
+        "Fingerprint media without judging it",
+        "matching",
+        BOTH,
+        {200: schemas.HashOut},
+        form=schemas.HashForm,
+        errors=MEDIA_ERRORS,
+        text="`fingerprints` is what the JSON form of `POST /match` and `POST /references` takes.",
+    ),
+    Route(
+        "GET",
+        "/jobs/{job_id}",
+        "getJob",
+        get_job,
+        "What became of a promise",
+        "matching",
+        BOTH,
+        {200: schemas.JobOut},
+        errors=(NotFound,),
+    ),
+    Route(
+        "GET",
+        "/verdicts/{upload_id}",
+        "getVerdict",
+        get_verdict,
+        "The verdict on an upload",
+        "matching",
+        BOTH,
+        {200: schemas.VerdictOut},
+        errors=(NotFound,),
+        text="A pipeline sees its own uploads; a moderator the newest verdict under that id.",
+    ),
+)
