@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from api.settings import Settings
-from hashdb.errors import BadSetting
+from hashdb.errors import BadArgument, BadSetting
+from hashdb.exchange.jsonl import FileFeed, HttpFeed
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
@@ -20,7 +22,7 @@ from matcher.enroll import Enroller
 from matcher.hashers import pdq
 from matcher.judge import Judge
 from matcher.policy import Policy, load_policy
-from matcher.ports import Classifier
+from matcher.ports import Classifier, FingerprintMedia
 from matcher.sandbox import Limits, Sandbox
 
 log = logging.getLogger(__name__)
@@ -50,22 +52,9 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
     policy = load_policy(settings.policy)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     store = Store.open(settings.database_url)
-    # References carry every signal that is cheap, so that a policy can switch one on later.
-    stored = tuple(dict.fromkeys(["pdq", "phash", *policy.signals]))
-    index = ReferenceIndex(
-        store,
-        FaissIndex,
-        folder=settings.data_dir / "index",
-        signal_types=[s for s, kind in SIGNAL_TYPES.items() if not kind.exact],
-    )
+    index = reference_index(settings, store)
     index.open(progress)
-    sandbox = Sandbox(
-        Limits(
-            memory_mb=settings.decode_memory_mb,
-            pixels=settings.max_pixels,
-        ),
-        max_children=settings.decoders,
-    )
+    sandbox = make_sandbox(settings)
     judge = Judge(
         store,
         index,
@@ -82,8 +71,45 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
         retention=timedelta(days=settings.retention_days),
         seconds=settings.decode_seconds,
     )
-    enroller = Enroller(store, sandbox, signal_types=stored)
+    enroller = make_enroller(store, sandbox, policy)
     return Parts(settings, store, index, sandbox, checker, enroller, policy)
+
+
+def reference_index(settings: Settings, store: Store) -> ReferenceIndex:
+    """The index of a database, not yet opened."""
+    return ReferenceIndex(
+        store,
+        FaissIndex,
+        folder=settings.data_dir / "index",
+        signal_types=[s for s, kind in SIGNAL_TYPES.items() if not kind.exact],
+    )
+
+
+def make_sandbox(settings: Settings) -> Sandbox:
+    """What decodes and hashes media, in child processes."""
+    return Sandbox(
+        Limits(
+            memory_mb=settings.decode_memory_mb,
+            pixels=settings.max_pixels,
+        ),
+        max_children=settings.decoders,
+    )
+
+
+def make_enroller(store: Store, sandbox: FingerprintMedia, policy: Policy) -> Enroller:
+    # References carry every signal that is cheap, so that a policy can switch one on later.
+    stored = tuple(dict.fromkeys(["pdq", "phash", *policy.signals]))
+    return Enroller(store, sandbox, signal_types=stored)
+
+
+def partner(address: str, key: str | None) -> HttpFeed | FileFeed:
+    """The other side of an exchange: another Seawall's address, or a file of JSON lines.
+    Raises `BadArgument`."""
+    if "://" not in address:
+        return FileFeed(Path(address))
+    if key is None:
+        raise BadArgument("the other side wants a key: SEAWALL_SYNC_KEY or --key-file")
+    return HttpFeed(address, key)
 
 
 def _classifier(settings: Settings) -> Classifier | None:

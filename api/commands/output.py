@@ -6,12 +6,13 @@ import getpass
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 from tqdm import tqdm
 
-from api.problems import problem
+from api import problems
 from hashdb.errors import SeawallError
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def json_option(command: F) -> F:
     """`--json`, which every command has."""
-    option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+    option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
     return option(command)
 
 
@@ -34,25 +35,58 @@ def actor() -> str:
 
 def line(value: Mapping[str, Any]) -> None:
     """One JSON object on a line of standard output, at once."""
-    print(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")), flush=True)
+    _out(json.dumps(value, ensure_ascii=False))
 
 
 def text(message: str) -> None:
     """Words for people, on standard output, at once."""
-    print(message, flush=True)
+    _out(message)
+
+
+def result(value: Mapping[str, Any], words: str, *, as_json: bool) -> None:
+    """One result, as JSON or in words."""
+    _out(json.dumps(value, ensure_ascii=False) if as_json else words)
 
 
 def note(message: str) -> None:
     """Words beside the result, on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    tqdm.write(printable(message), file=sys.stderr)
 
 
-def error(problem_of: SeawallError, *, as_json: bool) -> None:
-    """What went wrong, on standard error."""
+def printable(name: str) -> str:
+    """A file's name; bytes in it that are no UTF-8 (PEP 383) as `\\udc..`, so that neither the
+    terminal nor the database refuses it."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _out(message: str) -> None:
+    with tqdm.external_write_mode(file=sys.stdout):
+        click.echo(printable(message))
+
+
+def problem(error: Exception) -> dict[str, Any]:
+    """The error as an RFC 9457 object, in its own words: who runs a command may see them all."""
+    body = problems.problem(error)
+    if isinstance(error, SeawallError) and str(error):
+        body["detail"] = str(error)
+    return body
+
+
+def file_problem(file: str, error: Exception | None, *, as_json: bool) -> None:
+    """A file that nothing could be done with: a result like the others with `--json`."""
+    body = problem(error or SeawallError())
     if as_json:
-        print(json.dumps(problem(problem_of), ensure_ascii=False), file=sys.stderr)
+        line({"file": printable(file), "problem": body})
     else:
-        print(f"seawall: error: {problem_of}", file=sys.stderr)
+        note(f"seawall: {file}: {body['detail']}")
+
+
+def error(raised: SeawallError, *, as_json: bool) -> None:
+    """What a command ended with, on standard error."""
+    if as_json:
+        note(json.dumps(problem(raised), ensure_ascii=False))
+    else:
+        note(f"seawall: error: {raised or problem(raised)['title']}")
 
 
 def progress(things: Iterable[T], *, unit: str, total: int | None = None) -> Iterator[T]:
@@ -60,10 +94,33 @@ def progress(things: Iterable[T], *, unit: str, total: int | None = None) -> Ite
     yield from tqdm(things, unit=f" {unit}", total=total, disable=None, file=sys.stderr)
 
 
+@contextmanager
+def counter(unit: str) -> Iterator[Callable[[int], None]]:
+    """A function that counts on, for what has no known end."""
+    with tqdm(unit=f" {unit}", disable=None, file=sys.stderr) as bar:
+
+        def told(more: int) -> None:
+            bar.update(more)
+
+        yield told
+
+
+@contextmanager
+def fraction(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told (done, all)."""
+    with tqdm(unit=f" {unit}", disable=None, file=sys.stderr) as bar:
+
+        def told(done: int, every: int) -> None:
+            bar.total = every
+            bar.update(done - bar.n)
+
+        yield told
+
+
 def clock(seconds: float) -> str:
     """Presentation time for people: 75.25 is `1:15.2`, 3675 is `1:01:15.0`."""
-    minutes, rest = divmod(max(0.0, seconds), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    # Cut, not rounded: 59.97 must not become 60.0.
-    rest = int(rest * 10) / 10
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+    tenths = int(max(0.0, seconds) * 10 + 1e-6)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    shown = f"{minutes:02d}" if hours else f"{minutes}"
+    return f"{f'{hours}:' if hours else ''}{shown}:{rest // 10:02d}.{rest % 10}"

@@ -261,6 +261,12 @@ class Banks:
         kind = ChangeKind.ENABLE if enabled else ChangeKind.DISABLE
         return self._changed(statement, reference_id, kind)
 
+    def set_metadata(self, reference_id: str, metadata: Mapping[str, Any]) -> Reference:
+        """Replaces a reference's metadata; matching does not read it, so no change is noted."""
+        statement = update(bank_references).where(bank_references.c.id == reference_id)
+        self._connection.execute(statement.values(metadata=dict(metadata)))
+        return self.reference(reference_id)
+
     def withdraw(self, reference_id: str) -> Reference:
         """Takes a reference out for good; noted in the change log the first time."""
         statement = (

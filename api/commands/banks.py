@@ -1,0 +1,188 @@
+"""`seawall bank` and `seawall reference`: what is banned, and what is known to be fine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from api import render
+from api.commands import files, output
+from api.commands.media import paths_argument
+from api.commands.output import json_option
+from api.settings import Settings
+from hashdb.errors import BadArgument
+from hashdb.model import Action, Bank, Digests, MediaKind, Reference
+from hashdb.store import Store
+from hashdb.store.banks import ReferenceState
+from matcher.digest import digest_file
+from matcher.policy import load_policy
+
+PAGE = 1000
+
+
+@click.group()
+def bank() -> None:
+    """Sets of references that share an action and a label."""
+
+
+@bank.command("create")
+@click.argument("name")
+@click.option(
+    "--action",
+    type=click.Choice([a.value for a in Action]),
+    default=Action.BLOCK.value,
+    show_default=True,
+    help="What a confident match asks for; allow makes it an allow-list.",
+)
+@click.option("--label", help="The kind of harm, such as violent-extremism.")
+@json_option
+def bank_create(name: str, action: str, label: str | None, as_json: bool) -> None:
+    """Make a bank."""
+    store = Store.open(Settings.from_env().database_url)
+    with store.begin() as tx:
+        made = tx.banks.create(name, Action(action), label)
+        tx.audit.record(output.actor(), "bank.create", made.id, {"name": name, "action": action})
+    output.result(render.bank_json(made), f"{made.name} ({made.id})", as_json=as_json)
+
+
+@bank.command("list")
+@json_option
+def bank_list(as_json: bool) -> None:
+    """Show the banks."""
+    store = Store.open(Settings.from_env().database_url)
+    with store.read() as tx:
+        banks = tx.banks.list()
+    for each in banks:
+        output.result(render.bank_json(each), describe_bank(each), as_json=as_json)
+
+
+def describe_bank(each: Bank) -> str:
+    label = f"  {each.label}" if each.label else ""
+    off = "" if each.enabled else "  (disabled)"
+    return f"{each.name:<32} {each.action.value:<6}  {each.id}{label}{off}"
+
+
+@click.group()
+def reference() -> None:
+    """Confirmed media in a bank."""
+
+
+@reference.command("add")
+@click.option("--bank", "bank_name", required=True, metavar="NAME", help="The bank's name or id.")
+@click.option("--source", help="Where the media comes from, in words.")
+@click.option("--vpdq", is_flag=True, help="The files are vPDQ hash lists, not media.")
+@paths_argument
+@json_option
+@click.pass_context
+def reference_add(
+    context: click.Context,
+    bank_name: str,
+    source: str | None,
+    vpdq: bool,
+    paths: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Put files and folders into a bank.
+
+    A file that the bank already has gives its reference again, so a run that was interrupted is
+    simply repeated.
+    """
+    from api import wiring
+
+    settings = Settings.from_env()
+    store = Store.open(settings.database_url)
+    with store.read() as tx:
+        into = tx.banks.get(bank_name)
+    enroller = wiring.make_enroller(
+        store, wiring.make_sandbox(settings), load_policy(settings.policy)
+    )
+    actor = output.actor()
+
+    def enrol(file: str) -> tuple[Reference, bool]:
+        named = source or output.printable(file)
+        if vpdq:
+            fingerprints = wiring.vpdq_list(Path(file).read_bytes())
+            return enroller.add_hashes(
+                into, Digests(), fingerprints, kind=MediaKind.VIDEO, actor=actor, source=named
+            )
+        with open(file, "rb") as media:
+            digests = digest_file(media)
+            media.seek(0)
+            return enroller.add_media(into, media, digests, actor=actor, source=named)
+
+    def show(file: str, added: tuple[Reference, bool]) -> None:
+        made, new = added
+        output.result(
+            {"file": output.printable(file), "reference_id": made.id},
+            f"{made.id}  {file}{'' if new else '  (the bank has it already)'}",
+            as_json=as_json,
+        )
+
+    found = list(files.find(paths))
+    context.exit(files.run(found, enrol, show, at_once=settings.decoders, as_json=as_json))
+
+
+@reference.command("list")
+@click.option("--bank", "bank_name", metavar="NAME", help="Of this bank only.")
+@click.option(
+    "--state",
+    type=click.Choice(["enabled", "disabled", "withdrawn"]),
+    help="In this state only.",
+)
+@click.option("--text", help="With this text in its id, source or metadata.")
+@json_option
+def reference_list(
+    bank_name: str | None, state: ReferenceState | None, text: str | None, as_json: bool
+) -> None:
+    """Show the references."""
+    store = Store.open(Settings.from_env().database_url)
+    after: str | None = None
+    while True:
+        with store.read() as tx:
+            found, after = tx.banks.references(
+                bank=bank_name, text=text, state=state, limit=PAGE, after=after
+            )
+        for each in found:
+            output.result(render.reference_json(each), describe_reference(each), as_json=as_json)
+        if after is None:
+            return
+
+
+def describe_reference(each: Reference) -> str:
+    state = "withdrawn" if each.withdrawn_at else "enabled" if each.enabled else "disabled"
+    length = output.clock(each.duration_s) if each.duration_s is not None else each.kind.value
+    return f"{each.id}  {each.bank.name:<24} {state:<9} {length:>9}  {each.source or ''}".rstrip()
+
+
+@reference.command("withdraw")
+@click.argument("reference_ids", nargs=-1, required=True, metavar="REFERENCE_ID...")
+@json_option
+def reference_withdraw(reference_ids: tuple[str, ...], as_json: bool) -> None:
+    """Take references out for good: they stay on record and match nothing."""
+    from api import wiring
+
+    settings = Settings.from_env()
+    store = Store.open(settings.database_url)
+    enroller = wiring.make_enroller(
+        store, wiring.make_sandbox(settings), load_policy(settings.policy)
+    )
+    for reference_id in reference_ids:
+        withdrawn = enroller.withdraw(reference_id, actor=output.actor())
+        output.result(
+            render.reference_json(withdrawn), f"{withdrawn.id} is withdrawn", as_json=as_json
+        )
+
+
+@reference.command("export")
+@click.argument("reference_id")
+def reference_export(reference_id: str) -> None:
+    """Print a reference's PDQ codes as a vPDQ list: `frame,quality,hash,seconds` a line."""
+    from api import wiring
+
+    store = Store.open(Settings.from_env().database_url)
+    with store.read() as tx:
+        fingerprints = tx.banks.fingerprints(tx.banks.reference(reference_id).id)
+    if not any(f.signal_type == "pdq" for f in fingerprints):
+        raise BadArgument(f"{reference_id} has no PDQ codes")
+    output.text(wiring.vpdq_text(fingerprints))

@@ -1,0 +1,275 @@
+"""`seawall serve`, and what an operator does: the database, keys, the index, exchanges."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from api.commands import output
+from api.commands.output import json_option
+from api.settings import Settings
+from hashdb import store as database
+from hashdb.errors import PartnerUnavailable
+from hashdb.model import Key, Role
+from hashdb.store import Store
+from hashdb.sync import Pulled, pull
+
+SYNC_KEY = "SEAWALL_SYNC_KEY"
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=8, show_default=True)
+@json_option
+def serve(host: str, port: int, workers: int, threads: int, as_json: bool) -> None:
+    """Answer over HTTP until interrupted.
+
+    Each worker is a process with the whole index in its memory; its threads answer side by side.
+    """
+    from api import serve as server
+
+    server.serve(Settings.from_env(), server.Where(host, port, workers, threads, as_json))
+
+
+@click.group()
+def db() -> None:
+    """The database's schema."""
+
+
+@db.command("upgrade")
+@json_option
+def db_upgrade(as_json: bool) -> None:
+    """Bring the schema to this version. SQLite does that by itself; PostgreSQL waits for this."""
+    database.upgrade(Settings.from_env().database_url)
+    output.result({"upgraded": True}, "The database is up to date.", as_json=as_json)
+
+
+@db.command("downgrade")
+@click.argument("revision")
+@click.option("--yes", is_flag=True, help="Do not ask: what newer columns hold is lost.")
+@json_option
+def db_downgrade(revision: str, yes: bool, as_json: bool) -> None:
+    """Take the schema back to an older revision (base: to nothing)."""
+    if not yes:
+        click.confirm("What newer columns and tables hold is lost. Go on?", abort=True, err=True)
+    database.downgrade(Settings.from_env().database_url, revision)
+    output.result({"revision": revision}, f"The schema is at {revision}.", as_json=as_json)
+
+
+@click.group()
+def key() -> None:
+    """API keys."""
+
+
+@key.command("create")
+@click.option(
+    "--role", type=click.Choice([r.value for r in Role]), required=True, help="What it may do."
+)
+@click.option("--name", help="Whose it is.  [default: the role]")
+@json_option
+def key_create(role: str, name: str | None, as_json: bool) -> None:
+    """Make a key and print it, this once: the database keeps only its hash."""
+    store = Store.open(Settings.from_env().database_url)
+    named = name or role
+    with store.begin() as tx:
+        made, secret = tx.access.create(Role(role), named)
+        tx.audit.record(output.actor(), "key.create", made.id, {"name": named, "role": role})
+    output.result({**key_json(made), "key": secret}, secret, as_json=as_json)
+    if not as_json:
+        output.note(f"{made.id}, role {role}. Keep the key: it is not shown again.")
+
+
+@key.command("list")
+@json_option
+def key_list(as_json: bool) -> None:
+    """Show the keys, without their secrets."""
+    store = Store.open(Settings.from_env().database_url)
+    with store.read() as tx:
+        keys = tx.access.list()
+    for each in keys:
+        state = "revoked" if each.revoked_at else "good"
+        words = f"{each.id}  {each.role.value:<9}  {state:<7}  {each.name}"
+        output.result(key_json(each), words, as_json=as_json)
+
+
+@key.command("revoke")
+@click.argument("key_id")
+@json_option
+def key_revoke(key_id: str, as_json: bool) -> None:
+    """Let a key open nothing from now on."""
+    store = Store.open(Settings.from_env().database_url)
+    with store.begin() as tx:
+        revoked = tx.access.revoke(key_id)
+        tx.audit.record(output.actor(), "key.revoke", revoked.id, {"name": revoked.name})
+    output.result(key_json(revoked), f"{revoked.id} is revoked", as_json=as_json)
+
+
+def key_json(each: Key) -> dict[str, object]:
+    return {
+        "id": each.id,
+        "name": each.name,
+        "role": each.role.value,
+        "created_at": each.created_at.isoformat(),
+        "revoked_at": each.revoked_at.isoformat() if each.revoked_at else None,
+    }
+
+
+@click.group()
+def sync() -> None:
+    """Hash lists of partners."""
+
+
+@sync.command("pull")
+@click.argument("url")
+@click.option("--bank", "bank_name", required=True, metavar="NAME", help="The bank to fill.")
+@click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=f"A file with the key that the partner gave; else the variable {SYNC_KEY} holds it.",
+)
+@json_option
+@click.pass_context
+def sync_pull(
+    context: click.Context, url: str, bank_name: str, key_file: Path | None, as_json: bool
+) -> None:
+    """Read another Seawall's hash list (or a file of JSON lines) into a bank.
+
+    Goes on where it stopped. Give each partner a bank of its own: what the partner withdraws is
+    withdrawn there.
+    """
+    from api import wiring
+
+    secret = key_file.read_text() if key_file else os.environ.get(SYNC_KEY, "")
+    partner = wiring.partner(url, secret.strip() or None)
+    if url.startswith("http://") and not _is_loopback(url):
+        output.note("seawall: warning: the key and the list travel in the clear; use https")
+    store = Store.open(Settings.from_env().database_url)
+    with store.read() as tx:
+        bank = tx.banks.get(bank_name)
+
+    last = Pulled()
+    with output.counter("lines") as count:
+
+        def progress(done: Pulled) -> None:
+            nonlocal last
+            count(done.lines - last.lines)
+            last = done
+
+        try:
+            last = pull(
+                store,
+                partner,
+                name=partner.name,
+                bank=bank,
+                actor=output.actor(),
+                progress=progress,
+            )
+        except PartnerUnavailable:
+            output.note(f"seawall: broken off. Kept so far: {describe_pulled(last)}")
+            raise
+    output.result(pulled_json(last), describe_pulled(last), as_json=as_json)
+    for refused in last.refused:
+        output.note(f"seawall: {refused.reference_id} was passed over: {refused.why}")
+    context.exit(1 if last.refused else 0)
+
+
+def pulled_json(done: Pulled) -> dict[str, object]:
+    return {
+        "added": done.added,
+        "known": done.known,
+        "withdrawn": done.withdrawn,
+        "refused": [{"reference_id": r.reference_id, "why": r.why} for r in done.refused],
+        "checkpoint": done.checkpoint,
+    }
+
+
+def describe_pulled(done: Pulled) -> str:
+    refused = f", {len(done.refused)} refused" if done.refused else ""
+    return f"{done.added} added, {done.known} known, {done.withdrawn} withdrawn{refused}"
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+@click.group()
+def index() -> None:
+    """The index, which is made from the database."""
+
+
+@index.command("verify")
+@json_option
+@click.pass_context
+def index_verify(context: click.Context, as_json: bool) -> None:
+    """Compare the index with the database, code by code; exit code 1 where they differ."""
+    from api import wiring
+
+    settings = Settings.from_env()
+    opened = wiring.reference_index(settings, Store.open(settings.database_url))
+    opened.open()
+    report = opened.verify()
+    value = {
+        "ok": report.ok,
+        "change": report.number,
+        "references": report.references,
+        "codes": dict(report.codes),
+        "missing": list(report.missing),
+        "extra": list(report.extra),
+    }
+    words = f"{report.references} references, {describe_sizes(report.codes)}: "
+    words += "the index and the database agree" if report.ok else "they DIFFER; rebuild the index"
+    output.result(value, words, as_json=as_json)
+    for name, found in (("missing", report.missing), ("extra", report.extra)):
+        if found and not as_json:
+            output.note(f"seawall: {name}: {', '.join(found)}")
+    context.exit(0 if report.ok else 1)
+
+
+@index.command("rebuild")
+@json_option
+def index_rebuild(as_json: bool) -> None:
+    """Make the index anew from the database and save it."""
+    from api import wiring
+
+    settings = Settings.from_env()
+    made = wiring.reference_index(settings, Store.open(settings.database_url))
+    with output.fraction("references") as progress:
+        made.rebuild(progress)
+    path = made.save()
+    value = {"path": str(path), "change": made.number, "codes": dict(made.sizes())}
+    output.result(value, f"{describe_sizes(made.sizes())} in {path}", as_json=as_json)
+
+
+def describe_sizes(codes: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {name} codes" for name, n in codes.items()) or "no codes"
+
+
+@click.group()
+def uploads() -> None:
+    """What is kept of uploads."""
+
+
+@uploads.command("purge")
+@json_option
+def uploads_purge(as_json: bool) -> None:
+    """Drop the fingerprints of uploads that are past SEAWALL_RETENTION_DAYS; verdicts stay.
+
+    `seawall serve` does it every hour.
+    """
+    store = Store.open(Settings.from_env().database_url)
+    with store.begin() as tx:
+        dropped = tx.uploads.purge(datetime.now(UTC))
+    output.result({"purged": dropped}, f"{dropped} uploads purged", as_json=as_json)

@@ -1,0 +1,154 @@
+"""`seawall serve`: gunicorn, embedded.
+
+The application is made in each worker after the fork: database connections, FAISS and threads do
+not survive one. gunicorn hands the body to the application as it arrives, so that a wrong key is
+answered before an upload has been read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
+
+from api import wiring
+from api.app import create_app
+from api.settings import Settings
+from hashdb.errors import SeawallError, Unavailable
+from hashdb.store import Store
+from matcher.policy import load_policy
+
+log = logging.getLogger("seawall.serve")
+
+STALLED_AFTER_S = 60
+"""A connection that sends or takes nothing for so long gives its thread back."""
+GRACE_S = 30
+"""For how long SIGTERM waits for requests that are being answered."""
+PURGE_EVERY_S = 3600.0
+START_TRIES = 30
+BOOT_ERROR = 3
+"""gunicorn's exit code of a worker that cannot start: its master then stops too."""
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threaded worker with a limit on stalled connections: without one, a few clients
+    that each send half a request would hold every thread for good."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        limit = struct.pack("ll", STALLED_AFTER_S, 0)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        super().enqueue_req(conn)
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn's master: binds, forks workers, replaces those that die."""
+
+    def __init__(self, make_app: Callable[[], Flask], options: dict[str, Any]) -> None:
+        self._make_app = make_app
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return self._make_app()
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the command line says; port 0 takes a free one."""
+
+    host: str
+    port: int
+    workers: int
+    threads: int
+    as_json: bool
+
+
+def serve(settings: Settings, where: Where) -> None:
+    """Serves until SIGTERM or SIGINT. Raises what stands in the way of a
+    start (`NotUpgraded`, `BadPolicy`, ...) before anything is bound."""
+    load_policy(settings.policy)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    Store.open(settings.database_url).close()
+    Server(lambda: _app(settings), _options(settings, where)).run()
+
+
+def _options(settings: Settings, where: Where) -> dict[str, Any]:
+    return {
+        "bind": f"{_bracketed(where.host)}:{where.port}",
+        "workers": where.workers,
+        "threads": where.threads,
+        "worker_class": Worker,
+        # The limit is on a worker's main loop, which does not answer requests but loads the
+        # index: with many references that takes longer than any limit that would make sense.
+        "timeout": 0,
+        "graceful_timeout": GRACE_S,
+        "keepalive": 30,
+        "loglevel": "warning" if settings.log_level == "INFO" else settings.log_level.lower(),
+        "control_socket_disable": True,
+        "when_ready": lambda arbiter: _tell(arbiter.LISTENERS[0].sock, settings, where),
+    }
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _tell(listener: socket.socket, settings: Settings, where: Where) -> None:
+    host, port = listener.getsockname()[:2]
+    url = f"http://{_bracketed(host)}:{port}"
+    if where.as_json:
+        print(json.dumps({"url": url, "data_dir": str(settings.data_dir)}), flush=True)
+    else:
+        print(f"Seawall listens on {url} (the API's pages: {url}/docs)", flush=True)
+        print(f"Its data live in {settings.data_dir}", flush=True)
+    if host not in ("127.0.0.1", "::1"):
+        print("seawall: reachable from other machines: put TLS in front of it", file=sys.stderr)
+
+
+def _app(settings: Settings) -> Flask:
+    """The application of one worker, with what runs beside it."""
+    parts = _build(settings)
+    threading.Thread(target=_purge_hourly, args=(parts.store,), name="purge", daemon=True).start()
+    return create_app(parts)
+
+
+def _build(settings: Settings) -> wiring.Parts:
+    """The parts; waits for a database that is away while a dead worker is replaced."""
+    for left in reversed(range(START_TRIES)):
+        try:
+            return wiring.build(settings)
+        except SeawallError as error:
+            log.error("cannot start: %s", error)
+            if not isinstance(error, Unavailable) or not left:
+                sys.exit(BOOT_ERROR)
+            time.sleep(1)
+    raise AssertionError("unreachable")
+
+
+def _purge_hourly(store: Store) -> None:
+    while True:
+        try:
+            with store.begin() as tx:
+                dropped = tx.uploads.purge(datetime.now(UTC))
+            if dropped:
+                log.info("retention: dropped the fingerprints of %d uploads", dropped)
+        except SeawallError as error:
+            log.warning("retention: %s; tried again in an hour", error)
+        time.sleep(PURGE_EVERY_S)

@@ -1,0 +1,225 @@
+"""A partner that is a feed of JSON lines: another Seawall's over HTTP, or a file.
+
+The format is docs/exchange.md. A line is one change; its `checkpoint` is where to go on after it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from hashdb.errors import BadArgument, PartnerUnavailable
+from hashdb.ports import FeedEntry
+
+FEED_PATH = "/exchange/v1/changes"
+# One line holds one reference. A frame takes about 130 bytes of JSON, so this is 40 hours of
+# codes that change three times a second.
+MAX_LINE_BYTES = 64 * 1024 * 1024
+MAX_ID = 64
+CONTENT_TYPE = "application/jsonl"
+CHANGES = ("add", "withdraw")
+TRIES = 4
+LONGEST_WAIT_S = 60.0
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+
+
+def parse_line(line: bytes) -> FeedEntry | None:
+    """One line as an entry; None for a kind of change that this version does not know.
+
+    Raises `PartnerUnavailable` where the line is no line of a feed: nothing after it can be
+    trusted to be in its place.
+    """
+    try:
+        body = json.loads(line)
+    except (ValueError, RecursionError):
+        raise PartnerUnavailable(f"the feed holds a line that is no JSON: {_show(line)}") from None
+    if not isinstance(body, dict):
+        raise PartnerUnavailable(f"the feed holds a line that is no object: {_show(line)}")
+    checkpoint, change = _text(body, "checkpoint"), _text(body, "change")
+    if change not in CHANGES:
+        return None
+    return FeedEntry(change, _text(body, "reference_id"), checkpoint, body)
+
+
+def _text(body: dict[str, Any], member: str) -> str:
+    value = body.get(member)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
+        raise PartnerUnavailable(
+            f"the feed holds a line whose {member!r} is no text of 1 to {MAX_ID} characters"
+        )
+    return value
+
+
+def _show(line: bytes) -> str:
+    return repr(line[:60])
+
+
+def split_lines(chunks: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+    """Complete lines, without their end; what follows the last line's end is dropped, since a
+    connection that broke may have cut it. `PartnerUnavailable` for one longer than `limit`."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            if size + len(part) > limit:
+                raise PartnerUnavailable(f"the feed holds a line of more than {limit} bytes")
+            line = b"".join([*held, part])
+            held, size = [], 0
+            if line.strip():
+                yield line
+        held.append(rest)
+        size += len(rest)
+        if size > limit:
+            raise PartnerUnavailable(f"the feed holds a line of more than {limit} bytes")
+
+
+class FileFeed:
+    """A feed kept in a file of JSON lines: what someone sent, and the fake of the tests."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.absolute().as_uri()
+        self._path = path
+
+    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
+        """See `Partner.fetch`. `PartnerUnavailable` where the file cannot be read, is no feed, or
+        does not hold the checkpoint."""
+        passed = checkpoint is None
+        for line in self._lines():
+            entry = parse_line(line)
+            if entry is None:
+                continue
+            if passed:
+                yield entry
+            passed = passed or entry.checkpoint == checkpoint
+        if not passed:
+            raise PartnerUnavailable(f"{self._path} does not hold the checkpoint {checkpoint!r}")
+
+    def _lines(self) -> Iterator[bytes]:
+        try:
+            with self._path.open("rb") as file:
+                # A file's last line may lack its end: nothing broke it off.
+                yield from split_lines(_then(iter(lambda: file.read(1 << 16), b""), b"\n"))
+        except OSError as error:
+            raise PartnerUnavailable(f"{self._path}: {error.strerror}") from None
+
+
+def _then(chunks: Iterable[bytes], last: bytes) -> Iterator[bytes]:
+    yield from chunks
+    yield last
+
+
+class HttpFeed:
+    """Another Seawall's feed, read page by page with a key of role `partner`.
+
+    `url` is the other side's address, with or without the feed's path. Each page is read as a
+    stream: one line at a time is held. Redirects are not followed and pages must lie on the same
+    host, since the key goes with each request.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        client: httpx.Client | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.name = feed_url(url)
+        self._headers = {"Authorization": f"Bearer {key}", "Accept-Encoding": "identity"}
+        self._client = client or httpx.Client(timeout=TIMEOUT, follow_redirects=False)
+        self._sleep = sleep
+
+    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
+        """See `Partner.fetch`. `PartnerUnavailable` where the other side does not answer, refuses
+        the key or the checkpoint, or answers something that is no feed."""
+        url: str | None = self.name
+        if checkpoint is not None:
+            url = str(httpx.URL(self.name).copy_set_param("since", checkpoint))
+        while url is not None:
+            url = yield from self._page(url)
+
+    def _page(self, url: str) -> Generator[FeedEntry, None, str | None]:
+        """One page's entries; returns the next page's address, if there is one."""
+        try:
+            with self._opened(url) as response:
+                for line in split_lines(response.iter_bytes()):
+                    entry = parse_line(line)
+                    if entry is not None:
+                        yield entry
+                return self._next(response)
+        except httpx.HTTPError as error:
+            raise PartnerUnavailable(f"{self.name}: {error or type(error).__name__}") from error
+
+    @contextmanager
+    def _opened(self, url: str) -> Iterator[httpx.Response]:
+        """A page that was answered with 200; asked for again where the other side says later."""
+        for attempt in range(1, TRIES + 1):
+            with self._client.stream("GET", url, headers=self._headers) as response:
+                if response.status_code in (429, 503) and attempt < TRIES:
+                    wait = _retry_after(response, attempt)
+                else:
+                    self._must_be_feed(response)
+                    yield response
+                    return
+            self._sleep(wait)
+
+    def _must_be_feed(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status in (401, 403):
+            raise PartnerUnavailable(
+                f"{self.name} refuses the key ({status}): it must be a key of role partner there"
+            )
+        if status != 200:
+            raise PartnerUnavailable(f"{self.name} answered {status}{_detail(response)}")
+        kind = response.headers.get("content-type", "").split(";")[0].strip()
+        if kind != CONTENT_TYPE:
+            raise PartnerUnavailable(f"{self.name} answered {kind or 'no type'}, which is no feed")
+
+    def _next(self, response: httpx.Response) -> str | None:
+        link = response.links.get("next", {}).get("url")
+        if link is None:
+            return None
+        here = str(response.request.url)
+        there = urljoin(here, link)
+        if urlsplit(there)[:2] != urlsplit(here)[:2] or there == here:
+            raise PartnerUnavailable(f"{self.name}: the next page cannot be {there}")
+        return there
+
+
+def feed_url(url: str) -> str:
+    """The feed's address for what a person typed; `BadArgument` where it is no HTTP address."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadArgument(f"{url!r} is no http or https address")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise BadArgument("the address must hold no user, password, query or fragment")
+    path = parts.path.rstrip("/")
+    if not path.endswith(FEED_PATH):
+        path += FEED_PATH
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _retry_after(response: httpx.Response, attempt: int) -> float:
+    """Seconds to wait: what the other side asks for (RFC 9110, section 10.2.3), else doubling."""
+    try:
+        asked = float(response.headers.get("retry-after", ""))
+    except ValueError:
+        asked = 2.0**attempt
+    return min(max(asked, 0.0), LONGEST_WAIT_S)
+
+
+def _detail(response: httpx.Response) -> str:
+    """What the other side's problem says, cut to a line."""
+    try:
+        body = json.loads(response.read()[:10_000])
+        return f": {str(body['detail'])[:200]!r}"
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,290 @@
+"""Reads a partner's feed into a bank, so that a kill at any moment neither loses nor doubles.
+
+The feed's lines are applied in batches. One transaction adds and withdraws a batch's references
+and moves the exchange's checkpoint past it; whoever comes next goes on from there. A line that
+comes twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from hashdb.errors import BadFingerprint, PartnerUnavailable
+from hashdb.model import Bank, Digests, Exchange, Fingerprint, MediaKind, Reference, View
+from hashdb.ports import FeedEntry, Partner
+from hashdb.signals import SIGNAL_TYPES, codes_from_hex, meaningful
+from hashdb.store import Store, Transaction
+
+log = logging.getLogger(__name__)
+
+BATCH_ENTRIES = 100
+BATCH_FRAMES = 200_000
+MAX_TRACK = 63
+ORIGINS = "origins"
+"""Member of a reference's metadata: the partner's ids of it, where there is more than one."""
+HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What an added line carries."""
+
+    kind: MediaKind
+    digests: Digests
+    fingerprints: tuple[Fingerprint, ...]
+    duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A line that was passed over, and why."""
+
+    reference_id: str
+    why: str
+
+
+@dataclass(slots=True)
+class Pulled:
+    """What a pull has done so far. `known`: additions that the bank had already."""
+
+    added: int = 0
+    withdrawn: int = 0
+    known: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    checkpoint: str | None = None
+
+    @property
+    def lines(self) -> int:
+        return self.added + self.withdrawn + self.known + len(self.refused)
+
+
+def pull(
+    store: Store,
+    partner: Partner,
+    *,
+    name: str,
+    bank: Bank,
+    actor: str,
+    progress: Callable[[Pulled], None] | None = None,
+) -> Pulled:
+    """Applies all that is new in the partner's feed to the bank; `name` names the partner.
+
+    Lines whose hashes cannot be read are passed over and counted. Raises `PartnerUnavailable`
+    where the feed breaks off; what came before is kept, and the next pull goes on after it.
+    """
+    with store.begin() as tx:
+        exchange = tx.exchanges.ensure(name, bank.id)
+    done = Pulled(checkpoint=exchange.checkpoint)
+    for batch, broken in _batches(partner.fetch(exchange.checkpoint)):
+        if batch:
+            with store.begin() as tx:
+                step = _Step(tx, bank, exchange, actor)
+                for entry in batch:
+                    step.apply(entry)
+                tx.exchanges.advance(exchange.id, batch[-1].checkpoint)
+            done = step.counted(done, batch[-1].checkpoint)
+            if progress is not None:
+                progress(done)
+        if broken is not None:
+            raise broken
+    return done
+
+
+def _batches(
+    entries: Iterator[FeedEntry],
+) -> Iterator[tuple[list[FeedEntry], PartnerUnavailable | None]]:
+    """Batches of entries; the last one comes with the error that broke the feed off, if one did."""
+    batch: list[FeedEntry] = []
+    frames = 0
+    try:
+        for entry in entries:
+            batch.append(entry)
+            frames += _count_frames(entry)
+            if len(batch) >= BATCH_ENTRIES or frames >= BATCH_FRAMES:
+                yield batch, None
+                batch, frames = [], 0
+    except PartnerUnavailable as error:
+        yield batch, error
+        return
+    yield batch, None
+
+
+def _count_frames(entry: FeedEntry) -> int:
+    items = entry.body.get("fingerprints")
+    lists = [i.get("frames") for i in items if isinstance(i, dict)] if _is_list(items) else []
+    return sum(len(frames) for frames in lists if _is_list(frames))
+
+
+class _Step:
+    """One batch within its transaction. Counts for itself: a transaction may yet fail."""
+
+    def __init__(self, tx: Transaction, bank: Bank, exchange: Exchange, actor: str) -> None:
+        self._tx = tx
+        self._bank = bank
+        self._exchange = exchange
+        self._actor = actor
+        self._counts = Pulled()
+
+    def apply(self, entry: FeedEntry) -> None:
+        if entry.change == "withdraw":
+            self._withdraw(entry.reference_id)
+            return
+        try:
+            shared = read_addition(entry.body)
+        except BadFingerprint as error:
+            log.warning("%s: %s is passed over: %s", self._exchange.partner, entry, error)
+            self._counts.refused.append(Refused(entry.reference_id, str(error)))
+        else:
+            self._add(entry.reference_id, shared)
+
+    def counted(self, before: Pulled, checkpoint: str) -> Pulled:
+        """`before` and this step together."""
+        now = self._counts
+        return Pulled(
+            before.added + now.added,
+            before.withdrawn + now.withdrawn,
+            before.known + now.known,
+            [*before.refused, *now.refused],
+            checkpoint,
+        )
+
+    def _add(self, origin: str, shared: Shared) -> None:
+        reference, created = self._tx.banks.add_reference(
+            self._bank,
+            kind=shared.kind,
+            digests=shared.digests,
+            fingerprints=shared.fingerprints,
+            origin=origin,
+            duration_s=shared.duration_s,
+        )
+        if created:
+            self._counts.added += 1
+            self._record("add", reference.id, origin)
+            return
+        self._counts.known += 1
+        # The partner may hold one file twice, in two banks. A reference of our own (without an
+        # origin) stays ours: a partner's withdrawal must not end it.
+        origins = _origins(reference)
+        if reference.origin is not None and origin not in origins:
+            self._keep_origins(reference, [*origins, origin])
+
+    def _withdraw(self, origin: str) -> None:
+        for reference in self._named(origin):
+            left = [o for o in _origins(reference) if o != origin]
+            if left:
+                self._keep_origins(reference, left)
+                continue
+            self._tx.banks.withdraw(reference.id)
+            self._counts.withdrawn += 1
+            self._record("withdraw", reference.id, origin)
+
+    def _named(self, origin: str) -> list[Reference]:
+        """The bank's living references that the partner knows by that id."""
+        known = self._tx.banks.by_origin(self._bank.id, origin)
+        if known:
+            return known
+        found, _ = self._tx.banks.references(bank=self._bank.id, text=origin)
+        return [r for r in found if r.withdrawn_at is None and origin in _origins(r)]
+
+    def _keep_origins(self, reference: Reference, origins: list[str]) -> None:
+        metadata = {**reference.metadata, ORIGINS: origins}
+        self._tx.banks.set_metadata(reference.id, metadata)
+
+    def _record(self, act: str, reference_id: str, origin: str) -> None:
+        detail = {"bank": self._bank.name, "partner": self._exchange.partner, "origin": origin}
+        self._tx.audit.record(self._actor, act, reference_id, detail)
+
+
+def _origins(reference: Reference) -> list[str]:
+    """All ids by which the partner shares it now: one, unless it holds the same file twice."""
+    kept = reference.metadata.get(ORIGINS)
+    if _is_list(kept):
+        return [str(o) for o in kept]
+    return [] if reference.origin is None else [reference.origin]
+
+
+def read_addition(body: dict[str, Any]) -> Shared:
+    """An added line's values; signal types and views that this version does not know are passed
+    over. Raises `BadFingerprint` where a value is not what docs/exchange.md says, or where nothing
+    is left that could match."""
+    digests = Digests(sha256=_digest(body, "sha256"), md5=_digest(body, "md5"))
+    items = body.get("fingerprints", [])
+    if not _is_list(items):
+        raise BadFingerprint("fingerprints: not a list")
+    found = [f for item in items if (f := _fingerprint(item)) is not None and len(f)]
+    if len({(f.signal_type, f.pipeline, f.track, f.view) for f in found}) != len(found):
+        raise BadFingerprint("two fingerprints of one signal type, pipeline, track and view")
+    if digests == Digests() and not found:
+        raise BadFingerprint("neither a digest nor a hash that could match")
+    try:
+        kind = MediaKind(str(body.get("kind")))
+    except ValueError:
+        raise BadFingerprint(f"kind: {body.get('kind')!r} is neither image nor video") from None
+    duration = body.get("duration_s")
+    seconds = None if duration is None else _number(duration, "duration_s")
+    return Shared(kind, digests, tuple(found), seconds)
+
+
+def _digest(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not HEX[name].fullmatch(value):
+        raise BadFingerprint(f"{name}: not lower-case hex of its length")
+    return value
+
+
+def _fingerprint(item: Any) -> Fingerprint | None:
+    if not isinstance(item, dict) or not _is_list(item.get("frames")):
+        raise BadFingerprint("a fingerprint is not an object with a list of frames")
+    kind = SIGNAL_TYPES.get(str(item.get("signal_type")))
+    if kind is None or kind.exact or item.get("view", "full") not in [v.value for v in View]:
+        return None
+    pipeline, track = item.get("pipeline"), item.get("track", 0)
+    if not isinstance(pipeline, str) or not 0 < len(pipeline) <= 64:
+        raise BadFingerprint("pipeline: not text of 1 to 64 characters")
+    if not isinstance(track, int) or not 0 <= track <= MAX_TRACK:
+        raise BadFingerprint(f"track: not a number from 0 to {MAX_TRACK}")
+    frames = item["frames"]
+    if not all(isinstance(f, dict) for f in frames):
+        raise BadFingerprint("a frame is not an object")
+    fingerprint = Fingerprint(
+        kind.name,
+        pipeline,
+        codes_from_hex(kind.name, [f.get("hash") for f in frames]),
+        np.array([_number(f.get("offset"), "offset") for f in frames], dtype=np.float64),
+        np.array([_number(f.get("span", 0.0), "span") for f in frames], dtype=np.float64),
+        np.array([_quality(f.get("quality")) for f in frames], dtype=np.uint8),
+        track=track,
+        view=View(item.get("view", "full")),
+    )
+    return meaningful(fingerprint)
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadFingerprint(f"{name}: not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not (math.isfinite(number) and number >= 0):
+        raise BadFingerprint(f"{name}: not a finite number from 0 up")
+    return number
+
+
+def _quality(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100:
+        raise BadFingerprint("quality: not a whole number from 0 to 100")
+    return value
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
