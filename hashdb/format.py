@@ -27,6 +27,7 @@ import mmap
 import os
 import struct
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ _DIGEST_SIZE = 32
 _ALIGN = 64
 _CHUNK = 1 << 22
 _DTYPES = ("|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f4", "<f8")
-TEMPORARY = ".writing-"
+_TEMPORARY = ".writing-"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +68,7 @@ def write_file(path: Path, kind: str, meta: Mapping[str, Any], arrays: Mapping[s
     """
     plain = {name: _plain(name, array) for name, array in arrays.items()}
     header, size = _layout(kind, meta, plain)
-    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             prelude = _PRELUDE.pack(_MAGIC, VERSION, 0, size, len(header))
@@ -86,6 +87,14 @@ def write_file(path: Path, kind: str, meta: Mapping[str, Any], arrays: Mapping[s
             os.unlink(name)
         raise
     _sync_folder(path.parent)
+
+
+def sweep(folder: Path, *, older_s: float = 3600.0) -> None:
+    """Delete what writers that were killed have left behind, `older_s` seconds ago or more."""
+    for path in folder.glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime >= older_s:
+                path.unlink()
 
 
 def read_file(path: Path, kind: str, *, mapped: bool = False) -> Contents:

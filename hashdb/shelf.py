@@ -1,0 +1,213 @@
+"""The codes of references in memory: engines that find ids, and what each id stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.errors import BadSnapshot
+from hashdb.model import Codes, Fingerprint, Floats
+from hashdb.ports import CodeHits, IndexBackend
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """One row a code. `codes` (n, bits/8) uint8; `references` (n,) int32: the reference's ordinal;
+    `offsets`, `spans` (n,) float64, seconds of the reference; `tracks` (n,) int32."""
+
+    codes: Codes
+    references: NDArray[np.int32]
+    offsets: Floats
+    spans: Floats
+    tracks: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Rows:
+        return Rows(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+def rows_of(ordinal: int, fingerprint: Fingerprint) -> Rows:
+    """The rows of one fingerprint of the reference with that ordinal."""
+    n = len(fingerprint)
+    return Rows(
+        fingerprint.codes,
+        np.full(n, ordinal, dtype=np.int32),
+        fingerprint.offsets,
+        fingerprint.spans,
+        np.full(n, fingerprint.track, dtype=np.int32),
+    )
+
+
+def no_rows(bits: int, n: int = 0) -> Rows:
+    """`n` rows with nothing in them yet."""
+    return Rows(
+        np.empty((n, bits // 8), dtype=np.uint8),
+        np.empty(n, dtype=np.int32),
+        np.empty(n, dtype=np.float64),
+        np.empty(n, dtype=np.float64),
+        np.empty(n, dtype=np.int32),
+    )
+
+
+def join_rows(parts: Sequence[Rows], bits: int) -> Rows:
+    """The parts' rows, one after the other."""
+    if not parts:
+        return no_rows(bits)
+    columns = (np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Rows))
+    return Rows(*columns)
+
+
+class Shelf:
+    """The rows of one signal type; a row's number is its id in the engine, and is not used again.
+
+    One writer at a time; searches may run beside it, because rows are written before the engine
+    learns of their ids, and are never changed after.
+    """
+
+    def __init__(self, backend: IndexBackend) -> None:
+        self.backend = backend
+        self._rows = no_rows(backend.bits)  # with room at the end
+        self._used = 0
+        self._places: dict[int, tuple[int, int]] = {}  # ordinal: first row, row after the last
+
+    def __len__(self) -> int:
+        return len(self.backend)
+
+    def add(self, rows: Rows) -> None:
+        """Add rows of references that are not here yet, each reference's rows in one piece."""
+        if not len(rows):
+            return
+        first, self._used = self._used, self._used + len(rows)
+        self._make_room()
+        for column in fields(Rows):
+            getattr(self._rows, column.name)[first : self._used] = getattr(rows, column.name)
+        ids = np.arange(first, self._used, dtype=np.int64)
+        self.backend.add(np.ascontiguousarray(rows.codes), ids)
+        edges = np.flatnonzero(np.diff(rows.references)) + 1
+        starts = [0, *edges.tolist()]
+        for start, end in zip(starts, [*edges.tolist(), len(rows)], strict=True):
+            self._places[int(rows.references[start])] = (first + start, first + end)
+
+    def remove(self, ordinals: Iterable[int]) -> None:
+        """Take the rows of these references out."""
+        places = [self._places.pop(o) for o in ordinals if o in self._places]
+        if places:
+            ids = np.concatenate([np.arange(a, b, dtype=np.int64) for a, b in places])
+            self.backend.remove(ids)
+
+    def search(self, codes: Codes, radius: int) -> tuple[CodeHits, Rows]:
+        """The hits, and the row of each."""
+        hits = self.backend.search(codes, radius)
+        return hits, self._rows.take(hits.ids)
+
+    def found(self) -> Rows:
+        """What the engine can find: its codes, beside what their ids stand for."""
+        codes, ids = self.backend.arrays()
+        rows = self._rows.take(ids)
+        return Rows(codes, rows.references, rows.offsets, rows.spans, rows.tracks)
+
+    def rows(self) -> Rows:
+        """All rows that were ever added. They never change, so nothing is copied."""
+        return self._rows.take(slice(0, self._used))
+
+    def _make_room(self) -> None:
+        """Room for the used rows, and a quarter more, in new arrays: searches keep the old."""
+        if self._used > len(self._rows):
+            grown = no_rows(self.backend.bits, self._used + self._used // 4 + 64)
+            for column in fields(Rows):
+                old = getattr(self._rows, column.name)
+                getattr(grown, column.name)[: len(old)] = old
+            self._rows = grown
+
+
+@dataclass(slots=True, eq=False)
+class Shelves:
+    """What is held of all references, as of change `number`, whose reference is `last`.
+
+    `names` only grows, because hits refer to it; `ordinals` has the references with codes here.
+    One writer at a time; searches may run beside it.
+    """
+
+    shelves: Mapping[str, Shelf]
+    number: int = 0
+    last: str | None = None
+    names: list[str] = field(default_factory=list)
+    ordinals: dict[str, int] = field(default_factory=dict)
+
+    def add(self, fingerprints: Iterable[tuple[str, Fingerprint]]) -> None:
+        """Add references' fingerprints, all of a reference's in one call. Those of references that
+        are here already are passed over, so a change that is applied twice counts once."""
+        fresh: dict[str, int] = {}
+        parts: dict[str, list[Rows]] = {}
+        for name, fingerprint in fingerprints:
+            if name in self.ordinals or not len(fingerprint):
+                continue
+            if name not in fresh:
+                fresh[name] = len(self.names)
+                self.names.append(name)
+            parts.setdefault(fingerprint.signal_type, []).append(rows_of(fresh[name], fingerprint))
+        for kind, rows in parts.items():
+            shelf = self.shelves[kind]
+            joined = join_rows(rows, shelf.backend.bits)
+            shelf.add(joined.take(np.argsort(joined.references, kind="stable")))
+        self.ordinals.update(fresh)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Take references out; those that are not here are passed over."""
+        ordinals = [self.ordinals.pop(name) for name in names if name in self.ordinals]
+        if ordinals:
+            for shelf in self.shelves.values():
+                shelf.remove(ordinals)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that is held, as plain arrays: the references' ids as UTF-8 text, one a line, and
+        for each signal type its rows, with the ordinals counted anew without gaps."""
+        held = np.zeros(len(self.names), dtype=np.bool_)
+        held[list(self.ordinals.values())] = True
+        ordinals = (np.cumsum(held) - 1).astype(np.int32)
+        names = "\n".join(name for name, here in zip(self.names, held, strict=True) if here)
+        arrays: dict[str, NDArray[Any]] = {"names": np.frombuffer(names.encode(), dtype=np.uint8)}
+        for kind, shelf in self.shelves.items():
+            rows = shelf.rows()
+            if not held.all():
+                rows = rows.take(held[rows.references])
+            for column in fields(Rows):
+                arrays[f"{kind}/{column.name}"] = getattr(rows, column.name)
+            arrays[f"{kind}/references"] = ordinals[rows.references]
+        return arrays
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Fill these shelves, which are empty, from `arrays()`; `BadSnapshot` where they do not
+        fit together."""
+        try:
+            text = arrays["names"].tobytes().decode()
+            names = text.split("\n") if text else []
+            for kind, shelf in self.shelves.items():
+                columns = [arrays[f"{kind}/{c.name}"] for c in fields(Rows)]
+                shelf.add(_checked(Rows(*columns), shelf.backend.bits, len(names)))
+        except (KeyError, ValueError) as error:
+            raise BadSnapshot(f"its arrays do not fit together: {error}") from None
+        self.names.extend(names)
+        self.ordinals.update((name, ordinal) for ordinal, name in enumerate(names))
+
+
+def _checked(rows: Rows, bits: int, references: int) -> Rows:
+    """The same rows; `ValueError` unless shapes and dtypes are as `Rows` says and the references
+    rise within their number."""
+    model = no_rows(bits)
+    for column in fields(Rows):
+        have, want = getattr(rows, column.name), getattr(model, column.name)
+        if have.dtype != want.dtype or have.shape != (len(rows), *want.shape[1:]):
+            raise ValueError(f"{column.name} {have.shape} {have.dtype}")
+    ordinals = rows.references
+    if len(ordinals) and (ordinals[0] < 0 or ordinals[-1] >= references):
+        raise ValueError("references that are not named")
+    if (ordinals[1:] < ordinals[:-1]).any():
+        raise ValueError("references out of order")
+    return rows

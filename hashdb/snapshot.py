@@ -1,0 +1,344 @@
+"""The references' codes in memory, kept in step with the database, and their snapshot on disk.
+
+The database is the only truth. What is here follows its change log: an addition that any process
+has committed is found by every search that is preceded by a `refresh`. The snapshot only saves the
+time of reading everything at the start; a bad one is thrown away.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb import format as files
+from hashdb import verification
+from hashdb.errors import BadFingerprint, BadSnapshot
+from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Floats, Ints
+from hashdb.ports import IndexBackend
+from hashdb.shelf import Shelf, Shelves
+from hashdb.signals import SIGNAL_TYPES
+from hashdb.store import Store, Transaction
+from hashdb.verification import Verification
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+FILE = "references.swl"
+KIND = "references"
+VERSION = 1  # of what meta and arrays mean; the file format has its own
+
+_PAGE = 1000  # changes read at once
+_CHUNK = 1 << 16  # codes gathered before they are added, while all is read anew
+_CLOSE_EVERY = 100  # changes that make a snapshot worth its writing when the index is closed
+_SAMPLE = 256  # codes that `verify` searches for
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceHits:
+    """Codes of references within the radius, one row a hit, in no order.
+
+    `queries` (k,): the row of the query's codes; `references` (k,): ordinals, `names[ordinal]` is
+    the reference's id; `offsets`, `spans` (k,): when the code's frames are shown in the reference,
+    in seconds; `tracks` (k,); `distances` (k,) int16 bits; `codes` (k, bytes): the reference's.
+    """
+
+    queries: Ints
+    references: Ints
+    offsets: Floats
+    spans: Floats
+    tracks: Ints
+    distances: NDArray[np.int16]
+    codes: Codes
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+class ReferenceIndex:
+    """All references' codes; any number of threads may use one.
+
+    `backends` makes an engine for codes of so many bits. `folder` is where the snapshot lies; None
+    keeps none. Disabled references are in the index, withdrawn ones are not: which may be enforced
+    is for the caller to ask the database. `save_every`: a snapshot is written each time that so
+    many changes have been applied since the last one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        backends: Callable[[int], IndexBackend],
+        *,
+        folder: Path | None,
+        signal_types: Sequence[str] = ("pdq", "phash", "videohash"),
+        save_every: int = 1000,
+    ) -> None:
+        self._store = store
+        self._backends = backends
+        self._folder = folder
+        self._types = tuple(signal_types)
+        self._save_every = save_every
+        self._lock = threading.RLock()  # held by whoever changes the state
+        self._save_lock = threading.Lock()
+        self._saved = 0
+        self._state = self._empty()
+
+    @property
+    def number(self) -> int:
+        """The change number that the index stands at."""
+        return self._state.number
+
+    def sizes(self) -> dict[str, int]:
+        """How many codes can be found, by signal type."""
+        return {kind: len(shelf) for kind, shelf in self._state.shelves.items()}
+
+    def open(self, progress: Progress | None = None) -> None:
+        """Load the snapshot, or read all from the database where it is of no use; then catch up.
+
+        `progress(done, all)` counts references as they are read from the database; `all` is a
+        guess from above.
+        """
+        with self._lock:
+            state = self._load()
+            if state is not None and self._follow(state):
+                self._state = state
+                return
+            self._state = self._built(progress)
+        self._save_quietly()
+
+    def close(self) -> None:
+        """Save, if enough has changed to be worth the writing. May be used on afterwards."""
+        self.maybe_save(every=min(_CLOSE_EVERY, self._save_every))
+
+    def refresh(self) -> int:
+        """Apply what was committed since; the number the index then stands at.
+
+        One small query where nothing was. Every change committed before the call is applied when
+        it returns. Raises `DatabaseUnavailable`; the index then stands where it stood.
+        """
+        with self._store.read() as tx:
+            head = tx.changes.head()
+        if head == self._state.number:
+            return head
+        with self._lock:
+            if not self._follow(self._state):
+                log.warning("the database went back to an earlier state: reading it anew")
+                self._state = self._built(None)
+                self._saved = 0
+            number = self._state.number
+        self.maybe_save()
+        return number
+
+    def search(self, signal_type: str, codes: Codes, radius: int) -> ReferenceHits:
+        """Codes within `radius` bits (inclusive) of each of (m, bits/8) uint8 codes.
+
+        Does not look at the database: call `refresh` before. `BadFingerprint` where the codes are
+        of another length, or the signal type is not in the index.
+        """
+        state = self._state
+        if signal_type not in state.shelves:
+            raise BadFingerprint(f"{signal_type!r} is not indexed; {', '.join(self._types)} are")
+        hits, rows = state.shelves[signal_type].search(codes, radius)
+        return ReferenceHits(
+            queries=hits.queries,
+            references=rows.references.astype(np.int64),
+            offsets=rows.offsets,
+            spans=rows.spans,
+            tracks=rows.tracks.astype(np.int64),
+            distances=hits.distances,
+            codes=rows.codes,
+            names=state.names,
+        )
+
+    def rebuild(self, progress: Progress | None = None) -> None:
+        """Read all from the database, then save. Searches meanwhile see the old state, and what
+        is added meanwhile."""
+        state = self._built(progress)
+        with self._lock:
+            if not self._follow(state):
+                state = self._built(None)
+            self._state = state
+        self._save_quietly()
+
+    def maybe_save(self, *, every: int | None = None) -> bool:
+        """Save where at least `every` changes were applied since the last save; whether it did."""
+        if self._state.number - self._saved < (every or self._save_every):
+            return False
+        return self._save_quietly()
+
+    def save(self) -> Path:
+        """Write the snapshot; its path. `OSError` where the disk refuses, `ValueError` without a
+        folder. Several processes may save at once: each writes a whole one, the last stands."""
+        if self._folder is None:
+            raise ValueError("this index has no folder")
+        with self._save_lock:
+            identity = self._store.identity()
+            with self._lock:
+                state = self._state
+                number, arrays = state.number, state.arrays()
+                meta = {
+                    "version": VERSION,
+                    "database": identity,
+                    "number": number,
+                    "last": state.last,
+                    "bits": {kind: SIGNAL_TYPES[kind].bits for kind in self._types},
+                }
+            self._folder.mkdir(parents=True, exist_ok=True)
+            files.sweep(self._folder)
+            files.write_file(self._folder / FILE, KIND, meta, arrays)
+            self._saved = number
+        return self._folder / FILE
+
+    def verify(self) -> Verification:
+        """Compare every code in the database with what the index can find, content and count, and
+        search for a sample of them. Searches and changes may go on beside it."""
+        self.refresh()
+        with self._lock:
+            state = self._state
+            number, names = state.number, list(state.names)
+            found = {kind: shelf.found() for kind, shelf in state.shelves.items()}
+        held: verification.Contents = {}
+        lost: set[str] = set()
+        for kind, rows in found.items():
+            held.update(verification.contents_of_rows(kind, rows, names))
+            wanted = verification.sample(rows, _SAMPLE)
+            hits, near = state.shelves[kind].search(wanted.codes, 0)
+            ordinals = verification.not_found(wanted, hits.queries.tolist(), near)
+            lost.update(names[ordinal] for ordinal in ordinals)
+        with self._store.read() as tx:
+            stream = tx.banks.all_fingerprints(self._types)
+            stored = verification.contents_of_fingerprints(stream)
+            moved = {c.reference_id for page in _pages(tx, number) for c in page}
+        missing, extra = verification.compare(held, stored)
+        return Verification(
+            number=number,
+            references=len({name for name, _ in held}),
+            codes={kind: len(rows) for kind, rows in found.items()},
+            missing=tuple(sorted((missing | lost) - moved)),
+            extra=tuple(sorted(extra - moved)),
+        )
+
+    def _empty(self) -> Shelves:
+        return Shelves({k: Shelf(self._backends(SIGNAL_TYPES[k].bits)) for k in self._types})
+
+    def _load(self) -> Shelves | None:
+        """The snapshot's state; None, and a warning that says why, where it is of no use."""
+        if self._folder is None:
+            return None
+        path = self._folder / FILE
+        try:
+            contents = files.read_file(path, KIND)
+            self._check(contents.meta)
+            state = self._empty()
+            state.load(contents.arrays)
+        except BadSnapshot as error:
+            if path.exists():
+                log.warning("the snapshot is of no use, reading the database anew: %s", error)
+            else:
+                log.info("no snapshot at %s: reading the database", path)
+            return None
+        state.number, state.last = contents.meta["number"], contents.meta["last"]
+        self._saved = state.number
+        return state
+
+    def _check(self, meta: Mapping[str, Any]) -> None:
+        """`BadSnapshot` unless the snapshot is of this version, and of this database's past."""
+        if meta.get("version") != VERSION:
+            raise BadSnapshot(f"version {meta.get('version')!r}; this is version {VERSION}")
+        if meta.get("bits") != {kind: SIGNAL_TYPES[kind].bits for kind in self._types}:
+            raise BadSnapshot("it has other signal types")
+        if meta.get("database") != self._store.identity():
+            raise BadSnapshot("it is of another database")
+        number, last = meta.get("number"), meta.get("last")
+        if type(number) is not int or number < 0:
+            raise BadSnapshot(f"change number {number!r}")
+        with self._store.read() as tx:
+            head = tx.changes.head()
+            if number > head:
+                raise BadSnapshot(f"it is ahead of the database: change {number} of {head}")
+            if number and last != _reference_of(tx, number):
+                raise BadSnapshot(f"change {number} of the database is another one")
+
+    def _built(self, progress: Progress | None) -> Shelves:
+        """All that the database holds, read in one transaction."""
+        state = self._empty()
+        with self._store.read() as tx:
+            state.number = tx.changes.head()
+            state.last = _reference_of(tx, state.number)
+            done = 0
+            for chunk in _chunks(tx.banks.all_fingerprints(self._types)):
+                state.add(chunk)
+                done += len({name for name, _ in chunk})
+                if progress is not None:
+                    progress(done, max(done, state.number))
+        if progress is not None:
+            progress(done, done)
+        return state
+
+    def _follow(self, state: Shelves) -> bool:
+        """Apply the changes since `state.number`; False where the database has fewer."""
+        with self._store.read() as tx:
+            if tx.changes.head() < state.number:
+                return False
+            for page in _pages(tx, state.number):
+                gone = {c.reference_id for c in page if c.kind is ChangeKind.WITHDRAW}
+                added = [c.reference_id for c in page if c.kind is ChangeKind.ADD]
+                fresh = [n for n in added if n not in gone and n not in state.ordinals]
+                state.add([(n, f) for n in fresh for f in self._fingerprints(tx, n)])
+                state.remove(gone)
+                state.number, state.last = page[-1].number, page[-1].reference_id
+        return True
+
+    def _fingerprints(self, tx: Transaction, reference_id: str) -> list[Fingerprint]:
+        kept = tx.banks.fingerprints(reference_id)
+        return [f for f in kept if f.signal_type in self._types]
+
+    def _save_quietly(self) -> bool:
+        """Save; matching goes on where that fails, for the snapshot only saves time."""
+        if self._folder is None:
+            return False
+        try:
+            self.save()
+        except OSError as error:
+            log.warning("the snapshot could not be written: %s", error)
+            self._saved = self._state.number  # not again before as many changes
+            return False
+        return True
+
+
+def _pages(tx: Transaction, number: int) -> Iterator[list[Change]]:
+    while page := tx.changes.since(number, limit=_PAGE):
+        yield page
+        number = page[-1].number
+
+
+def _reference_of(tx: Transaction, number: int) -> str | None:
+    """The reference of that change; None where there is no such change."""
+    found = tx.changes.since(number - 1, limit=1) if number else []
+    return found[0].reference_id if found and found[0].number == number else None
+
+
+def _chunks(
+    fingerprints: Iterable[tuple[str, Fingerprint]],
+) -> Iterator[list[tuple[str, Fingerprint]]]:
+    """Lists of some `_CHUNK` codes, all fingerprints of a reference in the same one."""
+    chunk: list[tuple[str, Fingerprint]] = []
+    codes = 0
+    for _, group in itertools.groupby(fingerprints, key=lambda pair: pair[0]):
+        some = list(group)
+        chunk += some
+        codes += sum(len(f) for _, f in some)
+        if codes >= _CHUNK:
+            yield chunk
+            chunk, codes = [], 0
+    if chunk:
+        yield chunk
