@@ -17,9 +17,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from hashdb.errors import BadSetting
+from hashdb.errors import BadSetting, DatabaseUnavailable
 
 BUSY_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5
@@ -35,7 +35,8 @@ def parse_url(url: str) -> URL:
     except ArgumentError:
         raise BadSetting("the database URL cannot be read") from None
     if parsed.drivername in _SQLITE_NAMES:
-        if not parsed.database or parsed.database == ":memory:":
+        name = parsed.database or ""
+        if not name or name == ":memory:" or name.startswith("file:"):
             raise BadSetting("SQLite needs a file: sqlite:///PATH")
         return parsed
     if parsed.drivername in _POSTGRES_NAMES:
@@ -55,11 +56,9 @@ def make_engine(url: URL) -> Engine:
     """An engine; connects only when it is first used."""
     if is_sqlite(url):
         return _sqlite_engine(url)
-    query = {k.lower() for k in url.query}
-    arguments = {} if "connect_timeout" in query else {"connect_timeout": CONNECT_TIMEOUT_S}
     return create_engine(
         url,
-        connect_args=arguments,
+        connect_args=_unless_in(url, connect_timeout=CONNECT_TIMEOUT_S),
         pool_size=5,
         max_overflow=15,
         pool_timeout=BUSY_TIMEOUT_S,
@@ -68,10 +67,16 @@ def make_engine(url: URL) -> Engine:
     )
 
 
+def _unless_in(url: URL, **defaults: object) -> dict[str, object]:
+    """The arguments that the URL's query does not set itself."""
+    return {name: value for name, value in defaults.items() if name not in url.query}
+
+
 def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(
         url,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        # sqlite3's timeout is SQLite's busy timeout.
+        connect_args={"check_same_thread": False} | _unless_in(url, timeout=BUSY_TIMEOUT_S),
         pool_size=5,
         max_overflow=15,
         pool_timeout=BUSY_TIMEOUT_S,
@@ -82,7 +87,6 @@ def _sqlite_engine(url: URL) -> Engine:
     def _connected(connection: SqliteConnection, _record: Any) -> None:
         # sqlite3's own transaction handling begins late and leaves DDL outside: switched off.
         connection.isolation_level = None
-        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
 
@@ -116,16 +120,26 @@ def make_sqlite_file(engine: Engine) -> None:
     at the same moment: so this asks again until the timeout is over.
     """
     assert engine.url.database is not None
-    Path(engine.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(engine.url.database).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnavailable(f"database: {error}") from error
     until = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
+    while not _turn_wal_on(engine, last_try=time.monotonic() > until):
+        time.sleep(0.02)
+
+
+def _turn_wal_on(engine: Engine, *, last_try: bool) -> bool:
+    driver = engine.dialect.loaded_dbapi
+    try:
         raw = engine.raw_connection()
         try:
             raw.cursor().execute("PRAGMA journal_mode = WAL")
-            return
-        except engine.dialect.loaded_dbapi.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise OperationalError("PRAGMA journal_mode", None, error) from error
-            time.sleep(0.02)
         finally:
             raw.close()
+    except driver.Error as error:
+        if "locked" in str(error) and not last_try:
+            return False
+        raise DBAPIError.instance("PRAGMA journal_mode", None, error, driver.Error) from error
+    return True

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hashdb.errors import NotFound
@@ -63,6 +63,12 @@ class Jobs:
         if row is None:
             raise NotFound(f"there is no job {job_id!r}")
         return rows.job(row)
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs there are in each state."""
+        query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+        found = {JobState(row[0]): int(row[1]) for row in self._connection.execute(query)}
+        return {state: found.get(state, 0) for state in JobState}
 
     def claim(
         self, worker: str, lease_s: float, *, kinds: Collection[str] | None = None

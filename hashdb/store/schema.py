@@ -7,6 +7,8 @@ that of two processes that start at once one migrates and the other finds it don
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 
 from alembic import command
@@ -93,15 +95,34 @@ def config() -> Config:
     return made
 
 
-def _run(connection: Connection, what: object, revision: str) -> None:
-    with connection.begin():
+def _run(connection: Connection, what: Callable[[Config, str], None], revision: str) -> None:
+    settings = config()
+    settings.attributes["connection"] = connection
+    with _unchecked_foreign_keys(connection), connection.begin():
         if connection.dialect.name == "postgresql":
             lock = text("SELECT pg_advisory_xact_lock(:key)")
             connection.execute(lock, {"key": MIGRATION_LOCK})
-        settings = config()
-        settings.attributes["connection"] = connection
-        assert callable(what)
         try:
             what(settings, revision)
         except CommandError as error:
             raise NotUpgraded(f"the database's schema is of another version: {error}") from error
+        if connection.dialect.name == "sqlite":
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            if broken is not None:
+                raise RuntimeError(f"the migration has left a row without its parent: {broken}")
+
+
+@contextmanager
+def _unchecked_foreign_keys(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by building it anew, and dropping the old one must not take its
+    children along. The switch works only outside of a transaction."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")
