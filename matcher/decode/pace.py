@@ -1,0 +1,116 @@
+"""Which pictures are looked at, and how a budget is spread over the whole length.
+
+Pure but for the clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from matcher.ports import Sampling, Window
+
+MAX_GAP_S = 2.0
+SHORTEST_GAP_S = 0.1
+DENSE_STEP_S = 1 / 30 - 1e-3
+WINDOW_STEP_S = 0.1 - 1e-3
+_SLACK = 1e-3
+_HEAD_START = 0.1  # part of the budget that may be spent before any progress
+_KEY_SLACK = 0.1  # keyframes are cheap: they are left out later than what lies between them
+
+
+class Look(Enum):
+    """What is done with one group of pictures."""
+
+    SKIP = "skip"
+    KEYFRAME = "keyframe"
+    FORWARD = "forward"
+
+
+@dataclass(frozen=True, slots=True)
+class Picker:
+    """The written rule of what is looked at, for one track of `duration` seconds.
+
+    Uploads: keyframes, and pictures between them where keyframes lie more than `max_gap` apart:
+    2 seconds, or a tenth of a short upload. References: every picture, 30 a second at most.
+    Windows: about ten pictures a second inside of them, nothing elsewhere.
+    """
+
+    dense: bool
+    windows: tuple[Window, ...]
+    max_gap: float
+    step: float
+    key_step: float
+
+    @classmethod
+    def of(cls, sampling: Sampling, duration: float) -> Picker:
+        gap = min(MAX_GAP_S, max(SHORTEST_GAP_S, duration / 10))
+        step = max(gap / 2, SHORTEST_GAP_S) - _SLACK
+        if sampling.windows:
+            step = WINDOW_STEP_S
+        elif sampling.dense:
+            step = DENSE_STEP_S
+        key_step = step if sampling.windows or sampling.dense else step / 2
+        return cls(sampling.dense, sampling.windows, gap, step, key_step)
+
+    def look(self, start: float, end: float, last: float, *, final: bool) -> Look:
+        """What to do with the group of pictures shown from `start` to `end`; `last` is when the
+        last picture was taken (-inf: none yet). After the `final` group nothing follows."""
+        if self.windows:
+            meets = any(w.start < end and w.end >= start for w in self.windows)
+            return Look.FORWARD if meets else Look.SKIP
+        if self.dense:
+            return Look.FORWARD
+        if end - start > self._reach(final) + _SLACK:
+            return Look.FORWARD
+        return Look.KEYFRAME if start - last >= self.key_step else Look.SKIP
+
+    def takes(self, offset: float, last: float, *, key: bool) -> bool:
+        """Whether a decoded picture is looked at."""
+        if offset - last < (self.key_step if key else self.step):
+            return False
+        return not self.windows or any(w.start <= offset <= w.end for w in self.windows)
+
+    def is_done(self, end: float, last: float, *, final: bool) -> bool:
+        """Whether the rest of the group that ends at `end` holds nothing that is wanted."""
+        if self.windows:
+            return not any(w.end > last and w.start < end for w in self.windows)
+        return not self.dense and end - last <= self._reach(final) + _SLACK
+
+    def _reach(self, final: bool) -> float:
+        """How far the next picture may be; at the end of the track none comes to meet it."""
+        return self.max_gap / 2 if final else self.max_gap
+
+
+class Pace:
+    """A budget of CPU seconds and pictures, spread over the whole length.
+
+    At each point the part spent may exceed the part gone through by a tenth; beyond that pictures
+    between keyframes are left out, then keyframes too. So a long video is looked at everywhere,
+    more thinly, and not only at its beginning.
+    """
+
+    def __init__(self, sampling: Sampling, clock: Callable[[], float] = time.process_time) -> None:
+        self._clock = clock
+        self._start = clock()
+        self._seconds = max(sampling.seconds, 1e-3)
+        self._max_frames = max(sampling.max_frames, 1)
+        self.frames = 0
+
+    def spent(self) -> float:
+        """Part of the budget that is gone; 1 and more: all of it."""
+        seconds = (self._clock() - self._start) / self._seconds
+        return max(seconds, self.frames / self._max_frames)
+
+    @property
+    def exhausted(self) -> bool:
+        return self.spent() >= 1.0
+
+    def affords(self, look: Look, progress: float) -> bool:
+        """Whether `look` may be done when `progress` (0 to 1) of the length is gone through."""
+        allowed = _HEAD_START + (1 - _HEAD_START) * min(max(progress, 0.0), 1.0)
+        if look is Look.KEYFRAME:
+            allowed += _KEY_SLACK
+        return self.spent() <= min(allowed, 1.0)

@@ -1,0 +1,199 @@
+"""A container's picture tracks and packets, read without decoding."""
+
+from __future__ import annotations
+
+import errno
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from hashdb.errors import CorruptMedia, MediaTooLarge, NoPicture, UnsupportedMedia
+from matcher.decode import formats
+from matcher.decode.timeline import LONGEST_GAP_S, SPLICED_GAP_S, Timeline, timeline
+from matcher.ports import Limits
+
+_HEAD = 512
+_MOST_PACKETS = 6_000_000  # 50 hours at 30 a second
+_MOST_READ_ERRORS = 64
+_SPLICED = frozenset({"mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg"})
+_SIDE_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
+
+_OPTIONS = {
+    "format_whitelist": ",".join(formats.FORMATS),
+    "codec_whitelist": ",".join(sorted(formats.CODECS)),
+    "protocol_whitelist": "none",  # there is one file, which is handed over open
+    "enable_drefs": "0",  # a QuickTime file may not name others
+    "use_absolute_path": "0",
+}
+
+av.logging.set_level(av.logging.PANIC)
+
+
+def open_container(media: BinaryIO) -> InputContainer:
+    """The container, with its headers read. Raises `UnsupportedMedia` where the format is not
+    known or not allowed, `CorruptMedia` where it is known but cannot be read."""
+    media.seek(0)
+    head = media.read(_HEAD)
+    media.seek(0)
+    try:
+        container = av.open(media, mode="r", options=dict(_OPTIONS), metadata_errors="replace")
+    except (av.FFmpegError, ValueError, OSError) as error:
+        if getattr(error, "errno", None) == errno.ENOMEM:
+            raise MemoryError from None
+        if formats.is_known(head):
+            raise CorruptMedia("the file is damaged: its headers cannot be read") from None
+        raise UnsupportedMedia("neither an image nor a video in a known format") from None
+    if container.format.name not in formats.FORMATS:
+        container.close()
+        raise UnsupportedMedia(f"the format {container.format.name} is not allowed")
+    return container
+
+
+def picture_streams(container: InputContainer, limits: Limits) -> tuple[list[VideoStream], bool]:
+    """The video tracks, and whether some had to be left out. Cover pictures count only where
+    there is nothing else to see. Raises `NoPicture`, `UnsupportedMedia`, `MediaTooLarge`."""
+    videos = [s for s in container.streams if s.type == "video"]
+    if not videos:
+        if container.streams or container.format.name in formats.SOUND_FORMATS:
+            raise NoPicture("the file holds no picture, only sound or data")
+        raise CorruptMedia("the file holds no track that can be read")
+    usable: list[Any] = [
+        s for s in videos if s.codec_context is not None and s.codec_context.name in formats.CODECS
+    ]
+    if not usable:
+        raise UnsupportedMedia("the video's codec is not known or not allowed")
+    for stream in usable:
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > limits.max_pixels:
+            raise MediaTooLarge(
+                f"{width} x {height} pixels; at most {limits.max_pixels} are looked at"
+            )
+    moving = [s for s in usable if not s.disposition & _SIDE_PICTURES]
+    chosen = moving or usable[:1]
+    left_out = len(chosen) > limits.max_tracks or len(usable) < len(videos)
+    return chosen[: limits.max_tracks], left_out
+
+
+def is_cover(stream: VideoStream) -> bool:
+    """Whether the track is the cover picture of a sound file."""
+    return bool(stream.disposition & _SIDE_PICTURES)
+
+
+@dataclass(slots=True)
+class _Stamps:
+    """One track's packets as they are read."""
+
+    unit: float
+    pts: array[float] = field(default_factory=lambda: array("d"))
+    dts: array[float] = field(default_factory=lambda: array("d"))
+    marks: bytearray = field(default_factory=bytearray)
+    tail: float = 0.0
+
+    def add(self, packet: Packet[Any]) -> None:
+        nan = float("nan")
+        self.pts.append(nan if packet.pts is None else packet.pts * self.unit)
+        self.dts.append(nan if packet.dts is None else packet.dts * self.unit)
+        self.marks.append(packet.is_keyframe | packet.is_discard << 1)
+        self.tail = (packet.duration or 0) * self.unit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """What reading all packets told. `tracks` maps stream numbers to timelines, in the order of
+    the tracks; `cut_short`: the file ended, or could not be read, long before its stated end, at
+    `stated` seconds of video (0: not stated)."""
+
+    tracks: dict[int, Timeline]
+    cut_short: bool
+    stated: float
+
+
+def packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[Any]]:
+    """The packets of these streams in the order of the file; what cannot be read is passed over.
+    Ends with the file."""
+    for _ in range(_MOST_READ_ERRORS):
+        try:
+            for packet in container.demux(streams):
+                if packet.size:
+                    yield packet
+            return
+        except (av.EOFError, MemoryError):
+            return
+        except av.FFmpegError:
+            continue
+
+
+def read_index(container: InputContainer, chosen: list[VideoStream]) -> Index:
+    """Read every packet once. Raises `CorruptMedia` where no track has one."""
+    stamps = {s.index: _Stamps(float(s.time_base or 0) or 1 / 90_000) for s in chosen}
+    # Where only the container says how long it is, its sound is part of that.
+    by_all = all(not s.duration for s in chosen) and bool(container.duration)
+    wanted: list[Any] = list(container.streams) if by_all else list(chosen)
+    wanted = [s for s in wanted if s.type in ("video", "audio")]
+    latest = 0.0
+    count = 0
+    for packet in packets(container, wanted):
+        count += 1
+        if packet.stream_index in stamps:
+            stamps[packet.stream_index].add(packet)
+        if by_all and packet.pts is not None:
+            latest = max(latest, float(packet.pts * packet.time_base))
+        if count >= _MOST_PACKETS:
+            break
+    gap = SPLICED_GAP_S if container.format.name in _SPLICED else LONGEST_GAP_S
+    tracks = {s.index: _timeline(s, stamps[s.index], gap) for s in chosen if stamps[s.index].marks}
+    if not tracks:
+        raise CorruptMedia("the file holds no picture data that can be read")
+    cut, stated = _stated(container, chosen, tracks, latest if by_all else None)
+    return Index(tracks, cut or count >= _MOST_PACKETS, stated)
+
+
+def _timeline(stream: VideoStream, stamps: _Stamps, gap: float) -> Timeline:
+    marks = np.frombuffer(stamps.marks, dtype=np.uint8)
+    rate = stream.average_rate or stream.guessed_rate
+    return timeline(
+        np.array(stamps.pts),
+        np.array(stamps.dts),
+        (marks & 1).astype(bool),
+        (marks & 2).astype(bool),
+        float(rate) if rate else None,
+        stamps.tail,
+        gap,
+    )
+
+
+def _stated(
+    container: InputContainer,
+    chosen: list[VideoStream],
+    tracks: dict[int, Timeline],
+    latest: float | None,
+) -> tuple[bool, float]:
+    """Whether the file is shorter than it says, and how many seconds of video it says there are.
+
+    Compared are the pictures that the container lists (ISO media), the tracks' durations, and,
+    where only the container has one, the latest packet of all tracks.
+    """
+    for stream in chosen:
+        read = tracks.get(stream.index)
+        stated = float((stream.duration or 0) * (stream.time_base or 0))
+        if read is None:
+            return True, stated
+        if stream.frames and len(read.offsets) < 0.9 * stream.frames and not read.by_count:
+            return True, max(stated, read.duration)
+        if stated > LONGEST_GAP_S * 24 * 365:
+            continue
+        if stated > read.duration + max(1.0, 0.1 * read.duration) and not read.by_count:
+            return True, stated
+    if latest is not None and container.duration:
+        stated = container.duration / av.time_base
+        if stated > latest + max(2.0, 0.1 * latest):
+            return True, stated
+    return False, 0.0

@@ -1,0 +1,280 @@
+"""The decoder: FFmpeg by way of PyAV for video, Pillow for pictures.
+
+A video is read twice. First its packets only, which costs next to nothing and tells when every
+picture is shown, where the keyframes are, and how long the video truly is. Then, with that known,
+each group of pictures is passed over, or its keyframe decoded alone, or the group decoded forward
+(`matcher.decode.pace` says which). Nothing is ever sought: seeking is where damaged and odd files
+go wrong, and passing over packets is cheap.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import av
+from av.codec.context import Flags
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from hashdb.errors import CorruptMedia, EmptyMedia, MediaTooLarge
+from hashdb.model import MediaKind
+from matcher.decode import formats
+from matcher.decode.luma import displayed_luma, displayed_picture
+from matcher.decode.pace import MAX_GAP_S, Look, Pace, Picker
+from matcher.decode.packets import (
+    Index,
+    is_cover,
+    open_container,
+    packets,
+    picture_streams,
+    read_index,
+)
+from matcher.decode.still import OpenedPicture
+from matcher.decode.timeline import Timeline
+from matcher.ports import Frame, Limits, MediaInfo, OpenedMedia, Sampling
+
+_REMEMBERED = 512  # packets whose picture has not come out yet
+_REFUSED_SHARE = 0.1
+_REFUSED_FEW = 2
+
+
+class PyAvDecoder:
+    """Opens media within `limits`: see `matcher.ports.Decoder`."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+
+    def open(self, media: BinaryIO) -> OpenedMedia:
+        """Raises `EmptyMedia`, `UnsupportedMedia`, `CorruptMedia`, `NoPicture`, `MediaTooLarge`.
+
+        `media` is seekable, and stays the caller's to close.
+        """
+        size = media.seek(0, 2)
+        if size == 0:
+            raise EmptyMedia("the file has 0 bytes")
+        if size > self.limits.max_bytes:
+            raise MediaTooLarge(f"{size} bytes; at most {self.limits.max_bytes} are looked at")
+        media.seek(0)
+        still = formats.still_format(media.read(64))
+        media.seek(0)
+        if still == "jpeg" and formats.is_motion_jpeg(media.read(self.limits.max_pixels)):
+            still = None
+        if still is not None:
+            return OpenedPicture(media, still, self.limits)
+        return OpenedVideo(media, self.limits)
+
+
+class OpenedVideo:
+    """A video, or a sound file with a cover picture: see `matcher.ports.OpenedMedia`."""
+
+    def __init__(self, media: BinaryIO, limits: Limits) -> None:
+        self._media = media
+        self._limits = limits
+        with open_container(media) as container:
+            self.format = container.format.name
+            streams, left_out = picture_streams(container, limits)
+            self._cover = is_cover(streams[0])
+            self._index = read_index(container, streams)
+        self.truncated = left_out or self._index.cut_short
+        self.info = _info(self._index, self._cover)
+
+    def frames(self, sampling: Sampling) -> Iterator[Frame]:
+        """Frames of several tracks come as they lie in the file."""
+        pace = Pace(sampling)
+        with open_container(self._media) as container:
+            tracks = self._tracks(container, sampling, pace)
+            for packet in packets(container, [t.stream for t in tracks.values()]):
+                yield from tracks[packet.stream_index].feed(packet)
+                if pace.exhausted:
+                    self.truncated = True
+                    break
+            else:
+                for track in tracks.values():
+                    yield from track.finish()
+            self.truncated |= any(t.lost for t in tracks.values())
+            if not pace.frames and not sampling.windows:
+                raise CorruptMedia("no frame could be decoded")
+
+    def _tracks(self, container: Any, sampling: Sampling, pace: Pace) -> dict[int, _Track]:
+        tracks = {}
+        for number, (index, line) in enumerate(self._index.tracks.items()):
+            stream = container.streams[index]
+            context = stream.codec_context
+            context.thread_count = 1
+            context.thread_type = "NONE"
+            context.flags |= Flags.unaligned  # crop to the pixel
+            context.options = {"max_pixels": str(self._limits.max_pixels)}
+            tracks[index] = _Track(number, stream, line, sampling, pace)
+        return tracks
+
+    def close(self) -> None:
+        """Nothing stays open between looks."""
+
+
+def _info(index: Index, cover: bool) -> MediaInfo:
+    if cover:
+        return MediaInfo(MediaKind.IMAGE, 0.0, 1, (0.0,))
+    durations = tuple(t.duration for t in index.tracks.values())
+    longest = max(*durations, index.stated)
+    return MediaInfo(MediaKind.VIDEO, longest, len(durations), durations)
+
+
+class _Track:
+    """One track's decoder, and which of its pictures are taken."""
+
+    def __init__(
+        self, number: int, stream: VideoStream, line: Timeline, sampling: Sampling, pace: Pace
+    ) -> None:
+        self.stream = stream
+        self._number = number
+        self._context = stream.codec_context
+        self._line = line
+        self._pace = pace
+        self._picker = Picker.of(sampling, line.duration)
+        self._ordinal = -1  # of the packet at hand
+        self._group = -1
+        self._forward = False  # whether the group at hand is being decoded
+        self._fresh = True  # whether the decoder holds nothing
+        self._floor = float("-inf")  # pictures before it lack what they refer to
+        self._waiting: OrderedDict[int, float] = OrderedDict()
+        self._latest = float("-inf")  # when the last decoded picture is shown
+        self._taken = float("-inf")  # when the last one that was taken is shown
+        self._sent = 0
+        self._refused = 0
+        self._thinned = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether a considerable part was refused by the decoder, or left out for its cost."""
+        few = max(_REFUSED_FEW, _REFUSED_SHARE * self._sent)
+        return self._thinned or self._refused > few
+
+    @property
+    def _final(self) -> bool:
+        return self._group + 1 == len(self._line.keys)
+
+    def feed(self, packet: Packet[Any]) -> Iterator[Frame]:
+        """The frames that this packet brings forth."""
+        self._ordinal += 1
+        if self._ordinal >= len(self._line.offsets):
+            return
+        following = self._group + 1
+        if following < len(self._line.keys) and self._ordinal == self._line.keys[following]:
+            self._group = following
+            yield from self._begin_group(packet)
+        elif self._forward:
+            yield from self._go_forward(packet)
+
+    def finish(self) -> Iterator[Frame]:
+        """The frames that the decoder still holds."""
+        if self._forward:
+            yield from self._drain()
+
+    def _begin_group(self, packet: Packet[Any]) -> Iterator[Frame]:
+        start = float(self._line.offsets[self._ordinal])
+        end = self._line.group_end(self._group)
+        wanted = self._picker.look(start, end, self._taken, final=self._final)
+        look = self._affordable(wanted, start)
+        if look is Look.FORWARD:
+            if not self._forward:
+                self._restart(start)
+            yield from self._go_forward(packet)
+            return
+        if self._forward:
+            yield from self._drain()
+        if look is Look.KEYFRAME:
+            self._restart(start)
+            before = self._latest
+            frames = list(self._send(packet)) + list(self._drain())
+            if self._latest == before:  # no keyframe after all: it needs what follows
+                self._restart(start)
+                yield from self._go_forward(packet)
+            yield from frames
+
+    def _affordable(self, look: Look, start: float) -> Look:
+        progress = start / self._line.duration
+        for choice in (Look.FORWARD, Look.KEYFRAME):
+            if look is choice and not self._pace.affords(choice, progress):
+                self._thinned = True
+                look = Look.KEYFRAME if choice is Look.FORWARD else Look.SKIP
+                if self._picker.windows:
+                    look = Look.SKIP
+        return look
+
+    def _go_forward(self, packet: Packet[Any]) -> Iterator[Frame]:
+        self._forward = True
+        yield from self._send(packet)
+        end = self._line.group_end(self._group)
+        last = self._latest if self._picker.windows else self._taken
+        if self._picker.is_done(end, last, final=self._final):
+            self._forward = False
+        elif not self._pace.affords(Look.KEYFRAME, end / self._line.duration):
+            self._forward = False
+            self._thinned = True
+
+    def _restart(self, floor: float) -> None:
+        """Forget what was decoded: what comes next does not follow on it."""
+        if not self._fresh:
+            self._context.flush_buffers()
+        self._fresh = True
+        self._waiting.clear()
+        self._floor = floor - self._line.step / 2
+        self._latest = min(self._latest, self._floor)
+
+    def _send(self, packet: Packet[Any]) -> Iterator[Frame]:
+        self._sent += 1
+        self._fresh = False
+        if packet.pts is not None and not self._line.by_count:
+            self._waiting[packet.pts] = float(self._line.offsets[self._ordinal])
+            if len(self._waiting) > _REMEMBERED:
+                self._waiting.popitem(last=False)
+        try:
+            decoded = self._context.decode(packet)
+        except av.EOFError:
+            decoded = []
+        except av.FFmpegError:
+            self._refused += 1
+            return
+        for picture in decoded:
+            yield from self._take(picture)
+
+    def _drain(self) -> Iterator[Frame]:
+        """What the decoder holds back; afterwards it is empty."""
+        self._forward = False
+        try:
+            decoded = self._context.decode(None)
+        except av.FFmpegError:
+            decoded = []
+        for picture in decoded:
+            yield from self._take(picture)
+        self._context.flush_buffers()
+        self._fresh = True
+
+    def _take(self, picture: VideoFrame) -> Iterator[Frame]:
+        """The picture as a frame, if it is wanted; again while it stands still for long."""
+        offset = self._offset(picture)
+        if offset < self._floor or offset < 0:
+            return
+        self._latest = offset
+        if not self._picker.takes(offset, self._taken, key=picture.key_frame):
+            return
+        luma = displayed_luma(picture)
+        until = self._line.held_until(offset)
+        while True:
+            self._taken = offset
+            self._pace.frames += 1
+            yield Frame(offset, luma, self._number, lambda side: displayed_picture(picture, side))
+            offset += MAX_GAP_S
+            if offset >= until - self._line.step / 2 or self._pace.exhausted:
+                return
+
+    def _offset(self, picture: VideoFrame) -> float:
+        """When it is shown: by its stamp, or one step after the one before."""
+        known = self._waiting.pop(picture.pts, None) if picture.pts is not None else None
+        if known is not None and (known > self._latest or self._latest < 0):
+            return known
+        start = self._floor + self._line.step / 2
+        return max(start, self._latest + self._line.step)

@@ -1,0 +1,172 @@
+"""Pictures, still and animated, by way of Pillow."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from hashdb.errors import CorruptMedia, MediaTooLarge, UnsupportedMedia
+from hashdb.model import MediaKind
+from matcher.decode.luma import luma_of_rgb
+from matcher.decode.pace import MAX_GAP_S, Look, Pace, Picker
+from matcher.ports import Frame, Limits, MediaInfo, Picture, Sampling
+
+_PILLOW = {
+    "jpeg": ("JPEG", "MPO"),
+    "png": ("PNG",),
+    "gif": ("GIF",),
+    "webp": ("WEBP",),
+    "tiff": ("TIFF",),
+    "bmp": ("BMP",),
+    "avif": ("AVIF",),
+}
+_ANIMATED = ("gif", "webp", "png", "avif")
+_MOST_PICTURES = 20_000
+# Browsers show pictures that ask for 10 ms or less for a tenth of a second.
+_SHORTEST_S, _INSTEAD_S = 0.0105, 0.1
+
+# What a damaged file lacks is left grey; that it lacks something is found by looking, below.
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ZeroDivisionError,
+    OverflowError,
+)
+
+
+class OpenedPicture:
+    """A still or an animated picture: see `matcher.ports.OpenedMedia`."""
+
+    def __init__(self, media: BinaryIO, name: str, limits: Limits) -> None:
+        if name not in _PILLOW:
+            raise UnsupportedMedia("HEIC pictures are not supported; send JPEG, PNG, WebP or AVIF")
+        self.format = name
+        self.truncated = False
+        Image.MAX_IMAGE_PIXELS = None  # our own limit is checked, with our own error
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            self._image = Image.open(media, formats=_PILLOW[name])
+            width, height = self._image.size
+        except UnidentifiedImageError:
+            raise CorruptMedia("the picture is damaged: its headers cannot be read") from None
+        except _UNREADABLE:
+            raise CorruptMedia("the picture is damaged: its headers cannot be read") from None
+        if width * height > limits.max_pixels:
+            raise MediaTooLarge(
+                f"{width} x {height} pixels; at most {limits.max_pixels} are looked at"
+            )
+        self._durations = self._read_durations() if name in _ANIMATED else []
+        moving = len(self._durations) > 1
+        total = sum(self._durations) if moving else 0.0
+        kind = MediaKind.VIDEO if moving else MediaKind.IMAGE
+        self.info = MediaInfo(kind, total, 1, (total,))
+
+    def _read_durations(self) -> list[float]:
+        """Seconds that each picture of an animation is shown."""
+        durations: list[float] = []
+        if not getattr(self._image, "is_animated", False):
+            return durations
+        try:
+            for number in range(getattr(self._image, "n_frames", 1)):
+                if number == _MOST_PICTURES:
+                    self.truncated = True
+                    break
+                self._image.seek(number)
+                self._image.load()
+                seconds = float(self._image.info.get("duration") or 0) / 1000
+                durations.append(seconds if seconds >= _SHORTEST_S else _INSTEAD_S)
+        except _UNREADABLE:
+            self.truncated = True
+        return durations
+
+    def frames(self, sampling: Sampling) -> Iterator[Frame]:
+        """One frame of a still; of an animation, those that the sampling asks for."""
+        if self.info.kind is MediaKind.IMAGE:
+            yield self._still()
+            return
+        pace = Pace(sampling)
+        picker = Picker.of(sampling, self.info.duration)
+        offset, taken = 0.0, float("-inf")
+        for number, seconds in enumerate(self._durations):
+            until = offset + seconds
+            if pace.exhausted or not pace.affords(Look.KEYFRAME, offset / self.info.duration):
+                self.truncated = True
+            elif picker.takes(offset, taken, key=False):
+                self._image.seek(number)
+                yield from self._held(offset, until, pace)
+                taken = offset
+            offset = until
+
+    def _held(self, offset: float, until: float, pace: Pace) -> Iterator[Frame]:
+        """The picture at hand, again while it stands still for long."""
+        shown = _flattened(self._image)
+        luma = luma_of_rgb(np.asarray(shown))
+        while True:
+            pace.frames += 1
+            yield Frame(offset, luma, 0, lambda side: _small(shown, side))
+            offset += MAX_GAP_S
+            if offset >= until or pace.exhausted:
+                return
+
+    def _still(self) -> Frame:
+        self._image.seek(0)
+        try:
+            self._image.load()
+        except _UNREADABLE:
+            self._load_what_is_there()
+        try:
+            shown = ImageOps.exif_transpose(self._image)
+        except _UNREADABLE:
+            shown = self._image
+        shown = _flattened(shown)
+        return Frame(0.0, luma_of_rgb(np.asarray(shown)), 0, lambda side: _small(shown, side))
+
+    def _load_what_is_there(self) -> None:
+        """A truncated picture: what was decoded is looked at, the rest is grey."""
+        self.truncated = True
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            self._image.load()
+        except _UNREADABLE:
+            raise CorruptMedia("the picture is damaged and could not be decoded") from None
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+    def close(self) -> None:
+        self._image.close()
+
+
+def _small(shown: Image.Image, side: int) -> Picture:
+    small: NDArray[np.uint8] = np.asarray(
+        shown.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+    )
+    return small
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deep grey pictures scaled to eight bits; Pillow itself would clip them."""
+    deep = np.asarray(image).astype(np.float64)
+    deep = np.nan_to_num(deep)
+    brightest = max(float(deep.max(initial=0.0)), 1.0)
+    top = 65535.0 if image.mode.startswith("I;16") else brightest
+    return Image.fromarray(np.clip(deep * (255.0 / top), 0, 255).astype(np.uint8))
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    """The picture as RGB, or as RGBA where parts of it are transparent."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _eight_bits(image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clear = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+        return image.convert("RGBA" if clear else "RGB")
