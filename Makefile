@@ -39,7 +39,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP) ## enrol a video, send an edited copy of it, see the verdict
-	@$(PY) -m api.demo
+	@$(PY) demo.py
 
 serve: $(STAMP) ## serve on 127.0.0.1:8080, data in ./seawall-data
 	@$(BIN)/seawall serve

@@ -12,6 +12,8 @@ from api.settings import Settings
 from hashdb.errors import BadArgument, BadSetting
 from hashdb.exchange.jsonl import FileFeed, HttpFeed
 from hashdb.index.faiss_flat import FaissIndex
+from hashdb.model import Fingerprint
+from hashdb.model import Fingerprint
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
@@ -19,7 +21,7 @@ from matcher.check import Checker
 from matcher.classifiers.onnx import OnnxClassifier
 from matcher.classifiers.remote import RemoteClassifier
 from matcher.enroll import Enroller
-from matcher.hashers import pdq
+from matcher.hashers import pdq, vpdq
 from matcher.judge import Judge
 from matcher.policy import Policy, load_policy
 from matcher.ports import Classifier, FingerprintMedia
@@ -39,6 +41,14 @@ class Parts:
     checker: Checker
     enroller: Enroller
     policy: Policy
+
+    def read_vpdq(self, text: str) -> Fingerprint:
+        """A vPDQ list as a fingerprint; `BadFingerprint` where it is none."""
+        return vpdq.read_vpdq(text)
+
+    def read_vpdq(self, text: str) -> Fingerprint:
+        """A vPDQ list as a fingerprint. Raises `BadFingerprint`."""
+        return vpdq.read_vpdq(text)
 
     def close(self) -> None:
         self.sandbox.close()
@@ -100,6 +110,10 @@ def make_enroller(store: Store, sandbox: FingerprintMedia, policy: Policy) -> En
     # References carry every signal that is cheap, so that a policy can switch one on later.
     stored = tuple(dict.fromkeys(["pdq", "phash", *policy.signals]))
     return Enroller(store, sandbox, signal_types=stored)
+
+
+read_vpdq = vpdq.read_vpdq
+write_vpdq = vpdq.write_vpdq_text
 
 
 def partner(address: str, key: str | None) -> HttpFeed | FileFeed:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import click
 
 from api import render
 from api.commands import files, output
-from api.commands.media import paths_argument
+from api.commands.media import paths_argument, whole_picture
 from api.commands.output import json_option
 from api.settings import Settings
-from hashdb.errors import BadArgument
 from hashdb.model import Action, Bank, Digests, MediaKind, Reference
 from hashdb.store import Store
 from hashdb.store.banks import ReferenceState
@@ -102,9 +102,16 @@ def reference_add(
     def enrol(file: str) -> tuple[Reference, bool]:
         named = source or output.printable(file)
         if vpdq:
-            fingerprints = wiring.vpdq_list(Path(file).read_bytes())
+            listed = Path(file).read_bytes()
             return enroller.add_hashes(
-                into, Digests(), fingerprints, kind=MediaKind.VIDEO, actor=actor, source=named
+                into,
+                Digests(),
+                [wiring.read_vpdq(listed.decode("utf-8", "replace"))],
+                kind=MediaKind.VIDEO,
+                actor=actor,
+                source=named,
+                # So the same list gives its reference again.
+                origin=f"vpdq:{hashlib.sha256(listed).hexdigest()}",
             )
         with open(file, "rb") as media:
             digests = digest_file(media)
@@ -183,6 +190,4 @@ def reference_export(reference_id: str) -> None:
     store = Store.open(Settings.from_env().database_url)
     with store.read() as tx:
         fingerprints = tx.banks.fingerprints(tx.banks.reference(reference_id).id)
-    if not any(f.signal_type == "pdq" for f in fingerprints):
-        raise BadArgument(f"{reference_id} has no PDQ codes")
-    output.text(wiring.vpdq_text(fingerprints))
+    output.raw(wiring.write_vpdq(whole_picture(fingerprints)))

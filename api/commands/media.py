@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from api import render
@@ -9,7 +11,16 @@ from api.commands import files, output
 from api.commands.output import json_option
 from api.settings import Settings
 from hashdb.errors import BadArgument
-from hashdb.model import Action, Digests, MediaFingerprints, Verdict, new_id
+from hashdb.model import (
+    Action,
+    Digests,
+    Fingerprint,
+    MediaFingerprints,
+    Orientation,
+    Verdict,
+    View,
+    new_id,
+)
 from matcher.digest import digest_file
 from matcher.ports import Sampling
 
@@ -115,7 +126,7 @@ def hash_media(
     def show(file: str, hashed: tuple[MediaFingerprints, Digests]) -> None:
         look, digests = hashed
         if form == "vpdq":
-            output.text(wiring.vpdq_text(look.fingerprints))
+            output.raw(wiring.write_vpdq(whole_picture(look.fingerprints)))
             return
         output.result(
             {"file": output.printable(file), **render.hash_json(look, digests)},
@@ -124,6 +135,16 @@ def hash_media(
         )
 
     context.exit(files.run(found, fingerprint, show, at_once=settings.decoders, as_json=as_json))
+
+
+def whole_picture(fingerprints: Sequence[Fingerprint]) -> Fingerprint:
+    """The PDQ codes of the first track's whole, upright picture; `BadArgument` where there are
+    none."""
+    for f in fingerprints:
+        upright = f.orientation is Orientation.ORIGINAL and f.view is View.FULL
+        if f.signal_type == "pdq" and f.track == 0 and upright:
+            return f
+    raise BadArgument("there are no PDQ codes of the whole picture")
 
 
 def describe_hash(file: str, look: MediaFingerprints, digests: Digests) -> str:

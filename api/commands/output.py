@@ -38,9 +38,9 @@ def line(value: Mapping[str, Any]) -> None:
     _out(json.dumps(value, ensure_ascii=False))
 
 
-def text(message: str) -> None:
-    """Words for people, on standard output, at once."""
-    _out(message)
+def raw(text: str) -> None:
+    """Lines as they are, on standard output."""
+    _out(text.removesuffix("\n"))
 
 
 def result(value: Mapping[str, Any], words: str, *, as_json: bool) -> None:
