@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Request, Response, g, request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import HTTPException, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
 from api import openapi, problems
 from api.auth import Gate
@@ -223,8 +223,6 @@ def _register_hooks(app: Flask, metrics: Metrics) -> None:
 
 
 def _problem(error: Exception) -> Response:
-    if isinstance(error, HTTPException) and error.code is not None and error.code < 400:
-        return Response(error.get_response())
     kind = problems.problem_type(error)
     if kind.status >= 500:
         log.error("%s: %s", g.request_id, error, exc_info=kind.status == 500)

@@ -13,11 +13,10 @@ from limits import RateLimitItem, parse
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
+from api.problems import TooMany
 from hashdb.errors import BadSetting, Forbidden, Unauthenticated, Unavailable
 from hashdb.model import Key, Role
 from hashdb.store import Store
-
-from api.problems import TooMany
 
 # Wrong keys from one address: generous for a mistyped configuration, far too few for guessing.
 FAILED_AUTH_LIMIT = "30/minute"

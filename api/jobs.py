@@ -34,7 +34,8 @@ from hashdb.model import Classification, Digests, Job, Key, Verdict, new_id
 
 log = logging.getLogger("seawall.jobs")
 
-MEDIA, HASHES = "match-media", "match-hashes"
+KIND = "match"
+MEDIA, HASHES = "media", "hashes"  # what a promise's body holds
 LEASE_S = 30.0
 POLL_S = 1.0
 KEEP_SPOOL_S = 7 * 24 * 3600.0
@@ -52,9 +53,9 @@ def classifications_of(
 def promise(
     parts: Parts,
     key: Key,
-    kind: str,
     body: BinaryIO,
     *,
+    holds: str,
     upload_id: str,
     request_digest: str,
     rest: Mapping[str, Any],
@@ -65,10 +66,16 @@ def promise(
     """
     folder = spool(parts)
     name = store_durably(body, folder)
-    payload = {"upload_id": upload_id, "request_digest": request_digest, "file": name, **rest}
+    payload = {
+        "upload_id": upload_id,
+        "request_digest": request_digest,
+        "file": name,
+        "holds": holds,
+        **rest,
+    }
     try:
         with parts.store.begin() as tx:
-            job = tx.jobs.add(kind, key.id, payload, key=f"{key.id}/{upload_id}")
+            job = tx.jobs.add(KIND, key.id, payload, key=upload_id)
     except SeawallError:
         (folder / name).unlink(missing_ok=True)
         raise
@@ -91,7 +98,7 @@ def run(parts: Parts, job: Job) -> Verdict:
     except FileNotFoundError:
         raise Unavailable("the promised upload's file is gone") from None
     with body:
-        if job.kind == HASHES:
+        if payload["holds"] == HASHES:
             asked = schemas.MatchHashes.model_validate_json(body.read())
             return check_hashes(parts, job.key_id, payload["upload_id"], asked)
         sent = [schemas.ClassificationIn(**c) for c in payload["classifications"]]
@@ -186,7 +193,7 @@ class Runner:
     def step(self, worker: str) -> bool:
         """Take up one job and do it; False where there was none."""
         with self._parts.store.begin() as tx:
-            job = tx.jobs.claim(worker, self._lease_s)
+            job = tx.jobs.claim(worker, self._lease_s, kinds=[KIND])
         if job is None:
             return False
         log.info("job %s begins, attempt %d", job.id, job.attempts)

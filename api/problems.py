@@ -62,7 +62,8 @@ def _table() -> tuple[ProblemType, ...]:
           "The path is right, the method is not. `Allow` lists the methods."),
         p("conflict", 409, "It exists already, or differs",
           "What was sent does not agree with what is there."),
-        p("name-taken", 409, "A bank of that name exists", "Choose another name, or use that bank."),
+        p("name-taken", 409, "A bank of that name exists",
+          "Choose another name, or use that bank."),
         p("upload-conflict", 409, "The same upload_id was used with other bytes",
           "An `upload_id` names one upload for good: this one was judged with other content. Hold "
           "the upload, and ask again under a new `upload_id`."),
@@ -113,6 +114,9 @@ def _table() -> tuple[ProblemType, ...]:
           "upload and try again.", open=False),
         p("partner-unavailable", 503, "The exchange's other side does not answer",
           "The partner's feed could not be read. What was read before stays.", open=False),
+        p("job-abandoned", 503, "The job was given up",
+          "Each of several attempts at this upload ended without an answer. It was not judged: "
+          "hold it for a person."),
         p("not-upgraded", 503, "The database waits for its upgrade",
           "The schema is not this version's: an operator runs `seawall db upgrade`.", open=False),
         p("bad-snapshot", 503, "The index is being rebuilt",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from api import schemas
+from api.problems import PROBLEMS
 from hashdb.model import (
     AuditEntry,
     Bank,
@@ -196,16 +197,24 @@ def audit_out(entry: AuditEntry) -> schemas.AuditOut:
 
 
 def job_out(job: Job) -> schemas.JobOut:
-    verdict, problem = job.result, job.problem
+    verdict, problem = job.result, None if job.problem is None else completed(job.problem)
     return schemas.JobOut(
         job_id=job.id,
         status=job.state,
         upload_id=str(job.payload["upload_id"]),
         verdict=None if verdict is None else schemas.VerdictOut.model_validate(dict(verdict)),
-        problem=None if problem is None else schemas.ProblemOut.model_validate(dict(problem)),
+        problem=None if problem is None else schemas.ProblemOut.model_validate(problem),
         created_at=job.created_at,
         finished_at=job.finished_at,
     )
+
+
+def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored problem; one that the store wrote has a bare slug as its type."""
+    kind = PROBLEMS.get(str(stored.get("type")))
+    if kind is None:
+        return dict(stored)
+    return {"title": kind.title, **stored, "type": kind.uri, "status": kind.status}
 
 
 def feed_add(

@@ -384,6 +384,7 @@ class PageQuery(TextIn):
 
 
 class ReviewQuery(PageQuery):
+    state: Literal["open", "claimed", "decided"] = "open"
     queue: Name | None = None
 
 

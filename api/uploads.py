@@ -22,10 +22,9 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
+from api.problems import FieldError, InvalidFields
 from hashdb.errors import BadArgument, MediaTooLarge, Unavailable
 from hashdb.model import Digests, new_id
-
-from api.problems import FieldError, InvalidFields
 
 JSON_LIMIT = 64 * 1024 * 1024  # 200,000 frames of about 150 bytes, and then some
 FORM_LIMIT = 1024 * 1024  # all form fields that are not the media
@@ -38,7 +37,7 @@ class IncomingFile(io.RawIOBase):
 
     def __init__(self, folder: Path, limit: int):
         super().__init__()
-        self.file = cast(IO[bytes], tempfile.TemporaryFile(dir=folder))
+        self.file = cast(IO[bytes], tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - closed by close
         self.size = 0
         self._limit = limit
         self._sha256 = hashlib.sha256()

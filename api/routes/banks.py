@@ -8,7 +8,10 @@ from api.routes.matching import MEDIA_ERRORS
 from api.routes.route import Answer, Call, Route, Service
 from api.uploads import IncomingFile
 from hashdb.errors import BadFingerprint, NameTaken, NotFound
-from hashdb.model import Bank, MediaKind, Reference, Role
+from hashdb.model import Action, Bank, ChangeKind, MediaKind, Reference, Role
+from hashdb.store import Transaction
+
+_CHUNK = 1000
 
 
 def create_bank(service: Service, call: Call) -> Answer:
@@ -33,11 +36,31 @@ def change_bank(service: Service, call: Call) -> Answer:
     body: schemas.BankChange = call.body
     changes = body.model_dump(exclude_unset=True)
     with service.parts.store.begin() as tx:
-        bank = tx.banks.get(call.path["bank"])
-        bank = tx.banks.update(bank.id, **changes)
+        before = tx.banks.get(call.path["bank"])
+        bank = tx.banks.update(before.id, **changes)
+        if shared_bank(before) != shared_bank(bank):
+            _tell_partners(tx, bank)
         detail = body.model_dump(mode="json", exclude_unset=True)
         tx.audit.record(call.key.id, "bank.change", bank.id, detail)
     return Answer(render.bank_out(bank))
+
+
+def shared_bank(bank: Bank) -> bool:
+    """Whether partners are given the bank's references: it is on, and no allow-list."""
+    return bank.enabled and bank.action is not Action.ALLOW
+
+
+def _tell_partners(tx: Transaction, bank: Bank) -> None:
+    """The exchange feed follows the change log: note all living references of a bank that is
+    shared from now on, or no longer."""
+    kind = ChangeKind.ENABLE if shared_bank(bank) else ChangeKind.DISABLE
+    after = None
+    while True:
+        found, after = tx.banks.references(bank=bank.id, state="enabled", limit=_CHUNK, after=after)
+        for reference in found:
+            tx.changes.append(kind, reference.id, bank.id)
+        if after is None:
+            return
 
 
 def _bank(service: Service, name_or_id: str) -> Bank:
@@ -90,9 +113,8 @@ def _add_hashes(service: Service, call: Call) -> tuple[Reference, bool]:
 def list_references(service: Service, call: Call) -> Answer:
     query: schemas.ReferenceQuery = call.query
     with service.parts.store.read() as tx:
-        bank = tx.banks.get(query.bank) if query.bank else None
         found, after = tx.banks.references(
-            bank=bank,
+            bank=query.bank,
             text=query.text,
             state=query.state,
             digest=query.digest.lower() if query.digest else None,

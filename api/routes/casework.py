@@ -6,8 +6,9 @@ from api import render, schemas
 from api.routes.banks import MODERATOR
 from api.routes.route import Answer, Call, Route, Service
 from hashdb.errors import AlreadyDecided, Conflict, NotFound
-from hashdb.model import Role
+from hashdb.model import Review, Role
 from hashdb.store import Transaction
+from hashdb.store.casework import ReviewState
 
 NOBODY_ELSE: frozenset[Role] = frozenset({Role.ADMIN})
 
@@ -16,7 +17,7 @@ def list_reviews(service: Service, call: Call) -> Answer:
     query: schemas.ReviewQuery = call.query
     with service.parts.store.read() as tx:
         found, after = tx.casework.reviews(
-            state="open", queue=query.queue, limit=query.limit, after=query.cursor
+            state=query.state, queue=query.queue, limit=query.limit, after=query.cursor
         )
     return Answer(schemas.ReviewList(items=[render.review_out(r) for r in found], next=after))
 
@@ -35,7 +36,10 @@ def decide(service: Service, call: Call) -> Answer:
 
 
 def _open_review(tx: Transaction, upload_id: str) -> str:
-    found, _ = tx.casework.reviews(state="open", upload_id=upload_id, limit=2)
+    found: list[Review] = []
+    states: tuple[ReviewState, ...] = ("open", "claimed")
+    for state in states:
+        found += tx.casework.reviews(state=state, upload_id=upload_id, limit=2)[0]
     if not found:
         raise NotFound(f"no review of upload {upload_id!r} is open")
     if len(found) > 1:

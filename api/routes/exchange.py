@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from api import render, schemas
+from api.routes.banks import shared_bank
 from api.routes.route import Answer, Call, Route, Service
 from hashdb.errors import BadArgument
-from hashdb.model import Action, Change, ChangeKind, Reference, Role
+from hashdb.model import Change, ChangeKind, Reference, Role
 from hashdb.store import Store
 
 MEDIA_TYPE = "application/jsonl"
@@ -57,7 +58,7 @@ def _lines(
 
 def shared(reference: Reference) -> bool:
     """Whether partners are given it: it may be enforced, and is of no allow-list."""
-    return reference.enforceable and reference.bank.action is not Action.ALLOW
+    return reference.enforceable and shared_bank(reference.bank)
 
 
 ROUTES = (

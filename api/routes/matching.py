@@ -52,8 +52,8 @@ def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
         job = jobs.promise(
             service.parts,
             call.key,
-            jobs.MEDIA,
             media.media(),
+            holds=jobs.MEDIA,
             upload_id=upload_id,
             request_digest=digests.sha256 or "",
             rest={
@@ -82,8 +82,8 @@ def _match_hashes(service: Service, call: Call) -> Answer:
         job = jobs.promise(
             service.parts,
             call.key,
-            jobs.HASHES,
             io.BytesIO(call.raw),
+            holds=jobs.HASHES,
             upload_id=upload_id,
             request_digest=request_digest(body),
             rest={},

@@ -1,0 +1,318 @@
+"""POST /match and /hash, verdicts."""
+
+from __future__ import annotations
+
+import io
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from api.schemas import VerdictOut
+from hashdb.model import Role
+from tests.http.conftest import OTHER, PICTURE, Make, Service, part, problem
+
+
+def test_an_unknown_upload_is_allowed_with_its_evidence(service: Service) -> None:
+    service.bank()
+    service.reference()
+    answer = service.match(OTHER, upload_id="u1")
+    assert answer.status_code == 200
+    body = answer.json
+    assert (body["upload_id"], body["action"], body["matches"]) == ("u1", "allow", [])
+    assert VerdictOut.model_validate_json(answer.data)
+    assert body["policy_version"] and body["timings_ms"]["total"] > 0
+
+
+def test_the_reference_itself_is_blocked(service: Service) -> None:
+    service.bank(label="terror")
+    reference = service.reference()
+    body = service.match().json
+    assert body["action"] == "block"
+    (match,) = body["matches"]
+    assert match["reference_id"] == reference["id"]
+    assert (match["bank"], match["label"], match["exact"]) == ("attacks", "terror", True)
+    assert match["segments"] == [
+        {"query": {"start": 0.0, "end": 0.0}, "reference": {"start": 0.0, "end": 0.0}}
+    ]
+    assert body["upload_id"].startswith("upl_")
+
+
+def test_the_same_upload_gets_the_same_verdict(service: Service) -> None:
+    service.bank()
+    before = service.match(upload_id="u1")
+    service.reference()
+    assert service.match(upload_id="u1").json == before.json
+    assert service.match(upload_id="u2").json["action"] == "block"
+    problem(service.match(OTHER, upload_id="u1"), "upload-conflict")
+
+
+def test_an_upload_id_belongs_to_its_key(service: Service) -> None:
+    service.match(upload_id="u1")
+    other = service.ask(
+        Role.ADMIN, "POST", "/match", data={"media": part(OTHER), "upload_id": "u1"}
+    )
+    assert other.status_code == 200
+
+
+def test_a_verdict_can_be_asked_for_again(service: Service) -> None:
+    sent = service.match(upload_id="folder/u 1".replace(" ", "-"))
+    found = service.ask(Role.PIPELINE, "GET", "/verdicts/folder/u-1")
+    assert found.json == sent.json
+    assert service.ask(Role.MODERATOR, "GET", "/verdicts/folder%2Fu-1").json == sent.json
+
+
+def test_a_pipeline_does_not_see_the_uploads_of_others(service: Service) -> None:
+    service.ask(Role.ADMIN, "POST", "/match", data={"media": part(OTHER), "upload_id": "u1"})
+    problem(service.ask(Role.PIPELINE, "GET", "/verdicts/u1"), "not-found")
+
+
+def test_classifications_and_metadata_come_back_or_are_kept(service: Service) -> None:
+    given = [{"label": "gore", "score": 0.25}]
+    body = service.match(
+        OTHER, classifications=json.dumps(given), metadata=json.dumps({"user": "7"})
+    ).json
+    assert body["classifications"] == [{"label": "gore", "score": 0.25, "source": "caller"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"classifications": "no json"}, "/classifications"),
+        ({"classifications": '[{"label": "x", "score": 1.5}]'}, "/classifications/0/score"),
+        ({"classifications": '[{"label": "x", "score": NaN}]'}, "/classifications/0/score"),
+        ({"classifications": '{"label": "x"}'}, "/classifications"),
+        ({"metadata": "[1]"}, "/metadata"),
+        ({"metadata": '{"a": "\\u0000"}'}, "/metadata"),
+        ({"upload_id": ""}, "/upload_id"),
+        ({"upload_id": "a b"}, "/upload_id"),
+        ({"upload_id": "x" * 201}, "/upload_id"),
+        ({"uplaod_id": "u"}, "/uplaod_id"),
+        ({"upload_id": ["a", "b"]}, "/upload_id"),
+    ],
+)
+def test_bad_form_fields_are_named(service: Service, fields: dict[str, str], pointer: str) -> None:
+    body = problem(service.match(**fields), "bad-argument")
+    assert [e["pointer"] for e in body["errors"]] == [pointer]
+
+
+def test_media_must_be_one_file(service: Service) -> None:
+    def ask(data: dict[str, object]) -> list[dict[str, str]]:
+        answer = service.ask(
+            Role.PIPELINE, "POST", "/match", data=data, content_type="multipart/form-data"
+        )
+        errors: list[dict[str, str]] = problem(answer, "bad-argument")["errors"]
+        return errors
+
+    assert ask({})[0]["detail"] == "is missing"
+    assert "file" in ask({"media": "text"})[0]["detail"]
+    assert ask({"media": [part(b"1"), part(b"2")]})[0]["pointer"] == "/media"
+    assert ask({"media": part(b"1"), "thumb": part(b"2")})[0]["pointer"] == "/thumb"
+
+
+def test_media_that_cannot_be_judged_is_a_problem(service: Service) -> None:
+    problem(service.match(b"text"), "corrupt-media")
+    problem(service.match(b""), "empty-media")
+    assert service.ask(Role.MODERATOR, "GET", "/reviews").json["items"] == []
+
+
+def test_the_limit_of_bytes(service: Service) -> None:
+    limit = 1024 * 1024
+    assert service.match(PICTURE.ljust(limit, b"x")).status_code == 200
+    problem(service.match(PICTURE.ljust(limit + 1, b"x")), "media-too-large")
+    problem(service.match(PICTURE.ljust(5 * limit, b"x")), "media-too-large")
+
+
+def test_a_body_of_unknown_length_is_limited_too(service: Service) -> None:
+    head = b"--b\r\nContent-Disposition: form-data; name=media; filename=a\r\n\r\n" + PICTURE
+    body = head + bytes(4 * 1024 * 1024) + b"\r\n--b--\r\n"
+    answer = service.ask(
+        Role.PIPELINE,
+        "POST",
+        "/match",
+        input_stream=io.BytesIO(body),
+        content_type="multipart/form-data; boundary=b",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    problem(answer, "media-too-large")
+
+
+def test_no_upload_stays_behind(service: Service) -> None:
+    service.match()
+    service.match(b"text")
+    service.match(bytes(3 * 1024 * 1024))
+    assert list((service.parts.settings.data_dir / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"--b",
+        b"--b\r\n\r\n",
+        b"--b\r\nContent-Disposition: form-data; name=media; filename=a\r\n\r\nhalf",
+        b"--b\r\nContent-Disposition: nonsense\r\n\r\nx\r\n--b--\r\n",
+        b"\xff\xfe",
+    ],
+)
+def test_broken_multipart_is_no_fault(service: Service, body: bytes) -> None:
+    answer = service.ask(
+        Role.PIPELINE,
+        "POST",
+        "/match",
+        data=body,
+        content_type="multipart/form-data; boundary=b",
+    )
+    assert answer.status_code == 400
+    assert answer.content_type == "application/problem+json"
+
+
+def test_other_bodies_are_refused(service: Service) -> None:
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", "image/png", None):
+        answer = service.ask(Role.PIPELINE, "POST", "/match", data=b"{}", content_type=content_type)
+        problem(answer, "unsupported-content-type")
+
+
+# Hashes
+
+
+def hashes(**more: object) -> dict[str, object]:
+    code = sha256(PICTURE).hexdigest()
+    frame = {"offset": 0.0, "hash": code, "quality": 93}
+    return {"fingerprints": [{"signal_type": "pdq", "frames": [frame]}], **more}
+
+
+def ask_hashes(service: Service, body: object) -> object:
+    return service.ask(Role.PIPELINE, "POST", "/match", json=body)
+
+
+def test_an_upload_hashed_at_the_edge_is_judged(service: Service) -> None:
+    service.bank()
+    service.reference()
+    body = service.ask(Role.PIPELINE, "POST", "/match", json=hashes(upload_id="e1")).json
+    assert (body["upload_id"], body["action"]) == ("e1", "block")
+    (signal,) = body["matches"][0]["signals"]
+    assert signal["signal_type"] == "pdq"
+    assert 0.9 < signal["score"] <= 1
+
+
+def test_a_known_sha256_is_enough(service: Service) -> None:
+    service.bank()
+    service.reference()
+    body = {"sha256": sha256(PICTURE).hexdigest().upper()}
+    answer = service.ask(Role.PIPELINE, "POST", "/match", json=body)
+    assert answer.json["action"] == "block"
+
+
+def test_an_unknown_digest_alone_is_never_allowed(service: Service) -> None:
+    answer = service.ask(Role.PIPELINE, "POST", "/match", json={"sha256": "0" * 64})
+    assert answer.json["action"] == "review"
+
+
+def test_a_vpdq_list_is_judged(service: Service) -> None:
+    code = sha256(PICTURE).hexdigest()
+    service.bank()
+    service.reference()
+    sent = {"signal_type": "vpdq", "list": f"0,100,{code},0.000\n"}
+    answer = service.ask(Role.PIPELINE, "POST", "/match", json={"fingerprints": [sent]})
+    assert answer.json["matches"][0]["signals"][0]["signal_type"] == "pdq"
+    sent = {"signal_type": "vpdq", "list": "nonsense"}
+    answer = service.ask(Role.PIPELINE, "POST", "/match", json={"fingerprints": [sent]})
+    assert problem(answer, "bad-argument")["errors"][0]["pointer"] == "/fingerprints/0/list"
+
+
+def test_hashes_are_idempotent_by_their_content(service: Service) -> None:
+    first = service.ask(Role.PIPELINE, "POST", "/match", json=hashes(upload_id="e1"))
+    again = hashes(upload_id="e1", metadata={"try": 2})
+    assert service.ask(Role.PIPELINE, "POST", "/match", json=again).json == first.json
+    other = {**hashes(upload_id="e1"), "sha256": "0" * 64}
+    problem(service.ask(Role.PIPELINE, "POST", "/match", json=other), "upload-conflict")
+
+
+def _with(frame: dict[str, object]) -> dict[str, object]:
+    return {"fingerprints": [{"signal_type": "pdq", "frames": [frame]}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, ""),
+        ([], ""),
+        ({"fingerprints": []}, ""),
+        ({"sha256": "xyz"}, "/sha256"),
+        ({"sha256": "0" * 64, "extra": 1}, "/extra"),
+        ({"fingerprints": [{"signal_type": "md6", "frames": []}]}, "/fingerprints/0"),
+        (_with({"offset": 0, "hash": "zz"}), "/fingerprints/0/frames/0/hash"),
+        (_with({"offset": -1, "hash": "0" * 64}), "/fingerprints/0/frames/0/offset"),
+        (_with({"offset": 1e300, "hash": "0" * 64}), "/fingerprints/0/frames/0/offset"),
+        (_with({"offset": "0", "hash": "0" * 64}), "/fingerprints/0/frames/0/offset"),
+        (_with({"offset": True, "hash": "0" * 64}), "/fingerprints/0/frames/0/offset"),
+        (
+            _with({"offset": 0, "hash": "0" * 64, "quality": 101}),
+            "/fingerprints/0/frames/0/quality",
+        ),
+    ],
+)
+def test_bad_json_is_pointed_at(service: Service, body: object, pointer: str) -> None:
+    answer = service.ask(Role.PIPELINE, "POST", "/match", json=body)
+    assert problem(answer, "bad-argument")["errors"][0]["pointer"] == pointer
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"metadata":' + b'{"a":' * 50_000,
+        b'{"sha256": "' + b"0" * 64 + b'", "metadata": {"a": NaN}}',
+        b'{"sha256": "' + b"0" * 64 + b'", "upload_id": "\\ud800"}',
+        b'{"sha256": "' + b"0" * 64 + b'", "duration": Infinity}',
+    ],
+)
+def test_what_is_no_json_is_a_problem(service: Service, raw: bytes) -> None:
+    answer = service.ask(Role.PIPELINE, "POST", "/match", data=raw, content_type="application/json")
+    problem(answer, "bad-argument")
+
+
+def test_too_many_frames(service: Service) -> None:
+    frames = [{"offset": i / 30, "hash": "0" * 16} for i in range(150_000)]
+    one = {"signal_type": "phash", "frames": frames}
+    answer = service.ask(Role.PIPELINE, "POST", "/match", json={"fingerprints": [one, one]})
+    assert "200000" in problem(answer, "bad-argument")["detail"]
+
+
+# Hashing
+
+
+def test_what_hash_answers_is_what_match_takes(service: Service) -> None:
+    service.bank()
+    service.reference()
+    answer = service.ask(Role.PIPELINE, "POST", "/hash", data={"media": part(PICTURE)})
+    body = answer.json
+    assert body["sha256"] == sha256(PICTURE).hexdigest()
+    sent = {"fingerprints": body["fingerprints"]}
+    assert service.ask(Role.PIPELINE, "POST", "/match", json=sent).json["action"] == "block"
+
+
+def test_hash_refuses_what_it_cannot_decode(service: Service) -> None:
+    answer = service.ask(Role.PIPELINE, "POST", "/hash", data={"media": part(b"x")})
+    problem(answer, "corrupt-media")
+
+
+def test_a_full_disk_is_no_fault_of_the_caller(
+    make_service: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service()
+    from api import uploads
+
+    def full(*_: object, **__: object) -> object:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(uploads.tempfile, "TemporaryFile", full)
+    answer = service.match()
+    problem(answer, "unavailable")
+    assert answer.headers["Retry-After"]
