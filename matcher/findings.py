@@ -6,12 +6,12 @@ For operators they are explained in docs/policy.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from hashdb.model import Action, Classification, Coverage, Match, MediaKind, Query, Segment
-from matcher.policy import Policy, Thresholds
+from matcher.policy import CombinedRules, Policy, Thresholds
 
 
 class ReasonCode(StrEnum):
@@ -74,24 +74,35 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """A match with its bank's thresholds. `score`: the best by pictures, digests left aside;
-    `confident`: the stretches of the upload that it is confident about."""
+    """A match with its bank's thresholds. `parts`: the score by pictures and the upload's
+    stretches of each alignment; digests are left aside."""
 
     match: Match
     limits: Thresholds
-    score: float
-    confident: tuple[Segment, ...]
+    parts: tuple[tuple[float, tuple[Segment, ...]], ...]
+
+    @property
+    def score(self) -> float:
+        """The best by pictures; 0 without any."""
+        return max((score for score, _ in self.parts), default=0.0)
+
+    def stretches(self, sure: Callable[[float], bool]) -> Iterator[Segment]:
+        """The upload's stretches by alignments whose score is `sure`."""
+        for score, segments in self.parts:
+            if sure(score):
+                yield from segments
+
+    def confident(self) -> Iterator[Segment]:
+        return self.stretches(lambda score: score >= self.limits.confident)
 
 
 def rule(match: Match, policy: Policy) -> Ruled:
     """The match under its bank's thresholds."""
-    limits = policy.for_bank(match.reference.bank)
     parts = [(a.score, a.segments) for a in match.alignments]
     if not match.alignments and not match.exact:
         parts = [(match.score, match.segments)]
-    sure = [pair.query for score, pairs in parts if score >= limits.confident for pair in pairs]
-    score = max((score for score, _ in parts), default=0.0)
-    return Ruled(match, limits, score, tuple(sure))
+    limits = policy.for_bank(match.reference.bank)
+    return Ruled(match, limits, tuple((s, tuple(p.query for p in pairs)) for s, pairs in parts))
 
 
 def digests(match: Match) -> list[str]:
@@ -163,7 +174,7 @@ def _covers(ruled: Ruled, remaining: Sequence[Ruled], coverage: Coverage) -> boo
         segment
         for other in (ruled, *remaining)
         if other.limits.action is Action.BLOCK and other.limits.needed_s(coverage.total_s) <= needed
-        for segment in other.confident
+        for segment in other.confident()
     ]
     return covered_s(together) + 1e-6 >= needed
 
@@ -180,30 +191,42 @@ def score_findings(classifications: Iterable[Classification], policy: Policy) ->
 def combined_findings(
     remaining: Sequence[Ruled], evidence: Evidence, policy: Policy
 ) -> Iterator[Finding]:
-    """A weak match and a classifier's score of the same label, where both speak for harm. Blocks
-    only where a confident match of that length would, and never asks for more than the bank."""
+    """A weak match and a classifier's score of the same label, where both speak for harm."""
     rules = policy.combined
-    for ruled in remaining:
-        if not rules.enabled or not rules.min_match <= ruled.score < ruled.limits.confident:
-            continue
+    for ruled in remaining if rules.enabled else ():
         label = ruled.match.reference.bank.label
         scores = [c for c in evidence.classifications if rules.agree(c.label, label)]
         best = max(scores, key=lambda c: (c.score, c.label, c.source), default=None)
-        if best is None or best.score < rules.min_score:
+        if best is None or best.score < rules.min_score or ruled.score < rules.min_match:
             continue
-        together = combined(ruled.score, best.score, rules.prior)
-        action = _asked(together, rules.review, rules.block)
+        action = _combined_action(ruled, best.score, rules, evidence.coverage.total_s)
         if action is None:
             continue
-        seconds = covered_s(p.query for p in ruled.match.segments)
-        enough = seconds + 1e-6 >= ruled.limits.needed_s(evidence.coverage.total_s)
-        if ruled.limits.action is not Action.BLOCK or not enough:
-            action = Action.REVIEW
+        together = combined(ruled.score, best.score, rules.prior)
         text = (
             f"May show {_shown(ruled, evidence.coverage)}; with {best.source}'s {best.label} "
             f"{best.score:.2f} that makes {together:.2f} (uncalibrated)."
         )
         yield Finding(ReasonCode.COMBINED_SIGNALS, action, text, together, ruled.match)
+
+
+def _combined_action(
+    ruled: Ruled, score: float, rules: CombinedRules, total_s: float
+) -> Action | None:
+    """Blocks only for a bank that does, and where the alignments that are sure enough together
+    with the classifier's `score` cover as much as a confident match must."""
+
+    def sure(part: float, least: float | None) -> bool:
+        enough = part >= rules.min_match and least is not None
+        return enough and combined(part, score, rules.prior) >= (least or 0.0)
+
+    if ruled.limits.action is Action.BLOCK and sure(ruled.score, rules.block):
+        covered = covered_s(ruled.stretches(lambda part: sure(part, rules.block)))
+        if covered + 1e-6 >= ruled.limits.needed_s(total_s):
+            return Action.BLOCK
+    weak = ruled.score < ruled.limits.confident
+    either = sure(ruled.score, rules.review) or sure(ruled.score, rules.block)
+    return Action.REVIEW if weak and either else None
 
 
 def _asked(score: float, review: float | None, block: float | None) -> Action | None:
