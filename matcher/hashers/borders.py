@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from matcher.ports import Crop, Luma
 
-NEAR = 12  # luma steps of 255 that compression leaves between the pixels of one colour
+NEAR = 16  # luma steps of 255 that compression leaves between the pixels of one colour
 PURE = 0.98  # so much of a bar's line has the bar's colour
 MARKED = 0.5  # a line of a bar that a logo or a caption lies over has at least this
 MOSTLY = 0.85  # over all lines of a bar
-EDGE = 0.75  # the picture's first lines have at most this much of the bar's colour
-SAMPLES = 480  # pixels of a line that are looked at
+EDGE = 0.9  # the picture's first lines have at most this much of the bar's colour
+SAMPLES = 240  # pixels of a line that are looked at
 THINNEST = 0.01  # bars thinner than this part of the side are left: PDQ does not mind them
 LEAST_AREA = 0.25  # what remains is at least this part of the frame
 STEADY = 3  # so many frames in a row that agree on a smaller picture are believed
@@ -23,9 +23,9 @@ def _bar(lines: NDArray[np.uint8]) -> int:
     thinnest = max(2, round(len(lines) * THINNEST))
     reach = round(len(lines) * 0.45)
     colour = int(np.median(lines[: max(2, thinnest // 2)]))
-    if not _alike(lines[:2], colour).mean() >= MOSTLY:
+    if _alike(lines[:2], colour).mean() < MOSTLY:
         return 0
-    share = _alike(lines[: reach + thinnest], colour)
+    share = _alike(np.ascontiguousarray(lines[: reach + thinnest]), colour)
     marked = share < MARKED
     last = min(reach, int(marked.argmax()) if marked.any() else len(share))
     ahead = np.convolve(share, np.ones(thinnest) / thinnest, mode="valid")
@@ -39,7 +39,8 @@ def _bar(lines: NDArray[np.uint8]) -> int:
 def _alike(lines: NDArray[np.uint8], colour: int) -> NDArray[np.float64]:
     """(n,) the part of each line that has the colour."""
     low, high = max(0, colour - NEAR), min(255, colour + NEAR)
-    return np.asarray(((lines >= low) & (lines <= high)).mean(axis=1), dtype=np.float64)
+    near = (lines - np.uint8(low)) <= high - low  # what is below wraps round to far above
+    return np.count_nonzero(near, axis=1) / lines.shape[1]
 
 
 def _along(luma: Luma) -> tuple[int, int]:
