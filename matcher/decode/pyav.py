@@ -34,7 +34,7 @@ from matcher.decode.packets import (
 )
 from matcher.decode.still import OpenedPicture
 from matcher.decode.timeline import Timeline
-from matcher.ports import Frame, Limits, MediaInfo, OpenedMedia, Sampling
+from matcher.ports import Frame, Limits, MediaInfo, Sampling
 
 _REMEMBERED = 512  # packets whose picture has not come out yet
 _REFUSED_SHARE = 0.1
@@ -47,7 +47,7 @@ class PyAvDecoder:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
 
-    def open(self, media: BinaryIO) -> OpenedMedia:
+    def open(self, media: BinaryIO) -> OpenedVideo | OpenedPicture:
         """Raises `EmptyMedia`, `UnsupportedMedia`, `CorruptMedia`, `NoPicture`, `MediaTooLarge`.
 
         `media` is seekable, and stays the caller's to close.

@@ -1,0 +1,198 @@
+"""What goes between the service and its child: requests as JSON, answers as JSON and plain arrays.
+
+No pickle. The child has touched hostile media, so its answer is checked as hostile input: kinds,
+shapes, lengths and ranges, and nothing is run that it sends.
+
+An answer: `<IQ` lengths of head and body, the head (JSON, UTF-8), the body (arrays, little-endian,
+one after the other).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import (
+    Coverage,
+    Fingerprint,
+    MediaFingerprints,
+    MediaKind,
+    Orientation,
+    View,
+)
+from hashdb.signals import SIGNAL_TYPES
+from matcher.ports import Sampling, Window
+
+FRAME = struct.Struct("<IQ")
+LONGEST_HEAD = 1 << 24
+_MOST_FRAMES = 50_000_000
+_MOST_PICTURES = 4096
+_LONGEST_S = 1e12
+
+
+class BadAnswer(Exception):
+    """What the child sent is no answer."""
+
+
+def pack_request(sampling: Sampling, signal_types: Sequence[str]) -> bytes:
+    """The request as JSON; the open file goes beside it."""
+    return json.dumps({"sampling": asdict(sampling), "signal_types": list(signal_types)}).encode()
+
+
+def unpack_request(text: bytes) -> tuple[Sampling, tuple[str, ...]]:
+    """What `pack_request` packed."""
+    body = json.loads(text)
+    given = dict(body["sampling"])
+    given["windows"] = tuple(Window(**w) for w in given["windows"])
+    return Sampling(**given), tuple(body["signal_types"])
+
+
+def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, bytes]:
+    """Head and body of a good answer."""
+    coverage = asdict(answer.coverage)
+    head: dict[str, Any] = {
+        "kind": answer.kind.value,
+        "format": media_format,
+        "coverage": coverage,
+        "fingerprints": [],
+        "pictures": [list(p.shape) for p in answer.pictures],
+    }
+    parts: list[bytes] = []
+    for one in answer.fingerprints:
+        head["fingerprints"].append(
+            {
+                "signal_type": one.signal_type,
+                "pipeline": one.pipeline,
+                "rows": len(one),
+                "track": one.track,
+                "view": one.view.value,
+                "orientation": one.orientation.value,
+            }
+        )
+        parts += [
+            np.ascontiguousarray(one.codes, dtype=np.uint8).tobytes(),
+            one.offsets.astype("<f8").tobytes(),
+            one.spans.astype("<f8").tobytes(),
+            one.quality.astype(np.uint8).tobytes(),
+        ]
+    parts += [np.ascontiguousarray(p, dtype=np.uint8).tobytes() for p in answer.pictures]
+    return json.dumps(head).encode(), b"".join(parts)
+
+
+def pack_problem(kind: str, text: str) -> tuple[bytes, bytes]:
+    """Head and body of an answer that says why there is none; `kind` names one of our errors."""
+    return json.dumps({"problem": kind, "text": text[:2000]}).encode(), b""
+
+
+def unpack_head(head: bytes) -> dict[str, Any]:
+    """Raises `BadAnswer` where it is not a JSON object."""
+    try:
+        body = json.loads(head)
+    except ValueError:
+        raise BadAnswer("the head is not JSON") from None
+    if not isinstance(body, dict):
+        raise BadAnswer("the head is not an object")
+    return body
+
+
+class _Body:
+    """The arrays, taken one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        count = int(np.prod(shape, dtype=object))
+        size = count * np.dtype(dtype).itemsize
+        if count < 0 or self._at + size > len(self._data):
+            raise BadAnswer("the body is too short")
+        flat = np.frombuffer(self._data, dtype=dtype, count=count, offset=self._at)
+        self._at += size
+        return flat.reshape(shape).copy()
+
+    def end(self) -> None:
+        if self._at != len(self._data):
+            raise BadAnswer("the body is too long")
+
+
+def unpack_answer(head: dict[str, Any], body: bytes) -> MediaFingerprints:
+    """Raises `BadAnswer` where anything is not as it must be."""
+    rest = _Body(body)
+    try:
+        kind = MediaKind(head["kind"])
+        coverage = _coverage(head["coverage"])
+        listed = head["fingerprints"]
+        pictures = head["pictures"]
+        if not isinstance(listed, list) or len(listed) > 10_000:
+            raise BadAnswer("too many fingerprints")
+        if not isinstance(pictures, list) or len(pictures) > _MOST_PICTURES:
+            raise BadAnswer("too many pictures")
+        fingerprints = tuple(_fingerprint(one, rest) for one in listed)
+        shown = tuple(_picture(shape, rest) for shape in pictures)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BadAnswer(f"a field is missing or wrong: {error!r}") from None
+    rest.end()
+    return MediaFingerprints(kind, fingerprints, coverage, shown)
+
+
+def _whole(value: object, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise BadAnswer(f"{value!r} is out of range")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= _LONGEST_S:
+        raise BadAnswer(f"{value!r} is out of range")
+    return float(value)
+
+
+def _coverage(body: dict[str, Any]) -> Coverage:
+    return Coverage(
+        judged_s=_seconds(body["judged_s"]),
+        total_s=_seconds(body["total_s"]),
+        frames=_whole(body["frames"], _MOST_FRAMES),
+        flat_frames=_whole(body["flat_frames"], _MOST_FRAMES),
+        truncated=bool(body["truncated"]),
+    )
+
+
+def _fingerprint(body: dict[str, Any], rest: _Body) -> Fingerprint:
+    signal = SIGNAL_TYPES[body["signal_type"]]
+    rows = _whole(body["rows"], _MOST_FRAMES)
+    pipeline = body["pipeline"]
+    if not isinstance(pipeline, str) or len(pipeline) > 100:
+        raise BadAnswer("no pipeline")
+    codes = rest.take((rows, signal.bits // 8), "u1")
+    offsets, spans = rest.take((rows,), "<f8"), rest.take((rows,), "<f8")
+    quality = rest.take((rows,), "u1")
+    times = np.concatenate([offsets, spans])
+    if not (np.isfinite(times).all() and (times >= 0).all() and (times <= _LONGEST_S).all()):
+        raise BadAnswer("times are out of range")
+    if rows and quality.max() > 100:
+        raise BadAnswer("quality is out of range")
+    return Fingerprint(
+        signal_type=signal.name,
+        pipeline=pipeline,
+        codes=codes,
+        offsets=offsets.astype(np.float64),
+        spans=spans.astype(np.float64),
+        quality=quality,
+        track=_whole(body["track"], 1000),
+        view=View(body["view"]),
+        orientation=Orientation(body["orientation"]),
+    )
+
+
+def _picture(shape: object, rest: _Body) -> NDArray[np.uint8]:
+    if not isinstance(shape, list) or len(shape) != 3 or shape[2] != 3:
+        raise BadAnswer("no picture")
+    sides = (_whole(shape[0], 4096), _whole(shape[1], 4096), 3)
+    return rest.take(sides, "u1")
