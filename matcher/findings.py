@@ -113,9 +113,9 @@ def digests(match: Match) -> list[str]:
 def combined(p_match: float, p_class: float, prior: float) -> float:
     """Probability of harm from two scores that are independent given the truth (naive Bayes).
 
-    Both scores are taken for probabilities after the same prior, which must count once:
-    log-odds(match) + log-odds(classifier) - log-odds(prior). Uncalibrated: the scores are not yet
-    probabilities.
+    log-odds(match) + log-odds(classifier) - log-odds(prior): what the classifier says beyond the
+    share of harm that its scores presume (`prior`) is added to the match, whose score holds its
+    own prior already (`matcher.align.PRIOR`). Uncalibrated: neither is a probability yet.
     """
     x = _logit(p_match) + _logit(p_class) - _logit(prior)
     return 1.0 / (1.0 + math.exp(-x))

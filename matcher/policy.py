@@ -92,7 +92,7 @@ class ClassifierRules(_Rules):
 
 
 class CombinedRules(_Rules):
-    """A classifier's score beside a weak match: see `matcher.decide.combined`."""
+    """A classifier's score beside a weak match: see `matcher.findings.combined`."""
 
     enabled: bool = True
     prior: Probability = 0.10
@@ -233,9 +233,8 @@ def _contradictions(file: _File) -> Iterator[str]:
         yield from _misordered(f"classifier.labels.{label}", rule.review, rule.block)
     combined = file.combined
     yield from _misordered("combined", combined.review, combined.block)
-    for name in ("min_match", "min_score"):
-        if getattr(combined, name) < combined.prior:
-            yield f"combined.{name}: lies below combined.prior, where a score speaks against"
+    if combined.min_score < combined.prior:
+        yield "combined.min_score: lies below combined.prior, where a score speaks against harm"
 
 
 def _upside_down(file: _File) -> Iterator[str]:

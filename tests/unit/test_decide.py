@@ -456,6 +456,17 @@ class TestCombined:
         assert self.both(0.7, 0.6, rules).action is Action.REVIEW
         assert self.both(0.7, 0.9, rules, start=0.0, end=1.0).action is Action.REVIEW
 
+    def test_a_sure_moment_in_a_longer_unsure_stretch_counts_with_it(self):
+        sure, unsure = scored(self.REF, 0.95, 0, 1), scored(self.REF, 0.7, 1, 10)
+        match = as_match(self.REF, [*sure.alignments, *unsure.alignments])
+        given = [Classification("gore", 0.9, "model")]
+        assert judge(match, classifications=given).reason.codes == ("short_match",)
+        rules = "[combined]\nblock = 0.98"
+        ruling = judge(match, classifications=given, rules=rules)
+        assert says(ruling) == ("block", "combined_signals")
+        rules = "[combined]\nblock = 0.998"
+        assert judge(match, classifications=given, rules=rules).action is Action.REVIEW
+
     def test_it_never_asks_for_more_than_the_bank(self):
         mild = scored(reference("r", "b", "review", "gore"), 0.7)
         given = [Classification("gore", 0.99, "model")]

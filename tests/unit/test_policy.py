@@ -1,6 +1,7 @@
 """The policy file: what it may say, and what is said of a bad one."""
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 
 from hashdb.errors import BadPolicy
 from hashdb.model import Action, Bank
-from matcher.policy import Thresholds, load_policy, parse_policy
+from matcher.findings import ReasonCode
+from matcher.policy import ScoreRule, Signals, Thresholds, load_policy, parse_policy
 
 
 def bank(name: str = "attacks", action: str = "block", label: str | None = None) -> Bank:
@@ -92,7 +94,7 @@ def test_how_many_seconds_a_block_needs(total_s: float, needed: float):
         ('[failures]\nclassifier = "allow"', "failures.classifier: "),
         ('[coverage]\nnothing_judged = "allow"', "coverage.nothing_judged: "),
         ("[combined]\nprior = 0.0", "combined.prior: "),
-        ("[combined]\nprior = 0.3", "combined.min_match: lies below combined.prior"),
+        ("[combined]\nprior = 0.6", "combined.min_score: lies below combined.prior"),
         ("[combined]\nblock = 0.8", "combined: review (0.9) is above block (0.8)"),
         (
             "[classifier.labels.gore]\nreview = 0.9\nblock = 0.8",
@@ -140,3 +142,33 @@ def test_which_labels_of_classifiers_speak_for_a_bank():
     assert rules.agree("gore", "terror")
     assert not rules.agree("terror", "gore")
     assert not rules.agree("gore", None)
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
+
+
+def test_the_documentation_has_every_reason_code_in_order():
+    table = DOCS.split("## Reason codes")[1].split("## ")[0]
+    documented = re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)
+    assert documented == [code.value for code in ReasonCode]
+
+
+@pytest.mark.parametrize(
+    "section", ["signals", "defaults", "coverage", "failures", "combined", "classifier"]
+)
+def test_the_documentation_has_every_key_and_its_default(section: str):
+    heading = next(h for h in DOCS.split("\n## ") if h.startswith(f"`[{section}"))
+    documented = dict(re.findall(r"^\| `(\w+)` \| ([^|]*?) \|", heading, flags=re.MULTILINE))
+    special = {"signals": Signals(), "classifier": ScoreRule()}
+    values = special.get(section, getattr(load_policy(None), section)).model_dump()
+    shown = {True: "on", False: "off", None: "off"}
+    for key, value in values.items():
+        text = documented.pop(key)
+        if isinstance(value, float):
+            assert float(text) == value, key
+        elif isinstance(value, dict):
+            assert (text, value) == ("empty", {}), key
+        else:
+            assert text == shown.get(value, value), key
+    documented.pop("action", None)
+    assert not documented
