@@ -120,7 +120,7 @@ def _plain(name: str, array: Array) -> Array:
     array = np.asarray(array)
     if array.dtype.kind not in "uif":
         raise ValueError(f"{name}: arrays of {array.dtype} are not kept")
-    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    array = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     if array.dtype.str not in _DTYPES:
         raise ValueError(f"{name}: arrays of {array.dtype} are not kept")
     return array

@@ -1,0 +1,638 @@
+"""The reference index beside a real database: in step, across processes, through bad snapshots."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hashdb.errors import BadFingerprint
+from hashdb.format import read_file, write_file
+from hashdb.index.exact import ExactIndex
+from hashdb.index.faiss_flat import FaissIndex
+from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind, View
+from hashdb.ports import CodeHits, IndexBackend
+from hashdb.snapshot import FILE, KIND, ReferenceIndex
+from hashdb.store import Store
+
+rng = np.random.default_rng(20190315)
+
+
+def codes(n: int, bits: int = 256) -> Codes:
+    return rng.integers(0, 256, (n, bits // 8), dtype=np.uint8)
+
+
+def fingerprint(
+    n: int = 5, kind: str = "pdq", track: int = 0, view: View = View.FULL
+) -> Fingerprint:
+    bits = 256 if kind == "pdq" else 64
+    return Fingerprint(
+        kind,
+        "test/1",
+        codes(n, bits),
+        np.arange(n, dtype=np.float64) * 0.5,
+        np.full(n, 0.25),
+        np.full(n, 100, dtype=np.uint8),
+        track,
+        view,
+    )
+
+
+def add(store: Store, bank: Bank, *fingerprints: Fingerprint) -> str:
+    """A new reference's id."""
+    with store.begin() as tx:
+        digests = Digests(sha256=os.urandom(32).hex())
+        reference, made = tx.banks.add_reference(
+            bank, kind=MediaKind.VIDEO, digests=digests, fingerprints=fingerprints
+        )
+    assert made
+    return reference.id
+
+
+def withdraw(store: Store, reference_id: str) -> None:
+    with store.begin() as tx:
+        tx.banks.withdraw(reference_id)
+
+
+def found(index: ReferenceIndex, wanted: Fingerprint) -> set[str]:
+    """References that the first code of `wanted` finds exactly."""
+    hits = index.search(wanted.signal_type, wanted.codes[:1], 0)
+    return {hits.names[r] for r in hits.references.tolist()}
+
+
+@pytest.fixture
+def bank(store: Store) -> Bank:
+    with store.begin() as tx:
+        return tx.banks.create("confirmed")
+
+
+@pytest.fixture
+def other(store: Store, store_url: str) -> Iterator[Store]:
+    """The same database, as another process has it open."""
+    with closing(Store.open(store_url)) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[ExactIndex, FaissIndex])
+def backend(request: pytest.FixtureRequest) -> Callable[[int], IndexBackend]:
+    made: Callable[[int], IndexBackend] = request.param
+    return made
+
+
+@pytest.fixture
+def make(store: Store, tmp_path: Path) -> Callable[..., ReferenceIndex]:
+    """Opens an index over `store`, its snapshot in the test's folder."""
+
+    def opened(over: Store = store, **options: object) -> ReferenceIndex:
+        settings = {"folder": tmp_path / "index", **options}
+        index = ReferenceIndex(over, FaissIndex, **settings)  # type: ignore[arg-type]
+        index.open()
+        return index
+
+    return opened
+
+
+Make = Callable[..., ReferenceIndex]
+
+# For what does not depend on the engine of the database.
+on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+
+
+def test_hits_say_what_the_reference_shows_and_when(
+    store: Store, bank: Bank, backend: Callable[[int], IndexBackend]
+) -> None:
+    first, second = fingerprint(4), fingerprint(6, track=1)
+    ids = [add(store, bank, first), add(store, bank, second, fingerprint(6, "phash"))]
+    index = ReferenceIndex(store, backend, folder=None)
+    index.open()
+    query = second.codes[3:4].copy()
+    query[0, 0] ^= 0b101
+    hits = index.search("pdq", np.concatenate([codes(2), query]), 31)
+    assert hits.queries.tolist() == [2]
+    assert [hits.names[r] for r in hits.references] == [ids[1]]
+    assert (hits.offsets.tolist(), hits.spans.tolist()) == ([1.5], [0.25])
+    assert (hits.tracks.tolist(), hits.distances.tolist()) == ([1], [2])
+    assert (hits.codes == second.codes[3]).all()
+    assert index.sizes() == {"pdq": 10, "phash": 6, "videohash": 0}
+    assert found(index, first) == {ids[0]}
+    for column in (hits.queries, hits.references, hits.tracks):
+        assert column.dtype == np.int64
+    assert hits.distances.dtype == np.int16
+
+
+def test_what_another_process_adds_is_found_after_a_refresh(
+    store: Store, other: Store, bank: Bank, make: Make
+) -> None:
+    index = make()
+    both, trimmed = fingerprint(3), fingerprint(2, view=View.TRIMMED)
+    reference = add(other, bank, both, trimmed)
+    assert found(index, both) == set()
+    assert index.refresh() == index.number == 1
+    assert found(index, both) == found(index, trimmed) == {reference}
+    assert index.refresh() == 1
+    assert index.sizes()["pdq"] == 5
+
+
+def test_what_another_process_withdraws_is_found_no_more(
+    store: Store, other: Store, bank: Bank, make: Make
+) -> None:
+    index = make()
+    prints = [fingerprint() for _ in range(5)]
+    ids = [add(other, bank, f) for f in prints]
+    index.refresh()
+    withdraw(other, ids[2])
+    index.refresh()
+    assert [found(index, f) for f in prints] == [{ids[0]}, {ids[1]}, set(), {ids[3]}, {ids[4]}]
+    again = add(other, bank, prints[2])
+    index.refresh()
+    assert found(index, prints[2]) == {again}
+
+
+def test_added_and_withdrawn_between_two_refreshes(store: Store, bank: Bank, make: Make) -> None:
+    index = make()
+    print_ = fingerprint()
+    withdraw(store, add(store, bank, print_))
+    assert index.refresh() == 2
+    assert found(index, print_) == set()
+    assert index.verify().ok
+
+
+def test_disabled_references_stay_in_and_so_come_back_at_once(
+    store: Store, bank: Bank, make: Make
+) -> None:
+    print_ = fingerprint()
+    reference = add(store, bank, print_)
+    with store.begin() as tx:
+        tx.banks.set_enabled(reference, False)
+    built_while_disabled = make()
+    built_while_disabled.save()
+    with store.begin() as tx:
+        tx.banks.set_enabled(reference, True)
+    for index in (built_while_disabled, make()):
+        index.refresh()
+        assert found(index, print_) == {reference}
+        assert index.verify().ok
+
+
+def test_a_change_that_commits_late_is_not_skipped(
+    store: Store, other: Store, bank: Bank, make: Make
+) -> None:
+    """A transaction that began first and commits last; on SQLite writers wait for each other, so
+    there the other one comes after."""
+    index = make()
+    early, late = fingerprint(), fingerprint()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        with store.begin() as tx:
+            digests = Digests(sha256=os.urandom(32).hex())
+            tx.banks.add_reference(bank, kind=MediaKind.VIDEO, digests=digests, fingerprints=[late])
+            begun.set()
+            go_on.wait(2)
+
+    thread = threading.Thread(target=slowly)
+    thread.start()
+    assert begun.wait(5)
+    if store._engine.dialect.name == "sqlite":
+        go_on.set()
+        thread.join()
+    add(other, bank, early)
+    index.refresh()
+    assert found(index, early)
+    go_on.set()
+    thread.join()
+    assert index.refresh() == 2
+    assert len(found(index, late)) == 1
+    assert index.sizes()["pdq"] == len(early) + len(late)
+
+
+@on_sqlite
+def test_a_reference_without_codes_moves_the_number_only(
+    store: Store, bank: Bank, make: Make
+) -> None:
+    index = make()
+    reference = add(store, bank)
+    assert index.refresh() == 1
+    withdraw(store, reference)
+    assert index.refresh() == 2
+    assert index.verify().ok
+
+
+def test_more_changes_than_one_page(
+    store: Store, bank: Bank, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hashdb.snapshot._PAGE", 7)
+    index = make()
+    prints = [fingerprint(1) for _ in range(30)]
+    ids = [add(store, bank, f) for f in prints]
+    for reference in ids[::3]:
+        withdraw(store, reference)
+    assert index.refresh() == 40
+    left = [{i} if n % 3 else set() for n, i in enumerate(ids)]
+    assert [found(index, f) for f in prints] == left
+
+
+def test_a_rebuild_reads_in_chunks_and_tells_of_its_progress(
+    store: Store, bank: Bank, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hashdb.snapshot._CHUNK", 8)
+    prints = [(fingerprint(3), fingerprint(2, "phash"), fingerprint(2, track=1)) for _ in range(9)]
+    ids = [add(store, bank, *some) for some in prints]
+    withdraw(store, ids[4])
+    index = make()
+    told: list[tuple[int, int]] = []
+    index.rebuild(lambda done, total: told.append((done, total)))
+    assert told[-1] == (8, 8)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert all(done <= total for done, total in told)
+    assert len(told) > 3
+    for reference, some in zip(ids, prints, strict=True):
+        for f in some:
+            assert found(index, f) == (set() if reference == ids[4] else {reference})
+    assert index.verify().ok
+
+
+def test_the_first_rebuild_leaves_a_snapshot_that_the_next_process_uses(
+    store: Store, bank: Bank, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prints = [fingerprint(), fingerprint(4, "phash"), fingerprint()]
+    ids = [add(store, bank, f) for f in prints]
+    withdraw(store, ids[0])
+    make()
+    later = fingerprint()
+    ids.append(add(store, bank, later))
+    monkeypatch.setattr(ReferenceIndex, "_built", _not_to_be_called)
+    second = make()
+    assert second.number == 5
+    assert [found(second, f) for f in [*prints, later]] == [set(), {ids[1]}, {ids[2]}, {ids[3]}]
+    assert second.verify().ok
+    assert os.listdir(tmp_path / "index") == [FILE]
+
+
+def _not_to_be_called(*_: object) -> None:
+    raise AssertionError("the database was read anew")
+
+
+@on_sqlite
+def test_withdrawn_references_leave_the_snapshot(store: Store, bank: Bank, make: Make) -> None:
+    ids = [add(store, bank, fingerprint()) for _ in range(4)]
+    index = make()
+    for reference in (ids[0], ids[2]):
+        withdraw(store, reference)
+    index.refresh()
+    saved = read_file(index.save(), KIND)
+    assert saved.arrays["names"].tobytes().decode().split("\n") == [ids[1], ids[3]]
+    assert saved.arrays["pdq/references"].tolist() == [0] * 5 + [1] * 5
+    assert make().verify().ok
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 0x10
+    path.write_bytes(data)
+
+
+def _rewritten(**changed: object) -> Callable[[Path], None]:
+    def rewrite(path: Path) -> None:
+        contents = read_file(path, KIND)
+        write_file(path, KIND, {**contents.meta, **changed}, contents.arrays)
+
+    return rewrite
+
+
+def _without_array(path: Path) -> None:
+    contents = read_file(path, KIND)
+    arrays = {k: v for k, v in contents.arrays.items() if k != "pdq/spans"}
+    write_file(path, KIND, contents.meta, arrays)
+
+
+def _short_array(path: Path) -> None:
+    contents = read_file(path, KIND)
+    arrays = {**contents.arrays, "pdq/spans": contents.arrays["pdq/spans"][1:]}
+    write_file(path, KIND, contents.meta, arrays)
+
+
+def _stray_reference(path: Path) -> None:
+    contents = read_file(path, KIND)
+    references = contents.arrays["pdq/references"] + np.int32(1)
+    write_file(path, KIND, contents.meta, {**contents.arrays, "pdq/references": references})
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (_cut, "bytes"),
+        (_flip, "digest"),
+        (lambda p: p.write_bytes(b""), "cut short"),
+        (lambda p: p.write_bytes(b"not a snapshot" * 100), "not a file"),
+        (_rewritten(database="another"), "another database"),
+        (_rewritten(version=0), "version 0"),
+        (_rewritten(number=99), "ahead of the database"),
+        (_rewritten(number="2"), "change number"),
+        (_rewritten(last="ref_other"), "another one"),
+        (_rewritten(bits={"pdq": 128}), "signal types"),
+        (_without_array, "pdq/spans"),
+        (_short_array, "spans"),
+        (_stray_reference, "not named"),
+    ],
+)
+def test_a_bad_snapshot_is_read_anew_from_the_database(
+    store: Store,
+    bank: Bank,
+    make: Make,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+    why: str,
+) -> None:
+    prints = [fingerprint(), fingerprint()]
+    ids = [add(store, bank, f) for f in prints]
+    damage(make().save())
+    with caplog.at_level(logging.WARNING):
+        index = make()
+    assert [found(index, f) for f in prints] == [{i} for i in ids]
+    (record,) = caplog.records
+    assert why in record.getMessage()
+    caplog.clear()
+    assert make().verify().ok  # from the snapshot that the second has written
+    assert not caplog.records
+
+
+@on_sqlite
+def test_a_missing_snapshot_is_no_news(
+    store: Store, bank: Bank, make: Make, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    print_ = fingerprint()
+    reference = add(store, bank, print_)
+    make()
+    shutil.rmtree(tmp_path / "index")
+    assert found(make(), print_) == {reference}
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert (tmp_path / "index" / FILE).exists()
+
+
+def test_a_database_put_back_to_an_earlier_state(
+    tmp_path: Path, sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    with closing(Store.open(sqlite_url)) as store:
+        with store.begin() as tx:
+            bank = tx.banks.create("confirmed")
+        kept = fingerprint()
+        reference = add(store, bank, kept)
+    backup = shutil.copyfile(file, tmp_path / "backup.db")
+    with closing(Store.open(sqlite_url)) as store:
+        index = ReferenceIndex(store, FaissIndex, folder=tmp_path / "index")
+        index.open()
+        lost = fingerprint()
+        add(store, bank, lost)
+        index.refresh()
+        assert found(index, lost)
+        index.save()
+    for leftover in tmp_path.glob("seawall.db*"):
+        leftover.unlink()
+    shutil.copyfile(backup, file)
+    with closing(Store.open(sqlite_url)) as store:
+        index._store = store
+        assert index.refresh() == 1
+        assert (found(index, kept), found(index, lost)) == ({reference}, set())
+        assert "went back" in caplog.text
+        # Another history with as many changes: the number alone would not tell.
+        index.save()
+    for leftover in tmp_path.glob("seawall.db*"):
+        leftover.unlink()
+    _other_history(sqlite_url, backup, file, tmp_path)
+
+
+def _other_history(url: str, backup: Path, file: Path, folder: Path) -> None:
+    shutil.copyfile(backup, file)
+    with closing(Store.open(url)) as store:
+        index = ReferenceIndex(store, FaissIndex, folder=folder / "index")
+        index.open()
+        with store.read() as tx:
+            bank = tx.banks.get("confirmed")
+        one = fingerprint()
+        add(store, bank, one)
+        index.refresh()
+        index.save()
+    for leftover in folder.glob("seawall.db*"):
+        leftover.unlink()
+    shutil.copyfile(backup, file)
+    with closing(Store.open(url)) as store:
+        two = fingerprint()
+        add(store, bank, two)
+        index = ReferenceIndex(store, FaissIndex, folder=folder / "index")
+        index.open()
+        assert index.number == 2
+        assert len(found(index, two)) == 1
+        assert found(index, one) == set()
+
+
+@on_sqlite
+def test_saves_by_itself_after_enough_changes_and_when_closed(
+    store: Store, bank: Bank, make: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "index" / FILE
+
+    def saved() -> int:
+        number: int = read_file(path, KIND).meta["number"]
+        return number
+
+    index = make(save_every=5)
+    assert saved() == 0
+    for n in range(1, 12):
+        add(store, bank, fingerprint(1))
+        index.refresh()
+        assert saved() == n // 5 * 5
+    index.close()
+    assert saved() == 10  # one change is not worth it
+    for _ in range(4):
+        add(store, bank, fingerprint(1))
+    index.refresh()
+    assert saved() == 15
+
+
+@on_sqlite
+def test_a_disk_that_refuses_does_not_stop_matching(
+    store: Store, bank: Bank, make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "occupied").write_text("a file where the folder should be")
+    print_ = fingerprint()
+    reference = add(store, bank, print_)
+    index = make(folder=tmp_path / "occupied", save_every=1)
+    assert found(index, print_) == {reference}
+    assert "could not be written" in caplog.text
+    later = fingerprint()
+    add(store, bank, later)
+    index.refresh()
+    assert found(index, later)
+
+
+@on_sqlite
+def test_without_a_folder_nothing_is_saved(store: Store, bank: Bank, make: Make) -> None:
+    index = make(folder=None, save_every=1)
+    print_ = fingerprint()
+    add(store, bank, print_)
+    index.refresh()
+    index.close()
+    assert found(index, print_)
+    with pytest.raises(ValueError, match="folder"):
+        index.save()
+
+
+@on_sqlite
+def test_other_codes_and_types_are_refused(store: Store, make: Make) -> None:
+    index = make()
+    with pytest.raises(BadFingerprint, match="8 bytes"):
+        index.search("pdq", codes(1, 64), 31)
+    for kind in ("sha256", "no such"):
+        with pytest.raises(BadFingerprint, match="not indexed"):
+            index.search(kind, codes(1), 31)
+    assert len(index.search("pdq", codes(3), 256)) == 0
+    assert len(index.search("pdq", codes(0), 31)) == 0
+
+
+class Forgetful(FaissIndex):
+    """An engine that loses every third of the codes that it is given."""
+
+    def add(self, codes: Codes, ids: np.ndarray) -> None:
+        keep = ids % 3 != 1
+        super().add(codes[keep], ids[keep])
+
+
+class Blind(FaissIndex):
+    """An engine that holds all, and does not find codes whose first byte is odd."""
+
+    def search(self, codes: Codes, radius: int) -> CodeHits:
+        hits = super().search(codes, radius)
+        seen = codes[hits.queries, 0] % 2 == 0
+        return CodeHits(hits.queries[seen], hits.ids[seen], hits.distances[seen])
+
+
+@on_sqlite
+@pytest.mark.parametrize("broken", [Forgetful, Blind])
+def test_verify_names_what_the_index_does_not_find(
+    store: Store, bank: Bank, broken: Callable[[int], IndexBackend]
+) -> None:
+    ids = [add(store, bank, fingerprint(20), fingerprint(20, "phash")) for _ in range(3)]
+    index = ReferenceIndex(store, broken, folder=None)
+    index.open()
+    report = index.verify()
+    assert not report.ok
+    assert report.missing == tuple(ids)
+    assert report.extra == ()
+
+
+@on_sqlite
+def test_verify_names_what_the_database_does_not_hold(store: Store, bank: Bank, make: Make) -> None:
+    ids = [add(store, bank, fingerprint()) for _ in range(3)]
+    index = make()
+    report = index.verify()
+    assert report.ok
+    assert (report.number, report.references) == (3, 3)
+    assert report.codes == {"pdq": 15, "phash": 0, "videohash": 0}
+    index._state.add([("ref_stray", fingerprint())])
+    index._state.remove([ids[1]])
+    report = index.verify()
+    assert (report.missing, report.extra) == ((ids[1],), ("ref_stray",))
+    index.rebuild()
+    assert index.verify().ok
+
+
+@on_sqlite
+def test_verify_sees_a_time_that_differs(store: Store, bank: Bank, make: Make) -> None:
+    reference = add(store, bank, fingerprint())
+    index = make()
+    index._state.shelves["pdq"]._rows.offsets[2] += 1
+    assert index.verify().missing == (reference,)
+
+
+def test_threads_search_refresh_save_and_rebuild_beside_writers(
+    store: Store, other: Store, bank: Bank, make: Make
+) -> None:
+    """Every addition is found right after it, whatever the other threads do."""
+    index = make(save_every=10)
+    stop, errors = threading.Event(), []
+
+    def beside(act: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                while not stop.is_set():
+                    act()
+            except BaseException as error:
+                errors.append(error)
+
+        return run
+
+    def writer(over: Store) -> None:
+        try:
+            for n in range(25):
+                print_ = fingerprint(3)
+                reference = add(over, bank, print_)
+                index.refresh()
+                assert found(index, print_) == {reference}
+                if n % 4 == 0:
+                    withdraw(over, reference)
+                    index.refresh()
+                    assert found(index, print_) == set()
+        except BaseException as error:
+            errors.append(error)
+
+    acts = [lambda: index.search("pdq", codes(5), 120), index.save, index.rebuild]
+    readers = [threading.Thread(target=beside(act)) for act in acts]
+    writers = [threading.Thread(target=writer, args=(over,)) for over in (store, other)]
+    for thread in readers + writers:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    stop.set()
+    for thread in readers:
+        thread.join()
+    assert errors == []
+    assert index.verify().ok
+    assert index.sizes()["pdq"] == 2 * 3 * (25 - 7)
+    assert make().verify().ok
+
+
+SAVER = """
+import sys
+from pathlib import Path
+from hashdb.index.faiss_flat import FaissIndex
+from hashdb.snapshot import ReferenceIndex
+from hashdb.store import Store
+index = ReferenceIndex(Store.open(sys.argv[1]), FaissIndex, folder=Path(sys.argv[2]))
+index.open()
+for _ in range(10):
+    index.save()
+"""
+
+
+@on_sqlite
+def test_several_processes_save_at_once(
+    store: Store, store_url: str, bank: Bank, make: Make, tmp_path: Path
+) -> None:
+    prints = [fingerprint(50) for _ in range(10)]
+    ids = [add(store, bank, f) for f in prints]
+    command = [sys.executable, "-c", SAVER, store_url, str(tmp_path / "index")]
+    root = Path(__file__).parents[2]
+    savers = [subprocess.Popen(command, cwd=root) for _ in range(2)]
+    index = make()
+    for _ in range(10):
+        index.save()
+        assert [found(make(), f) for f in prints[:2]] == [{i} for i in ids[:2]]
+    assert [saver.wait(60) for saver in savers] == [0, 0]
+    assert os.listdir(tmp_path / "index") == [FILE]
+    assert make().verify().ok

@@ -1,0 +1,315 @@
+"""The file format: what is written is read, and whatever was changed is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
+
+from hashdb.errors import BadSnapshot
+from hashdb.format import VERSION, Contents, read_file, sweep, write_file
+
+MAGIC = b"\x89SWL\r\n\x1a\n"
+DTYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"]
+
+# Tests under Hypothesis write to one file again and again, which is what they want.
+hypothesis = settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def example(path: Path) -> Contents:
+    rng = np.random.default_rng(1)
+    arrays: dict[str, Any] = {
+        "codes": rng.integers(0, 256, (9, 32), dtype=np.uint8),
+        "offsets": rng.random(9),
+        "empty": np.empty((0, 8), dtype=np.uint8),
+        "tracks": np.arange(9, dtype=np.int32),
+    }
+    write_file(path, "test", {"number": 7, "name": "größer"}, arrays)
+    return Contents("test", {"number": 7, "name": "größer"}, arrays)
+
+
+def same(one: Contents, other: Contents) -> bool:
+    return (
+        one.kind == other.kind
+        and dict(one.meta) == dict(other.meta)
+        and list(one.arrays) == list(other.arrays)
+        and all(
+            a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+            for a, b in zip(one.arrays.values(), other.arrays.values(), strict=True)
+        )
+    )
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_what_is_written_is_read(tmp_path: Path, mapped: bool) -> None:
+    written = example(tmp_path / "file")
+    contents = read_file(tmp_path / "file", "test", mapped=mapped)
+    assert same(contents, written)
+    for array in contents.arrays.values():
+        assert not array.flags.writeable
+
+
+@given(
+    array=st.sampled_from(DTYPES).flatmap(
+        lambda d: arrays_of.arrays(d, st.lists(st.integers(0, 5), max_size=4).map(tuple))
+    ),
+    number=st.integers(0, 3),
+    mapped=st.booleans(),
+)
+@hypothesis
+def test_any_array_is_read_as_it_was(
+    tmp_path: Path, array: np.ndarray, number: int, mapped: bool
+) -> None:
+    arrays = {f"a{n}": array for n in range(number)}
+    write_file(tmp_path / "file", "test", {}, arrays)
+    contents = read_file(tmp_path / "file", "test", mapped=mapped)
+    assert same(contents, Contents("test", {}, arrays))
+
+
+def test_arrays_lie_on_cache_lines_also_when_mapped(tmp_path: Path) -> None:
+    example(tmp_path / "file")
+    data = (tmp_path / "file").read_bytes()
+    size = struct.unpack_from("<Q", data, 24)[0]
+    places = json.loads(data[64 : 64 + size])["arrays"]
+    assert all(place["offset"] % 64 == 0 for place in places.values())
+    contents = read_file(tmp_path / "file", "test", mapped=True)
+    for array in contents.arrays.values():
+        assert not array.size or array.ctypes.data % 64 == 0
+
+
+def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
+    """Files of version 1 must be readable for good, so their bytes are spelt out once."""
+    write_file(tmp_path / "file", "k", {"n": 1}, {"a": np.array([1, 256], dtype="<u2")})
+    header = b'{"kind":"k","meta":{"n":1},"arrays":{"a":{"dtype":"<u2","shape":[2],"offset":192}}}'
+    header = header.ljust(128)
+    prelude = MAGIC + struct.pack("<IIQQ", 1, 0, 256, 128)
+    body = header + b"\x01\x00\x00\x01".ljust(64, b"\0")
+    digest = hashlib.sha256(prelude + body).digest()
+    assert (tmp_path / "file").read_bytes() == prelude + digest + body
+
+
+def test_other_byte_orders_and_strides_are_written_plain(tmp_path: Path) -> None:
+    given_ = {"big": np.arange(5, dtype=">i4"), "step": np.arange(20.0).reshape(4, 5)[::2, ::-1]}
+    write_file(tmp_path / "file", "test", {}, given_)
+    read = read_file(tmp_path / "file", "test").arrays
+    assert read["big"].dtype.str == "<i4"
+    for name, array in given_.items():
+        assert (read[name] == array).all()
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([object()]), np.array(["a"]), np.array([1j]), np.zeros(2, dtype=np.float16)]
+)
+def test_other_than_plain_numbers_is_refused(tmp_path: Path, array: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="not kept"):
+        write_file(tmp_path / "file", "test", {}, {"a": array})
+    assert os.listdir(tmp_path) == []
+
+
+@given(data=st.data())
+@hypothesis
+def test_a_file_cut_short_is_refused(tmp_path: Path, data: st.DataObject) -> None:
+    example(tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    length = data.draw(st.integers(0, len(whole) - 1))
+    (tmp_path / "cut").write_bytes(whole[:length])
+    with pytest.raises(BadSnapshot):
+        read_file(tmp_path / "cut", "test", mapped=data.draw(st.booleans()))
+
+
+@given(data=st.data())
+@hypothesis
+def test_a_file_with_any_bits_flipped_is_refused(tmp_path: Path, data: st.DataObject) -> None:
+    example(tmp_path / "whole")
+    changed = bytearray((tmp_path / "whole").read_bytes())
+    bits = st.sets(st.integers(0, 8 * len(changed) - 1), min_size=1, max_size=5)
+    for bit in data.draw(bits):
+        changed[bit // 8] ^= 1 << bit % 8
+    (tmp_path / "changed").write_bytes(changed)
+    with pytest.raises(BadSnapshot):
+        read_file(tmp_path / "changed", "test", mapped=data.draw(st.booleans()))
+
+
+def test_every_single_bit_of_the_prelude_counts(tmp_path: Path) -> None:
+    example(tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    for bit in range(8 * 64):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "changed").write_bytes(changed)
+        with pytest.raises(BadSnapshot):
+            read_file(tmp_path / "changed", "test")
+
+
+@given(junk=st.binary(max_size=300))
+@hypothesis
+def test_junk_is_refused(tmp_path: Path, junk: bytes) -> None:
+    for prefix in (b"", MAGIC, MAGIC + struct.pack("<II", VERSION, 0)):
+        (tmp_path / "junk").write_bytes(prefix + junk)
+        with pytest.raises(BadSnapshot):
+            read_file(tmp_path / "junk", "test")
+
+
+def test_what_is_added_at_the_end_is_refused(tmp_path: Path) -> None:
+    example(tmp_path / "file")
+    with (tmp_path / "file").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(BadSnapshot, match="it says"):
+        read_file(tmp_path / "file", "test")
+
+
+def sealed(path: Path, header: bytes, data: bytes = b"", *, version: int = VERSION) -> None:
+    """A file whose digest and sizes are right, whatever its header says."""
+    header = header.ljust(-(-len(header) // 64) * 64)
+    size = 64 + len(header) + len(data)
+    prelude = MAGIC + struct.pack("<IIQQ", version, 0, size, len(header))
+    digest = hashlib.sha256(prelude + header + data).digest()
+    path.write_bytes(prelude + digest + header + data)
+
+
+def described(**place: object) -> bytes:
+    whole = {"dtype": "|u1", "shape": [64], "offset": 192, **place}
+    return json.dumps({"kind": "test", "meta": {}, "arrays": {"a": whole}}).encode()
+
+
+def test_the_sealed_file_of_these_tests_is_good(tmp_path: Path) -> None:
+    sealed(tmp_path / "file", described(), b"\x07" * 64)
+    assert read_file(tmp_path / "file", "test").arrays["a"].tolist() == [7] * 64
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"[" * 5000,
+        b'{"kind": "test"}',
+        b'{"kind": "test", "meta": [], "arrays": {}}',
+        b'{"kind": "test", "meta": {}, "arrays": []}',
+        b'{"kind": "test", "meta": {}, "arrays": {"a": 5}}',
+        b'{"kind": "other", "meta": {}, "arrays": {}}',
+        described(offset=128),
+        described(offset=0),
+        described(offset=-64),
+        described(offset=193),
+        described(offset=256),
+        described(offset=10**30),
+        described(offset=None),
+        described(offset="192"),
+        described(offset=192.0),
+        described(offset=True),
+        described(shape=[65]),
+        described(shape=[2**62, 4]),
+        described(shape=[2**40, 2**40]),
+        described(shape=[0, 10**30]),
+        described(shape=[-1, -64]),
+        described(shape=[64.0]),
+        described(shape=64),
+        described(shape=None),
+        described(shape=[1] * 40),
+        described(shape=[True]),
+        described(dtype="|O"),
+        described(dtype="|V8"),
+        described(dtype="<c16"),
+        described(dtype=["|u1"]),
+        described(dtype="u1,u1"),
+        described(dtype=None),
+        described(dtype="<f8"),
+    ],
+)
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_header_that_lies_is_refused(tmp_path: Path, header: bytes, mapped: bool) -> None:
+    sealed(tmp_path / "file", header, b"\x07" * 64)
+    with pytest.raises(BadSnapshot):
+        read_file(tmp_path / "file", "test", mapped=mapped)
+
+
+def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
+    sealed(tmp_path / "file", described(), b"\x07" * 64, version=2)
+    with pytest.raises(BadSnapshot, match="version 2"):
+        read_file(tmp_path / "file", "test")
+
+
+def test_what_cannot_be_read_at_all(tmp_path: Path) -> None:
+    with pytest.raises(BadSnapshot, match="No such file"):
+        read_file(tmp_path / "missing", "test")
+    with pytest.raises(BadSnapshot, match="directory"):
+        read_file(tmp_path, "test")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = example(tmp_path / "file")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_file(tmp_path / "file", "test", {}, {})
+    assert os.listdir(tmp_path) == ["file"]
+    assert same(read_file(tmp_path / "file", "test"), written)
+
+
+def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_file(path, "test", {"n": 0}, {"a": np.zeros(5000)})
+    stop, errors = threading.Event(), []
+
+    def write(first: int) -> None:
+        for n in range(first, 60, 2):
+            write_file(path, "test", {"n": n}, {"a": np.full(5000, float(n))})
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                contents = read_file(path, "test", mapped=True)
+                assert (contents.arrays["a"] == contents.meta["n"]).all()
+        except BaseException as error:
+            errors.append(error)
+
+    writers = [threading.Thread(target=write, args=(first,)) for first in (0, 1)]
+    reader = threading.Thread(target=read)
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    stop.set()
+    reader.join()
+    assert errors == []
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_map_outlives_the_file_that_it_is_of(tmp_path: Path) -> None:
+    written = example(tmp_path / "file")
+    contents = read_file(tmp_path / "file", "test", mapped=True)
+    write_file(tmp_path / "file", "test", {}, {})
+    assert same(contents, written)
+    (tmp_path / "file").unlink()
+    assert same(contents, written)
+
+
+def test_leftovers_of_killed_writers_are_swept_after_a_while(tmp_path: Path) -> None:
+    example(tmp_path / "file")
+    old, new = tmp_path / ".writing-file-old", tmp_path / ".writing-file-new"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [new.name, "file"]
