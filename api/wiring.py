@@ -13,7 +13,6 @@ from hashdb.errors import BadArgument, BadSetting
 from hashdb.exchange.jsonl import FileFeed, HttpFeed
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.model import Fingerprint
-from hashdb.model import Fingerprint
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
@@ -24,8 +23,8 @@ from matcher.enroll import Enroller
 from matcher.hashers import pdq, vpdq
 from matcher.judge import Judge
 from matcher.policy import Policy, load_policy
-from matcher.ports import Classifier, FingerprintMedia
-from matcher.sandbox import Limits, Sandbox
+from matcher.ports import Classifier, FingerprintMedia, Limits
+from matcher.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +40,6 @@ class Parts:
     checker: Checker
     enroller: Enroller
     policy: Policy
-
-    def read_vpdq(self, text: str) -> Fingerprint:
-        """A vPDQ list as a fingerprint; `BadFingerprint` where it is none."""
-        return vpdq.read_vpdq(text)
 
     def read_vpdq(self, text: str) -> Fingerprint:
         """A vPDQ list as a fingerprint. Raises `BadFingerprint`."""
@@ -68,7 +63,7 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
     judge = Judge(
         store,
         index,
-        signal_types=policy.signals,
+        signal_types=sorted(policy.signals),
         orientations=pdq.orientations,
         degenerate=pdq.degenerate,
     )
@@ -99,8 +94,10 @@ def make_sandbox(settings: Settings) -> Sandbox:
     """What decodes and hashes media, in child processes."""
     return Sandbox(
         Limits(
+            max_bytes=settings.max_upload_mb * 1024 * 1024,
+            max_pixels=settings.max_pixels,
             memory_mb=settings.decode_memory_mb,
-            pixels=settings.max_pixels,
+            cpu_s=settings.decode_seconds,
         ),
         max_children=settings.decoders,
     )
@@ -108,7 +105,7 @@ def make_sandbox(settings: Settings) -> Sandbox:
 
 def make_enroller(store: Store, sandbox: FingerprintMedia, policy: Policy) -> Enroller:
     # References carry every signal that is cheap, so that a policy can switch one on later.
-    stored = tuple(dict.fromkeys(["pdq", "phash", *policy.signals]))
+    stored = tuple(dict.fromkeys(["pdq", "phash", *sorted(policy.signals)]))
     return Enroller(store, sandbox, signal_types=stored)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ from hashdb.model import Action, Bank, Digests, MediaKind, Reference
 from hashdb.store import Store
 from hashdb.store.banks import ReferenceState
 from matcher.digest import digest_file
+from matcher.enroll import Enroller
 from matcher.policy import load_policy
 
 PAGE = 1000
@@ -88,46 +91,58 @@ def reference_add(
     A file that the bank already has gives its reference again, so a run that was interrupted is
     simply repeated.
     """
-    from api import wiring
-
     settings = Settings.from_env()
     store = Store.open(settings.database_url)
     with store.read() as tx:
         into = tx.banks.get(bank_name)
-    enroller = wiring.make_enroller(
-        store, wiring.make_sandbox(settings), load_policy(settings.policy)
+    add = add_list if vpdq else add_media
+    with opened_enroller(settings, store) as enroller:
+
+        def enrol(file: str) -> tuple[Reference, bool]:
+            return add(enroller, into, file, source or output.printable(file))
+
+        found = list(files.find(paths))
+        code = files.run(found, enrol, show_added, at_once=settings.decoders, as_json=as_json)
+    context.exit(code)
+
+
+@contextmanager
+def opened_enroller(settings: Settings, store: Store) -> Iterator[Enroller]:
+    from api import wiring
+
+    with closing(wiring.make_sandbox(settings)) as sandbox:
+        yield wiring.make_enroller(store, sandbox, load_policy(settings.policy))
+
+
+def add_media(enroller: Enroller, bank: Bank, file: str, source: str) -> tuple[Reference, bool]:
+    with open(file, "rb") as media:
+        digests = digest_file(media)
+        return enroller.add_media(bank, media, digests, actor=output.actor(), source=source)
+
+
+def add_list(enroller: Enroller, bank: Bank, file: str, source: str) -> tuple[Reference, bool]:
+    from api import wiring
+
+    listed = Path(file).read_bytes()
+    return enroller.add_hashes(
+        bank,
+        Digests(),
+        [wiring.read_vpdq(listed.decode("utf-8", "replace"))],
+        kind=MediaKind.VIDEO,
+        actor=output.actor(),
+        source=source,
+        # So the same list gives its reference again.
+        origin=f"vpdq:{hashlib.sha256(listed).hexdigest()}",
     )
-    actor = output.actor()
 
-    def enrol(file: str) -> tuple[Reference, bool]:
-        named = source or output.printable(file)
-        if vpdq:
-            listed = Path(file).read_bytes()
-            return enroller.add_hashes(
-                into,
-                Digests(),
-                [wiring.read_vpdq(listed.decode("utf-8", "replace"))],
-                kind=MediaKind.VIDEO,
-                actor=actor,
-                source=named,
-                # So the same list gives its reference again.
-                origin=f"vpdq:{hashlib.sha256(listed).hexdigest()}",
-            )
-        with open(file, "rb") as media:
-            digests = digest_file(media)
-            media.seek(0)
-            return enroller.add_media(into, media, digests, actor=actor, source=named)
 
-    def show(file: str, added: tuple[Reference, bool]) -> None:
-        made, new = added
-        output.result(
-            {"file": output.printable(file), "reference_id": made.id},
-            f"{made.id}  {file}{'' if new else '  (the bank has it already)'}",
-            as_json=as_json,
-        )
-
-    found = list(files.find(paths))
-    context.exit(files.run(found, enrol, show, at_once=settings.decoders, as_json=as_json))
+def show_added(file: str, added: tuple[Reference, bool], as_json: bool) -> None:
+    made, new = added
+    output.result(
+        {"file": output.printable(file), "reference_id": made.id},
+        f"{made.id}  {file}{'' if new else '  (the bank has it already)'}",
+        as_json=as_json,
+    )
 
 
 @reference.command("list")
@@ -167,18 +182,13 @@ def describe_reference(each: Reference) -> str:
 @json_option
 def reference_withdraw(reference_ids: tuple[str, ...], as_json: bool) -> None:
     """Take references out for good: they stay on record and match nothing."""
-    from api import wiring
-
     settings = Settings.from_env()
     store = Store.open(settings.database_url)
-    enroller = wiring.make_enroller(
-        store, wiring.make_sandbox(settings), load_policy(settings.policy)
-    )
-    for reference_id in reference_ids:
-        withdrawn = enroller.withdraw(reference_id, actor=output.actor())
-        output.result(
-            render.reference_json(withdrawn), f"{withdrawn.id} is withdrawn", as_json=as_json
-        )
+    with opened_enroller(settings, store) as enroller:
+        for reference_id in reference_ids:
+            withdrawn = enroller.withdraw(reference_id, actor=output.actor())
+            words = f"{withdrawn.id} is withdrawn"
+            output.result(render.reference_json(withdrawn), words, as_json=as_json)
 
 
 @reference.command("export")

@@ -72,7 +72,7 @@ def each(files: Iterable[str], work: Callable[[str], T], *, at_once: int) -> Ite
 def run(
     found: Sequence[str],
     work: Callable[[str], T],
-    show: Callable[[str, T], None],
+    show: Callable[[str, T, bool], None],
     *,
     at_once: int,
     as_json: bool,
@@ -85,7 +85,7 @@ def run(
             failed += 1
             output.file_problem(done.file, done.error, as_json=as_json)
         else:
-            show(done.file, done.result)
+            show(done.file, done.result, as_json)
     if failed and not as_json:
         output.note(f"seawall: {failed} of {len(found)} files failed")
     return 1 if failed else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import click
 
@@ -29,6 +30,8 @@ CLI_KEY = "cli"
 COLOURS = {Action.ALLOW: "green", Action.REVIEW: "yellow", Action.BLOCK: "red"}
 FRAME_SIGNALS = ("pdq", "phash")
 
+Hashed = tuple[MediaFingerprints, Digests]
+
 paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 
 
@@ -50,28 +53,25 @@ def match(
     found = list(files.find(paths))
     if upload_id is not None and len(found) != 1:
         raise BadArgument("--upload-id goes with one file only")
-    parts = wiring.build(settings)
+    with closing(wiring.build(settings)) as parts:
 
-    def judge(file: str) -> Verdict:
-        with open(file, "rb") as media:
-            digests = digest_file(media)
-            media.seek(0)
-            return parts.checker.check_media(
-                CLI_KEY,
-                upload_id or new_id("upl"),
-                media,
-                digests,
-                metadata={"file": output.printable(file)},
-            )
+        def judge(file: str) -> Verdict:
+            with open(file, "rb") as media:
+                return parts.checker.check_media(
+                    CLI_KEY,
+                    upload_id or new_id("upl"),
+                    media,
+                    digest_file(media),
+                    metadata={"file": output.printable(file)},
+                )
 
-    def show(file: str, verdict: Verdict) -> None:
-        output.result(
-            {"file": output.printable(file), **render.verdict_json(verdict)},
-            describe(file, verdict),
-            as_json=as_json,
-        )
+        code = files.run(found, judge, show_verdict, at_once=settings.decoders, as_json=as_json)
+    context.exit(code)
 
-    context.exit(files.run(found, judge, show, at_once=settings.decoders, as_json=as_json))
+
+def show_verdict(file: str, verdict: Verdict, as_json: bool) -> None:
+    value = {"file": output.printable(file), **render.verdict_json(verdict)}
+    output.result(value, describe(file, verdict), as_json=as_json)
 
 
 def describe(file: str, verdict: Verdict) -> str:
@@ -114,27 +114,28 @@ def hash_media(
     found = list(files.find(paths))
     if form == "vpdq" and (as_json or len(found) != 1):
         raise BadArgument("--format vpdq goes with one file, and without --json")
-    sandbox = wiring.make_sandbox(settings)
+    sampling = Sampling(dense=dense, seconds=settings.decode_seconds)
+    with closing(wiring.make_sandbox(settings)) as sandbox:
 
-    def fingerprint(file: str) -> tuple[MediaFingerprints, Digests]:
-        with open(file, "rb") as media:
-            digests = digest_file(media)
-            media.seek(0)
-            sampling = Sampling(dense=dense, seconds=settings.decode_seconds)
-            return sandbox(media, sampling, FRAME_SIGNALS), digests
+        def fingerprint(file: str) -> Hashed:
+            with open(file, "rb") as media:
+                digests = digest_file(media)
+                return sandbox(media, sampling, FRAME_SIGNALS), digests
 
-    def show(file: str, hashed: tuple[MediaFingerprints, Digests]) -> None:
-        look, digests = hashed
-        if form == "vpdq":
-            output.raw(wiring.write_vpdq(whole_picture(look.fingerprints)))
-            return
-        output.result(
-            {"file": output.printable(file), **render.hash_json(look, digests)},
-            describe_hash(file, look, digests),
-            as_json=as_json,
-        )
+        show = show_hashes if form == "words" else show_vpdq
+        code = files.run(found, fingerprint, show, at_once=settings.decoders, as_json=as_json)
+    context.exit(code)
 
-    context.exit(files.run(found, fingerprint, show, at_once=settings.decoders, as_json=as_json))
+
+def show_hashes(file: str, hashed: Hashed, as_json: bool) -> None:
+    value = {"file": output.printable(file), **render.hash_json(*hashed)}
+    output.result(value, describe_hash(file, *hashed), as_json=as_json)
+
+
+def show_vpdq(_file: str, hashed: Hashed, _as_json: bool) -> None:
+    from api import wiring
+
+    output.raw(wiring.write_vpdq(whole_picture(hashed[0].fingerprints)))
 
 
 def whole_picture(fingerprints: Sequence[Fingerprint]) -> Fingerprint:

@@ -86,7 +86,7 @@ def error(raised: SeawallError, *, as_json: bool) -> None:
     if as_json:
         note(json.dumps(problem(raised), ensure_ascii=False))
     else:
-        note(f"seawall: error: {raised or problem(raised)['title']}")
+        note(f"seawall: error: {str(raised) or problem(raised)['title']}")
 
 
 def progress(things: Iterable[T], *, unit: str, total: int | None = None) -> Iterator[T]:

@@ -1,0 +1,247 @@
+"""Commands against a real database."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.cli import run
+from hashdb.store import Store
+from tests.feeds import KEY, Feed, add, serving, withdraw
+
+Seawall = Callable[..., "Answer"]
+
+
+class Answer:
+    """What one command printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code = code
+        self.out = out
+        self.err = err
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def seawall(
+    sqlite_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Seawall:
+    monkeypatch.setenv("SEAWALL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SEAWALL_DATABASE_URL", sqlite_url)
+
+    def call(*arguments: str) -> Answer:
+        capfd.readouterr()
+        code = run(arguments)
+        told = capfd.readouterr()
+        return Answer(code, told.out, told.err)
+
+    return call
+
+
+def test_any_command_makes_the_embedded_database(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "api.cli", "bank", "list", "--json"],
+        env={"SEAWALL_DATA_DIR": str(tmp_path / "new"), "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "new" / "seawall.db").exists()
+
+
+def test_postgresql_waits_for_its_upgrade(
+    empty_postgres_url: str, seawall: Seawall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEAWALL_DATABASE_URL", empty_postgres_url)
+    told = seawall("bank", "list")
+    assert told.code == 3
+    assert "seawall db upgrade" in told.err
+    assert "Traceback" not in told.err
+    assert seawall("db", "upgrade").code == 0
+    assert seawall("bank", "create", "attacks").code == 0
+    assert [b["name"] for b in seawall("bank", "list", "--json").lines()] == ["attacks"]
+    assert seawall("db", "downgrade", "base", "--yes").code == 0
+    assert seawall("bank", "list").code == 3
+
+
+def test_banks(seawall: Seawall) -> None:
+    (made,) = seawall("bank", "create", "attacks", "--label", "violence", "--json").lines()
+    assert (made["name"], made["action"], made["label"]) == ("attacks", "block", "violence")
+    assert seawall("bank", "create", "news", "--action", "allow").code == 0
+    listed = seawall("bank", "list", "--json").lines()
+    assert [(b["name"], b["action"]) for b in listed] == [("attacks", "block"), ("news", "allow")]
+    assert "attacks" in seawall("bank", "list").out
+
+
+def test_a_name_that_is_taken(seawall: Seawall) -> None:
+    seawall("bank", "create", "attacks")
+    told = seawall("bank", "create", "attacks")
+    assert (told.code, told.out) == (1, "")
+    assert told.err.startswith("seawall: error: ")
+    problem = json.loads(seawall("bank", "create", "attacks", "--json").err)
+    assert problem["status"] == 409
+    assert problem["type"].endswith("name-taken")
+
+
+def test_keys_are_shown_once(seawall: Seawall, sqlite_url: str) -> None:
+    told = seawall("key", "create", "--role", "pipeline", "--name", "ingest")
+    secret = told.out.strip()
+    assert told.out == f"{secret}\n"
+    with Store.open(sqlite_url).read() as tx:
+        key = tx.access.find(secret)
+    assert key is not None
+    assert (key.name, key.role.value) == ("ingest", "pipeline")
+    listed = seawall("key", "list", "--json")
+    assert [k["name"] for k in listed.lines()] == ["ingest"]
+    assert secret not in listed.out
+    assert seawall("key", "revoke", key.id).code == 0
+    with Store.open(sqlite_url).read() as tx:
+        assert tx.access.find(secret) is None
+        acts = {e.act for e in tx.audit.list()[0]}
+    assert acts == {"key.create", "key.revoke"}
+
+
+def test_a_key_is_named_after_its_role(seawall: Seawall) -> None:
+    (made,) = seawall("key", "create", "--role", "partner", "--json").lines()
+    assert made["name"] == "partner"
+    assert made["key"].startswith("swk_")
+    assert seawall("key", "create", "--role", "king").code == 2
+
+
+def vpdq_list(path: Path, frames: int = 12) -> Path:
+    lines = (f"{n},100,{n * 7919 + 1:064x},{n * 0.5:.3f}" for n in range(frames))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_vpdq_lists_go_in_and_out(seawall: Seawall, tmp_path: Path) -> None:
+    seawall("bank", "create", "attacks")
+    path = vpdq_list(tmp_path / "list.txt")
+    arguments = ("reference", "add", "--bank", "attacks", "--vpdq", "--json", str(path))
+    (added,) = seawall(*arguments).lines()
+    assert added.keys() == {"file", "reference_id"}
+    assert seawall(*arguments).lines() == [added]
+    exported = seawall("reference", "export", added["reference_id"])
+    codes = [line.split(",")[2] for line in exported.out.splitlines()]
+    assert codes == [f"{n * 7919 + 1:064x}" for n in range(12)]
+
+
+def test_references_are_listed_and_withdrawn(seawall: Seawall, tmp_path: Path) -> None:
+    seawall("bank", "create", "attacks")
+    for n in (3, 4):
+        path = vpdq_list(tmp_path / f"list-{n}.txt", n)
+        seawall("reference", "add", "--bank", "attacks", "--vpdq", str(path))
+    first, second = seawall("reference", "list", "--json").lines()
+    assert (first["bank"], first["frames"], second["frames"]) == ("attacks", 3, 4)
+    (found,) = seawall("reference", "list", "--text", "list-4", "--json").lines()
+    assert found["id"] == second["id"]
+    assert seawall("reference", "withdraw", first["id"]).code == 0
+    assert [
+        r["id"] for r in seawall("reference", "list", "--state", "withdrawn", "--json").lines()
+    ] == [first["id"]]
+    assert "withdrawn" in seawall("reference", "list").out
+    assert seawall("reference", "withdraw", "ref_nothing").code == 1
+    assert seawall("reference", "list", "--bank", "nowhere").code == 1
+
+
+def test_a_file_that_fails_does_not_stop_the_others(seawall: Seawall, tmp_path: Path) -> None:
+    seawall("bank", "create", "attacks")
+    (tmp_path / "bad.txt").write_text("1,2,3\n")
+    good = vpdq_list(tmp_path / "good.txt")
+    paths = [str(tmp_path / "bad.txt"), str(tmp_path / "gone.txt"), str(good)]
+    told = seawall("reference", "add", "--bank", "attacks", "--vpdq", "--json", *paths)
+    assert told.code == 1
+    bad, gone, added = told.lines()
+    assert (bad["file"], bad["problem"]["status"]) == (paths[0], 400)
+    assert (gone["file"], gone["problem"]["status"]) == (paths[1], 404)
+    assert added["file"] == paths[2]
+    words = seawall("reference", "add", "--bank", "attacks", "--vpdq", *paths)
+    assert words.code == 1
+    assert "2 of 3 files failed" in words.err
+
+
+def test_a_bank_that_is_not_there_is_told_before_any_file(seawall: Seawall) -> None:
+    told = seawall("reference", "add", "--bank", "nowhere", "--json", "some.mp4")
+    assert (told.code, told.out) == (1, "")
+    assert json.loads(told.err)["status"] == 404
+
+
+def test_the_index_is_verified_and_rebuilt(seawall: Seawall, tmp_path: Path) -> None:
+    seawall("bank", "create", "attacks")
+    seawall("reference", "add", "--bank", "attacks", "--vpdq", str(vpdq_list(tmp_path / "l.txt")))
+    (report,) = seawall("index", "verify", "--json").lines()
+    assert (report["ok"], report["references"], report["codes"]["pdq"]) == (True, 1, 12)
+    (rebuilt,) = seawall("index", "rebuild", "--json").lines()
+    assert Path(rebuilt["path"]).exists()
+    assert rebuilt["codes"]["pdq"] == 12
+    damaged = Path(rebuilt["path"])
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    assert seawall("index", "verify").code == 0  # the database is the truth
+
+
+def test_uploads_are_purged(seawall: Seawall) -> None:
+    assert seawall("uploads", "purge", "--json").lines() == [{"purged": 0}]
+
+
+def test_a_partners_feed_is_pulled(seawall: Seawall, monkeypatch: pytest.MonkeyPatch) -> None:
+    seawall("bank", "create", "theirs")
+    feed = Feed([add(1), add(2), withdraw(3, of=1)])
+    with serving(feed) as url:
+        told = seawall("sync", "pull", url, "--bank", "theirs")
+        assert told.code == 2
+        assert "SEAWALL_SYNC_KEY" in told.err
+        monkeypatch.setenv("SEAWALL_SYNC_KEY", KEY)
+        (done,) = seawall("sync", "pull", url, "--bank", "theirs", "--json").lines()
+        assert (done["added"], done["withdrawn"], done["checkpoint"]) == (2, 1, "3")
+        feed.lines.append(add(4, md5="bad"))
+        told = seawall("sync", "pull", url, "--bank", "theirs")
+        assert told.code == 1
+        assert "passed over" in told.err
+        monkeypatch.setenv("SEAWALL_SYNC_KEY", "swk_wrong")
+        told = seawall("sync", "pull", url, "--bank", "theirs")
+        assert told.code == 3
+        assert "refuses the key" in told.err
+
+
+def test_a_key_may_lie_in_a_file(seawall: Seawall, tmp_path: Path) -> None:
+    seawall("bank", "create", "theirs")
+    (tmp_path / "key").write_text(KEY + "\n")
+    with serving(Feed([add(1)])) as url:
+        arguments = ("--bank", "theirs", "--key-file", str(tmp_path / "key"))
+        assert seawall("sync", "pull", url, *arguments).code == 0
+
+
+def test_a_file_of_json_lines_is_pulled(seawall: Seawall, tmp_path: Path) -> None:
+    seawall("bank", "create", "theirs")
+    (tmp_path / "feed.jsonl").write_text(json.dumps(add(1)))
+    told = seawall("sync", "pull", str(tmp_path / "feed.jsonl"), "--bank", "theirs", "--json")
+    assert told.lines()[0]["added"] == 1
+
+
+def test_settings_that_cannot_be_read(seawall: Seawall, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEAWALL_RETENTION_DAYS", "a month")
+    told = seawall("bank", "list")
+    assert told.code == 2
+    assert "SEAWALL_RETENTION_DAYS" in told.err
+
+
+def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
+    code = "import sys; from api.cli import main; sys.argv = ['seawall', '--help']; main()"
+    done = subprocess.run(
+        f'{sys.executable} -c "{code}" | true',
+        shell=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.stderr == ""

@@ -1,0 +1,256 @@
+"""Pulling a partner's feed into a bank: nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hashdb import sync
+from hashdb.errors import BadFingerprint, PartnerUnavailable
+from hashdb.exchange.jsonl import FileFeed
+from hashdb.model import Bank, Digests, MediaKind, Reference
+from hashdb.ports import FeedEntry
+from hashdb.store import Store
+from hashdb.sync import Pulled, pull, read_addition
+from tests.feeds import add, withdraw
+
+NAME = "https://partner.example/exchange/v1/changes"
+
+
+@pytest.fixture
+def bank(store: Store) -> Bank:
+    with store.begin() as tx:
+        return tx.banks.create("theirs")
+
+
+@pytest.fixture
+def pulled(store: Store, bank: Bank, tmp_path: Path) -> Callable[..., Pulled]:
+    """Pulls the lines (all that the partner ever gave) into the bank."""
+
+    def run(*lines: dict[str, Any]) -> Pulled:
+        path = tmp_path / "feed.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return pull(store, FileFeed(path), name=NAME, bank=bank, actor="cli:me")
+
+    return run
+
+
+def living(store: Store, bank: Bank) -> list[Reference]:
+    with store.read() as tx:
+        found, _ = tx.banks.references(bank=bank.id)
+    return [r for r in found if r.withdrawn_at is None]
+
+
+def changes(store: Store) -> list[str]:
+    with store.read() as tx:
+        return [c.kind.value for c in tx.changes.since(0)]
+
+
+Pull = Callable[..., Pulled]
+
+
+def test_adds_and_withdraws(store: Store, bank: Bank, pulled: Pull) -> None:
+    done = pulled(add(1), add(2), withdraw(3, of=1))
+    assert (done.added, done.withdrawn, done.known, done.refused) == (2, 1, 0, [])
+    (kept,) = living(store, bank)
+    assert kept.origin == add(2)["reference_id"]
+    assert kept.digests == Digests(sha256=f"{2:064x}")
+    with store.read() as tx:
+        (fingerprint,) = tx.banks.fingerprints(kept.id)
+    assert fingerprint.codes.tobytes() == (2).to_bytes(32, "big")
+    assert fingerprint.pipeline == "pdq/1"
+
+
+def test_goes_on_where_it_stopped(store: Store, bank: Bank, pulled: Pull) -> None:
+    assert pulled(add(1), add(2)).added == 2
+    done = pulled(add(1), add(2), add(3), withdraw(4, of=2))
+    assert (done.added, done.withdrawn, done.known) == (1, 1, 0)
+    assert pulled(add(1), add(2), add(3), withdraw(4, of=2)).lines == 0
+    assert changes(store) == ["add", "add", "add", "withdraw"]
+
+
+def test_lines_that_come_again_change_nothing(store: Store, bank: Bank, pulled: Pull) -> None:
+    lines = (add(1), add(2, sha256=None), add(3, sha256=None, md5="a" * 32), withdraw(4, of=1))
+    pulled(*lines)
+    before = changes(store)
+    with store.begin() as tx:
+        exchange = tx.exchanges.ensure(NAME, bank.id)
+        tx.exchanges.advance(exchange.id, "1")
+    done = pulled(*lines)
+    assert (done.added, done.known, done.withdrawn) == (0, 2, 0)
+    assert changes(store) == before
+
+
+def test_what_was_withdrawn_can_come_back(store: Store, bank: Bank, pulled: Pull) -> None:
+    back = {**add(3), "reference_id": add(1)["reference_id"], "sha256": add(1)["sha256"]}
+    done = pulled(add(1), withdraw(2, of=1), back)
+    assert (done.added, done.withdrawn) == (2, 1)
+    assert [r.origin for r in living(store, bank)] == [add(1)["reference_id"]]
+
+
+def test_withdrawals_of_what_was_never_seen_are_passed_over(store: Store, pulled: Pull) -> None:
+    done = pulled(withdraw(1, of=77), add(2))
+    assert (done.added, done.withdrawn, done.checkpoint) == (1, 0, "2")
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_file_that_the_partner_holds_twice_stays_until_both_are_gone(
+    store: Store, bank: Bank, pulled: Pull, first: int
+) -> None:
+    twice = (add(1, sha256="f" * 64), add(2, sha256="f" * 64))
+    assert pulled(*twice).known == 1
+    once = (*twice, withdraw(3, of=first))
+    assert pulled(*once).withdrawn == 0
+    assert len(living(store, bank)) == 1
+    done = pulled(*once, withdraw(4, of=3 - first))
+    assert done.withdrawn == 1
+    assert living(store, bank) == []
+
+
+def test_our_own_reference_outlives_the_partners_withdrawal(
+    store: Store, bank: Bank, pulled: Pull
+) -> None:
+    with store.begin() as tx:
+        own, _ = tx.banks.add_reference(
+            bank, kind=MediaKind.IMAGE, digests=Digests(sha256=f"{1:064x}"), fingerprints=[]
+        )
+    done = pulled(add(1), withdraw(2, of=1))
+    assert (done.known, done.withdrawn) == (1, 0)
+    assert [r.id for r in living(store, bank)] == [own.id]
+
+
+def test_other_banks_are_left_alone(store: Store, bank: Bank, pulled: Pull) -> None:
+    with store.begin() as tx:
+        other = tx.banks.create("other")
+        tx.banks.add_reference(
+            other,
+            kind=MediaKind.IMAGE,
+            digests=Digests(),
+            fingerprints=read_addition(add(1)).fingerprints,
+            origin=add(1)["reference_id"],
+        )
+    pulled(add(1), withdraw(2, of=1))
+    assert len(living(store, other)) == 1
+
+
+def test_a_line_that_cannot_be_read_is_passed_over_and_told(
+    store: Store, bank: Bank, pulled: Pull
+) -> None:
+    done = pulled(add(1), add(2, sha256="no hex"), add(3))
+    assert (done.added, done.checkpoint) == (2, "3")
+    (refused,) = done.refused
+    assert refused.reference_id == add(2)["reference_id"]
+    assert "sha256" in refused.why
+
+
+def test_records_who_pulled_what(store: Store, pulled: Pull) -> None:
+    pulled(add(1), withdraw(2, of=1))
+    with store.read() as tx:
+        entries, _ = tx.audit.list()
+    assert [(e.actor, e.act, e.detail["partner"]) for e in entries] == [
+        ("cli:me", "withdraw", NAME),
+        ("cli:me", "add", NAME),
+    ]
+
+
+class Breaking:
+    """A partner whose feed breaks off after its lines, as `error` says."""
+
+    def __init__(self, lines: list[dict[str, Any]], error: BaseException) -> None:
+        self.lines = lines
+        self.error = error
+
+    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
+        for line in self.lines:
+            yield FeedEntry(line["change"], line["reference_id"], line["checkpoint"], line)
+        raise self.error
+
+
+def test_keeps_what_came_before_the_feed_broke_off(
+    store: Store, bank: Bank, pulled: Pull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "BATCH_ENTRIES", 2)
+    told: list[int] = []
+    broken = Breaking([add(1), add(2), add(3)], PartnerUnavailable("gone"))
+    with pytest.raises(PartnerUnavailable):
+        pull(
+            store, broken, name=NAME, bank=bank, actor="a", progress=lambda p: told.append(p.lines)
+        )
+    assert told == [2, 3]
+    assert len(living(store, bank)) == 3
+    assert pulled(add(1), add(2), add(3), add(4)).added == 1
+
+
+def test_a_batch_is_applied_whole_or_not_at_all(
+    store: Store, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "BATCH_ENTRIES", 2)
+    killed = Breaking([add(1), add(2), add(3)], KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        pull(store, killed, name=NAME, bank=bank, actor="a")
+    assert len(living(store, bank)) == 2
+    with store.read() as tx:
+        (exchange,) = tx.exchanges.list()
+    assert exchange.checkpoint == "2"
+
+
+def frame(**more: Any) -> dict[str, Any]:
+    return {"offset": 0.0, "hash": "0" * 64, "quality": 100, "span": 0.0, **more}
+
+
+def prints(*frames: dict[str, Any], **more: Any) -> dict[str, Any]:
+    one = {"signal_type": "pdq", "pipeline": "pdq/1", "track": 0, "view": "full"}
+    return {"fingerprints": [{**one, "frames": list(frames), **more}]}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "song"},
+        {"sha256": "A" * 64},
+        {"md5": "a" * 31},
+        {"md5": 5},
+        {"duration_s": -1},
+        {"duration_s": True},
+        {"fingerprints": {}},
+        {"fingerprints": [[]]},
+        {"fingerprints": [{"signal_type": "pdq"}]},
+        {"fingerprints": prints(frame())["fingerprints"] * 2},
+        {"sha256": None, "fingerprints": []},
+        prints(frame(), pipeline=""),
+        prints(frame(), track=-1),
+        prints(frame(), track=1.5),
+        prints("frame"),  # type: ignore[arg-type]
+        prints(frame(hash="0" * 63)),
+        prints(frame(hash=None)),
+        prints(frame(offset=-0.1)),
+        prints(frame(offset="0")),
+        prints(frame(offset=None)),
+        prints(frame(offset=10**400)),
+        prints(frame(quality=101)),
+        prints(frame(quality=1.0)),
+        prints(frame(quality=None)),
+        prints(frame(span=-1)),
+    ],
+)
+def test_additions_are_what_the_format_says(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadFingerprint):
+        read_addition({**add(1), **wrong})
+
+
+def test_frames_too_flat_to_mean_anything_are_left_out() -> None:
+    shared = read_addition({**add(1), **prints(frame(quality=100), frame(quality=49, offset=1))})
+    assert [len(f) for f in shared.fingerprints] == [1]
+    assert read_addition({**add(1), **prints(frame(quality=0))}).fingerprints == ()
+
+
+def test_what_this_version_does_not_know_is_passed_over() -> None:
+    new = {"signal_type": "pdq2", "pipeline": "x", "frames": [{"odd": 1}]}
+    side = {**prints(frame())["fingerprints"][0], "view": "inside-out"}
+    body = {**add(1), "future": 1}
+    body["fingerprints"] = [*body["fingerprints"], new, side]
+    assert [f.signal_type for f in read_addition(body).fingerprints] == ["pdq"]
