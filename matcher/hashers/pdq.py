@@ -79,7 +79,8 @@ def _cosines() -> Floats64:
     """(16, 64): frequencies 1 to 16 of the DCT-II of 64 samples, rounded to float32 as PDQ's."""
     order = np.arange(1, KEPT + 1)[:, None]
     sample = 2 * np.arange(SQUARE)[None, :] + 1
-    cosines: Floats64 = np.sqrt(2.0 / SQUARE) * np.cos(np.pi / 2 / SQUARE * order * sample)
+    scale = np.float64(np.float32(np.sqrt(2.0 / SQUARE)))  # the reference code keeps it so
+    cosines: Floats64 = scale * np.cos(np.pi / 2 / SQUARE * order * sample)
     return cosines.astype(np.float32).astype(np.float64)
 
 
