@@ -8,7 +8,6 @@ from datetime import UTC, timedelta
 
 import numpy as np
 import pytest
-from store_samples import add, digests, prints, same, together
 
 from hashdb.errors import (
     BadArgument,
@@ -31,6 +30,7 @@ from hashdb.model import (
 )
 from hashdb.store import Store
 from hashdb.tables import reference_fingerprints
+from tests.parts.store_samples import add, digests, prints, same, together
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from store_samples import add, together
 
 from hashdb.model import Bank, ChangeKind
 from hashdb.store import Store, Transaction
+from tests.parts.store_samples import add, together
 
 
 @pytest.fixture
