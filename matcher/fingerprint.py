@@ -33,6 +33,12 @@ PICTURE_SIDE = 224
 # Neighbours whose codes differ by no more than this are one code with a span. Re-encoding moves a
 # PDQ code by 2 to 10 bits; so a span's frames stand well within the search radius of its code.
 MERGE_BITS = {"pdq": 5, "phash": 1}
+# A picture of which more than this part is one shade (+- 4 of 255) is a title card, a slate, a
+# caption on black: its code is its layout, which others share. Of the frames of 40 real videos
+# only title cards lay above it; the next were a star field at 0.76 and a window at 0.74.
+FLAT_GROUND = 0.8
+_GROUND_SAMPLES = 128
+_SHADES = np.ones(9, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,10 @@ class _Track:
 
     def see(self, frame: Frame) -> bool:
         """Hash one frame; whether there was anything to see in it."""
+        if flat_ground(frame.luma):
+            for rows in (*self.rows[View.FULL], *self.rows[View.TRIMMED]):
+                rows.interrupt()
+            return False
         crop = self.borders.crop(frame.luma)
         full = self._hash(frame.offset, View.FULL, frame.luma)
         trimmed = self._hash(frame.offset, View.TRIMMED, _cut(frame.luma, crop))
@@ -189,6 +199,15 @@ class _Track:
         for rows in self.rows.values():
             for one in rows:
                 yield from one.fingerprints()
+
+
+def flat_ground(luma: AnyLuma) -> bool:
+    """Whether nearly all of the picture is of one shade: see `FLAT_GROUND`."""
+    height, width = luma.shape
+    down, across = max(1, height // _GROUND_SAMPLES), max(1, width // _GROUND_SAMPLES)
+    some = luma[::down, ::across].astype(np.uint8, copy=False)
+    counts = np.convolve(np.bincount(some.ravel(), minlength=256), _SHADES, "same")
+    return bool(counts.max() > FLAT_GROUND * some.size)
 
 
 def _cut(luma: AnyLuma, crop: Crop | None) -> AnyLuma | None:
