@@ -53,6 +53,17 @@ def unpack_request(text: bytes) -> tuple[Sampling, tuple[str, ...]]:
     return Sampling(**given), tuple(body["signal_types"])
 
 
+def pack_whole_video(media_format: str, duration: float) -> bytes:
+    """The request to a child that runs the videohash package."""
+    return json.dumps({"format": media_format, "duration": duration}).encode()
+
+
+def unpack_whole_video(text: bytes) -> tuple[str, float]:
+    """What `pack_whole_video` packed."""
+    body = json.loads(text)
+    return str(body["format"]), float(body["duration"])
+
+
 def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, bytes]:
     """Head and body of a good answer."""
     coverage = asdict(answer.coverage)

@@ -12,11 +12,14 @@ import json
 import math
 import os
 import pkgutil
+import shutil
 import socket
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import av
@@ -25,7 +28,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hashdb.errors import BadMedia, MediaTimeout
+from hashdb.model import Coverage, MediaFingerprints, MediaKind
 from matcher import lockdown, wire
+from matcher.decode import formats
 from matcher.decode.pyav import PyAvDecoder
 from matcher.fingerprint import FrameParts, fingerprint
 from matcher.hashers import borders, pdq, phash
@@ -48,21 +53,66 @@ def cpu_limit(sampling: Sampling, limits: Limits) -> int:
 
 
 def main() -> None:
-    """The child's way. `sys.argv[1]`: JSON with the descriptors `socket` and `life`, and the
-    `limits`."""
-    given = json.loads(sys.argv[1])
-    limits = Limits(**given["limits"])
-    channel = socket.socket(fileno=given["socket"])
+    """The way of a child that hashes frames. `sys.argv[1]`: JSON with the descriptors `socket`
+    and `life`, and the `limits`."""
+    channel, limits, _ = _begin()
     decoder, parts = PyAvDecoder(limits), frame_parts()
     _warm_up(decoder, parts)
-    threading.Thread(target=_die_with_parent, args=(given["life"],), daemon=True).start()
     in_force = lockdown.apply(memory=limits.memory_mb << 20)
     _send(channel, json.dumps(in_force.as_dict()).encode(), b"")
-    media, sampling, signal_types = _receive(channel)
+    media, request = _receive(channel)
+    sampling, signal_types = wire.unpack_request(request)
     spent = math.ceil(time.process_time())
     lockdown.limit_cpu(spent + cpu_limit(sampling, limits))
+    _reply(channel, limits, lambda: _answer(decoder, parts, media, sampling, signal_types))
+
+
+def videohash_main() -> None:
+    """The way of a child that runs the videohash package, in the `folder` of `sys.argv[1]`."""
+    from matcher.hashers import videohash
+
+    channel, limits, folder = _begin()
+    program = videohash.ffmpeg_path()
+    if folder is None or program is None:
+        raise SystemExit("no folder or no ffmpeg")
+    package = videohash.load()
+    videohash.prepare(folder, program)
+    readable, runnable = videohash.needed_files(program)
+    in_force = lockdown.apply_for_programs(
+        lockdown.Programs(readable, runnable, str(folder)),
+        memory=limits.memory_mb << 20,
+        file_size=limits.max_bytes,
+    )
+    _send(channel, json.dumps(in_force.as_dict()).encode(), b"")
+    media, request = _receive(channel)
+    media_format, duration = wire.unpack_whole_video(request)
+    lockdown.limit_cpu(math.ceil(time.process_time() + limits.cpu_s))
+
+    def whole() -> tuple[bytes, bytes]:
+        path = folder / f"media.{formats.EXTENSIONS.get(media_format, media_format)}"
+        media.seek(0)
+        with path.open("xb") as copy:
+            shutil.copyfileobj(media, copy, 1 << 20)
+        code = videohash.hash_file(package, path, folder)
+        made = videohash.fingerprint(code, duration)
+        nothing = Coverage(0.0, duration, 0, 0)
+        return wire.pack_answer(MediaFingerprints(MediaKind.VIDEO, (made,), nothing), media_format)
+
+    _reply(channel, limits, whole)
+
+
+def _begin() -> tuple[socket.socket, Limits, Path | None]:
+    """The socket to the parent, the limits, the folder; the child will not outlive the parent."""
+    given = json.loads(sys.argv[1])
+    threading.Thread(target=_die_with_parent, args=(given["life"],), daemon=True).start()
+    folder = given["folder"] and Path(given["folder"])
+    return socket.socket(fileno=given["socket"]), Limits(**given["limits"]), folder
+
+
+def _reply(channel: socket.socket, limits: Limits, work: Callable[[], tuple[bytes, bytes]]) -> None:
+    """Send what the work gives, or why it gives nothing."""
     try:
-        head, body = _answer(decoder, parts, media, sampling, signal_types)
+        head, body = work()
     except BadMedia as error:
         head, body = wire.pack_problem(type(error).__name__, str(error))
     except MemoryError:
@@ -112,20 +162,19 @@ def _small_video(picture: NDArray[np.uint8]) -> io.BytesIO:
     return file
 
 
-def _receive(channel: socket.socket) -> tuple[io.BufferedReader, Sampling, tuple[str, ...]]:
-    """The one request; ends the child where the parent has none."""
+def _receive(channel: socket.socket) -> tuple[io.BufferedReader, bytes]:
+    """The open file and the request; ends the child where the parent has none."""
     head, descriptors, _, _ = socket.recv_fds(channel, wire.FRAME.size, 1)
     if len(head) < wire.FRAME.size or len(descriptors) != 1:
         _end()
     length, _ = wire.FRAME.unpack(head)
-    text = b""
-    while len(text) < length <= _REQUEST_BYTES:
-        more = channel.recv(length - len(text))
+    request = b""
+    while len(request) < length <= _REQUEST_BYTES:
+        more = channel.recv(length - len(request))
         if not more:
             _end()
-        text += more
-    sampling, signal_types = wire.unpack_request(text)
-    return io.BufferedReader(io.FileIO(descriptors[0]), 1 << 16), sampling, signal_types
+        request += more
+    return io.BufferedReader(io.FileIO(descriptors[0]), 1 << 16), request
 
 
 def _send(channel: socket.socket, head: bytes, body: bytes) -> None:

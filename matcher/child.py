@@ -1,0 +1,184 @@
+"""A child process with a socket to it: how it is started, asked and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hashdb.errors import SandboxFailed
+from matcher import wire
+from matcher.ports import Limits
+
+FRAMES = "main"
+VIDEOHASH = "videohash_main"
+_ROOT = str(Path(__file__).resolve().parent.parent)
+# The child finds its modules where its parent found them, whatever its own start says.
+_START = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv.pop()); import matcher.worker as w; w."
+)
+# What a child may know of its parent's environment.
+_KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "SYSTEMROOT")
+_SET = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+}
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """No secrets, no addresses, one thread."""
+    return {**_SET, **{name: environ[name] for name in _KEPT if name in environ}}
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """One started child, and our ends of what leads to it."""
+
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+    life: int
+    in_force: dict[str, Any] | None = field(default=None)
+
+    @classmethod
+    def start(cls, entry: str, limits: Limits, folder: str | None = None) -> Child:
+        """`entry` names the child's way in `matcher.worker`; `folder` is the one it may write in,
+        if any. Raises `SandboxFailed` where no process can be had."""
+        ours, theirs = socket.socketpair()
+        ending, life = os.pipe()
+        given = {
+            "socket": theirs.fileno(),
+            "life": ending,
+            "limits": asdict(limits),
+            "folder": folder,
+        }
+        code = f"{_START}{entry}()"
+        path = list(dict.fromkeys([p for p in sys.path if os.path.isabs(p)] + [_ROOT]))
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-B", "-c", code, json.dumps(given), json.dumps(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=child_environment(os.environ),
+                cwd="/",
+                pass_fds=(theirs.fileno(), ending),
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            os.close(life)
+            raise SandboxFailed(f"the decoding child could not be started: {error}") from None
+        finally:
+            theirs.close()
+            os.close(ending)
+        return cls(process, ours, life)
+
+    def ready(self, deadline: float) -> dict[str, Any]:
+        """Wait until it is locked in; what is in force there."""
+        if self.in_force is None:
+            head, _ = self.receive(deadline, wire.LONGEST_HEAD)
+            self.in_force = wire.unpack_head(head)
+        return self.in_force
+
+    def ask(self, media: int, request: bytes) -> None:
+        """Hand over the open file and the request."""
+        frame = wire.FRAME.pack(len(request), 0)
+        socket.send_fds(self.channel, [frame], [media])
+        self.channel.sendall(request)
+
+    def receive(self, deadline: float, most: int) -> tuple[bytes, bytes]:
+        """Head and body of what it sends. Raises `TimeoutError`, `EOFError`, `wire.BadAnswer`."""
+        head_size, body_size = wire.FRAME.unpack(self._read(wire.FRAME.size, deadline))
+        if head_size > wire.LONGEST_HEAD or body_size > most:
+            raise wire.BadAnswer("the answer is too long")
+        return self._read(head_size, deadline), self._read(body_size, deadline)
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        data = bytearray(size)
+        view = memoryview(data)
+        at = 0
+        while at < size:
+            self.channel.settimeout(max(deadline - time.monotonic(), 1e-3))
+            got = self.channel.recv_into(view[at:])
+            if not got:
+                raise EOFError
+            at += got
+        return bytes(data)
+
+    def last_words(self) -> str:
+        """What it wrote before it ended (2,000 characters); it must have ended."""
+        assert self.process.stderr is not None
+        os.set_blocking(self.process.stderr.fileno(), False)
+        with suppress(OSError):
+            return (os.read(self.process.stderr.fileno(), 1 << 16) or b"").decode(errors="replace")[
+                -2000:
+            ]
+        return ""
+
+    def end(self) -> int:
+        """Kill it, with all that it started; its exit code."""
+        with suppress(OSError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
+        code = self.process.wait()
+        self.abandon()
+        return code
+
+    def abandon(self) -> None:
+        """Close our ends."""
+        self.channel.close()
+        with suppress(OSError):
+            os.close(self.life)
+        self.life = -1
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+
+
+class OpenFile:
+    """The media as an open, read-only descriptor with a position of its own."""
+
+    def __init__(self, media: BinaryIO) -> None:
+        self._media = media
+        self._opened = -1
+
+    def __enter__(self) -> int:
+        with suppress(AttributeError, OSError, ValueError):
+            self._media.flush()
+        try:
+            number = self._media.fileno()
+        except (AttributeError, OSError, ValueError):
+            with tempfile.TemporaryFile() as copy:
+                at = self._media.tell()
+                self._media.seek(0)
+                shutil.copyfileobj(self._media, copy)
+                self._media.seek(at)
+                copy.flush()
+                self._opened = _reopened(copy.fileno())
+        else:
+            self._opened = _reopened(number)
+        return self._opened
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._opened)
+
+
+def _reopened(number: int) -> int:
+    try:
+        return os.open(f"/proc/self/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # no /proc: a copy shares its position with the caller's
+        return os.dup(number)
