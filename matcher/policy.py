@@ -104,9 +104,7 @@ class CombinedRules(_Rules):
 
     def agree(self, label: str, bank_label: str | None) -> bool:
         """Whether a classifier's `label` speaks for banks labelled `bank_label`."""
-        if bank_label is None:
-            return False
-        return label == bank_label or bank_label in self.supports.get(label, ())
+        return bank_label in (label, *self.supports.get(label, ()))
 
 
 class _File(_Rules):

@@ -51,8 +51,8 @@ class RemoteClassifier:
     """Asks `POST {url}/v2/models/{model}/infer` for probabilities. Threads may share one.
 
     `labels` name the model's outputs in order; where none are given they are read from
-    `outputs[0].parameters.labels` of the model's metadata. A classification takes `timeout_s`
-    seconds at most. Input is normalised as the model was trained (`normalise`) if it takes floats.
+    `outputs[0].parameters.labels` of the model's metadata. The server has `timeout_s` seconds for
+    all pictures of one upload. Floats are normalised as the model was trained (`normalise`).
     Raises `BadSetting` for a URL that is none.
     """
 

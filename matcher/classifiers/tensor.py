@@ -16,6 +16,10 @@ from matcher.ports import Picture
 SIDE = 224
 """Width and height where a model leaves them open."""
 
+MOST_SIDE = 2048
+MOST_BATCH = 256
+"""More than any picture model takes: a shape beyond it is a mistake, not worth its memory."""
+
 SLACK = 1e-3
 """How far outside 0 to 1 a score may lie by rounding (16-bit floats)."""
 
@@ -57,7 +61,10 @@ def read_layout(shape: Sequence[object], channels_first: bool | None = None) -> 
     if colours not in (3, None):
         raise OddTensor(f"input shape {list(shape)} has {colours} colours, not 3")
     height, width = sizes[2:] if channels_first else sizes[1:3]
-    return Layout(sizes[0], channels_first, height or SIDE, width or SIDE)
+    layout = Layout(sizes[0], channels_first, height or SIDE, width or SIDE)
+    if max(layout.height, layout.width) > MOST_SIDE or (layout.batch or 0) > MOST_BATCH:
+        raise OddTensor(f"input shape {list(shape)} is too large")
+    return layout
 
 
 def batches(pictures: Sequence[Picture], layout: Layout) -> list[list[Picture]]:

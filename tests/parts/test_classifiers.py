@@ -167,6 +167,9 @@ class TestOnnx:
         for name in ("text.onnx", "missing.onnx"):
             with pytest.raises(BadSetting, match="no model that ONNX Runtime can run"):
                 OnnxClassifier(tmp_path / name, LABELS)
+        for shape in [("n", 3, 4096, 16), (1000, 3, 16, 16)]:
+            with pytest.raises(BadSetting, match="is too large"):
+                OnnxClassifier(build(tmp_path / "large.onnx", shape=shape), LABELS)
         grey = build(tmp_path / "grey.onnx", shape=("n", 1, 224, 224), outputs=1)
         with pytest.raises(BadSetting, match="does not say where its 3 colours are"):
             OnnxClassifier(grey, ["x"])

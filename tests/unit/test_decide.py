@@ -265,7 +265,9 @@ class TestExact:
         assert ruling.reason.codes == ("confident_match", "md5_match")
 
     def test_md5_and_sha256_block(self):
-        assert says(judge(exact(BAD, "sha256", "md5"))) == ("block", "sha256_match")
+        ruling = judge(exact(BAD, "sha256", "md5"))
+        assert ruling.action is Action.BLOCK
+        assert ruling.reason.codes == ("sha256_match",)
 
     def test_a_known_file_is_not_said_to_be_unseen_beside_its_block(self):
         unseen = Coverage(0, 0, 0, 0)
