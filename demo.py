@@ -26,13 +26,13 @@ from bench.edits import Edit, make
 
 ROOT = Path(__file__).parent
 MEDIA = ROOT / "tests" / "media"
-CONFIRMED = MEDIA / "bbb.mp4"
-UNRELATED = MEDIA / "oa4_launch.webm"
+CONFIRMED = MEDIA / "o597_bbb.mp4"
+UNRELATED = MEDIA / "o084_oa4_launch.webm"
 BANK = "demo-attacks"
 START_S = 60.0
 COPY = Edit(
     "mirrored, darker, letterboxed, smaller, and without its beginning",
-    "hflip,eq=brightness=-0.08:saturation=0.6,scale=480:-2,pad=480:360:0:(oh-ih)/2:black",
+    "hflip,hue=s=0.6:b=-0.6,scale=480:-2,pad=480:360:0:(oh-ih)/2:black",
     start=3.37,
     seconds=11.3,
     options={"crf": "33", "preset": "veryfast"},
@@ -162,6 +162,7 @@ def run(folder: Path) -> None:
     # Nothing of an operator's own settings: the demo must touch no real data.
     environment = {n: v for n, v in os.environ.items() if not n.startswith("SEAWALL_")}
     environment["SEAWALL_DATA_DIR"] = str(folder / "seawall-data")
+    environment["SEAWALL_LOG_LEVEL"] = "WARNING"
 
     step(1, "A bank for confirmed footage, and a video in it")
     seawall(environment, "bank", "create", BANK, "--action", "block")
@@ -190,7 +191,7 @@ def run(folder: Path) -> None:
 
 def wait(url: str, key: str) -> None:
     """Keeps serving while somebody sits at a terminal."""
-    say(f"\n   The API's pages: {url}/docs")
+    say(f"\n   The API's pages, while it serves: {url}/docs")
     if not sys.stdin.isatty():
         return
     say(f"   Try your own:    export KEY={key}")
