@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
-from hashdb.model import Codes, Fingerprint, Floats
+from hashdb.model import Codes, Fingerprint, Floats, Ints
 from hashdb.ports import CodeHits, IndexBackend
+
+_QUERIES = 32  # searched at once where hits are cut
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,10 +103,27 @@ class Shelf:
             ids = np.concatenate([np.arange(a, b, dtype=np.int64) for a, b in places])
             self.backend.remove(ids)
 
-    def search(self, codes: Codes, radius: int) -> tuple[CodeHits, Rows]:
-        """The hits, and the row of each."""
-        hits = self.backend.search(codes, radius)
-        return hits, self._rows.take(hits.ids)
+    def search(
+        self, codes: Codes, radius: int, most: int | None = None
+    ) -> tuple[CodeHits, Rows, Ints]:
+        """The hits, the row of each, and the queries that had more than `most` hits, of which then
+        the nearest `most` are given (of equally near ones the oldest). `most` bounds the memory:
+        queries are searched a few at a time, and cut before the next."""
+        if most is None:
+            hits = self.backend.search(codes, radius)
+            return hits, self._rows.take(hits.ids), np.empty(0, dtype=np.int64)
+        parts, crowded = [], []
+        for first in range(0, max(1, len(codes)), _QUERIES):
+            found = self.backend.search(codes[first : first + _QUERIES], radius)
+            kept, cut = _nearest(found, most)
+            parts.append(CodeHits(kept.queries + first, kept.ids, kept.distances))
+            crowded.append(cut + first)
+        hits = CodeHits(
+            np.concatenate([p.queries for p in parts]),
+            np.concatenate([p.ids for p in parts]),
+            np.concatenate([p.distances for p in parts]),
+        )
+        return hits, self._rows.take(hits.ids), np.concatenate(crowded)
 
     def found(self) -> Rows:
         """What the engine can find: its codes, beside what their ids stand for."""
@@ -124,6 +143,19 @@ class Shelf:
                 old = getattr(self._rows, column.name)
                 getattr(grown, column.name)[: len(old)] = old
             self._rows = grown
+
+
+def _nearest(hits: CodeHits, most: int) -> tuple[CodeHits, Ints]:
+    """The nearest `most` hits of each query, and the queries that had more."""
+    counts = np.bincount(hits.queries)
+    crowded = np.flatnonzero(counts > most)
+    if not len(crowded):
+        return hits, crowded
+    order = np.lexsort((hits.ids, hits.distances, hits.queries))
+    starts = np.cumsum(counts) - counts
+    rank = np.arange(len(hits)) - starts[hits.queries[order]]
+    kept = order[rank < most]
+    return CodeHits(hits.queries[kept], hits.ids[kept], hits.distances[kept]), crowded
 
 
 @dataclass(slots=True, eq=False)

@@ -49,6 +49,7 @@ class ReferenceHits:
     `queries` (k,): the row of the query's codes; `references` (k,): ordinals, `names[ordinal]` is
     the reference's id; `offsets`, `spans` (k,): when the code's frames are shown in the reference,
     in seconds; `tracks` (k,); `distances` (k,) int16 bits; `codes` (k, bytes): the reference's.
+    `crowded`: rows of the query's codes whose hits were cut to the nearest, none unless asked for.
     """
 
     queries: Ints
@@ -59,6 +60,7 @@ class ReferenceHits:
     distances: NDArray[np.int16]
     codes: Codes
     names: Sequence[str]
+    crowded: Ints
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -138,8 +140,13 @@ class ReferenceIndex:
         self.maybe_save()
         return number
 
-    def search(self, signal_type: str, codes: Codes, radius: int) -> ReferenceHits:
+    def search(
+        self, signal_type: str, codes: Codes, radius: int, *, most: int | None = None
+    ) -> ReferenceHits:
         """Codes within `radius` bits (inclusive) of each of (m, bits/8) uint8 codes.
+
+        All of them, some 100 bytes a hit; a title card that 200,000 references share has as many.
+        `most`: at most so many a query code, the nearest; `crowded` says which had more.
 
         Does not look at the database: call `refresh` before. `BadFingerprint` where the codes are
         of another length, or the signal type is not in the index.
@@ -147,7 +154,7 @@ class ReferenceIndex:
         state = self._state
         if signal_type not in state.shelves:
             raise BadFingerprint(f"{signal_type!r} is not indexed; {', '.join(self._types)} are")
-        hits, rows = state.shelves[signal_type].search(codes, radius)
+        hits, rows, crowded = state.shelves[signal_type].search(codes, radius, most)
         return ReferenceHits(
             queries=hits.queries,
             references=rows.references.astype(np.int64),
@@ -157,6 +164,7 @@ class ReferenceIndex:
             distances=hits.distances,
             codes=rows.codes,
             names=state.names,
+            crowded=crowded,
         )
 
     def rebuild(self, progress: Progress | None = None) -> None:
@@ -211,7 +219,7 @@ class ReferenceIndex:
         for kind, rows in found.items():
             held.update(verification.contents_of_rows(kind, rows, names))
             wanted = verification.sample(rows, _SAMPLE)
-            hits, near = state.shelves[kind].search(wanted.codes, 0)
+            hits, near, _ = state.shelves[kind].search(wanted.codes, 0)
             ordinals = verification.not_found(wanted, hits.queries.tolist(), near)
             lost.update(names[ordinal] for ordinal in ordinals)
         with self._store.read() as tx:

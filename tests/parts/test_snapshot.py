@@ -505,6 +505,37 @@ def test_other_codes_and_types_are_refused(store: Store, make: Make) -> None:
     assert len(index.search("pdq", codes(0), 31)) == 0
 
 
+@on_sqlite
+def test_a_crowded_code_is_cut_to_the_nearest_only_when_asked_and_says_so(
+    store: Store, bank: Bank, make: Make
+) -> None:
+    card, rare = codes(1), fingerprint(1)
+    ids = []
+    for distance in (3, 1, 0, 2, 1):
+        near = fingerprint(1)
+        near.codes[0] = card[0]
+        near.codes[0, 0] ^= (1 << distance) - 1
+        ids.append(add(store, bank, near))
+    other = add(store, bank, rare)
+    index = make()
+    query = np.concatenate([card] + [codes(20)] * 2 + [rare.codes, card])
+    everything = index.search("pdq", query, 31)
+    assert len(everything) == 11
+    assert everything.crowded.tolist() == []
+    cut = index.search("pdq", query, 31, most=3)
+    assert cut.crowded.tolist() == [0, 42]
+    names = [cut.names[r] for r in cut.references]
+    kept = sorted(zip(cut.queries.tolist(), cut.distances.tolist(), names, strict=True))
+    nearest = [(0, ids[2]), (1, ids[1]), (1, ids[4])]
+    assert kept == [
+        (q, d, i) for q in (0, 41, 42) for d, i in (nearest if q != 41 else [(0, other)])
+    ]
+    assert (cut.codes[cut.queries == 41] == rare.codes).all()
+    enough = index.search("pdq", query, 31, most=5)
+    assert (len(enough), len(enough.crowded)) == (11, 0)
+    assert len(index.search("pdq", codes(0), 31, most=5)) == 0
+
+
 class Forgetful(FaissIndex):
     """An engine that loses every third of the codes that it is given."""
 

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import struct
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -294,6 +296,34 @@ def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     reader.join()
     assert errors == []
     assert os.listdir(tmp_path) == ["file"]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from hashdb.format import write_file
+n = 1
+while True:
+    write_file(Path(sys.argv[1]), "test", {"n": n}, {"a": np.full(50_000, n)})
+    if n == 1:
+        print("writing", flush=True)
+    n += 1
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for wait in (0.0, 0.013, 0.05, 0.081):
+        command = [sys.executable, "-c", WRITER, str(path)]
+        root = Path(__file__).parents[2]
+        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            time.sleep(wait)
+            writer.kill()
+        contents = read_file(path, "test")
+        assert (contents.arrays["a"] == contents.meta["n"]).all()
 
 
 def test_a_map_outlives_the_file_that_it_is_of(tmp_path: Path) -> None:
