@@ -229,7 +229,7 @@ def fingerprint(
     `sampling.seconds` of CPU time after its beginning the look ends, truncated.
 
     Raises what the decoder raises while it reads on, and `MediaTimeout` or `CorruptMedia` where
-    not one frame could be had.
+    not one frame could be had; only a look at windows may come back empty.
     """
     deadline = time.process_time() + sampling.seconds
     hashers = [h for h in parts.hashers if h.signal_type in signal_types]
@@ -243,13 +243,13 @@ def fingerprint(
             tracks[frame.track] = _Track(frame.track, parts, hashers, sampling)
             reaches[frame.track] = _Reach(_duration(opened.info, frame.track))
         frames += 1
-        flat += not tracks[frame.track].see(frame)
+        flat += not tracks[frame.track].see(frame) and bool(hashers)
         reaches[frame.track].add(frame.offset)
         pictures.offer(frame)
         if frames >= sampling.max_frames or time.process_time() >= deadline:
             stopped = True
             break
-    if not frames:
+    if not frames and not sampling.windows:
         if time.process_time() >= deadline:
             raise MediaTimeout("no frame could be decoded within the time limit")
         raise CorruptMedia("no frame could be decoded")

@@ -107,6 +107,12 @@ class OpenedMedia(Protocol):
         ...
 
 
+class Decoder(Protocol):
+    def open(self, media: BinaryIO) -> OpenedMedia:
+        """Raises the `BadMedia` family where this is nothing that can be decoded."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameView:
     """A picture, or the part of it within its borders, as the frame hashers want it.
