@@ -58,7 +58,7 @@ def create_app(parts: Parts, *, run_jobs: bool = True) -> Flask:
     )
     runner = Runner(parts, metrics, threads=max(1, settings.decoders // 2))
     gate = Gate(parts.store, settings.rate_limit, settings.rate_limit_storage)
-    service = Service(parts, gate, metrics, runner, lambda: openapi.document(ROUTES))
+    service = Service(parts, gate, metrics, runner, openapi.document(ROUTES))
     app.extensions["seawall"] = service
     for route in ROUTES:
         _register(app, service, route)

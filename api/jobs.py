@@ -145,7 +145,7 @@ class Runner:
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._stop = threading.Event()
-        self._wake = threading.Condition()
+        self._woken = threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._pid = 0
@@ -175,8 +175,7 @@ class Runner:
 
     def wake(self) -> None:
         """Look for jobs now."""
-        with self._wake:
-            self._wake.notify_all()
+        self._woken.set()
 
     def _work(self) -> None:
         worker = new_id("worker")
@@ -187,8 +186,8 @@ class Runner:
                 log.exception("jobs cannot be taken up")
                 found = False
             if not found and not self._stop.is_set():
-                with self._wake:
-                    self._wake.wait(self._poll_s)
+                self._woken.wait(self._poll_s)
+                self._woken.clear()
 
     def step(self, worker: str) -> bool:
         """Take up one job and do it; False where there was none."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -47,7 +46,6 @@ documents (RFC 9457); [each type has a page](/problems). **Anything but 200 from
 means hold the upload, do not publish it.**"""
 
 
-@cache
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The whole document for these routes."""
     paths: dict[str, dict[str, Any]] = {}
@@ -172,7 +170,7 @@ def _form(model: type[BaseModel]) -> dict[str, Any]:
         },
         **{name: _tidy(_without_null(value)) for name, value in schema["properties"].items()},
     }
-    encoding: dict[str, Any] = {"media": {"contentType": "image/*, video/*"}}
+    encoding: dict[str, Any] = {"media": {"contentType": "application/octet-stream"}}
     for name in properties:
         if name in _JSON_FIELDS:
             encoding[name] = {"contentType": "application/json"}

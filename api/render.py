@@ -102,8 +102,10 @@ def coverage_out(coverage: Coverage) -> schemas.CoverageOut:
 
 
 def fingerprints_out(fingerprints: Iterable[Fingerprint]) -> list[schemas.FingerprintOut]:
-    """The upright ones: the other placings of a picture follow from them."""
-    return [_fingerprint(f) for f in fingerprints if f.orientation is Orientation.ORIGINAL]
+    """The upright ones that have frames: the other placings of a picture follow from them."""
+    return [
+        _fingerprint(f) for f in fingerprints if len(f) and f.orientation is Orientation.ORIGINAL
+    ]
 
 
 def _fingerprint(f: Fingerprint) -> schemas.FingerprintOut:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     Json,
@@ -38,6 +39,14 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_
 Line = Annotated[str, StringConstraints(max_length=1000, pattern=_PRINTABLE)]
 Words = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
+
+
+def _whole(value: object) -> object:
+    """To JSON Schema 21.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
@@ -80,12 +89,25 @@ class Out(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _given(*choices: dict[str, Any]) -> list[dict[str, Any]]:
+    """JSON Schema for members that must be there and be as given, one choice each."""
+    return [{"required": list(choice), "properties": choice} for choice in choices]
+
+
+def _never_null(schema: dict[str, Any]) -> None:
+    """A member that may be left out, and may not be null."""
+    schema.update(next(option for option in schema.pop("anyOf") if option != {"type": "null"}))
+    schema.pop("default", None)
+
+
+_TEXT = {"type": "string"}
+
 # Fingerprints, in and out
 
 
 class _FrameIn(In):
     offset: Seconds = Field(description="presentation time in seconds")
-    quality: int = Field(100, ge=0, le=100)
+    quality: Whole = Field(100, ge=0, le=100)
     span: Seconds = Field(0.0, description="seconds for which near-identical frames follow")
 
 
@@ -99,18 +121,18 @@ class Frame64In(_FrameIn):
 
 class _FramesIn(In):
     pipeline: Ident = Field("unknown", description="version of the way from pixels to codes")
-    track: int = Field(0, ge=0, le=63)
+    track: Whole = Field(0, ge=0, le=63)
     view: View = Field(View.FULL, description="whole picture, or borders cut off")
 
 
 class PdqIn(_FramesIn):
     signal_type: Literal["pdq"]
-    frames: list[Frame256In] = Field(max_length=MAX_FRAMES)
+    frames: list[Frame256In] = Field(min_length=1, max_length=MAX_FRAMES)
 
 
 class PhashIn(_FramesIn):
     signal_type: Literal["phash"]
-    frames: list[Frame64In] = Field(max_length=MAX_FRAMES)
+    frames: list[Frame64In] = Field(min_length=1, max_length=MAX_FRAMES)
 
 
 class VideohashIn(_FramesIn):
@@ -154,6 +176,16 @@ class ClassificationIn(In):
 
 
 class _Hashes(In):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": _given(
+                {"sha256": _TEXT},
+                {"md5": _TEXT},
+                {"fingerprints": {"type": "array", "minItems": 1}},
+            )
+        }
+    )
+
     sha256: Sha256 | None = None
     md5: Md5 | None = None
     fingerprints: list[FingerprintIn] = Field(default_factory=list, max_length=256)
@@ -297,10 +329,12 @@ class BankNew(In):
 
 
 class BankChange(In):
-    name: Name | None = None
-    action: Action | None = None
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    name: Name | None = Field(None, json_schema_extra=_never_null)
+    action: Action | None = Field(None, json_schema_extra=_never_null)
     label: Label | None = None
-    enabled: bool | None = None
+    enabled: bool | None = Field(None, json_schema_extra=_never_null)
 
     @model_validator(mode="after")
     def _something(self) -> BankChange:
@@ -393,6 +427,9 @@ class DecisionQuery(PageQuery):
 
 
 class AuditQuery(PageQuery):
+    cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")] | None = Field(
+        None, description="`next` of the page before"
+    )
     subject: Line | None = None
 
 
@@ -412,6 +449,10 @@ class ReviewList(Out):
 
 class DecisionNew(In):
     """What a person rules; of a review, or of the one open review of an upload."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": _given({"review_id": _TEXT}, {"upload_id": _TEXT})}
+    )
 
     review_id: Ident | None = None
     upload_id: UploadId | None = None

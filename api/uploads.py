@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import shutil
 import tempfile
@@ -23,8 +24,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from api.problems import FieldError, InvalidFields
-from hashdb.errors import BadArgument, MediaTooLarge, Unavailable
+from hashdb.errors import BadArgument, EmptyMedia, MediaTooLarge, Unavailable
 from hashdb.model import Digests, new_id
+
+log = logging.getLogger("seawall.uploads")
 
 JSON_LIMIT = 64 * 1024 * 1024  # 200,000 frames of about 150 bytes, and then some
 FORM_LIMIT = 1024 * 1024  # all form fields that are not the media
@@ -37,7 +40,9 @@ class IncomingFile(io.RawIOBase):
 
     def __init__(self, folder: Path, limit: int):
         super().__init__()
-        self.file = cast(IO[bytes], tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - closed by close
+        with _storing():
+            folder.mkdir(parents=True, exist_ok=True)
+            self.file = cast(IO[bytes], tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
         self.size = 0
         self._limit = limit
         self._sha256 = hashlib.sha256()
@@ -54,10 +59,8 @@ class IncomingFile(io.RawIOBase):
             raise MediaTooLarge(f"the file is larger than {self._limit} bytes")
         self._sha256.update(view)
         self._md5.update(view)
-        try:
+        with _storing():
             self.file.write(view)
-        except OSError as e:
-            raise Unavailable(f"the upload cannot be stored: {e.strerror}") from e
         return len(view)
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -80,8 +83,9 @@ class IncomingFile(io.RawIOBase):
 
     def media(self) -> BinaryIO:
         """The file, flushed and at its beginning."""
-        self.file.flush()
-        self.file.seek(0)
+        with _storing():
+            self.file.flush()
+            self.file.seek(0)
         return cast(BinaryIO, self.file)
 
     def close(self) -> None:
@@ -101,9 +105,8 @@ class Form:
 def receive_form(request: Request, folder: Path, limit: int) -> Iterator[Form]:
     """Read a multipart body whose file part is called `media`; the file is gone afterwards.
 
-    Raises `MediaTooLarge`, `InvalidFields` or `BadArgument`.
+    Raises `MediaTooLarge`, `EmptyMedia`, `InvalidFields`, `BadArgument` or `Unavailable`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     opened: list[IncomingFile] = []
 
     def open_part(*_: object, **__: object) -> IO[bytes]:
@@ -134,7 +137,7 @@ def _parse(
             request.stream, request.mimetype, request.content_length, request.mimetype_params
         )
     except RequestEntityTooLarge:
-        if (request.content_length or 0) > limit:
+        if (request.content_length or 0) > limit + 2 * FORM_LIMIT:
             raise MediaTooLarge(f"the body is larger than {limit} bytes") from None
         raise
     except ValueError as e:
@@ -159,7 +162,10 @@ def _media(fields: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> I
         raise InvalidFields([FieldError("/media", "must be a file part (with a filename)")])
     if "media" not in files:
         raise InvalidFields([FieldError("/media", "is missing")])
-    return cast(IncomingFile, files["media"].stream)
+    media = cast(IncomingFile, files["media"].stream)
+    if media.size == 0:
+        raise EmptyMedia("the file has 0 bytes")
+    return media
 
 
 def _pointer(name: str) -> str:
@@ -174,21 +180,36 @@ def receive_json(request: Request, limit: int = JSON_LIMIT) -> bytes:
 
 def store_durably(source: BinaryIO, folder: Path) -> str:
     """Copy to a new file in the folder that outlives a crash of the machine; its name."""
-    folder.mkdir(parents=True, exist_ok=True)
     name = new_id("spool")
     partial = folder / f".{name}"
     try:
-        with partial.open("xb") as target:
-            shutil.copyfileobj(source, target, _CHUNK)
-            target.flush()
-            os.fsync(target.fileno())
-        partial.rename(folder / name)
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as e:
+        with _storing():
+            folder.mkdir(parents=True, exist_ok=True)
+            with partial.open("xb") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
+                target.flush()
+                os.fsync(target.fileno())
+            partial.rename(folder / name)
+            _fsync_folder(folder)
+    except Unavailable:
         partial.unlink(missing_ok=True)
-        raise Unavailable(f"the upload cannot be stored: {e.strerror}") from e
+        raise
     return name
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    """A full or failing disk is the service's trouble, not the caller's."""
+    try:
+        yield
+    except OSError as e:
+        log.error("an upload cannot be stored: %s", e)
+        raise Unavailable("the upload cannot be stored") from e

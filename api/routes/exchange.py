@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from api import render, schemas
 from api.routes.banks import shared_bank
 from api.routes.route import Answer, Call, Route, Service
-from hashdb.errors import BadArgument
+from hashdb.errors import Conflict
 from hashdb.model import Change, ChangeKind, Reference, Role
 from hashdb.store import Store
 
@@ -22,7 +22,7 @@ def changes(service: Service, call: Call) -> Answer:
     store = service.parts.store
     with store.read() as tx:
         if since > tx.changes.head():
-            raise BadArgument("since: this checkpoint is not one of this feed's; begin without it")
+            raise Conflict("this checkpoint is not one of this feed's: begin without it")
         page = tx.changes.since(since, limit=query.limit)
         references = tx.banks.references_by_ids({c.reference_id for c in page})
     checkpoint = page[-1].number if page else since
@@ -72,6 +72,7 @@ ROUTES = (
         frozenset({Role.PARTNER}),
         {200: MEDIA_TYPE},
         query=schemas.FeedQuery,
+        errors=(Conflict,),
         text="JSON lines; the documentation's page on the exchange feed describes each member.",
     ),
 )

@@ -46,7 +46,6 @@ def match(service: Service, call: Call) -> Answer:
 def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
     form: schemas.MatchForm = call.form
     upload_id = form.upload_id or new_id("upl")
-    _refuse_empty(media)
     digests = media.digests
     if call.respond_async:
         job = jobs.promise(
@@ -106,16 +105,10 @@ def _promised(service: Service, job_id: str) -> Answer:
     return Answer(out, 202, headers, note={"upload_id": out.upload_id, "job": job_id})
 
 
-def _refuse_empty(media: IncomingFile) -> None:
-    if media.size == 0:
-        raise EmptyMedia("the file has 0 bytes")
-
-
 def hash_media(service: Service, call: Call) -> Answer:
     form: schemas.HashForm = call.form
     media = call.media
     assert media is not None  # the route reads multipart bodies only
-    _refuse_empty(media)
     sampling = Sampling(dense=form.dense, seconds=service.parts.settings.decode_seconds)
     frames = [s.name for s in SIGNAL_TYPES.values() if s.per_frame and not s.exact]
     look = service.parts.sandbox(media.media(), sampling, frames)

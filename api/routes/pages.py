@@ -40,7 +40,7 @@ _BROWSER = _PAGE.format(
 
 
 def document(service: Service, call: Call) -> Answer:
-    return Answer(json.dumps(service.document()))
+    return Answer(json.dumps(service.document))
 
 
 def browser(service: Service, call: Call) -> Answer:

@@ -31,7 +31,7 @@ class Service:
     gate: Gate
     metrics: Metrics
     runner: Runner
-    document: Callable[[], dict[str, Any]]
+    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,130 @@
+"""The feed for partners: docs/exchange.md."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import Any
+
+from hashdb.exchange.jsonl import parse_line
+from hashdb.model import Digests, MediaKind, Role
+from tests.http.conftest import Service, problem
+
+
+def feed(service: Service, query: str = "") -> tuple[list[dict[str, Any]], Any]:
+    answer = service.ask(Role.PARTNER, "GET", f"/exchange/v1/changes{query}")
+    assert answer.status_code == 200, answer.text
+    assert answer.content_type == "application/jsonl"
+    lines = answer.data.splitlines(keepends=True)
+    assert all(line.endswith(b"\n") and parse_line(line) for line in lines)
+    return [json.loads(line) for line in lines], answer.headers
+
+
+def seen(lines: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(line["change"], line["reference_id"]) for line in lines]
+
+
+def change(service: Service, method: str, path: str, **more: Any) -> None:
+    assert service.ask(Role.MODERATOR, method, path, **more).status_code == 200
+
+
+def test_an_addition_carries_what_matching_needs(service: Service) -> None:
+    service.bank(label="terror")
+    reference = service.reference()
+    (line,), headers = feed(service)
+    assert line["reference_id"] == reference["id"]
+    assert (line["bank"], line["label"], line["action"]) == ("attacks", "terror", "block")
+    assert (line["sha256"], line["kind"]) == (reference["sha256"], "image")
+    pdq = next(f for f in line["fingerprints"] if f["signal_type"] == "pdq")
+    assert pdq["frames"][0]["hash"] == reference["sha256"]
+    assert "source" not in line
+    assert "metadata" not in line
+    assert headers["Seawall-Checkpoint"] == line["checkpoint"]
+    assert "Link" not in headers
+
+
+def test_what_follows_a_checkpoint(service: Service) -> None:
+    assert feed(service)[0] == []
+    service.bank()
+    one, two = service.reference()["id"], service.reference(media=b"\x89PNG two")["id"]
+    lines, _ = feed(service)
+    assert seen(lines) == [("add", one), ("add", two)]
+    after = f"?since={lines[-1]['checkpoint']}"
+    assert feed(service, after)[0] == []
+    change(service, "PATCH", f"/references/{one}", json={"enabled": False})
+    change(service, "DELETE", f"/references/{two}")
+    change(service, "PATCH", f"/references/{one}", json={"enabled": True})
+    assert seen(feed(service, after)[0]) == [("withdraw", one), ("withdraw", two), ("add", one)]
+    # From the beginning: what is gone by now is not added first.
+    assert seen(feed(service)[0]) == [
+        ("add", one),
+        ("withdraw", one),
+        ("withdraw", two),
+        ("add", one),
+    ]
+
+
+def test_pages_are_linked_until_the_end(service: Service) -> None:
+    service.bank()
+    made = [service.reference(media=b"\x89PNG %d" % i)["id"] for i in range(5)]
+    found, path = [], "?limit=2"
+    for _ in range(9):
+        lines, headers = feed(service, path)
+        found += [line["reference_id"] for line in lines]
+        link = headers.get("Link")
+        if link is None:
+            break
+        assert link.endswith('; rel="next"')
+        path = link[link.index("?") : link.index(">")]
+    assert found == made
+
+
+def test_allow_lists_and_what_came_from_partners_stay(service: Service) -> None:
+    service.bank("news", action="allow")
+    service.reference("news")
+    bank = service.bank("attacks")
+    with service.parts.store.read() as tx:
+        into = tx.banks.get(bank["id"])
+    service.parts.enroller.add_hashes(
+        into,
+        Digests(sha256=sha256(b"theirs").hexdigest()),
+        [],
+        kind=MediaKind.VIDEO,
+        actor="sync",
+        origin="ref_theirs",
+    )
+    lines, headers = feed(service)
+    assert lines == []
+    assert headers["Seawall-Checkpoint"] == "2"
+
+
+def test_a_bank_that_stops_being_shared_is_withdrawn(service: Service) -> None:
+    service.bank()
+    reference = service.reference()["id"]
+    off = service.reference(media=b"\x89PNG off")["id"]
+    change(service, "PATCH", f"/references/{off}", json={"enabled": False})
+    at = feed(service)[1]["Seawall-Checkpoint"]
+    for body, expected in (
+        ({"enabled": False}, [("withdraw", reference)]),
+        ({"enabled": True}, [("add", reference)]),
+        ({"label": "x"}, []),
+        ({"action": "review"}, []),
+        ({"action": "allow"}, [("withdraw", reference)]),
+        ({"action": "block"}, [("add", reference)]),
+    ):
+        change(service, "PATCH", "/banks/attacks", json=body)
+        lines, headers = feed(service, f"?since={at}")
+        assert seen(lines) == expected, body
+        at = headers["Seawall-Checkpoint"]
+
+
+def test_checkpoints_of_another_feed(service: Service) -> None:
+    for since, slug in (
+        ("1", "conflict"),
+        ("9" * 19, "conflict"),
+        ("-1", "bad-argument"),
+        ("x", "bad-argument"),
+        ("", "bad-argument"),
+    ):
+        answer = service.ask(Role.PARTNER, "GET", f"/exchange/v1/changes?since={since}")
+        problem(answer, slug)

@@ -1,0 +1,151 @@
+"""Promises."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from hashlib import sha256
+from typing import Any
+
+from api.jobs import Runner
+from api.metrics import Metrics
+from hashdb.errors import SandboxFailed
+from hashdb.model import Role
+from tests.fakes import FakeSandbox
+from tests.http.conftest import OTHER, PICTURE, Make, Service, problem
+
+ASYNC = {"Prefer": "respond-async"}
+
+
+def runner(service: Service, **more: Any) -> Runner:
+    return Runner(service.parts, Metrics({}), **more)
+
+
+def job(service: Service, path: str, role: Role = Role.PIPELINE) -> dict[str, Any]:
+    answer = service.ask(role, "GET", path)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def test_a_promise_is_kept(service: Service) -> None:
+    service.bank()
+    service.reference()
+    answer = service.match(upload_id="u1", headers=ASYNC)
+    assert answer.status_code == 202
+    assert answer.headers["Preference-Applied"] == "respond-async"
+    path = answer.headers["Location"]
+    assert path == f"/jobs/{answer.json['job_id']}"
+    assert (answer.json["status"], answer.json["verdict"]) == ("pending", None)
+    problem(service.ask(Role.PIPELINE, "GET", "/verdicts/u1"), "not-found")
+    assert runner(service).step("w")
+    done = job(service, path)
+    assert (done["status"], done["verdict"]["action"], done["problem"]) == ("done", "block", None)
+    assert service.ask(Role.PIPELINE, "GET", "/verdicts/u1").json == done["verdict"]
+    assert service.match(upload_id="u1").json == done["verdict"]
+    assert list((service.parts.settings.data_dir / "spool").iterdir()) == []
+    assert not runner(service).step("w")
+
+
+def test_the_same_upload_has_one_promise(service: Service) -> None:
+    first = service.match(upload_id="u1", headers=ASYNC)
+    again = service.match(upload_id="u1", headers=ASYNC)
+    assert first.json == again.json
+    problem(service.match(OTHER, upload_id="u1", headers=ASYNC), "upload-conflict")
+    assert len(list((service.parts.settings.data_dir / "spool").iterdir())) == 1
+    runner(service).step("w")
+    assert service.match(upload_id="u1", headers=ASYNC).json["status"] == "done"
+
+
+def test_hashes_are_promised_too(service: Service) -> None:
+    service.bank()
+    service.reference()
+    body = {"sha256": sha256(PICTURE).hexdigest(), "upload_id": "e1"}
+    answer = service.ask(Role.PIPELINE, "POST", "/match", json=body, headers=ASYNC)
+    assert answer.status_code == 202
+    runner(service).step("w")
+    assert job(service, answer.headers["Location"])["verdict"]["action"] == "block"
+
+
+def test_classifications_reach_the_verdict(service: Service) -> None:
+    sent = json.dumps([{"label": "gore", "score": 0.5}])
+    answer = service.match(classifications=sent, headers=ASYNC)
+    runner(service).step("w")
+    verdict = job(service, answer.headers["Location"])["verdict"]
+    assert verdict["classifications"][0]["label"] == "gore"
+
+
+def test_media_that_cannot_be_judged_ends_with_a_problem(service: Service) -> None:
+    answer = service.match(b"text", headers=ASYNC)
+    runner(service).step("w")
+    ended = job(service, answer.headers["Location"])
+    assert (ended["status"], ended["verdict"]) == ("failed", None)
+    assert ended["problem"]["type"] == "/problems/corrupt-media"
+    assert list((service.parts.settings.data_dir / "spool").iterdir()) == []
+
+
+def test_media_that_kills_its_worker_again_and_again_is_given_up(make_service: Make) -> None:
+    def die() -> None:
+        raise SandboxFailed("the child died")
+
+    sandbox = FakeSandbox(die)
+    service = make_service(sandbox=sandbox)
+    answer = service.match(headers=ASYNC)
+    tries = runner(service, lease_s=0.02)
+    for _ in range(5):
+        tries.step("w")
+        time.sleep(0.03)
+    ended = job(service, answer.headers["Location"])
+    assert sandbox.calls == 3
+    assert (ended["status"], ended["verdict"]) == ("failed", None)
+    assert ended["problem"]["type"] == "/problems/job-abandoned"
+    assert ended["problem"]["status"] == 503
+
+
+def test_a_lease_is_kept_while_the_work_goes_on(make_service: Make) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        began.set()
+        assert go_on.wait(10)
+
+    service = make_service(sandbox=FakeSandbox(wait))
+    service.match(headers=ASYNC)
+    worker = threading.Thread(target=runner(service, lease_s=2).step, args=("w1",))
+    worker.start()
+    assert began.wait(10)
+    time.sleep(2.5)
+    assert not runner(service).step("w2")
+    go_on.set()
+    worker.join(10)
+    assert not worker.is_alive()
+
+
+def test_a_job_is_seen_by_its_key_and_by_moderators(service: Service) -> None:
+    made = service.ask(
+        Role.ADMIN,
+        "POST",
+        "/match",
+        json={"sha256": "0" * 64},
+        headers=ASYNC,
+    )
+    path = made.headers["Location"]
+    problem(service.ask(Role.PIPELINE, "GET", path), "not-found")
+    assert job(service, path, Role.MODERATOR)["status"] == "pending"
+    problem(service.ask(Role.PIPELINE, "GET", "/jobs/job_0"), "not-found")
+
+
+def test_the_service_keeps_its_promises_by_itself(make_service: Make) -> None:
+    service = make_service(jobs=True)
+    path = service.match(headers=ASYNC).headers["Location"]
+    deadline = time.monotonic() + 10
+    while job(service, path)["status"] != "done":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_only_the_preference_itself_counts(service: Service) -> None:
+    assert service.match(headers={"Prefer": "wait=10"}).status_code == 200
+    preferred = {"Prefer": "handling=strict, Respond-Async; x=1"}
+    assert service.match(headers=preferred).status_code == 202
