@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from hashdb.model import Orientation
 from matcher.hashers import pdq
@@ -196,3 +197,14 @@ def test_the_hasher_gives_all_placings_of_a_view() -> None:
     hasher = pdq.Hasher()
     assert hasher.orientations == tuple(Orientation)
     assert np.array_equal(hasher.hash(pdq.look(luma)), pdq.hash_dihedral(luma)[0])
+
+
+PUBLISHED = GOLDEN / "published"
+
+
+@pytest.mark.parametrize("line", (PUBLISHED / "pattern-sd-grey-bar.txt").read_text().split())
+def test_frames_of_metas_sample_video_have_the_published_hashes(line: str) -> None:
+    number, quality, code, _ = line.split(",")
+    with Image.open(PUBLISHED / f"pattern-sd-grey-bar-{number}.webp") as picture:
+        luma = pdq.luma_from_rgb(np.asarray(picture.convert("RGB")))
+    assert pdq.hash(luma) == (bytes.fromhex(code), int(quality))
