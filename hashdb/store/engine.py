@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import time
-from functools import partial
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
@@ -19,7 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from hashdb.errors import BadSetting, DatabaseUnavailable
+from hashdb.errors import BadArgument, BadSetting, DatabaseUnavailable
 
 BUSY_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5
@@ -29,16 +28,17 @@ _SQLITE_NAMES = ("sqlite", "sqlite+pysqlite")
 
 def parse_url(url: str) -> URL:
     """`sqlite:///FILE`, or PostgreSQL (`postgres://`, `postgresql://`, `postgresql+psycopg://`),
-    which always goes through psycopg 3. Raises `BadSetting` for anything else."""
+    which always goes through psycopg 3. FILE is taken as it is written: "%20" is no space.
+    Raises `BadSetting` for anything else."""
     try:
         parsed = make_url(url)
     except ArgumentError:
         raise BadSetting("the database URL cannot be read") from None
     if parsed.drivername in _SQLITE_NAMES:
-        name = parsed.database or ""
+        name = url.partition(":///")[2].partition("?")[0]
         if not name or name == ":memory:" or name.startswith("file:"):
             raise BadSetting("SQLite needs a file: sqlite:///PATH")
-        return parsed
+        return parsed.set(database=name)
     if parsed.drivername in _POSTGRES_NAMES:
         return parsed.set(drivername="postgresql+psycopg")
     raise BadSetting(f"{parsed.drivername}: the database is sqlite:///FILE or postgresql://...")
@@ -48,8 +48,12 @@ def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-# Not ASCII-escaped, so that a search in the JSON text finds what people typed.
-_to_json = partial(json.dumps, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+def _to_json(value: object) -> str:
+    """Not ASCII-escaped, so that a search in the JSON text finds what people typed."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadArgument(f"a value cannot be stored: {error}") from None
 
 
 def make_engine(url: URL) -> Engine:

@@ -34,11 +34,10 @@ def translate(error: Exception) -> SeawallError | None:
         if kind in TRANSLATIONS:
             wanted = TRANSLATIONS[kind]
             return wanted(_text(error)) if wanted else None
-    # A value that cannot be turned into text or JSON (a lone surrogate, NaN, a naive datetime).
-    cause = getattr(error, "orig", None) if isinstance(error, exc.StatementError) else error
-    if isinstance(cause, UnicodeEncodeError) or (
-        cause is not error and isinstance(cause, ValueError | TypeError | OverflowError)
-    ):
+    cause = error.orig if isinstance(error, exc.StatementError) else error
+    if isinstance(cause, SeawallError):
+        return cause  # raised while a value was made ready for the statement
+    if isinstance(cause, UnicodeEncodeError):
         return BadArgument(f"a value cannot be stored: {cause}")
     return None
 

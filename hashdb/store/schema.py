@@ -43,7 +43,7 @@ def downgrade(url: str, revision: str) -> None:
     engine = engines.make_engine(engines.parse_url(url))
     try:
         with translated(), engines.write_connection(engine) as connection:
-            _run(connection, command.downgrade, revision)
+            _run(connection, command.downgrade, revision, config())
     finally:
         engine.dispose()
 
@@ -58,13 +58,13 @@ def schema_is_current(url: str) -> bool:
         engine.dispose()
 
 
-def upgrade_engine(engine: Engine, revision: str = "head") -> None:
-    """`upgrade`, with an engine at hand."""
+def upgrade_engine(engine: Engine, revision: str = "head", settings: Config | None = None) -> None:
+    """`upgrade`, with an engine at hand, and with other scripts where `settings` names them."""
     with translated():
         if engine.dialect.name == "sqlite":
             engines.make_sqlite_file(engine)
         with engines.write_connection(engine) as connection:
-            _run(connection, command.upgrade, revision)
+            _run(connection, command.upgrade, revision, settings or config())
 
 
 def check(connection: Connection) -> None:
@@ -95,8 +95,12 @@ def config() -> Config:
     return made
 
 
-def _run(connection: Connection, what: Callable[[Config, str], None], revision: str) -> None:
-    settings = config()
+def _run(
+    connection: Connection,
+    what: Callable[[Config, str], None],
+    revision: str,
+    settings: Config,
+) -> None:
     settings.attributes["connection"] = connection
     with _unchecked_foreign_keys(connection), connection.begin():
         if connection.dialect.name == "postgresql":
