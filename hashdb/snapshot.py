@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hashdb import format as files
 from hashdb import verification
-from hashdb.errors import BadFingerprint, BadSnapshot
+from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable
 from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Floats, Ints
 from hashdb.ports import IndexBackend
 from hashdb.shelf import Shelf, Shelves
@@ -316,7 +316,7 @@ class ReferenceIndex:
             return False
         try:
             self.save()
-        except OSError as error:
+        except (OSError, DatabaseUnavailable) as error:
             log.warning("the snapshot could not be written: %s", error)
             self._saved = self._state.number  # not again before as many changes
             return False

@@ -221,6 +221,22 @@ def test_many_queries_keep_their_rows(make: Make) -> None:
     )
 
 
+def test_more_codes_and_queries_than_are_compared_at_once(make: Make) -> None:
+    rng = np.random.default_rng(17)
+    codes = random_codes(rng, 70_000, 256)
+    ids = rng.permutation(70_000)
+    index = make(256)
+    for some in (slice(0, 40_000), slice(40_000, 69_999), slice(69_999, None)):
+        index.add(codes[some], ids[some])
+    rows_asked = np.concatenate([[0, 32_767, 32_768, 69_999], rng.choice(70_000, 196)])
+    queries = np.stack([flipped(codes[row], 31, rng) for row in rows_asked])
+    nearest = sorted((q, int(ids[row]), 31) for q, row in enumerate(rows_asked))
+    assert rows(index.search(queries, 31)) == nearest
+    assert rows(index.search(queries, 30)) == []
+    for query, hit in zip(queries[:4], nearest[:4], strict=True):
+        assert rows(index.search(query[None], 31)) == [(0, *hit[1:])]
+
+
 def test_views_that_are_not_contiguous_are_read_right(make: Make) -> None:
     rng = np.random.default_rng(8)
     wide = random_codes(rng, 60, 512)
