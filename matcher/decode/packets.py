@@ -181,12 +181,13 @@ def _stated(
     Compared are the pictures that the container lists (ISO media), the tracks' durations, and,
     where only the container has one, the latest packet of all tracks.
     """
+    listed = container.format.name == "mov,mp4,m4a,3gp,3g2,mj2"
     for stream in chosen:
         read = tracks.get(stream.index)
         stated = float((stream.duration or 0) * (stream.time_base or 0))
         if read is None:
             return True, stated
-        if stream.frames and len(read.offsets) < 0.9 * stream.frames and not read.by_count:
+        if listed and len(read.offsets) < 0.9 * stream.frames:
             return True, max(stated, read.duration)
         if stated > LONGEST_GAP_S * 24 * 365:
             continue

@@ -33,10 +33,11 @@ from matcher.decode.packets import (
     read_index,
 )
 from matcher.decode.still import OpenedPicture
-from matcher.decode.timeline import Timeline
+from matcher.decode.timeline import SAME_S, Timeline
 from matcher.ports import Frame, Limits, MediaInfo, Sampling
 
 _REMEMBERED = 512  # packets whose picture has not come out yet
+_SHORT_S = 0.05  # a standing picture is not given again so shortly before the next
 _REFUSED_SHARE = 0.1
 _REFUSED_FEW = 2
 
@@ -221,7 +222,7 @@ class _Track:
             self._context.flush_buffers()
         self._fresh = True
         self._waiting.clear()
-        self._floor = floor - self._line.step / 2
+        self._floor = floor - SAME_S
         self._latest = min(self._latest, self._floor)
 
     def _send(self, packet: Packet[Any]) -> Iterator[Frame]:
@@ -268,7 +269,7 @@ class _Track:
             self._pace.frames += 1
             yield Frame(offset, luma, self._number, lambda side: displayed_picture(picture, side))
             offset += MAX_GAP_S
-            if offset >= until - self._line.step / 2 or self._pace.exhausted:
+            if offset >= until - _SHORT_S or self._pace.exhausted:
                 return
 
     def _offset(self, picture: VideoFrame) -> float:
@@ -276,5 +277,4 @@ class _Track:
         known = self._waiting.pop(picture.pts, None) if picture.pts is not None else None
         if known is not None and (known > self._latest or self._latest < 0):
             return known
-        start = self._floor + self._line.step / 2
-        return max(start, self._latest + self._line.step)
+        return max(self._floor + SAME_S, self._latest + self._line.step)

@@ -18,6 +18,7 @@ _SLOWEST, _FASTEST = 1 / 600, 1000.0
 LONGEST_GAP_S = 3600.0
 # Where a format is broadcast or spliced, stamps start anew: FFmpeg's dts_delta_threshold.
 SPLICED_GAP_S = 10.0
+SAME_S = 1e-3  # stamps this close are the same
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +40,7 @@ class Timeline:
 
     def held_until(self, offset: float) -> float:
         """When the picture that is shown at `offset` gives way to the next one."""
-        at = int(np.searchsorted(self.shown, offset + self.step / 4, side="right"))
+        at = int(np.searchsorted(self.shown, offset + SAME_S, side="right"))
         return float(self.shown[at]) if at < len(self.shown) else self.duration
 
     def group_end(self, group: int) -> float:

@@ -1,0 +1,191 @@
+"""When pictures are shown, however odd their stamps; and which of them are looked at."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from matcher.decode.pace import Look, Pace, Picker
+from matcher.decode.timeline import Timeline, timeline
+from matcher.ports import Sampling, Window
+
+NAN = float("nan")
+
+
+def line(
+    pts: list[float], *, keys: list[int] | None = None, rate: float | None = None, gap: float = 3600
+) -> Timeline:
+    count = len(pts)
+    marks = np.zeros(count, dtype=bool)
+    marks[keys if keys is not None else [0]] = True
+    hidden = np.zeros(count, dtype=bool)
+    return timeline(
+        np.array(pts), np.full(count, NAN), marks, hidden, rate, tail=0.0, longest_gap=gap
+    )
+
+
+def test_offsets_count_from_the_first_picture():
+    assert line([10.0, 10.5, 11.0]).offsets.tolist() == [0.0, 0.5, 1.0]
+
+
+def test_duration_reaches_to_the_end_of_the_last_picture():
+    assert line([10.0, 10.5, 11.0], rate=2).duration == pytest.approx(1.5)
+
+
+def test_pictures_stored_out_of_order_keep_their_times():
+    assert line([0.0, 0.12, 0.04, 0.08], rate=25).offsets.tolist() == [0.0, 0.12, 0.04, 0.08]
+
+
+def test_variable_rates_stay_as_they_are():
+    times = [0.0, 0.1, 0.5, 4.0, 4.01, 30.0]
+    assert line(times, rate=25).offsets.tolist() == pytest.approx(times)
+
+
+def test_missing_stamps_are_counted_on():
+    assert line([0.0, NAN, NAN, 0.3], rate=10).offsets.tolist() == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("stamps", [[NAN] * 6, [0.0] * 6, [5.0, NAN, NAN, NAN, NAN, NAN]])
+def test_without_stamps_pictures_are_counted(stamps):
+    found = line(stamps, rate=10)
+    assert found.by_count
+    assert found.offsets.tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+def test_a_jump_back_goes_on_where_the_time_stood():
+    found = line([0.0, 0.1, 0.2, -900.0, -899.9], rate=10)
+    assert found.offsets.tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_an_absurd_stamp_in_the_middle_is_closed_on_both_sides():
+    found = line([0.0, 0.1, 1e9, 0.3, 0.4], rate=10)
+    assert found.offsets.tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert found.duration == pytest.approx(0.5)
+
+
+def test_a_spliced_stream_may_not_jump_as_far_as_a_file():
+    stamps = [0.0, 0.1, 100.0, 100.1]
+    assert line(stamps, rate=10).duration == pytest.approx(100.2)
+    assert line(stamps, rate=10, gap=10).duration == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("rate", [None, 0.0, 1e9, NAN, -25.0])
+def test_an_absurd_rate_is_measured_instead(rate):
+    assert line([0.0, 0.5, 1.0, 1.5], rate=rate).step == pytest.approx(0.5)
+
+
+def test_what_an_edit_list_hides_comes_before_the_start():
+    hidden = np.array([True, True, False, False])
+    found = timeline(
+        np.array([-0.2, -0.1, 0.0, 0.1]),
+        np.full(4, NAN),
+        np.array([True, False, False, False]),
+        hidden,
+        10.0,
+    )
+    assert found.offsets.tolist() == pytest.approx([-0.2, -0.1, 0, 0.1])
+    assert found.duration == pytest.approx(0.2)
+
+
+def test_the_first_packet_starts_a_group_even_unmarked():
+    assert line([0.0, 0.1, 0.2, 0.3], keys=[2]).keys.tolist() == [0, 2]
+
+
+def test_a_picture_is_held_until_the_next_or_the_end():
+    found = line([0.0, 5.0, 5.1], rate=10)
+    assert found.held_until(0.0) == pytest.approx(5.0)
+    assert found.held_until(5.1) == pytest.approx(5.2)
+
+
+# --- which pictures ----------------------------------------------------------------------------
+
+
+def upload(duration: float) -> Picker:
+    return Picker.of(Sampling(dense=False), duration)
+
+
+def test_close_keyframes_are_enough():
+    assert upload(60).look(10, 12, 8, final=False) is Look.KEYFRAME
+
+
+def test_longer_gaps_are_filled():
+    assert upload(60).look(10, 12.1, 8, final=False) is Look.FORWARD
+
+
+def test_the_last_group_has_nothing_after_it():
+    assert upload(60).look(58.5, 60, 57, final=True) is Look.FORWARD
+    assert upload(60).look(59.5, 60, 57, final=True) is Look.KEYFRAME
+
+
+def test_keyframes_that_crowd_are_thinned():
+    assert upload(60).look(10.04, 10.08, 10.0, final=False) is Look.SKIP
+
+
+@pytest.mark.parametrize("duration", [0.9, 2.0, 5.0, 19.0, 3600.0])
+def test_a_group_decoded_forward_leaves_no_gap_longer_than_two_seconds(duration):
+    picker, taken = upload(duration), [0.0]
+    for offset in np.arange(0.04, duration, 0.04):
+        if not picker.is_done(duration, taken[-1], final=True) and picker.takes(
+            offset, taken[-1], key=False
+        ):
+            taken.append(float(offset))
+    assert len(taken) >= 8
+    assert max(np.diff([*taken, duration])) <= min(2.0, max(0.15, duration / 10)) + 0.05
+
+
+def test_references_are_looked_at_picture_by_picture_up_to_30_a_second():
+    picker = Picker.of(Sampling(dense=True), 60)
+    assert picker.look(0, 0.5, -math.inf, final=False) is Look.FORWARD
+    assert picker.takes(1 / 30, 0.0, key=False)
+    assert picker.takes(0.04, 0.0, key=False)
+    assert not picker.takes(1 / 60, 0.0, key=False)
+
+
+def test_windows_are_looked_at_and_nothing_else():
+    picker = Picker.of(Sampling(dense=True, windows=(Window(10, 12), Window(30, 31))), 60)
+    looks = [picker.look(s, s + 5, -math.inf, final=False) for s in range(0, 60, 5)]
+    assert [i * 5 for i, found in enumerate(looks) if found is Look.FORWARD] == [10, 30]
+    assert picker.takes(11.0, 10.9, key=False)
+    assert not picker.takes(11.0, 10.95, key=False)
+    assert not picker.takes(12.5, 11.0, key=False)
+    assert picker.is_done(15, 12.04, final=False)
+    assert not picker.is_done(15, 11.0, final=False)
+
+
+# --- the budget --------------------------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_budget_goes_with_the_progress():
+    clock = Clock()
+    pace = Pace(Sampling(dense=False, seconds=100), clock)
+    clock.now += 30
+    assert not pace.affords(Look.FORWARD, 0.1)
+    assert pace.affords(Look.FORWARD, 0.5)
+
+
+def test_keyframes_are_left_out_last():
+    clock = Clock()
+    pace = Pace(Sampling(dense=False, seconds=100), clock)
+    clock.now += 60
+    assert not pace.affords(Look.FORWARD, 0.5)
+    assert pace.affords(Look.KEYFRAME, 0.5)
+    clock.now += 10
+    assert not pace.affords(Look.KEYFRAME, 0.5)
+
+
+def test_pictures_count_like_seconds():
+    pace = Pace(Sampling(dense=False, max_frames=10), Clock())
+    pace.frames = 9
+    assert not pace.exhausted
+    pace.frames = 10
+    assert pace.exhausted

@@ -1,0 +1,293 @@
+"""The decoder on ordinary video: which pictures come, when, and what they look like."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from hashdb.model import MediaKind
+from matcher.decode.luma import Turn, luma_of_rgb, turn_of_matrix
+from matcher.decode.pyav import PyAvDecoder
+from matcher.ports import Frame, Limits, Sampling, Window
+from tests import media_maker as make
+
+MEDIA = Path(__file__).parent.parent / "media"
+UPLOAD, REFERENCE = Sampling(dense=False), Sampling(dense=True)
+DECODER = PyAvDecoder(Limits())
+
+
+def look(data: bytes, sampling: Sampling = UPLOAD):
+    opened = DECODER.open(io.BytesIO(data))
+    return opened, list(opened.frames(sampling))
+
+
+def offsets(frames: list[Frame], track: int = 0) -> list[float]:
+    return [f.offset for f in frames if f.track == track]
+
+
+def alike(luma: np.ndarray, picture: np.ndarray) -> bool:
+    """The same picture, but for coding noise."""
+    wanted = luma_of_rgb(picture)
+    return luma.shape == wanted.shape and np.abs(luma.astype(int) - wanted).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures", "seconds"),
+    [
+        ("o079_Shepard_Calais_1906_FrenchGP.ogv", 288, 19.2),
+        ("o084_oa4_launch.webm", 194, 8.08),
+        ("o554_movie.mp4", 250, 10.0),
+        ("o597_bbb.mp4", 480, 20.0),
+        ("p555_movie.ogv", 248, 9.92),
+    ],
+)
+def test_real_videos(name: str, pictures: int, seconds: float):
+    data = (MEDIA / name).read_bytes()
+    opened, frames = look(data)
+    assert opened.info.duration == pytest.approx(seconds, abs=0.02)
+    assert not opened.truncated
+    times = [0.0, *offsets(frames), opened.info.duration]
+    assert max(np.diff(times)) <= 2.001
+    assert times == sorted(times)
+    assert len(look(data, REFERENCE)[1]) == pictures
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "options"),
+    [
+        ("mp4", "libx264", {}),
+        ("matroska", "libx264", {"bf": "3"}),
+        ("mpegts", "libx264", {"bf": "2"}),
+        ("avi", "mpeg4", {}),
+        ("avi", "mpeg4", {"bf": "2"}),
+        ("mov", "prores_ks", {}),
+        ("webm", "libvpx", {"deadline": "realtime", "cpu-used": "8"}),
+        ("webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
+        ("ivf", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
+        ("mpeg", "mpeg2video", {"bf": "2"}),
+        ("flv", "flv", {}),
+        ("asf", "msmpeg4", {}),
+        ("mjpeg", "mjpeg", {}),
+        ("matroska", "ffv1", {}),
+    ],
+)
+def test_formats(container: str, codec: str, options: dict[str, str]):
+    pictures = make.scenes(4, rate=25)
+    fmt = {"prores_ks": "yuv422p10le", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
+    data = make.video(pictures, container=container, codec=codec, pix_fmt=fmt, options=options)
+    for sampling in (UPLOAD, REFERENCE):
+        opened, frames = look(data, sampling)
+        assert opened.info.kind is MediaKind.VIDEO
+        assert opened.info.duration == pytest.approx(4.0, abs=0.15)
+        assert not opened.truncated
+        assert len(frames) >= (96 if sampling.dense else 8)
+        for frame in frames[:: max(1, len(frames) // 8)]:
+            near = round(frame.offset * 25)
+            assert any(
+                alike(frame.luma, pictures[i]) for i in (near - 1, near, near + 1) if 0 <= i < 100
+            )
+
+
+@pytest.mark.parametrize(("seconds", "least"), [(1.0, 8), (2.0, 8), (10.0, 10), (60.0, 30)])
+def test_uploads_are_sampled_without_gaps(seconds: float, least: int):
+    data = make.video([make.scene(1)] * int(seconds * 10), rate=10, gop=1000)
+    _, frames = look(data)
+    assert len(frames) >= least
+    assert max(np.diff([*offsets(frames), seconds])) <= 2.001
+
+
+def test_only_keyframes_are_decoded_where_they_are_close():
+    data = make.video(make.scenes(29.6), gop=40)  # a keyframe every 1.6 s
+    opened, frames = look(data)
+    assert offsets(frames) == pytest.approx(np.arange(0, 30, 1.6).tolist(), abs=0.01)
+    assert not opened.truncated
+
+
+def test_keyframes_that_are_none_are_decoded_with_what_follows():
+    """Every packet marked as a keyframe, as some muxers do."""
+    pictures = make.scenes(6)
+    plain = make.video(pictures, gop=1000)
+    _, frames = look(make.restamped(plain, lambda n, ms: ms, mark=True))
+    assert len(frames) >= 8
+    for frame in frames:
+        assert alike(frame.luma, pictures[round(frame.offset * 25)])
+
+
+def test_every_track_is_looked_at():
+    first, second = make.scenes(3, seed=1), make.scenes(3, seed=2)
+    opened, frames = look(make.two_tracks(first, second))
+    assert opened.info.tracks == 2
+    for track, pictures in ((0, first), (1, second)):
+        mine = [f for f in frames if f.track == track]
+        assert len(mine) >= 8
+        assert offsets(mine, track) == sorted(offsets(mine, track))
+        assert all(alike(f.luma, pictures[round(f.offset * 25)]) for f in mine)
+
+
+def test_tracks_beyond_the_limit_are_owned_up_to():
+    opened = PyAvDecoder(Limits(max_tracks=1)).open(
+        io.BytesIO(make.two_tracks(make.scenes(1), make.scenes(1, seed=2)))
+    )
+    frames = list(opened.frames(UPLOAD))
+    assert {f.track for f in frames} == {0}
+    assert opened.truncated
+
+
+def test_windows_are_looked_at_closely():
+    data = make.video(make.scenes(20), gop=25)
+    _, frames = look(data, Sampling(dense=True, windows=(Window(3.5, 5.0), Window(12.0, 12.5))))
+    times = offsets(frames)
+    assert all(3.5 <= t <= 5.0 or 12.0 <= t <= 12.5 for t in times)
+    inside = [t for t in times if t <= 5.0]
+    assert len(inside) >= 12
+    assert max(np.diff(inside)) <= 0.13
+
+
+def test_a_picture_that_stands_still_is_given_again():
+    data = make.video([make.scene(1), make.scene(2), make.scene(3)], times_ms=[0, 9000, 9100])
+    opened, frames = look(data)
+    assert offsets(frames)[:5] == pytest.approx([0, 2, 4, 6, 8])
+    assert [alike(f.luma, make.scene(1)) for f in frames[:5]] == [True] * 5
+
+
+def test_the_budget_thins_a_video_instead_of_cutting_it_off():
+    data = make.video(make.scenes(120, rate=10), rate=10, gop=50)
+    opened, frames = look(data, Sampling(dense=True, max_frames=100))
+    times = offsets(frames)
+    assert opened.truncated
+    assert len(times) <= 100
+    assert times[-1] > 100
+    assert max(np.diff(times)) < 20
+
+
+# --- what the pictures look like ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "pix_fmt"),
+    [
+        ("ffv1", "matroska", "yuv420p10le"),
+        ("ffv1", "matroska", "yuv444p12le"),
+        ("ffv1", "matroska", "gray"),
+        ("ffv1", "matroska", "gray10le"),
+        ("ffv1", "matroska", "bgr0"),
+        ("ffv1", "matroska", "gbrp10le"),
+        ("libx264", "mp4", "yuv444p"),
+        ("libx264", "mp4", "yuvj420p"),
+        ("qtrle", "mov", "rgb24"),
+        ("rawvideo", "avi", "yuyv422"),
+        ("rawvideo", "avi", "bgr24"),
+        ("rawvideo", "matroska", "nv12"),
+        ("png", "mov", "rgb24"),
+    ],
+)
+def test_pixel_formats(codec: str, container: str, pix_fmt: str):
+    pictures = make.scenes(0.4)
+    _, frames = look(make.video(pictures, codec=codec, container=container, pix_fmt=pix_fmt))
+    assert frames
+    assert all(alike(f.luma, pictures[round(f.offset * 25)]) for f in frames)
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "pix_fmt"),
+    [("ffv1", "matroska", "yuva420p"), ("qtrle", "mov", "argb"), ("ffv1", "matroska", "bgra")],
+)
+def test_what_is_transparent_lies_over_black(codec: str, container: str, pix_fmt: str):
+    clear = np.zeros((120, 160, 1), dtype=np.uint8)
+    clear[:, :80] = 255
+    pictures = [np.dstack([p, clear]) for p in make.scenes(0.4)]
+    _, frames = look(make.video(pictures, codec=codec, container=container, pix_fmt=pix_fmt))
+    luma = frames[0].luma
+    assert luma[:, 82:].max() <= 2
+    assert alike(luma[:, :78], pictures[0][:, :78, :3])
+
+
+def test_hdr_is_read_by_its_luma():
+    pictures = make.scenes(1)
+    data = make.video(
+        pictures,
+        codec="libx265",
+        container="mp4",
+        pix_fmt="yuv420p10le",
+        options={
+            "preset": "ultrafast",
+            "x265-params": "log-level=none:colorprim=9:transfer=16:colormatrix=9",
+        },
+    )
+    _, frames = look(data)
+    assert len(frames) >= 5
+    assert all(alike(f.luma, pictures[round(f.offset * 25)]) for f in frames)
+
+
+def test_limited_and_full_range_are_the_same_picture():
+    pictures = make.scenes(0.4)
+    narrow = look(make.video(pictures, pix_fmt="yuv420p"))[1][0].luma.astype(int)
+    full = look(make.video(pictures, pix_fmt="yuvj420p"))[1][0].luma.astype(int)
+    assert np.abs(narrow - full).mean() < 2
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        (0.0, False, False),
+        (90.0, False, False),
+        (180.0, False, False),
+        (270.0, False, False),
+        (0.0, True, False),
+        (0.0, False, True),
+    ],
+)
+def test_display_matrices_are_applied(turn: tuple[float, bool, bool]):
+    """As ffmpeg's own filters show them: counter-clockwise, then mirrored."""
+    picture = make.scene(5)
+    _, frames = look(make.video([picture] * 10, turn=turn))
+    shown = np.rot90(picture, round(turn[0] / 90))
+    shown = shown[:, ::-1] if turn[1] else shown
+    shown = shown[::-1] if turn[2] else shown
+    assert alike(frames[0].luma, shown)
+    small = frames[0].picture(32)
+    assert small.shape == (32, 32, 3)
+    assert np.abs(luma_of_rgb(small).mean() - luma_of_rgb(shown).mean()) < 4
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((1, 0, 0, 1), lambda p: p),
+        ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),  # what a phone held upright writes
+        ((0, -1, 1, 0), lambda p: np.rot90(p, 1)),
+        ((-1, 0, 0, -1), lambda p: np.rot90(p, 2)),
+        ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+        ((0, 1, 1, 0), lambda p: p.swapaxes(0, 1)),
+    ],
+)
+def test_matrices_written_by_others(matrix, shown):
+    picture = make.scene(5)
+    data = make.turned_by_matrix(make.video([picture] * 10), matrix)
+    _, frames = look(data)
+    assert alike(frames[0].luma, shown(picture))
+
+
+def test_no_matrix_is_upright():
+    assert turn_of_matrix(b"") == Turn()
+    assert turn_of_matrix(bytes(36)) == Turn()
+
+
+def test_pixels_that_are_not_square_stay_as_stored():
+    from fractions import Fraction
+
+    picture = make.scene(5)
+    _, frames = look(make.video([picture] * 10, aspect=Fraction(16, 11)))
+    assert alike(frames[0].luma, picture)
+
+
+def test_turning_agrees_with_ffmpeg():
+    """PyAV's own rotation of the frame says the same as our reading of its matrix."""
+    data = make.video([make.scene(5)] * 3, turn=(90.0, False, False))
+    with av.open(io.BytesIO(data)) as container:
+        frame = next(container.decode(video=0))
+    assert abs(frame.rotation) == 90
