@@ -37,15 +37,26 @@ from hashdb.model import (
 PRIOR = -3.0
 """Log-odds that a reference which was hit at all is shown: about 1 in 20, before any distance."""
 
-LONE = 0.25
+LONE = 0.12
 """What a picture's evidence is worth where no others agree with it in time."""
 
 MAX_GROUPS = 64
 """Distinct pictures counted: the score has long been 1 by then."""
 
+ALIKE = {"pdq": 46, "phash": 8}
+"""Bits within which two frames of the query are the same picture."""
+
 MAX_LINES = 12
 TOLERANCE = 0.35
 """Seconds by which a hit may lie off its line: half a query's finest sampling, and rounding."""
+
+LINGERS = 1.5
+NEARLY = 6
+"""A picture that the reference shows for so many seconds elsewhere, within so many bits of its
+distance, is a still scene's: all such pictures of an alignment count as one."""
+
+STILL = -1
+"""The group of a still scene's pictures."""
 
 REACH = 1.0
 """Seconds to each side that one sampled frame speaks for."""
@@ -72,7 +83,7 @@ class Weight:
 
 
 WEIGHTS = {
-    "pdq": Weight(6.0, 36.0),
+    "pdq": Weight(6.0, 52.0),
     # 64 bits: one picture alone must never reach a policy's thresholds (chance hits are real).
     "phash": Weight(2.2, 12.0),
     "videohash": Weight(3.5, 7.0),
@@ -130,14 +141,15 @@ def align(
     duration in seconds, 0 for an image. Hits may come in any order.
     """
     weight = WEIGHTS[query.signal_type]
-    rest = _merge_neighbours(hits)
+    merged = rest = _merge_neighbours(hits)
     lines: list[Line] = []
     while len(rest) and len(lines) < MAX_LINES:
         line = _best_line(query.offsets, rest, weight, still=still)
         lines.append(line)
         on_line = np.isin(rest.queries, line.hits.queries)
         rest = rest.take(~on_line)
-    frames = _frame_matches(query, lines, total_s)
+    lingering = [_lingers(line, merged) for line in lines]
+    frames = _frame_matches(query, lines, lingering, total_s)
     if not frames:
         return None
     empty = Alignment(reference_id, query.signal_type, query.orientation, (), (), 0.0)
@@ -300,6 +312,23 @@ def _inliers(
     return Line(speed, hits.take(rows), moments[rows])
 
 
+def _lingers(line: Line, hits: FrameHits) -> NDArray[np.bool_]:
+    """For each hit of a line whether the reference shows that picture, as closely or nearly so, for
+    `LINGERS` seconds at other times too: then the time at which it was found says nothing."""
+    place = np.full(int(hits.queries.max(initial=-1)) + 1, -1)
+    place[line.hits.queries] = np.arange(len(line.hits))
+    on = place[hits.queries]
+    known = on >= 0
+    on, others = on[known], hits.take(known)
+    moment, distance = line.moments[on], line.hits.distances[on]
+    here = (others.offsets <= moment + 1.0) & (others.offsets + others.spans >= moment - 1.0)
+    near = others.distances <= distance + NEARLY
+    before = np.clip(moment - 1.0 - others.offsets, 0.0, others.spans)
+    after = np.clip(others.offsets + others.spans - moment - 1.0, 0.0, others.spans)
+    seconds = np.where(near, np.where(here, before + after, others.spans + 0.1), 0.0)
+    return np.bincount(on, weights=seconds, minlength=len(line.hits)) > LINGERS
+
+
 def _refit(line: Line, times: Floats) -> tuple[float, float] | None:
     """Least squares through the line's moments; None where they cannot tell a speed."""
     t = times[line.hits.queries]
@@ -312,7 +341,12 @@ def _refit(line: Line, times: Floats) -> tuple[float, float] | None:
     return float(speed), float(offset)
 
 
-def _frame_matches(query: Fingerprint, lines: Sequence[Line], total_s: float) -> list[FrameMatch]:
+def _frame_matches(
+    query: Fingerprint,
+    lines: Sequence[Line],
+    lingering: Sequence[NDArray[np.bool_]],
+    total_s: float,
+) -> list[FrameMatch]:
     before, after = _reach(query.offsets, total_s)
     rows = np.concatenate([line.hits.queries for line in lines]) if lines else np.zeros(0, int)
     alike = group_alike(query.codes[rows], query.signal_type)
@@ -320,8 +354,11 @@ def _frame_matches(query: Fingerprint, lines: Sequence[Line], total_s: float) ->
     frames = []
     for number, line in enumerate(lines):
         frozen = int(line.hits.queries[0]) if line.speed == 0.0 and len(line.hits) else None
-        for row, moment, distance in zip(
-            line.hits.queries.tolist(), line.moments.tolist(), line.hits.distances.tolist(),
+        for row, moment, distance, lingers in zip(
+            line.hits.queries.tolist(),
+            line.moments.tolist(),
+            line.hits.distances.tolist(),
+            lingering[number].tolist(),
             strict=True,
         ):
             frames.append(
@@ -329,7 +366,7 @@ def _frame_matches(query: Fingerprint, lines: Sequence[Line], total_s: float) ->
                     offset=float(query.offsets[row]),
                     reference_offset=moment,
                     distance=distance,
-                    group=groups[row if frozen is None else frozen],
+                    group=STILL if lingers else groups[row if frozen is None else frozen],
                     track=query.track,
                     view=query.view,
                     line=number,
@@ -352,7 +389,7 @@ def _reach(offsets: Floats, total_s: float) -> tuple[Floats, Floats]:
 
 def group_alike(codes: Codes, signal_type: str) -> list[int]:
     """A number for each code; codes within the look-alike distance of an earlier one share its."""
-    near = {"pdq": 31, "phash": 8}.get(signal_type, 0)
+    near = ALIKE.get(signal_type, 0)
     leaders: list[Codes] = []
     numbers = []
     for code in codes:

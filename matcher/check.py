@@ -14,6 +14,7 @@ import numpy as np
 
 from hashdb.errors import BadMedia, ClassifierUnavailable, SandboxFailed, UploadConflict
 from hashdb.model import (
+    Action,
     Classification,
     Coverage,
     Digests,
@@ -127,7 +128,7 @@ class Checker:
         watch = Stopwatch()
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests)
-        known = _known_file(exact)
+        known = self._settled(exact)
         if known is not None:
             return self._conclude(asked, known, exact, (), watch)
         sampling = Sampling(
@@ -172,14 +173,26 @@ class Checker:
         look = as_look(fingerprints, kind=kind, duration_s=duration_s)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s or None)
-        known = _known_file(exact)
-        if known is not None and not fingerprints:
-            return self._conclude(asked, known, exact, (), watch)
         matches, failures = self._find(look, watch)
-        return self._conclude(asked, look, _joined(exact, matches), failures, watch)
+        found = _joined(exact, matches)
+        return self._conclude(asked, look, found, failures, watch, digest_only=not fingerprints)
 
     def _signals(self) -> tuple[str, ...]:
         return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
+
+    def _settled(self, exact: Sequence[Match]) -> MediaFingerprints | None:
+        """What there is to say of a file whose SHA-256 settles it, so that it need not be decoded:
+        nothing can outrank a block, nor explain more than an allowed file where no model is asked.
+        """
+        for match in exact:
+            reference = match.reference
+            action = self._policy.for_bank(reference.bank).action
+            enough = action is Action.BLOCK or (action is Action.ALLOW and not self._classifier)
+            if enough and any(s.signal_type == "sha256" for s in match.signals):
+                seconds = reference.duration_s or 0.0
+                coverage = Coverage(seconds, seconds, max(1, reference.frames), 0)
+                return MediaFingerprints(reference.kind, (), coverage)
+        return None
 
     def _judged_before(self, asked: Asked) -> Verdict | None:
         with self._store.read() as tx:
@@ -241,6 +254,8 @@ class Checker:
         matches: tuple[Match, ...],
         failures: tuple[Failure, ...],
         watch: Stopwatch,
+        *,
+        digest_only: bool = False,
     ) -> Verdict:
         with watch.stage("decide"):
             ruling = decide(
@@ -251,6 +266,7 @@ class Checker:
                     matches=matches,
                     classifications=asked.classifications,
                     failures=failures,
+                    digest_only=digest_only,
                 ),
                 self._policy,
             )
@@ -277,17 +293,6 @@ class Checker:
                 metadata=asked.metadata,
                 expires_at=verdict.judged_at + self._retention,
             )
-
-
-def _known_file(exact: Sequence[Match]) -> MediaFingerprints | None:
-    """What there is to say of a file whose SHA-256 is known: no need to decode it again."""
-    for match in exact:
-        if any(s.signal_type == "sha256" for s in match.signals):
-            seconds = match.reference.duration_s or 0.0
-            frames = max(1, match.reference.frames)
-            coverage = Coverage(seconds, seconds, frames, 0)
-            return MediaFingerprints(match.reference.kind, (), coverage)
-    return None
 
 
 def _joined(exact: Sequence[Match], found: Sequence[Match]) -> tuple[Match, ...]:

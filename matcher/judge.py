@@ -32,6 +32,9 @@ from matcher.align import FrameHits, align, as_match, upper_bound
 FLOOR = 0.05
 """Alignments below it are noise: one picture at the edge of the radius scores 0.07."""
 
+MOST_HITS = 2000
+"""Hits kept of one query code, the nearest: a picture that so many references share says little."""
+
 MOST_REFERENCES = 100
 """References that are aligned for one upload, of allow-lists and of all others: the likeliest."""
 
@@ -125,7 +128,9 @@ class Judge:
         radius = SIGNAL_TYPES[query.signal_type].radius
         if not len(query):
             return []
-        hits: ReferenceHits = self._index.search(query.signal_type, query.codes, radius)
+        hits: ReferenceHits = self._index.search(
+            query.signal_type, query.codes, radius, most=MOST_HITS
+        )
         if not len(hits.queries):
             return []
         order = np.argsort(hits.references, kind="stable")
