@@ -22,7 +22,8 @@ def _bar(lines: NDArray[np.uint8]) -> int:
     """How many lines, from the first on, are a bar: (n, samples) luma, outermost line first."""
     thinnest = max(2, round(len(lines) * THINNEST))
     reach = round(len(lines) * 0.45)
-    colour = int(np.median(lines[: max(2, thinnest // 2)]))
+    outer = np.sort(lines[: max(2, thinnest // 2)], axis=None)
+    colour = int(outer[len(outer) // 2])
     if _alike(lines[:2], colour).mean() < MOSTLY:
         return 0
     share = _alike(np.ascontiguousarray(lines[: reach + thinnest]), colour)
@@ -40,7 +41,7 @@ def _alike(lines: NDArray[np.uint8], colour: int) -> NDArray[np.float64]:
     """(n,) the part of each line that has the colour."""
     low, high = max(0, colour - NEAR), min(255, colour + NEAR)
     near = (lines - np.uint8(low)) <= high - low  # what is below wraps round to far above
-    return np.count_nonzero(near, axis=1) / lines.shape[1]
+    return np.asarray(np.count_nonzero(near, axis=1) / lines.shape[1], dtype=np.float64)
 
 
 def _along(luma: Luma) -> tuple[int, int]:

@@ -25,6 +25,7 @@ SQUARE = 64  # the reduced picture's side
 KEPT = 16  # frequencies 1 to 16 along each axis
 BITS = KEPT * KEPT
 SMALLEST = 5  # the reference code's MIN_HASHABLE_DIM
+LARGEST = 65_535  # no side of a real picture is longer; the matrices grow with it
 GROUPS = 8  # output rows are made in groups: a group needs an eighth of the picture only
 
 Floats32 = NDArray[np.float32]
@@ -44,7 +45,6 @@ def _window(at: int, size: int) -> tuple[int, int]:
     return max(0, at - (width - ahead)), min(size, at + ahead)
 
 
-@lru_cache(maxsize=16)
 def _reducer(size: int) -> Floats64:
     """(64, size): two box passes over an axis of that many samples, and the picking of 64."""
     rows = np.zeros((SQUARE, size))
@@ -53,7 +53,6 @@ def _reducer(size: int) -> Floats64:
         for middle in range(first, last):
             left, right = _window(middle, size)
             rows[row, left:right] += 1.0 / ((last - first) * (right - left))
-    rows.setflags(write=False)
     return rows
 
 
@@ -88,7 +87,7 @@ COSINES = _cosines()
 
 
 def reduce(luma: AnyLuma) -> Floats64:
-    """(64, 64) of (H, W) uint8 or float32 luma, 0 to 255, both sides at least 5."""
+    """(64, 64) of (H, W) uint8 or float32 luma, 0 to 255, both sides 5 to 65,535."""
     height, width = luma.shape
     rows = np.empty((SQUARE, width), dtype=np.float32)
     step = SQUARE // GROUPS
@@ -113,9 +112,15 @@ def transform(square: Floats64) -> Floats64:
     return COSINES @ square @ COSINES.T
 
 
+def _hashable(luma: AnyLuma) -> bool:
+    height, width = luma.shape
+    return min(height, width) >= SMALLEST and max(height, width) <= LARGEST
+
+
 def look(luma: AnyLuma) -> FrameView:
-    """A picture as the frame hashers want it; one side under 5 pixels has quality 0."""
-    if min(luma.shape) < SMALLEST:
+    """A picture as the frame hashers want it; quality 0 where a side has under 5 pixels, or more
+    than 65,535."""
+    if not _hashable(luma):
         return FrameView(luma, np.zeros((SQUARE, SQUARE)), 0)
     square = reduce(luma)
     return FrameView(luma, square, quality(square))
@@ -160,7 +165,7 @@ def codes(square: Floats64) -> Codes:
 def hash(luma: AnyLuma) -> tuple[bytes, int]:
     """The 32 bytes and the quality of (H, W) luma."""
     view = look(luma)
-    if min(luma.shape) < SMALLEST:
+    if not _hashable(luma):
         return bytes(BITS // 8), 0
     return _pack(transform(view.square)[None]).tobytes(), view.quality
 
@@ -176,7 +181,7 @@ def hash_dihedral(luma: AnyLuma) -> tuple[Codes, int]:
     samples are not picked symmetrically.
     """
     view = look(luma)
-    if min(luma.shape) < SMALLEST:
+    if not _hashable(luma):
         return np.zeros((len(ORIENTATIONS), BITS // 8), dtype=np.uint8), 0
     return codes(view.square), view.quality
 
@@ -196,9 +201,10 @@ def orientations(codes: Codes) -> Codes:
     return np.packbits(flat[:, :, ::-1], axis=2)
 
 
-# A code has 128 bits set, for they are those above the median; frequencies that tie with the
-# median (pictures of few values) leave it with fewer. 8 standard deviations of a random code are
-# 64 bits: nothing that was hashed of a picture with content lies outside.
+# A code has 128 of its 256 bits set: those above the median. Frequencies that tie with the median
+# (pictures of few values) leave it with fewer, and a placing made from bits alone (`orientations`)
+# moves a few either way. The bounds leave 64 bits to each side, eight standard deviations of a
+# random code: what lies outside was hashed of next to nothing, or made up.
 FEWEST_BITS, MOST_BITS = 64, 192
 
 

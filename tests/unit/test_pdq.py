@@ -126,8 +126,10 @@ def test_any_picture_differs_only_by_rounding(
     assert_only_ties(luma, mine, in_order.codes(placed))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4, 4), (4000, 4), (0, 0), (0, 10)])
-def test_pictures_below_the_smallest_are_worth_nothing(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 4000), (4, 4), (4000, 4), (0, 0), (0, 10), (5, 70_000)]
+)
+def test_pictures_beyond_the_sizes_are_worth_nothing(shape: tuple[int, int]) -> None:
     luma = np.full(shape, 200, dtype=np.uint8)
     assert pdq.hash(luma) == (bytes(32), 0)
     codes, quality = pdq.hash_dihedral(luma)
