@@ -152,6 +152,9 @@ def align(
     frames = _frame_matches(query, lines, lingering, total_s)
     if not frames:
         return None
+    agreeing = _agreeing(frames)
+    if agreeing:  # beside lines that agree in time, stray hits are no segments
+        frames = [f for f in frames if f.line in agreeing]
     empty = Alignment(reference_id, query.signal_type, query.orientation, (), (), 0.0)
     speed = lines[0].speed if lines else 1.0
     return rescore(replace(empty, speed=speed), frames, video=total_s > 0)
@@ -212,10 +215,7 @@ def score(signal_type: str, frames: Sequence[FrameMatch]) -> float:
     """
     distances = np.array([f.distance for f in frames], dtype=np.int64)
     weights = WEIGHTS[signal_type].of(distances)
-    lines: dict[int, list[FrameMatch]] = {}
-    for frame in frames:
-        lines.setdefault(frame.line, []).append(frame)
-    agreeing = {number for number, on_line in lines.items() if _agrees(on_line)}
+    agreeing = _agreeing(frames)
     best: dict[int, float] = {}
     for frame, weight in zip(frames, weights, strict=True):
         share = 1.0 if frame.line in agreeing else LONE
@@ -223,6 +223,14 @@ def score(signal_type: str, frames: Sequence[FrameMatch]) -> float:
     total = sum(best.values())
     alone = float(weights.max())
     return sigmoid(PRIOR + max(total, alone))
+
+
+def _agreeing(frames: Sequence[FrameMatch]) -> set[int]:
+    """The numbers of the lines whose hits agree in time."""
+    lines: dict[int, list[FrameMatch]] = {}
+    for frame in frames:
+        lines.setdefault(frame.line, []).append(frame)
+    return {number for number, on_line in lines.items() if _agrees(on_line)}
 
 
 def _agrees(frames: Sequence[FrameMatch]) -> bool:
