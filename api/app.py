@@ -229,9 +229,6 @@ def _problem(error: Exception) -> Response:
     body = problems.problem(error, request_id=g.request_id)
     response = Response(problems.dumps(body), status=kind.status, content_type=problems.MEDIA_TYPE)
     response.headers.update(dict(problems.problem_headers(error)))
-    if kind.status in (400, 401, 403, 413, 415, 429):
-        # The body may not have been read: what is left of it is no next request.
-        response.headers["Connection"] = "close"
     return response
 
 

@@ -36,7 +36,7 @@ log = logging.getLogger("seawall.jobs")
 
 KIND = "match"
 MEDIA, HASHES = "media", "hashes"  # what a promise's body holds
-LEASE_S = 30.0
+LEASE_S = 15.0
 POLL_S = 1.0
 KEEP_SPOOL_S = 7 * 24 * 3600.0
 

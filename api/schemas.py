@@ -89,7 +89,7 @@ class Out(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _given(*choices: dict[str, Any]) -> list[dict[str, Any]]:
+def _given(*choices: dict[str, JsonValue]) -> list[JsonValue]:
     """JSON Schema for members that must be there and be as given, one choice each."""
     return [{"required": list(choice), "properties": choice} for choice in choices]
 
@@ -100,7 +100,7 @@ def _never_null(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
-_TEXT = {"type": "string"}
+_TEXT: JsonValue = {"type": "string"}
 
 # Fingerprints, in and out
 

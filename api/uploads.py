@@ -29,7 +29,7 @@ from hashdb.model import Digests, new_id
 
 log = logging.getLogger("seawall.uploads")
 
-JSON_LIMIT = 64 * 1024 * 1024  # 200,000 frames of about 150 bytes, and then some
+JSON_LIMIT = 32 * 1024 * 1024  # 200,000 frames of about 150 bytes
 FORM_LIMIT = 1024 * 1024  # all form fields that are not the media
 MAX_PARTS = 32
 _CHUNK = 1024 * 1024
