@@ -282,7 +282,7 @@ class FrameMatch:
 class Alignment:
     """A reference's footage found in a query, by one signal type, in one placing of the picture.
 
-    `score` is 0 to 1: see `matcher.align.score`. `speed` is reference seconds a query second.
+    `score` is 0 to 1: see `matcher.score.score`. `speed` is reference seconds a query second.
     """
 
     reference_id: str

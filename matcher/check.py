@@ -29,12 +29,12 @@ from hashdb.model import (
 )
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.store import Store
-from matcher.align import as_match
 from matcher.coverage import judged_seconds
 from matcher.decide import Evidence, Failure, decide
 from matcher.judge import Judge
 from matcher.policy import Policy
 from matcher.ports import Classifier, FingerprintMedia, Sampling, Window
+from matcher.score import as_match
 
 log = logging.getLogger(__name__)
 

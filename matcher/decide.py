@@ -23,7 +23,6 @@ from hashdb.model import (
     Reason,
 )
 from hashdb.signals import SIGNAL_TYPES
-from matcher.align import as_match, rescore
 from matcher.findings import (
     Evidence,
     Failure,
@@ -40,6 +39,7 @@ from matcher.findings import (
     score_findings,
 )
 from matcher.policy import Policy
+from matcher.score import as_match, rescore
 
 __all__ = ["Evidence", "Failure", "ReasonCode", "Ruling", "decide"]
 

@@ -115,7 +115,7 @@ def combined(p_match: float, p_class: float, prior: float) -> float:
 
     log-odds(match) + log-odds(classifier) - log-odds(prior): what the classifier says beyond the
     share of harm that its scores presume (`prior`) is added to the match, whose score holds its
-    own prior already (`matcher.align.PRIOR`). Uncalibrated: neither is a probability yet.
+    own prior already (`matcher.score.PRIOR`). Uncalibrated: neither is a probability yet.
     """
     x = _logit(p_match) + _logit(p_class) - _logit(prior)
     return 1.0 / (1.0 + math.exp(-x))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from numpy.typing import NDArray
 
 from hashdb.model import (
@@ -26,8 +25,10 @@ from hashdb.model import (
     SegmentPair,
 )
 from hashdb.signals import SIGNAL_TYPES
+from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
-from matcher.align import FrameHits, align, as_match, upper_bound
+from matcher.align import FrameHits, align, upper_bound
+from matcher.score import as_match
 
 FLOOR = 0.05
 """Alignments below it are noise: one picture at the edge of the radius scores 0.07."""

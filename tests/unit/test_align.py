@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hashdb.model import Fingerprint
-from matcher.align import FrameHits, align, group_alike, rescore, score
+from matcher.align import FrameHits, align, group_alike
+from matcher.score import rescore, score
 
 RNG = np.random.default_rng(20190315)
 

@@ -25,10 +25,10 @@ from hashdb.model import (
     Standing,
     View,
 )
-from matcher.align import as_match, rescore
 from matcher.decide import Evidence, Failure, Ruling, decide
 from matcher.findings import combined, covered_s
 from matcher.policy import Policy, parse_policy
+from matcher.score import as_match, rescore
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 DIGESTS = Digests("0" * 64, "0" * 32)

@@ -25,9 +25,9 @@ from hashdb.model import (
     View,
     now,
 )
-from matcher.align import as_match, rescore
 from matcher.decide import Evidence, Failure, ReasonCode, decide
 from matcher.policy import Policy, load_policy, parse_policy
+from matcher.score import as_match, rescore
 
 AT = now()
 DIGESTS = Digests("0" * 64, "0" * 32)
