@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, Engine, MetaData, Text, create_engine, inspect, text
@@ -164,31 +167,74 @@ def test_a_full_database_goes_down(store_url: str) -> None:
     assert tables(store_url) == set()
 
 
+def with_next(folder: Path, upgrade_body: str) -> Config:
+    """The migrations there are, and one more."""
+    source = Path(ScriptDirectory.from_config(schema.config()).dir)
+    newest = schema.newest()
+    shutil.copytree(source, folder)
+    (folder / "versions" / "9999_next.py").write_text(
+        "import sqlalchemy as sa\n"
+        "from alembic import op\n"
+        f"revision, down_revision = '9999', {newest!r}\n"
+        f"def upgrade():\n{indent(upgrade_body, '    ')}"
+    )
+    settings = schema.config()
+    settings.set_main_option("script_location", str(folder))
+    return settings
+
+
 def test_a_migration_that_fails_leaves_nothing(
     empty_url: str, empty_engine: Engine, tmp_path: Path
 ) -> None:
     """One transaction, schema included, on SQLite too."""
-    source = Path(ScriptDirectory.from_config(schema.config()).dir)
-    scripts = tmp_path / "migrations"
-    (scripts / "versions").mkdir(parents=True)
-    for name in ("env.py", "script.py.mako", "versions/0001_first.py"):
-        (scripts / name).write_bytes((source / name).read_bytes())
-    (scripts / "versions" / "0002_fails.py").write_text(
-        "from alembic import op\n"
-        "revision, down_revision = '0002', '0001'\n"
-        "def upgrade():\n"
-        "    op.execute('CREATE TABLE half (x INTEGER)')\n"
-        "    raise ZeroDivisionError\n"
+    settings = with_next(
+        tmp_path / "scripts",
+        "op.execute('CREATE TABLE half (x INTEGER)')\nraise ZeroDivisionError\n",
     )
-    settings = schema.config()
-    settings.set_main_option("script_location", str(scripts))
     with pytest.raises(ZeroDivisionError):
         schema.upgrade_engine(empty_engine, "head", settings)
     assert tables(empty_url) == set()
-    schema.upgrade_engine(empty_engine, "0001", settings)
+    upgrade(empty_url)
     with pytest.raises(ZeroDivisionError):
         schema.upgrade_engine(empty_engine, "head", settings)
     assert tables(empty_url) == set(metadata.tables)
+    assert schema_is_current(empty_url)
+
+
+def test_a_table_with_children_can_be_changed(store_url: str, tmp_path: Path) -> None:
+    """SQLite builds such a table anew; nothing that points to it may be lost."""
+    store = Store.open(store_url)
+    with store.begin() as tx:
+        made = add(tx, tx.banks.create("attacks"), fingerprints=[prints()])
+    settings = with_next(
+        tmp_path / "scripts",
+        "with op.batch_alter_table('banks', recreate='auto') as batch:\n"
+        "    batch.add_column(sa.Column('colour', sa.Text(), nullable=True))\n"
+        "    batch.alter_column('label', existing_type=sa.Text(), nullable=False,\n"
+        "                       server_default='none')\n"
+        if store_url.startswith("sqlite")
+        else "op.add_column('banks', sa.Column('colour', sa.Text()))\n",
+    )
+    with store.begin() as tx:
+        tx.banks.update("attacks", label="terrorism")
+    schema.upgrade_engine(store._engine, "head", settings)
+    with store.begin() as tx:
+        assert tx.banks.reference(made.id).bank.label == "terrorism"
+        assert len(tx.banks.fingerprints(made.id)) == 1
+        add(tx, tx.banks.get("attacks"), "another")
+    store.close()
+
+
+def test_a_migration_that_orphans_rows_is_undone(sqlite_url: str, tmp_path: Path) -> None:
+    store = Store.open(sqlite_url)
+    with store.begin() as tx:
+        add(tx, tx.banks.create("attacks"))
+    settings = with_next(tmp_path / "scripts", "op.execute('DELETE FROM banks')\n")
+    with pytest.raises(RuntimeError, match="without its parent"):
+        schema.upgrade_engine(store._engine, "head", settings)
+    with store.read() as tx:
+        assert len(tx.banks.list()) == 1
+    store.close()
 
 
 def test_a_template_is_not_touched_by_its_copies(postgres: Postgres) -> None:

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import exc, text
+from sqlalchemy import exc, make_url, text
 
 from hashdb.errors import BadArgument, BadSetting, DatabaseUnavailable, NotUpgraded
 from hashdb.store import Store, schema_is_current, upgrade
@@ -357,15 +357,13 @@ def test_a_server_that_stops_and_comes_back(own_postgres: Postgres) -> None:
     store.close()
 
 
-def test_a_broken_connection_is_replaced(store_url: str, postgres: Postgres) -> None:
+def test_a_broken_connection_is_replaced(postgres_url: str, postgres: Postgres) -> None:
     """An administrator, or a load balancer, cuts all idle connections."""
-    store = Store.open(store_url)
+    store = Store.open(postgres_url)
     store.ping()
+    name = make_url(postgres_url).database
     postgres.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname LIKE 'test_%' AND pid <> pg_backend_pid()"
-        if store_url.startswith("postgres")
-        else "SELECT 1"
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
     )
     store.ping()
     store.close()
