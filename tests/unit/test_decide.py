@@ -299,7 +299,7 @@ class TestAllowLists:
     def test_what_is_left_is_scored_anew(self):
         ruling = judge(shown(BAD, frames(0, 10)), shown(NEWS, frames(0, 9)), total_s=600)
         assert says(ruling) == ("review", "short_match")
-        one_left = frames(0, 10)[:-1] + frames(9.5, 10, LIKELY)
+        one_left = frames(0, 10)[:-1] + frames(9.5, 10, 30)
         weak = judge(shown(BAD, one_left), shown(NEWS, frames(0, 9.5)), total_s=600)
         assert says(weak) == ("allow", "allow_listed")
 
