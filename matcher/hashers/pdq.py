@@ -114,7 +114,7 @@ def transform(square: Floats64) -> Floats64:
 
 def _hashable(luma: AnyLuma) -> bool:
     height, width = luma.shape
-    return min(height, width) >= SMALLEST and max(height, width) <= LARGEST
+    return bool(min(height, width) >= SMALLEST and max(height, width) <= LARGEST)
 
 
 def look(luma: AnyLuma) -> FrameView:
