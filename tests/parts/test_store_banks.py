@@ -25,7 +25,6 @@ from hashdb.model import (
     Orientation,
     Standing,
     View,
-    new_id,
     now,
 )
 from hashdb.store import Store
@@ -60,21 +59,22 @@ def test_banks_are_listed_by_name(store: Store) -> None:
         assert [b.name for b in tx.banks.list()] == ["attacks", "games", "news"]
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".x", "-x", "a b", "a/b", "é", "a" * 65, "x\n", new_id("bank")]
-)
-def test_bad_bank_names(store: Store, bank: Bank, name: str) -> None:
+def test_bad_bank_names(store: Store, bank: Bank) -> None:
+    bad = ["", ".x", "-x", "a b", "a/b", "é", "a" * 65, "x\n", "bank_" + 32 * "0"]
     with store.begin() as tx:
-        with pytest.raises(BadArgument):
+        for name in bad:
+            with pytest.raises(BadArgument):
+                tx.banks.create(name)
+            with pytest.raises(BadArgument):
+                tx.banks.update(bank.id, name=name)
+
+
+def test_good_bank_names(store: Store) -> None:
+    good = ["9", "A_b.c-d", "a", "a" * 64, "bank_1"]
+    with store.begin() as tx:
+        for name in good:
             tx.banks.create(name)
-        with pytest.raises(BadArgument):
-            tx.banks.update(bank.id, name=name)
-
-
-@pytest.mark.parametrize("name", ["a", "9", "A_b.c-d", "a" * 64, "bank_1"])
-def test_good_bank_names(store: Store, name: str) -> None:
-    with store.begin() as tx:
-        assert tx.banks.create(name).name == name
+        assert {b.name for b in tx.banks.list()} == set(good)
 
 
 def test_a_taken_name_leaves_the_transaction_usable(store: Store, bank: Bank) -> None:

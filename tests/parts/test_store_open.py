@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sqlite3
@@ -275,7 +274,7 @@ def test_an_error_undoes_the_transaction(store: Store) -> None:
         assert tx.uploads.verdict("key_a", "u1") is None
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_what_was_acknowledged_survives_a_killed_process(store_url: str, seed: int) -> None:
     code = """
         import numpy as np
@@ -369,7 +368,7 @@ def test_a_broken_connection_is_replaced(postgres_url: str, postgres: Postgres) 
     store.close()
 
 
-@pytest.mark.parametrize("garbage", [b"not a database " * 1000, os.urandom(8192)])
+@pytest.mark.parametrize("garbage", [b"not a database " * 1000, bytes(range(256)) * 32])
 def test_a_file_of_garbage(sqlite_url: str, garbage: bytes) -> None:
     store = Store.open(sqlite_url)
     store.ping()
