@@ -5,29 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from api.cli import run
 from hashdb.store import Store
+from tests.commands import Seawall, seawall_at
 from tests.feeds import KEY, Feed, add, serving, withdraw
-
-Seawall = Callable[..., "Answer"]
-
-
-class Answer:
-    """What one command printed, and its exit code."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
+from tests.services import ROOT
 
 
 @pytest.fixture
@@ -37,22 +22,13 @@ def seawall(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Seawall:
-    monkeypatch.setenv("SEAWALL_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("SEAWALL_DATABASE_URL", sqlite_url)
-
-    def call(*arguments: str) -> Answer:
-        capfd.readouterr()
-        code = run(arguments)
-        told = capfd.readouterr()
-        return Answer(code, told.out, told.err)
-
-    return call
+    return seawall_at(tmp_path / "data", sqlite_url, monkeypatch, capfd)
 
 
 def test_any_command_makes_the_embedded_database(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "api.cli", "bank", "list", "--json"],
-        env={"SEAWALL_DATA_DIR": str(tmp_path / "new"), "PYTHONPATH": str(Path.cwd())},
+        env={"SEAWALL_DATA_DIR": str(tmp_path / "new"), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
