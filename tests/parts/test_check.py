@@ -1,0 +1,304 @@
+"""One upload's way on real parts: a real database, index, sandbox and videos."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from api.settings import Settings
+from api.wiring import Parts, build
+from bench.edits import EDITS, Edit, make
+from hashdb.errors import BadArgument, SandboxFailed, UploadConflict
+from hashdb.model import (
+    Action,
+    Bank,
+    Classification,
+    Digests,
+    Fingerprint,
+    MediaKind,
+    Orientation,
+    Reference,
+    Verdict,
+    new_id,
+)
+from matcher.check import Checker, dense_windows
+from matcher.digest import digest_file
+from matcher.ports import Sampling
+
+MEDIA = Path(__file__).parent.parent / "media"
+BUNNY = MEDIA / "o597_bbb.mp4"
+ROCKET = MEDIA / "o084_oa4_launch.webm"
+MOVIE = MEDIA / "o554_movie.mp4"
+RACE = MEDIA / "o079_Shepard_Calais_1906_FrenchGP.ogv"
+WHAT_MUST_BE_FOUND = {
+    "re-encoded",
+    "rescaled",
+    "recoloured",
+    "letterboxed",
+    "pillarboxed white",
+    "mirrored",
+    "rotated by 90",
+    "trimmed by 0.37 s",
+    "4.3 s from 1.21 s",
+    "faster by 10 %",
+    "half speed",
+    "spliced, 3.2 s",
+    "logo",
+}
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    """A service with two banked videos, an attack and (in an allow-list) a film."""
+    made = build(Settings.from_env({"SEAWALL_DATA_DIR": str(tmp_path_factory.mktemp("data"))}))
+    with made.store.begin() as tx:
+        tx.banks.create("attacks")
+        tx.banks.create("films", Action.ALLOW)
+    add(made, "attacks", ROCKET)
+    add(made, "attacks", RACE)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Parts]:
+    made = build(Settings.from_env({"SEAWALL_DATA_DIR": str(tmp_path / "data")}))
+    with made.store.begin() as tx:
+        tx.banks.create("attacks")
+        tx.banks.create("films", Action.ALLOW)
+    yield made
+    made.close()
+
+
+def bank(parts: Parts, name: str) -> Bank:
+    with parts.store.read() as tx:
+        return tx.banks.get(name)
+
+
+def add(parts: Parts, name: str, path: Path) -> Reference:
+    with path.open("rb") as media:
+        reference, _ = parts.enroller.add_media(
+            bank(parts, name), media, digest_file(media), actor="test", source=path.name
+        )
+    return reference
+
+
+def check(parts: Parts, path: Path, upload_id: str | None = None, **more: object) -> Verdict:
+    with path.open("rb") as media:
+        return parts.checker.check_media(
+            "key", upload_id or new_id("upload"), media, digest_file(media), **more
+        )
+
+
+def edited(tmp_path: Path, name: str, source: Path, other: Path) -> tuple[Path, Edit, float, float]:
+    edit = next(e for e in EDITS if e.name == name)
+    target = tmp_path / "copy.mp4"
+    return target, edit, *make(edit, source, target, other)
+
+
+@pytest.mark.parametrize("name", sorted(WHAT_MUST_BE_FOUND))
+def test_an_edited_copy_is_blocked_with_its_seconds(parts: Parts, tmp_path: Path, name: str):
+    copy, edit, start, end = edited(tmp_path, name, ROCKET, MOVIE)
+    verdict = check(parts, copy)
+    assert verdict.action is Action.BLOCK, verdict.reason
+    assert {m.reference.source for m in verdict.matches} == {ROCKET.name}
+    first, last = verdict.matches[0].segments[0], verdict.matches[0].segments[-1]
+    assert first.query.start == pytest.approx(start, abs=0.5)
+    assert last.query.end == pytest.approx(end, abs=0.5)
+    assert first.reference.start == pytest.approx(edit.start, abs=0.5)
+
+
+@pytest.mark.parametrize("path", [BUNNY, MOVIE, MEDIA / "p555_movie.ogv"])
+def test_unrelated_videos_are_allowed(parts: Parts, path: Path):
+    verdict = check(parts, path)
+    assert verdict.action is Action.ALLOW
+    assert verdict.matches == ()
+    assert verdict.coverage.fraction > 0.95
+
+
+def test_the_file_itself_is_blocked_without_being_decoded(parts: Parts):
+    verdict = check(parts, RACE)
+    assert verdict.action is Action.BLOCK
+    assert verdict.reason.code == "sha256_match"
+    assert "fingerprint" not in verdict.timings_ms
+    (segment,) = verdict.matches[0].segments
+    assert segment.query.end == segment.reference.end > 19
+
+
+def test_the_same_upload_gets_the_same_verdict_and_other_bytes_none(parts: Parts):
+    one = check(parts, BUNNY, "upload-1")
+    assert check(parts, BUNNY, "upload-1") == one
+    with pytest.raises(UploadConflict):
+        check(parts, ROCKET, "upload-1")
+
+
+def test_a_caller_that_hashes_gets_what_its_media_would(parts: Parts, tmp_path: Path):
+    copy, _, start, end = edited(tmp_path, "mirrored", ROCKET, MOVIE)
+    with copy.open("rb") as media:
+        look = parts.sandbox(media, Sampling(dense=False), ("pdq",))
+    upright = [
+        f
+        for f in look.fingerprints
+        if f.orientation is Orientation.ORIGINAL and f.view.value == "full"
+    ]
+    verdict = parts.checker.check_hashes(
+        "key", new_id("upload"), Digests(), upright, request_digest="x", duration_s=end
+    )
+    assert verdict.action is Action.BLOCK
+    assert verdict.matches[0].alignments == () or verdict.matches[0].signals
+    assert verdict.matches[0].segments[-1].query.end == pytest.approx(end, abs=1.0)
+
+
+def test_only_a_digest_is_never_a_plain_allow(parts: Parts):
+    verdict = parts.checker.check_hashes(
+        "key", new_id("upload"), Digests(sha256="0" * 64), (), request_digest="y"
+    )
+    assert verdict.action is Action.REVIEW
+    assert verdict.reason.code == "digest_only"
+
+
+def test_codes_that_no_picture_has_match_nothing(empty: Parts):
+    blank = Fingerprint(
+        "pdq",
+        "made up",
+        np.zeros((5, 32), np.uint8),
+        np.arange(5.0),
+        np.zeros(5),
+        np.full(5, 100, np.uint8),
+    )
+    empty.enroller.add_hashes(
+        bank(empty, "attacks"), Digests(), [blank], kind=MediaKind.VIDEO, actor="test"
+    )
+    verdict = empty.checker.check_hashes(
+        "key", new_id("upload"), Digests(), [blank], request_digest="z"
+    )
+    assert verdict.matches == ()
+
+
+def test_a_reference_needs_something(empty: Parts):
+    with pytest.raises(BadArgument):
+        empty.enroller.add_hashes(
+            bank(empty, "attacks"), Digests(), [], kind=MediaKind.VIDEO, actor="test"
+        )
+
+
+def test_withdrawn_and_disabled_references_match_nothing(empty: Parts, tmp_path: Path):
+    copy, *_ = edited(tmp_path, "rescaled", ROCKET, MOVIE)
+    reference = add(empty, "attacks", ROCKET)
+    assert check(empty, copy).action is Action.BLOCK
+    empty.enroller.set_enabled(reference.id, False, actor="test")
+    assert check(empty, copy).action is check(empty, ROCKET).action is Action.ALLOW
+    empty.enroller.set_enabled(reference.id, True, actor="test")
+    assert check(empty, copy).action is Action.BLOCK
+    empty.enroller.withdraw(reference.id, actor="test")
+    assert check(empty, copy).action is check(empty, ROCKET).action is Action.ALLOW
+    again = add(empty, "attacks", ROCKET)
+    assert again.id != reference.id
+    assert check(empty, copy).action is Action.BLOCK
+
+
+def test_banned_footage_in_an_allowed_film_is_found_and_the_film_is_not(
+    empty: Parts, tmp_path: Path
+):
+    """The film quotes two seconds of the attack; a pirate puts four others into the film."""
+    film = tmp_path / "film.mp4"
+    make(Edit("quote", start=0.4, seconds=2.0, splice=5.0), ROCKET, film, MOVIE)
+    add(empty, "attacks", ROCKET)
+    assert check(empty, film).action is Action.REVIEW
+    add(empty, "films", film)
+    smaller = tmp_path / "smaller.mp4"
+    make(Edit("smaller", "scale=256:-2"), film, smaller)
+    allowed = check(empty, smaller)
+    assert allowed.action is Action.ALLOW
+    assert allowed.reason.code == "allow_listed"
+    pirated = tmp_path / "pirated.mp4"
+    make(Edit("spliced", start=3.6, seconds=4.4, splice=5.0), ROCKET, pirated, film)
+    verdict = check(empty, pirated)
+    assert verdict.action is Action.BLOCK
+    banned = next(m for m in verdict.matches if m.reference.source == ROCKET.name)
+    assert banned.segments[0].query.start == pytest.approx(5.0, abs=0.5)
+
+
+def test_a_callers_score_raises_and_never_lowers(parts: Parts, tmp_path: Path):
+    copy, *_ = edited(tmp_path, "rescaled", ROCKET, MOVIE)
+    low = Classification("attack", 0.0, "caller")
+    assert check(parts, copy, classifications=[low]).action is Action.BLOCK
+
+
+class Broken:
+    """An index that fails, a decoder that dies on its second call."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.calls = 0
+
+    def search(self, *args: object, **more: object) -> None:
+        raise RuntimeError("no memory")
+
+    def refresh(self) -> int:
+        return 0
+
+    def __call__(self, *args: object) -> object:
+        self.calls += 1
+        if self.calls > 1:
+            raise SandboxFailed("died")
+        return self.parts.sandbox(*args)
+
+
+def test_a_failed_index_is_never_a_silent_allow(parts: Parts):
+    judge = parts.checker._judge
+    broken = Checker(parts.store, _with_index(judge, Broken(parts)), parts.sandbox, parts.policy)
+    with BUNNY.open("rb") as media:
+        verdict = broken.check_media("key", new_id("upload"), media, digest_file(media))
+    assert verdict.action is Action.REVIEW
+    assert "index_failed" in verdict.reason.codes
+
+
+def test_a_failed_second_look_is_said(parts: Parts, tmp_path: Path):
+    copy, *_ = edited(tmp_path, "rescaled", ROCKET, MOVIE)
+    checker = Checker(parts.store, parts.checker._judge, Broken(parts), parts.policy)
+    with copy.open("rb") as media:
+        verdict = checker.check_media("key", new_id("upload"), media, digest_file(media))
+    assert verdict.action is Action.BLOCK
+    assert "part_failed" in verdict.reason.codes
+
+
+def _with_index(judge: object, index: object) -> object:
+    import copy
+
+    twin = copy.copy(judge)
+    twin._index = index
+    return twin
+
+
+def test_an_image_of_a_banned_video_and_a_banned_image(empty: Parts):
+    add(empty, "attacks", BUNNY)
+    with BUNNY.open("rb") as media:
+        look = empty.sandbox(media, Sampling(dense=False), ("pdq",))
+    upright = next(f for f in look.fingerprints if f.orientation is Orientation.ORIGINAL)
+    frame = replace(upright.take([5]), offsets=np.zeros(1))
+    verdict = empty.checker.check_hashes(
+        "key", new_id("upload"), Digests(), [frame], request_digest="i"
+    )
+    assert verdict.action is Action.BLOCK
+    (pair,) = verdict.matches[0].segments
+    assert (pair.query.start, pair.query.end) == (0, 0)
+
+
+def test_no_second_look_at_images_and_none_without_a_match(parts: Parts):
+    with BUNNY.open("rb") as media:
+        look = parts.sandbox(media, Sampling(dense=False), ("pdq",))
+    assert dense_windows((), look) == ()
+
+
+def test_a_text_file_is_refused(parts: Parts):
+    from hashdb.errors import UnsupportedMedia
+
+    text = io.BytesIO(b"hello, world\n" * 100)
+    with pytest.raises(UnsupportedMedia):
+        parts.checker.check_media("key", new_id("upload"), text, digest_file(text))
