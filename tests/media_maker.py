@@ -144,10 +144,29 @@ def restamped(
             packet.stream = new
             packet.time_base = Fraction(1, 1000)
             packet.pts = packet.dts = wanted
+            packet.duration = 0
             if mark is not None:
                 packet.is_keyframe = mark
             out.mux_one(packet)
     return file.getvalue()
+
+
+def index_first(data: bytes) -> bytes:
+    """The MP4 with its index (`moov`) before its pictures, as servers like it."""
+    at, boxes = 0, {}
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        boxes[data[at + 4 : at + 8]] = data[at : at + size]
+        at += size
+    index = bytearray(boxes.pop(b"moov"))
+    at = index.find(b"stco")
+    while at >= 0:
+        for number in range(int.from_bytes(index[at + 8 : at + 12], "big")):
+            place = at + 12 + 4 * number
+            moved = int.from_bytes(index[place : place + 4], "big") + len(index)
+            index[place : place + 4] = struct.pack(">I", moved)
+        at = index.find(b"stco", at + 4)
+    return boxes.pop(b"ftyp") + bytes(index) + b"".join(boxes.values())
 
 
 def damaged_packets(data: bytes, share: float, seed: int = 1) -> bytes:
@@ -228,7 +247,10 @@ def image(picture: NDArray[Any], name: str = "PNG", **options: Any) -> bytes:
 def animation(pictures: Sequence[NDArray[Any]], name: str = "GIF", each_ms: int = 100) -> bytes:
     """An animated GIF, WebP or PNG."""
     file = io.BytesIO()
-    first, *rest = [Image.fromarray(p) for p in pictures]
+    made = [Image.fromarray(p) for p in pictures]
+    if name == "GIF":
+        made = [p.quantize(256, dither=Image.Dither.NONE) for p in made]
+    first, *rest = made
     first.save(file, name, save_all=True, append_images=rest, duration=each_ms, loop=0)
     return file.getvalue()
 

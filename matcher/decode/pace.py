@@ -17,8 +17,6 @@ SHORTEST_GAP_S = 0.1
 DENSE_STEP_S = 1 / 30 - 1e-3
 WINDOW_STEP_S = 0.1 - 1e-3
 _SLACK = 1e-3
-_HEAD_START = 0.1  # part of the budget that may be spent before any progress
-_KEY_SLACK = 0.1  # keyframes are cheap: they are left out later than what lies between them
 
 
 class Look(Enum):
@@ -27,6 +25,11 @@ class Look(Enum):
     SKIP = "skip"
     KEYFRAME = "keyframe"
     FORWARD = "forward"
+
+
+# Part of the budget that may be spent at the start and in all; keyframes are cheap, and are left
+# out later than what lies between them.
+_SHARE = {Look.FORWARD: (0.10, 0.85), Look.KEYFRAME: (0.15, 0.95)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Picker:
 class Pace:
     """A budget of CPU seconds and pictures, spread over the whole length.
 
-    At each point the part spent may exceed the part gone through by a tenth; beyond that pictures
+    At each point the part spent may exceed the part gone through by a little; beyond that pictures
     between keyframes are left out, then keyframes too. So a long video is looked at everywhere,
     more thinly, and not only at its beginning.
     """
@@ -110,7 +113,5 @@ class Pace:
 
     def affords(self, look: Look, progress: float) -> bool:
         """Whether `look` may be done when `progress` (0 to 1) of the length is gone through."""
-        allowed = _HEAD_START + (1 - _HEAD_START) * min(max(progress, 0.0), 1.0)
-        if look is Look.KEYFRAME:
-            allowed += _KEY_SLACK
-        return self.spent() <= min(allowed, 1.0)
+        first, most = _SHARE[look]
+        return self.spent() <= first + (most - first) * min(max(progress, 0.0), 1.0)

@@ -23,6 +23,7 @@ from matcher.ports import Limits
 _HEAD = 512
 _MOST_PACKETS = 6_000_000  # 50 hours at 30 a second
 _MOST_READ_ERRORS = 64
+_LONGEST_S = 366 * 86_400.0  # no file is longer: what states more is not believed
 _SPLICED = frozenset({"mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg"})
 _SIDE_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 
@@ -108,12 +109,16 @@ class _Stamps:
 @dataclass(frozen=True, slots=True, eq=False)
 class Index:
     """What reading all packets told. `tracks` maps stream numbers to timelines, in the order of
-    the tracks; `cut_short`: the file ended, or could not be read, long before its stated end, at
-    `stated` seconds of video (0: not stated)."""
+    the tracks; `missing`: seconds that each track should have had beyond what could be read, where
+    the file ended, or could not be read, long before its stated end."""
 
     tracks: dict[int, Timeline]
+    missing: dict[int, float]
     cut_short: bool
-    stated: float
+
+    def duration(self, track: int) -> float:
+        """How long the track is, read or not."""
+        return self.tracks[track].duration + self.missing.get(track, 0.0)
 
 
 def packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[Any]]:
@@ -152,8 +157,9 @@ def read_index(container: InputContainer, chosen: list[VideoStream]) -> Index:
     tracks = {s.index: _timeline(s, stamps[s.index], gap) for s in chosen if stamps[s.index].marks}
     if not tracks:
         raise CorruptMedia("the file holds no picture data that can be read")
-    cut, stated = _stated(container, chosen, tracks, latest if by_all else None)
-    return Index(tracks, cut or count >= _MOST_PACKETS, stated)
+    missing = _missing(container, chosen, tracks, latest if by_all else None)
+    cut_short = bool(missing) or len(tracks) < len(chosen) or count >= _MOST_PACKETS
+    return Index(tracks, missing, cut_short)
 
 
 def _timeline(stream: VideoStream, stamps: _Stamps, gap: float) -> Timeline:
@@ -170,31 +176,29 @@ def _timeline(stream: VideoStream, stamps: _Stamps, gap: float) -> Timeline:
     )
 
 
-def _stated(
+def _missing(
     container: InputContainer,
     chosen: list[VideoStream],
     tracks: dict[int, Timeline],
     latest: float | None,
-) -> tuple[bool, float]:
-    """Whether the file is shorter than it says, and how many seconds of video it says there are.
+) -> dict[int, float]:
+    """Seconds by which tracks are shorter than the file says, where that is considerable.
 
     Compared are the pictures that the container lists (ISO media), the tracks' durations, and,
-    where only the container has one, the latest packet of all tracks.
+    where only the container has one, the `latest` packet of all tracks.
     """
     listed = container.format.name == "mov,mp4,m4a,3gp,3g2,mj2"
+    missing: dict[int, float] = {}
     for stream in chosen:
         read = tracks.get(stream.index)
-        stated = float((stream.duration or 0) * (stream.time_base or 0))
-        if read is None:
-            return True, stated
-        if listed and len(read.offsets) < 0.9 * stream.frames:
-            return True, max(stated, read.duration)
-        if stated > LONGEST_GAP_S * 24 * 365:
+        if read is None or read.by_count:
             continue
-        if stated > read.duration + max(1.0, 0.1 * read.duration) and not read.by_count:
-            return True, stated
+        lost = float((stream.duration or 0) * (stream.time_base or 0)) - read.duration
+        few = listed and len(read.offsets) < 0.9 * stream.frames
+        if few or max(1.0, 0.1 * read.duration) < lost < _LONGEST_S:
+            missing[stream.index] = max(lost, 0.0)
     if latest is not None and container.duration:
-        stated = container.duration / av.time_base
-        if stated > latest + max(2.0, 0.1 * latest):
-            return True, stated
-    return False, 0.0
+        lost = container.duration / av.time_base - latest
+        if max(2.0, 0.1 * latest) < lost < _LONGEST_S:
+            missing = dict.fromkeys(tracks, lost)
+    return missing

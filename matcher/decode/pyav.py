@@ -118,9 +118,8 @@ class OpenedVideo:
 def _info(index: Index, cover: bool) -> MediaInfo:
     if cover:
         return MediaInfo(MediaKind.IMAGE, 0.0, 1, (0.0,))
-    durations = tuple(t.duration for t in index.tracks.values())
-    longest = max(*durations, index.stated)
-    return MediaInfo(MediaKind.VIDEO, longest, len(durations), durations)
+    durations = tuple(index.duration(track) for track in index.tracks)
+    return MediaInfo(MediaKind.VIDEO, max(durations), len(durations), durations)
 
 
 class _Track:

@@ -12,6 +12,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from hashdb.errors import CorruptMedia, MediaTooLarge, UnsupportedMedia
 from hashdb.model import MediaKind
+from matcher.decode import animation
 from matcher.decode.luma import luma_of_rgb
 from matcher.decode.pace import MAX_GAP_S, Look, Pace, Picker
 from matcher.ports import Frame, Limits, MediaInfo, Picture, Sampling
@@ -25,10 +26,6 @@ _PILLOW = {
     "bmp": ("BMP",),
     "avif": ("AVIF",),
 }
-_ANIMATED = ("gif", "webp", "png", "avif")
-_MOST_PICTURES = 20_000
-# Browsers show pictures that ask for 10 ms or less for a tenth of a second.
-_SHORTEST_S, _INSTEAD_S = 0.0105, 0.1
 
 # What a damaged file lacks is left grey; that it lacks something is found by looking, below.
 _UNREADABLE = (
@@ -65,29 +62,23 @@ class OpenedPicture:
             raise MediaTooLarge(
                 f"{width} x {height} pixels; at most {limits.max_pixels} are looked at"
             )
-        self._durations = self._read_durations() if name in _ANIMATED else []
+        self._durations = self._read_durations(media)
         moving = len(self._durations) > 1
         total = sum(self._durations) if moving else 0.0
         kind = MediaKind.VIDEO if moving else MediaKind.IMAGE
         self.info = MediaInfo(kind, total, 1, (total,))
 
-    def _read_durations(self) -> list[float]:
+    def _read_durations(self, media: BinaryIO) -> list[float]:
         """Seconds that each picture of an animation is shown."""
-        durations: list[float] = []
         if not getattr(self._image, "is_animated", False):
-            return durations
-        try:
-            for number in range(getattr(self._image, "n_frames", 1)):
-                if number == _MOST_PICTURES:
-                    self.truncated = True
-                    break
-                self._image.seek(number)
-                self._image.load()
-                seconds = float(self._image.info.get("duration") or 0) / 1000
-                durations.append(seconds if seconds >= _SHORTEST_S else _INSTEAD_S)
-        except _UNREADABLE:
-            self.truncated = True
-        return durations
+            return []
+        if self.format in animation.READERS:
+            at = media.tell()
+            media.seek(0)
+            data = media.read()
+            media.seek(at)
+            return animation.durations(self.format, data)
+        return [animation.INSTEAD_S] * getattr(self._image, "n_frames", 1)
 
     def frames(self, sampling: Sampling) -> Iterator[Frame]:
         """One frame of a still; of an animation, those that the sampling asks for."""
@@ -102,10 +93,21 @@ class OpenedPicture:
             if pace.exhausted or not pace.affords(Look.KEYFRAME, offset / self.info.duration):
                 self.truncated = True
             elif picker.takes(offset, taken, key=False):
-                self._image.seek(number)
+                if not self._turn_to(number):
+                    return
                 yield from self._held(offset, until, pace)
                 taken = offset
             offset = until
+
+    def _turn_to(self, number: int) -> bool:
+        """Decode up to that picture; False where the file is damaged there."""
+        try:
+            self._image.seek(number)
+            self._image.load()
+        except _UNREADABLE:
+            self.truncated = True
+            return False
+        return True
 
     def _held(self, offset: float, until: float, pace: Pace) -> Iterator[Frame]:
         """The picture at hand, again while it stands still for long."""

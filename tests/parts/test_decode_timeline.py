@@ -176,7 +176,7 @@ def test_the_budget_goes_with_the_progress():
 def test_keyframes_are_left_out_last():
     clock = Clock()
     pace = Pace(Sampling(dense=False, seconds=100), clock)
-    clock.now += 60
+    clock.now += 50
     assert not pace.affords(Look.FORWARD, 0.5)
     assert pace.affords(Look.KEYFRAME, 0.5)
     clock.now += 10

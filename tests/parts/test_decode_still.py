@@ -1,0 +1,149 @@
+"""Pictures, still and animated."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hashdb.errors import CorruptMedia, MediaTooLarge, UnsupportedMedia
+from hashdb.model import MediaKind
+from matcher.decode.formats import is_motion_jpeg
+from matcher.decode.luma import luma_of_rgb
+from matcher.decode.pyav import PyAvDecoder
+from matcher.ports import Limits, Sampling
+from tests import media_maker as make
+
+PICTURE = make.scene(3)
+
+
+def look(data: bytes, limits: Limits | None = None):
+    opened = PyAvDecoder(limits or Limits()).open(io.BytesIO(data))
+    return opened, list(opened.frames(Sampling(dense=False)))
+
+
+def alike(luma: np.ndarray, picture: np.ndarray, off: float = 2.0) -> bool:
+    wanted = luma_of_rgb(picture)
+    return luma.shape == wanted.shape and np.abs(luma.astype(int) - wanted).mean() < off
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"])
+def test_stills(name: str):
+    opened, frames = look(make.image(PICTURE, name))
+    assert opened.info.kind is MediaKind.IMAGE
+    assert (opened.info.duration, opened.info.tracks) == (0.0, 1)
+    assert [f.offset for f in frames] == [0.0]
+    assert alike(frames[0].luma, PICTURE, 12 if name == "GIF" else 4)
+    assert frames[0].picture(64).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("tag", "stored"),
+    [
+        (1, lambda p: p),
+        (2, lambda p: p[:, ::-1]),
+        (3, lambda p: np.rot90(p, 2)),
+        (4, lambda p: p[::-1]),
+        (5, lambda p: p.swapaxes(0, 1)),
+        (6, lambda p: np.rot90(p, 1)),
+        (7, lambda p: np.rot90(p.swapaxes(0, 1), 2)),
+        (8, lambda p: np.rot90(p, -1)),
+    ],
+)
+def test_exif_orientation_is_honoured(tag, stored):
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    data = make.image(np.ascontiguousarray(stored(PICTURE)), "JPEG", quality=95, exif=exif)
+    assert alike(look(data)[1][0].luma, PICTURE)
+
+
+def saved(image: Image.Image, name: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, name, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "YCbCr", "LA"])
+def test_modes(mode: str):
+    image = Image.fromarray(PICTURE).convert(mode)
+    name = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
+    assert alike(look(saved(image, name))[1][0].luma, PICTURE, {"1": 130, "P": 14}.get(mode, 6))
+
+
+def test_sixteen_bits_are_scaled_not_clipped():
+    grey = luma_of_rgb(PICTURE)
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    assert alike(look(saved(deep))[1][0].luma, np.dstack([grey] * 3))
+
+
+def test_what_is_transparent_lies_over_black():
+    clear = np.zeros((*PICTURE.shape[:2], 1), np.uint8)
+    clear[:, :80] = 255
+    luma = look(make.image(np.dstack([PICTURE, clear])))[1][0].luma
+    assert luma[:, 80:].max() == 0
+    assert alike(luma[:, :80], PICTURE[:, :80])
+
+
+@pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG", "AVIF"])
+def test_animations_are_videos(name: str):
+    pictures = make.scenes(3, rate=10, cut=1.0)
+    opened, frames = look(make.animation(pictures, name, each_ms=100))
+    assert opened.info.kind is MediaKind.VIDEO
+    assert opened.info.duration == pytest.approx(3.0, abs=0.05)
+    assert len(frames) >= 8
+    for frame in frames:
+        assert alike(frame.luma, pictures[round(frame.offset * 10)], 6)
+
+
+def test_animation_without_durations_runs_as_browsers_run_it():
+    opened, _ = look(make.animation(make.scenes(1, rate=10), each_ms=0))
+    assert opened.info.duration == pytest.approx(1.0)
+
+
+def test_a_picture_of_an_animation_that_stands_still_is_given_again():
+    _, frames = look(make.animation([make.scene(1), make.scene(2)], each_ms=5000))
+    assert [f.offset for f in frames] == [0, 2, 4, 5, 7, 9]
+
+
+def test_a_stream_of_jpegs_is_a_video_and_a_photograph_with_a_preview_is_not():
+    jpeg = make.image(PICTURE, "JPEG")
+    assert is_motion_jpeg(jpeg + make.image(make.scene(4), "JPEG"))
+    assert not is_motion_jpeg(jpeg)
+    assert not is_motion_jpeg(jpeg + b"\0" * 40 + b"a movie behind the photograph")
+    preview = jpeg[:2] + b"\xff\xe1" + (len(jpeg) + 2).to_bytes(2, "big") + jpeg + jpeg[2:]
+    assert not is_motion_jpeg(preview)
+
+
+def test_a_truncated_photograph_is_looked_at_as_far_as_it_goes():
+    data = make.image(make.scene(3, size=(640, 480)), "JPEG", quality=95)
+    opened, frames = look(data[: len(data) * 2 // 3])
+    assert opened.truncated
+    assert alike(frames[0].luma[:200], make.scene(3, size=(640, 480))[:200])
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "AVIF", "TIFF"])
+def test_a_damaged_header_is_corrupt(name: str):
+    with pytest.raises(CorruptMedia):
+        look(make.image(PICTURE, name)[:40])
+
+
+def test_too_many_pixels_are_refused_before_decoding():
+    with pytest.raises(MediaTooLarge, match="20000 x 20000"):
+        look(make.huge_png(20000, 20000))
+
+
+def test_the_limit_of_pixels_is_a_setting():
+    with pytest.raises(MediaTooLarge):
+        look(make.image(PICTURE), Limits(max_pixels=160 * 120 - 1))
+
+
+def test_one_pixel():
+    _, frames = look(make.image(np.full((1, 1, 3), 200, np.uint8)))
+    assert frames[0].luma.tolist() == [[200]]
+
+
+def test_heic_is_refused_by_name():
+    with pytest.raises(UnsupportedMedia, match="HEIC"):
+        look(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
