@@ -39,7 +39,7 @@ TEMPLATE = "seawall_template"
 # Waits until the session is over, however it ended, then stops its servers and removes its folder.
 JANITOR = """
 import os, pathlib, shutil, signal, sys, time
-sys.stdin.read()
+sys.stdin.readline()
 folder = pathlib.Path(sys.argv[1])
 def running(pid):
     try:
@@ -77,7 +77,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     while _janitor:
-        _janitor.pop().communicate()
+        _janitor.pop().communicate(b"over\n")
     os.environ.pop(RUN_FOLDER, None)
 
 
