@@ -1,0 +1,109 @@
+"""A verdict as a picture: which seconds of the upload show which seconds of which reference.
+
+SVG 1.1 without scripts or outside references, so that it may be embedded anywhere.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from html import escape
+
+from hashdb.model import Action, Match, Verdict
+
+WIDTH = 860
+LEFT = 90
+RIGHT = 24
+BAR = 16
+BETWEEN = 46
+MOST = 6
+COLOURS = {Action.ALLOW: "#2e7d32", Action.REVIEW: "#b26a00", Action.BLOCK: "#b3261e"}
+STYLE = "font-family: system-ui, sans-serif; font-size: 13px"
+
+
+def timeline_svg(verdict: Verdict) -> str:
+    """The verdict's action and reason, and for each of its first matches the upload's time line
+    above the reference's, with the segments that show the same footage drawn between them."""
+    lines = textwrap.wrap(verdict.reason.text, 100)[:4]
+    top = 48 + 18 * len(lines)
+    parts = [*_head(verdict, lines)]
+    for match in verdict.matches[:MOST]:
+        parts += _match(match, verdict, top)
+        top += 2 * BAR + BETWEEN + 44
+    hidden = len(verdict.matches) - MOST
+    if hidden > 0:
+        parts.append(_text(LEFT, top, f"and {hidden} more"))
+        top += 20
+    body = "\n".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top}" '
+        f'viewBox="0 0 {WIDTH} {top}" role="img" style="{STYLE}">\n'
+        f'<rect width="{WIDTH}" height="{top}" fill="#ffffff"/>\n{body}\n</svg>\n'
+    )
+
+
+def _head(verdict: Verdict, lines: list[str]) -> list[str]:
+    word = verdict.action.value
+    name = verdict.upload_id if len(verdict.upload_id) <= 80 else verdict.upload_id[:77] + "..."
+    parts = [
+        f"<title>{escape(word)}: {escape(name)}</title>",
+        f'<rect x="16" y="14" width="74" height="24" rx="4" fill="{COLOURS[verdict.action]}"/>',
+        _text(53, 31, word, fill="#ffffff", anchor="middle", weight="bold"),
+        _text(102, 31, name),
+    ]
+    return parts + [_text(16, 58 + 18 * i, line, fill="#444444") for i, line in enumerate(lines)]
+
+
+def _match(match: Match, verdict: Verdict, top: float) -> list[str]:
+    reference = match.reference
+    ends = [p.query.end for p in match.segments]
+    upload_s = max([verdict.coverage.total_s, *ends])
+    reference_s = max([reference.duration_s or 0.0, *(p.reference.end for p in match.segments)])
+    signals = ", ".join(f"{s.signal_type} {s.score:.2f}" for s in match.signals)
+    label = f"{reference.bank.name}: {reference.id} ({signals})"
+    upper, lower = top + 22, top + 22 + BAR + BETWEEN
+    parts = [
+        _text(LEFT, top + 12, label),
+        *_bar(upper, "upload", upload_s),
+        *_bar(lower, "reference", reference_s),
+    ]
+    colour = COLOURS[reference.bank.action]
+    for pair in match.segments:
+        a, b = _x(pair.query.start, upload_s), _x(pair.query.end, upload_s)
+        c, d = _x(pair.reference.start, reference_s), _x(pair.reference.end, reference_s)
+        b, d = max(b, a + 2), max(d, c + 2)
+        parts += [
+            f'<rect x="{a:.1f}" y="{upper}" width="{b - a:.1f}" height="{BAR}" fill="{colour}"/>',
+            f'<rect x="{c:.1f}" y="{lower}" width="{d - c:.1f}" height="{BAR}" fill="{colour}"/>',
+            f'<polygon points="{a:.1f},{upper + BAR} {b:.1f},{upper + BAR} '
+            f'{d:.1f},{lower} {c:.1f},{lower}" fill="{colour}" fill-opacity="0.18"/>',
+        ]
+    return parts
+
+
+def _bar(y: float, name: str, seconds: float) -> list[str]:
+    ends = f"0 to {seconds:.1f} s" if seconds else "image"
+    return [
+        _text(LEFT - 10, y + 12, name, anchor="end", fill="#444444"),
+        f'<rect x="{LEFT}" y="{y}" width="{WIDTH - LEFT - RIGHT}" height="{BAR}" fill="#d8dce2"/>',
+        _text(WIDTH - RIGHT, y - 4, ends, anchor="end", fill="#777777"),
+    ]
+
+
+def _x(at: float, seconds: float) -> float:
+    width = WIDTH - LEFT - RIGHT
+    return LEFT + (width * min(1.0, at / seconds) if seconds else 0.0)
+
+
+def _text(
+    x: float,
+    y: float,
+    words: str,
+    *,
+    fill: str = "#111111",
+    anchor: str = "start",
+    weight: str = "normal",
+) -> str:
+    return (
+        f'<text x="{x}" y="{y}" fill="{fill}" text-anchor="{anchor}" '
+        f'font-weight="{weight}">{escape(words)}</text>'
+    )

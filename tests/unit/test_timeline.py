@@ -1,0 +1,80 @@
+"""The picture of a verdict."""
+
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+import pytest
+
+from api.timeline import MOST, timeline_svg
+from hashdb.model import (
+    Action,
+    Bank,
+    Coverage,
+    Digests,
+    Match,
+    MediaKind,
+    Reason,
+    Reference,
+    Segment,
+    SegmentPair,
+    Signal,
+    Standing,
+    Verdict,
+)
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def match(name="attacks", action=Action.BLOCK, kind=MediaKind.VIDEO, pairs=((5, 10, 0, 5),)):
+    bank = Bank("bank_1", name, action, None, True, NOW)
+    seconds = None if kind is MediaKind.IMAGE else 20.0
+    reference = Reference(
+        "ref_1", bank, kind, Digests(), None, None, seconds, 9, Standing.POSITIVE, True, NOW
+    )
+    segments = tuple(SegmentPair(Segment(a, b), Segment(c, d)) for a, b, c, d in pairs)
+    return Match(reference, 0.9, (Signal("pdq", 0.9),), segments)
+
+
+def verdict(*matches, action=Action.BLOCK, total=20.0, upload_id="upload-1"):
+    return Verdict(
+        upload_id,
+        action,
+        Reason("code", "A text."),
+        matches,
+        Coverage(total, total, 9, 0),
+        (),
+        "policy",
+        {},
+        NOW,
+    )
+
+
+def drawn(*args, **kwargs):
+    return ElementTree.fromstring(timeline_svg(verdict(*args, **kwargs)))
+
+
+def test_a_segment_is_drawn_to_scale():
+    (shape,) = drawn(match()).iter(SVG + "polygon")
+    points = [tuple(map(float, p.split(","))) for p in shape.get("points").split()]
+    (a, _), (b, _), (d, _), (c, _) = points
+    width = 860 - 90 - 24
+    assert (a, b) == pytest.approx((90 + width / 4, 90 + width / 2), abs=0.1)
+    assert (c, d) == pytest.approx((90, 90 + width / 4), abs=0.1)
+
+
+def test_text_from_outside_is_escaped():
+    svg = timeline_svg(verdict(match(name="<script>"), upload_id='"><script>alert(1)</script>'))
+    assert "<script" not in svg
+    ElementTree.fromstring(svg)
+
+
+def test_images_and_no_match():
+    assert len(list(drawn(match(kind=MediaKind.IMAGE, pairs=((0, 0, 0, 0),)), total=0.0).iter()))
+    assert not list(drawn(action=Action.ALLOW).iter(SVG + "polygon"))
+
+
+def test_many_matches_are_cut_and_counted():
+    root = drawn(*[match()] * (MOST + 3))
+    assert len(list(root.iter(SVG + "polygon"))) == MOST
+    assert any("and 3 more" in (t.text or "") for t in root.iter(SVG + "text"))
