@@ -125,7 +125,7 @@ def _tell(listener: socket.socket, settings: Settings, where: Where) -> None:
 def _app(settings: Settings) -> Flask:
     """The application of one worker, with what runs beside it."""
     parts = _build(settings)
-    threading.Thread(target=_purge_hourly, args=(parts.store,), name="purge", daemon=True).start()
+    threading.Thread(target=_housekeep, args=(parts,), name="housekeeping", daemon=True).start()
     return create_app(parts)
 
 
@@ -142,13 +142,31 @@ def _build(settings: Settings) -> wiring.Parts:
     raise AssertionError("unreachable")
 
 
-def _purge_hourly(store: Store) -> None:
+def _housekeep(parts: wiring.Parts) -> None:
+    _tell_sandbox(parts)
     while True:
-        try:
-            with store.begin() as tx:
-                dropped = tx.uploads.purge(datetime.now(UTC))
-            if dropped:
-                log.info("retention: dropped the fingerprints of %d uploads", dropped)
-        except SeawallError as error:
-            log.warning("retention: %s; tried again in an hour", error)
+        _purge(parts.store)
         time.sleep(PURGE_EVERY_S)
+
+
+def _tell_sandbox(parts: wiring.Parts) -> None:
+    """Warns where this machine's kernel does not lock the decoding children in."""
+    try:
+        report = parts.sandbox.report()
+    except SeawallError as error:
+        log.error("media cannot be decoded: %s", error)
+        return
+    missing = [name for name in ("seccomp", "landlock") if not report.get(name)]
+    if missing:
+        log.warning("decoding children are locked in without %s", " and ".join(missing))
+
+
+def _purge(store: Store) -> None:
+    try:
+        with store.begin() as tx:
+            dropped = tx.uploads.purge(datetime.now(UTC))
+    except SeawallError as error:
+        log.warning("retention: %s; tried again in an hour", error)
+        return
+    if dropped:
+        log.info("retention: dropped the fingerprints of %d uploads", dropped)
