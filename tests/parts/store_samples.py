@@ -75,7 +75,11 @@ def digests(text: str) -> Digests:
 
 def add(tx: Transaction, bank: Bank, text: str = "video", **other: Any) -> Reference:
     """A new reference with the digests of a text, without frames unless asked for."""
-    values = {"kind": MediaKind.VIDEO, "digests": digests(text), "fingerprints": ()} | other
+    values: dict[str, Any] = {
+        "kind": MediaKind.VIDEO,
+        "digests": digests(text),
+        "fingerprints": (),
+    } | other
     reference, new = tx.banks.add_reference(bank, **values)
     assert new
     return reference
@@ -108,7 +112,7 @@ def verdict(upload_id: str, *matches: Match, action: Action = Action.ALLOW) -> V
 
 def record(tx: Transaction, upload_id: str, *, key: str = "key_a", **other: Any) -> Verdict:
     """Records an upload that nothing matched, unless asked for otherwise."""
-    values = {
+    values: dict[str, Any] = {
         "request_digest": "r",
         "verdict": verdict(upload_id),
         "digests": digests(upload_id),
