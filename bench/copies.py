@@ -95,6 +95,8 @@ def judge(parts: Parts, sample: Sample) -> Verdict | SeawallError:
 
 def segment_error(verdict: Verdict, sample: Sample) -> float | None:
     """Seconds by which the ends of what was found lie from the truth, both ends added."""
+    if sample.shown == (0.0, 0.0):
+        return None
     for match in verdict.matches:
         if match.reference.source == sample.reference and match.segments:
             start = min(p.query.start for p in match.segments)
