@@ -55,7 +55,7 @@ format: $(STAMP) ## let ruff lay out the code
 	$(BIN)/ruff format .
 
 test: lint ## lint, then every test but the heavy ones
-	$(PY) -m pytest -m "not heavy" -n $(WORKERS) $(PYTEST_ARGS)
+	$(PY) -m pytest -m "not heavy" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-heavy: $(STAMP) ## the slow tests: wheel, demo, kills, several processes
 	$(PY) -m pytest -m heavy $(PYTEST_ARGS)

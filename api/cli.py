@@ -70,8 +70,10 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader went away (`seawall ... | head`): nothing more to say, and no one to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        os._exit(0)
+    if code == INTERRUPTED:
+        # At once: not after the files that other threads still work on. Their children end with us.
+        os._exit(code)
     sys.exit(code)
 
 

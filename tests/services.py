@@ -36,7 +36,7 @@ class Place:
         kept["SEAWALL_DATA_DIR"] = str(self.folder)
         kept["SEAWALL_RATE_LIMIT"] = "100000/minute"
         kept["SEAWALL_LOG_LEVEL"] = "WARNING"
-        if self.program is SEAWALL:
+        if self.program[0] == sys.executable:
             kept["PYTHONPATH"] = str(ROOT)
         if self.database_url is not None:
             kept["SEAWALL_DATABASE_URL"] = self.database_url

@@ -56,17 +56,18 @@ def each(files: Iterable[str], work: Callable[[str], T], *, at_once: int) -> Ite
     """
     waiting: deque[Future[Done[T]]] = deque()
     remaining = iter(files)
-    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="file") as pool:
-        try:
-            for file in islice(remaining, 2 * at_once):
+    pool = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="file")
+    try:
+        for file in islice(remaining, 2 * at_once):
+            waiting.append(pool.submit(_one, file, work))
+        while waiting:
+            done = waiting.popleft().result()
+            for file in islice(remaining, 1):
                 waiting.append(pool.submit(_one, file, work))
-            while waiting:
-                done = waiting.popleft().result()
-                for file in islice(remaining, 1):
-                    waiting.append(pool.submit(_one, file, work))
-                yield done
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            yield done
+    finally:
+        # Where the run is ended early, nobody waits for the files that are being worked on.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def run(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -110,3 +113,16 @@ def test_hashes_in_the_form_of_vpdq_can_be_added(seawall: Seawall, tmp_path: Pat
     (verdict,) = seawall("match", str(OTHER), "--json").lines()
     assert [m["bank"] for m in verdict["matches"]] == ["lists"]
     assert seawall("hash", "--format", "vpdq", str(OTHER), str(VIDEO)).code == 2
+
+
+def test_an_interrupted_run_ends_at_once(folder: Path) -> None:
+    process = Place(folder).start("match", *[str(VIDEO), str(OTHER)] * 50, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, told = process.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 130
+    assert told.strip().endswith("seawall: interrupted")
+    assert "Traceback" not in told

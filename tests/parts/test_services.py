@@ -6,9 +6,11 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,20 @@ def test_a_wrong_key_is_answered_before_the_upload_is_read(tmp_path: Path) -> No
                 b"Authorization: Bearer swk_" + b"x" * 43 + b"\r\n\r\n--b\r\n"
             )
             assert b" 401 " in connection.recv(4096).split(b"\r\n")[0]
+
+
+def test_half_requests_do_not_hold_the_threads_for_good(tmp_path: Path) -> None:
+    quick = "import api.serve; api.serve.STALLED_AFTER_S = 2; from api.cli import main; main()"
+    place = Place(tmp_path / "data", program=(sys.executable, "-c", quick))
+    with serving(place, "--threads", "4") as service, ExitStack() as open_connections:
+        host, port = service.url.removeprefix("http://").split(":")
+        for half in (b"GET /healthz HTT", b"POST /match HTTP/1.1\r\nHost: x\r\n") * 4:
+            connection = socket.create_connection((host, int(port)), timeout=20)
+            open_connections.enter_context(connection)
+            connection.sendall(half)
+        began = time.monotonic()
+        assert httpx.get(f"{service.url}/healthz", timeout=30).status_code == 200
+        assert 1.0 < time.monotonic() - began < 15.0
 
 
 class Partners:
