@@ -18,7 +18,7 @@ from hashdb.signals import codes_from_hex
 _Frames = Sequence[schemas.Frame256In] | Sequence[schemas.Frame64In]
 
 
-def digests_of(asked: schemas._Hashes) -> Digests:
+def digests_of(asked: schemas.Hashes) -> Digests:
     """The digests that were sent, in lower case."""
     return Digests(
         sha256=asked.sha256.lower() if asked.sha256 else None,
@@ -26,7 +26,7 @@ def digests_of(asked: schemas._Hashes) -> Digests:
     )
 
 
-def fingerprints_of(parts: Parts, asked: schemas._Hashes) -> list[Fingerprint]:
+def fingerprints_of(parts: Parts, asked: schemas.Hashes) -> list[Fingerprint]:
     """The fingerprints that were sent, each in the order of its offsets.
 
     `InvalidFields` where there are more than `schemas.MAX_FRAMES` frames in all, or where a vPDQ
@@ -61,7 +61,7 @@ def _fingerprint(parts: Parts, i: int, sent: schemas.FingerprintIn) -> Fingerpri
     )
 
 
-def request_digest(asked: schemas._Hashes) -> str:
+def request_digest(asked: schemas.Hashes) -> str:
     """SHA-256 of what makes two requests the same upload: digests, kind, duration and hashes, in
     one canonical spelling. Labels and metadata are about the upload, not part of it."""
     fields = {"sha256", "md5", "fingerprints", "kind", "duration"}

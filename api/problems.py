@@ -34,97 +34,96 @@ class ProblemType:
         return f"/problems/{self.slug}"
 
 
-def _table() -> tuple[ProblemType, ...]:
-    p = ProblemType
-    return (
-        p("bad-request", 400, "The request cannot be read",
-          "The request is not one that this service can read: broken multipart, a connection that "
-          "ended in the middle of the body, or bytes that are no HTTP form. Send it again as the "
-          "API's document describes it."),
-        p("invalid", 400, "The request cannot be used",
-          "Something in the request cannot be used as it is. `detail` says what."),
-        p("bad-argument", 400, "A field is missing, unknown or out of range",
-          "A field of the body, a query parameter or a form field is missing, unknown, sent twice "
-          "or out of range. `errors` lists each with a JSON pointer (RFC 6901) to it."),
-        p("bad-fingerprint", 400, "A hash cannot be read",
-          "A hash is not hex of its signal type's length, or the signal type is not known."),
-        p("unauthenticated", 401, "A key is needed",
-          "No key was sent, or one that is not known or was revoked. Send "
-          "`Authorization: Bearer KEY`; an operator makes keys with `seawall key create`."),
-        p("denied", 403, "Not allowed", "This may not be done."),
-        p("forbidden", 403, "The key's role may not do this",
-          "The key is good, but its role is not one that this route is for."),
-        p("not-found", 404, "There is no such thing",
-          "No bank, reference, upload, review or job of that name or id is there for this key."),
-        p("no-such-route", 404, "There is no such route",
-          "The service has nothing at this path. `/openapi.json` lists what it has."),
-        p("method-not-allowed", 405, "The route has another method",
-          "The path is right, the method is not. `Allow` lists the methods."),
-        p("conflict", 409, "It exists already, or differs",
-          "What was sent does not agree with what is there."),
-        p("name-taken", 409, "A bank of that name exists",
-          "Choose another name, or use that bank."),
-        p("upload-conflict", 409, "The same upload_id was used with other bytes",
-          "An `upload_id` names one upload for good: this one was judged with other content. Hold "
-          "the upload, and ask again under a new `upload_id`."),
-        p("already-decided", 409, "The review has a decision",
-          "Somebody ruled on this review before. Read the decision before you go on."),
-        p("media-too-large", 413, "The media is too large",
-          "The file is over the service's limit of bytes, or the picture over its limit of pixels. "
-          "It was not judged: hold it for a person."),
-        p("body-too-large", 413, "The body is too large",
-          "The request's body or one of its form fields is over the service's limit."),
-        p("unsupported-content-type", 415, "The body's Content-Type is not one that is read here",
-          "The API's document lists for each route which types it reads: `application/json`, "
-          "`multipart/form-data`, or both."),
-        p("bad-media", 422, "The media cannot be judged",
-          "The media could not be judged. Hold it: nothing was concluded of it."),
-        p("empty-media", 422, "The media is empty", "The file has 0 bytes."),
-        p("unsupported-media", 422, "Neither an image nor a video of an allowed format",
-          "The file's content (not its name) is in no format that is let in. Playlists and files "
-          "that refer to other files are not let in. It was not judged: hold it."),
-        p("corrupt-media", 422, "The media is damaged",
-          "The format is known, but not one frame could be decoded. It was not judged: hold it."),
-        p("no-picture", 422, "The media has no picture",
-          "The file has sound only, or no track at all. It was not judged: hold it, or pass it on "
-          "to what judges sound."),
-        p("media-timeout", 422, "The media took too long",
-          "Decoding reached the limit of time or memory before a frame could be judged. "
-          "Hold it for a person."),
-        p("rate-limited", 429, "Too many requests",
-          "This key, or this address with wrong keys, asked too often. `Retry-After` says for how "
-          "many seconds to wait. Hold the upload meanwhile."),
-        p("internal", 500, "The service has a fault",
-          "Something went wrong that should not have; it was logged under the `request_id`. Hold "
-          "the upload and try again.", open=False),
-        p("misconfigured", 500, "The service is not set up properly",
-          "The written policy or a setting is not valid; an operator finds more in the log.",
-          open=False),
-        p("unavailable", 503, "A part does not answer",
-          "A part that is needed does not answer. Hold the upload and try again after "
-          "`Retry-After` seconds.", open=False),
-        p("database-unavailable", 503, "The database does not answer",
-          "Nothing was recorded. Hold the upload and try again after `Retry-After` seconds.",
-          open=False),
-        p("sandbox-failed", 503, "The decoder died",
-          "The process that decodes media ended without an answer. Hold the upload and try again; "
-          "media that does this every time should be looked at by a person."),
-        p("classifier-unavailable", 503, "The classifier does not answer",
-          "The written policy wants a classifier's opinion, and there is none to be had. Hold the "
-          "upload and try again.", open=False),
-        p("partner-unavailable", 503, "The exchange's other side does not answer",
-          "The partner's feed could not be read. What was read before stays.", open=False),
-        p("job-abandoned", 503, "The job was given up",
-          "Each of several attempts at this upload ended without an answer. It was not judged: "
-          "hold it for a person."),
-        p("not-upgraded", 503, "The database waits for its upgrade",
-          "The schema is not this version's: an operator runs `seawall db upgrade`.", open=False),
-        p("bad-snapshot", 503, "The index is being rebuilt",
-          "The index's file is damaged; it is made anew from the database.", open=False),
-    )  # fmt: skip
+_p = ProblemType
+_TABLE = (
+    _p("bad-request", 400, "The request cannot be read",
+      "The request is not one that this service can read: broken multipart, a connection that "
+      "ended in the middle of the body, or bytes that are no HTTP form. Send it again as the "
+      "API's document describes it."),
+    _p("invalid", 400, "The request cannot be used",
+      "Something in the request cannot be used as it is. `detail` says what."),
+    _p("bad-argument", 400, "A field is missing, unknown or out of range",
+      "A field of the body, a query parameter or a form field is missing, unknown, sent twice "
+      "or out of range. `errors` lists each with a JSON pointer (RFC 6901) to it."),
+    _p("bad-fingerprint", 400, "A hash cannot be read",
+      "A hash is not hex of its signal type's length, or the signal type is not known."),
+    _p("unauthenticated", 401, "A key is needed",
+      "No key was sent, or one that is not known or was revoked. Send "
+      "`Authorization: Bearer KEY`; an operator makes keys with `seawall key create`."),
+    _p("denied", 403, "Not allowed", "This may not be done."),
+    _p("forbidden", 403, "The key's role may not do this",
+      "The key is good, but its role is not one that this route is for."),
+    _p("not-found", 404, "There is no such thing",
+      "No bank, reference, upload, review or job of that name or id is there for this key."),
+    _p("no-such-route", 404, "There is no such route",
+      "The service has nothing at this path. `/openapi.json` lists what it has."),
+    _p("method-not-allowed", 405, "The route has another method",
+      "The path is right, the method is not. `Allow` lists the methods."),
+    _p("conflict", 409, "It exists already, or differs",
+      "What was sent does not agree with what is there."),
+    _p("name-taken", 409, "A bank of that name exists",
+      "Choose another name, or use that bank."),
+    _p("upload-conflict", 409, "The same upload_id was used with other bytes",
+      "An `upload_id` names one upload for good: this one was judged with other content. Hold "
+      "the upload, and ask again under a new `upload_id`."),
+    _p("already-decided", 409, "The review has a decision",
+      "Somebody ruled on this review before. Read the decision before you go on."),
+    _p("media-too-large", 413, "The media is too large",
+      "The file is over the service's limit of bytes, or the picture over its limit of pixels. "
+      "It was not judged: hold it for a person."),
+    _p("body-too-large", 413, "The body is too large",
+      "The request's body or one of its form fields is over the service's limit."),
+    _p("unsupported-content-type", 415, "The body's Content-Type is not one that is read here",
+      "The API's document lists for each route which types it reads: `application/json`, "
+      "`multipart/form-data`, or both."),
+    _p("bad-media", 422, "The media cannot be judged",
+      "The media could not be judged. Hold it: nothing was concluded of it."),
+    _p("empty-media", 422, "The media is empty", "The file has 0 bytes."),
+    _p("unsupported-media", 422, "Neither an image nor a video of an allowed format",
+      "The file's content (not its name) is in no format that is let in. Playlists and files "
+      "that refer to other files are not let in. It was not judged: hold it."),
+    _p("corrupt-media", 422, "The media is damaged",
+      "The format is known, but not one frame could be decoded. It was not judged: hold it."),
+    _p("no-picture", 422, "The media has no picture",
+      "The file has sound only, or no track at all. It was not judged: hold it, or pass it on "
+      "to what judges sound."),
+    _p("media-timeout", 422, "The media took too long",
+      "Decoding reached the limit of time or memory before a frame could be judged. "
+      "Hold it for a person."),
+    _p("rate-limited", 429, "Too many requests",
+      "This key, or this address with wrong keys, asked too often. `Retry-After` says for how "
+      "many seconds to wait. Hold the upload meanwhile."),
+    _p("internal", 500, "The service has a fault",
+      "Something went wrong that should not have; it was logged under the `request_id`. Hold "
+      "the upload and try again.", open=False),
+    _p("misconfigured", 500, "The service is not set up properly",
+      "The written policy or a setting is not valid; an operator finds more in the log.",
+      open=False),
+    _p("unavailable", 503, "A part does not answer",
+      "A part that is needed does not answer. Hold the upload and try again after "
+      "`Retry-After` seconds.", open=False),
+    _p("database-unavailable", 503, "The database does not answer",
+      "Nothing was recorded. Hold the upload and try again after `Retry-After` seconds.",
+      open=False),
+    _p("sandbox-failed", 503, "The decoder died",
+      "The process that decodes media ended without an answer. Hold the upload and try again; "
+      "media that does this every time should be looked at by a person."),
+    _p("classifier-unavailable", 503, "The classifier does not answer",
+      "The written policy wants a classifier's opinion, and there is none to be had. Hold the "
+      "upload and try again.", open=False),
+    _p("partner-unavailable", 503, "The exchange's other side does not answer",
+      "The partner's feed could not be read. What was read before stays.", open=False),
+    _p("job-abandoned", 503, "The job was given up",
+      "Each of several attempts at this upload ended without an answer. It was not judged: "
+      "hold it for a person."),
+    _p("not-upgraded", 503, "The database waits for its upgrade",
+      "The schema is not this version's: an operator runs `seawall db upgrade`.", open=False),
+    _p("bad-snapshot", 503, "The index is being rebuilt",
+      "The index's file is damaged; it is made anew from the database.", open=False),
+)  # fmt: skip
 
 
-PROBLEMS: dict[str, ProblemType] = {p.slug: p for p in _table()}
+PROBLEMS: dict[str, ProblemType] = {p.slug: p for p in _TABLE}
 
 BY_ERROR: dict[type[Exception], ProblemType] = {
     error: PROBLEMS[slug]

@@ -1,0 +1,94 @@
+"""Types of fields, and the models that all others are of."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+)
+
+MAX_FRAMES = 200_000
+MAX_METADATA = 16 * 1024
+MAX_SECONDS = 1e7  # 115 days
+
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Ident = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+UploadId = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7f]+$")
+]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_PRINTABLE)]
+Line = Annotated[str, StringConstraints(max_length=1000, pattern=_PRINTABLE)]
+Words = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
+Cursor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
+
+
+def _whole(value: object) -> object:
+    """To JSON Schema 21.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Limit = Annotated[int, Field(ge=1, le=1000)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$")]
+Hex256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{16}$")]
+
+
+def _storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("no number may be infinite or not a number") from None
+    if len(text) > MAX_METADATA:
+        raise ValueError(f"is longer than {MAX_METADATA} bytes of JSON")
+    if "\\u0000" in text:
+        raise ValueError("no text may hold NUL")
+    return value
+
+
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
+
+
+class In(BaseModel):
+    """A request: strict about types, closed to unknown members."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class TextIn(BaseModel):
+    """A query or a form: every value arrives as text."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class Out(BaseModel):
+    """An answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def given(*choices: dict[str, JsonValue]) -> list[JsonValue]:
+    """JSON Schema for members that must be there and be as given, one choice each."""
+    return [{"required": list(choice), "properties": choice} for choice in choices]
+
+
+def never_null(schema: dict[str, Any]) -> None:
+    """A member that may be left out, and may not be null."""
+    schema.update(next(option for option in schema.pop("anyOf") if option != {"type": "null"}))
+    schema.pop("default", None)
+
+
+TEXT: JsonValue = {"type": "string"}

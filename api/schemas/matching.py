@@ -1,0 +1,174 @@
+"""Judging: uploads in, verdicts, hashes, jobs and problems out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, Json, model_validator
+
+from api.schemas.base import (
+    TEXT,
+    In,
+    Label,
+    Md5,
+    Metadata,
+    Out,
+    Probability,
+    Seconds,
+    Sha256,
+    TextIn,
+    UploadId,
+    given,
+)
+from api.schemas.fingerprints import FingerprintIn, FingerprintOut
+from hashdb.model import Action, JobState, MediaKind
+
+
+class ClassificationIn(In):
+    label: Label
+    score: Probability
+
+
+class Hashes(In):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": given(
+                {"sha256": TEXT},
+                {"md5": TEXT},
+                {"fingerprints": {"type": "array", "minItems": 1}},
+            )
+        }
+    )
+
+    sha256: Sha256 | None = None
+    md5: Md5 | None = None
+    fingerprints: list[FingerprintIn] = Field(default_factory=list, max_length=256)
+    kind: MediaKind | None = None
+    duration: Seconds | None = Field(None, description="seconds of the whole, for the coverage")
+
+    @model_validator(mode="after")
+    def _something(self) -> Hashes:
+        if self.sha256 is None and self.md5 is None and not self.fingerprints:
+            raise ValueError("sha256, md5 or fingerprints must be given")
+        return self
+
+
+class MatchHashes(Hashes):
+    """An upload that was hashed at the edge."""
+
+    upload_id: UploadId | None = None
+    classifications: list[ClassificationIn] = Field(default_factory=list, max_length=1000)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class MatchForm(TextIn):
+    """The text fields beside the file; two of them are JSON."""
+
+    upload_id: UploadId | None = None
+    classifications: Json[Annotated[list[ClassificationIn], Field(max_length=1000)]] = Field(
+        default_factory=list
+    )
+    metadata: Json[Metadata] = Field(default_factory=dict)
+
+
+class HashForm(TextIn):
+    dense: bool = Field(False, description="every frame, as references are hashed")
+
+
+class ReasonOut(Out):
+    code: str
+    text: str
+    codes: list[str]
+
+
+class SpanOut(Out):
+    start: float
+    end: float
+
+
+class SegmentOut(Out):
+    query: SpanOut
+    reference: SpanOut
+
+
+class SignalOut(Out):
+    signal_type: str
+    score: float
+
+
+class MatchOut(Out):
+    bank: str
+    label: str | None
+    reference_id: str
+    score: float
+    exact: bool
+    signals: list[SignalOut]
+    segments: list[SegmentOut]
+
+
+class CoverageOut(Out):
+    judged_s: float
+    total_s: float
+    frames: int
+    flat_frames: int
+    truncated: bool
+
+
+class ClassificationOut(Out):
+    label: str
+    score: float
+    source: str
+
+
+class VerdictOut(Out):
+    """What the machine concluded of one upload."""
+
+    upload_id: str
+    action: Action
+    reason: ReasonOut
+    matches: list[MatchOut]
+    coverage: CoverageOut
+    classifications: list[ClassificationOut]
+    policy_version: str
+    timings_ms: dict[str, float]
+    judged_at: datetime
+
+
+class HashOut(Out):
+    kind: MediaKind
+    sha256: str
+    md5: str
+    duration: float
+    coverage: CoverageOut
+    fingerprints: list[FingerprintOut]
+
+
+class FieldErrorOut(Out):
+    pointer: str
+    detail: str
+
+
+class ProblemOut(BaseModel):
+    """RFC 9457."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldErrorOut] | None = None
+    request_id: str | None = None
+
+
+class JobOut(Out):
+    """A promise to judge: ask again until `status` is done or failed."""
+
+    job_id: str
+    status: JobState
+    upload_id: str
+    verdict: VerdictOut | None
+    problem: ProblemOut | None
+    created_at: datetime
+    finished_at: datetime | None
