@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +21,7 @@ from hashdb.errors import SandboxFailed
 from matcher import wire
 from matcher.ports import Limits
 
+_PIECE = 1 << 20
 FRAMES = "main"
 VIDEOHASH = "videohash_main"
 _ROOT = str(Path(__file__).resolve().parent.parent)
@@ -52,7 +53,8 @@ class Child:
     process: subprocess.Popen[bytes]
     channel: socket.socket
     life: int
-    in_force: dict[str, Any] | None = field(default=None)
+    in_force: dict[str, Any] | None = None
+    words: str = ""
 
     @classmethod
     def start(cls, entry: str, limits: Limits, folder: str | None = None) -> Child:
@@ -109,44 +111,52 @@ class Child:
         return self._read(head_size, deadline), self._read(body_size, deadline)
 
     def _read(self, size: int, deadline: float) -> bytes:
-        data = bytearray(size)
-        view = memoryview(data)
-        at = 0
-        while at < size:
+        data = bytearray()
+        while len(data) < size:
             self.channel.settimeout(max(deadline - time.monotonic(), 1e-3))
-            got = self.channel.recv_into(view[at:])
+            got = self.channel.recv(min(size - len(data), _PIECE))
             if not got:
                 raise EOFError
-            at += got
+            data += got
         return bytes(data)
 
-    def last_words(self) -> str:
-        """What it wrote before it ended (2,000 characters); it must have ended."""
-        assert self.process.stderr is not None
-        os.set_blocking(self.process.stderr.fileno(), False)
-        with suppress(OSError):
-            return (os.read(self.process.stderr.fileno(), 1 << 16) or b"").decode(errors="replace")[
-                -2000:
-            ]
-        return ""
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended, at most so long. It is not reaped: its number stays its own."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.process.returncode is None:
+            if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return
+            time.sleep(0.005)
 
     def end(self) -> int:
-        """Kill it, with all that it started; its exit code."""
-        with suppress(OSError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Kill it, with all that it started, and close our ends; its exit code."""
+        if self.process.returncode is None:
+            with suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         code = self.process.wait()
+        self.words = self._last_words()
         self.abandon()
         return code
 
     def abandon(self) -> None:
         """Close our ends."""
         self.channel.close()
-        with suppress(OSError):
+        if self.life >= 0:
             os.close(self.life)
-        self.life = -1
+            self.life = -1
         if self.process.stderr is not None:
             self.process.stderr.close()
+
+    def _last_words(self) -> str:
+        """The end of what it wrote to its standard error."""
+        stream = self.process.stderr
+        if stream is None or stream.closed:
+            return self.words
+        os.set_blocking(stream.fileno(), False)
+        with suppress(OSError):
+            return os.read(stream.fileno(), 1 << 16).decode(errors="replace")[-2000:]
+        return ""
 
 
 class OpenFile:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -58,13 +58,17 @@ class Sandbox:
         self, limits: Limits | None = None, *, max_children: int | None = None, spare: int = 1
     ) -> None:
         self.limits = limits or Limits()
-        self._room = threading.BoundedSemaphore(max_children or os.cpu_count() or 2)
+        self._children = max_children or os.cpu_count() or 2
         self._spare = spare
-        self._waiting: deque[Child] = deque()
-        self._lock = threading.Lock()
-        self._owner = os.getpid()
         self._in_force: dict[str, Any] | None = None
         self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._owner = os.getpid()
+        self._room = threading.BoundedSemaphore(self._children)
+        self._lock = threading.Lock()
+        self._waiting: deque[Child] = deque()
 
     def __call__(
         self, media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]
@@ -74,6 +78,7 @@ class Sandbox:
         Raises the `BadMedia` family where the media cannot be judged, and `SandboxFailed` where
         the child ended without an answer.
         """
+        self._leave_parents_children()
         with self._room, OpenFile(media) as descriptor:
             request = wire.pack_request(sampling, signal_types)
             found, media_format = self._ask(self._take(), descriptor, request, sampling)
@@ -82,7 +87,8 @@ class Sandbox:
             return found
 
     def warm(self) -> None:
-        """Start the children that stand ready."""
+        """Start the children that stand ready. Raises `SandboxFailed` where that fails."""
+        self._leave_parents_children()
         self._refill()
 
     def report(self) -> dict[str, object]:
@@ -96,13 +102,13 @@ class Sandbox:
         return {"platform": sys.platform, **(self._in_force or {})}
 
     def close(self) -> None:
-        """End the children that stand ready."""
+        """End the children that stand ready; those at work end with their calls."""
         self._closed = True
+        self._leave_parents_children()
         with self._lock:
             waiting, self._waiting = self._waiting, deque()
         for child in waiting:
-            if self._owner == os.getpid():
-                child.end()
+            child.end()
 
     def __enter__(self) -> Self:
         return self
@@ -117,44 +123,40 @@ class Sandbox:
 
     def _take(self) -> Child:
         """A child that is alive; another is started in its place."""
-        self._leave_parents_children()
-        child = None
-        while child is None:
-            with self._lock:
-                if not self._waiting:
-                    break
-                child = self._waiting.popleft()
-            if child.process.poll() is not None:
-                child.end()
-                child = None
+        child = self._pop()
+        while child is not None and child.process.poll() is not None:
+            child.end()
+            child = self._pop()
         child = child or Child.start(FRAMES, self.limits)
-        self._refill()
+        with suppress(SandboxFailed):  # who needs the next one will be told
+            self._refill()
         return child
 
-    def _leave_parents_children(self) -> None:
-        """After a fork of this process the children that stand ready belong to the parent."""
+    def _pop(self) -> Child | None:
         with self._lock:
-            if self._owner != os.getpid():
-                for child in self._waiting:
-                    child.channel.close()
-                    os.close(child.life)
-                self._waiting.clear()
-                self._owner = os.getpid()
+            return self._waiting.popleft() if self._waiting else None
 
     def _refill(self) -> None:
-        self._leave_parents_children()
         with self._lock:
             while not self._closed and len(self._waiting) < self._spare:
                 self._waiting.append(Child.start(FRAMES, self.limits))
+
+    def _leave_parents_children(self) -> None:
+        """After a fork of this process: the children that stand ready, and those at work, are the
+        parent's. Ours begin anew, with locks that nobody holds."""
+        if self._owner != os.getpid():
+            theirs = self._waiting
+            self._begin()
+            for child in theirs:
+                child.abandon()
 
     def _ready(self, child: Child) -> dict[str, Any]:
         try:
             return child.ready(time.monotonic() + _START_S)
         except (TimeoutError, EOFError, OSError, wire.BadAnswer):
-            child.process.kill()
-            child.process.wait()
-            words = child.last_words()
-            log.error("the decoding child did not start: %s", words)
+            child.wait(1.0)
+            child.end()
+            log.error("the decoding child did not start: %s", child.words)
             raise SandboxFailed("the decoding child did not start") from None
 
     def _ask(
@@ -209,15 +211,13 @@ def _problem(answer: dict[str, Any]) -> errors.SeawallError:
 
 def _death(child: Child) -> errors.SeawallError:
     """Why a child ended without an answer."""
-    try:
-        code = child.process.wait(5)
-    except subprocess.TimeoutExpired:
-        return SandboxFailed("the decoding child hung up")
+    child.wait(5.0)
+    code = child.end()
     if code == -signal.SIGXCPU:
         return MediaTimeout("the limit of CPU time was reached")
     if -code in _CRASHES:
         return CorruptMedia("the media crashed the decoder")
-    log.error("the decoding child ended with %d: %s", code, child.last_words())
+    log.error("the decoding child ended with %d: %s", code, child.words)
     return SandboxFailed("the decoding child ended without an answer")
 
 

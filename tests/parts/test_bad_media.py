@@ -295,7 +295,7 @@ def test_a_cover_picture_is_seen(reference: MediaFingerprints):
 def test_a_long_animation_of_large_pictures_ends_with_the_budget():
     data = make.animation([make.scene(i, size=(800, 600)) for i in range(60)], "WEBP", each_ms=200)
     started = time.process_time()
-    found = judge(data, Sampling(dense=False, seconds=0.4))
+    found = judge(data, Sampling(dense=False, seconds=0.1))
     assert time.process_time() - started < 4
     assert found.coverage.truncated
     assert found.coverage.fraction < 1

@@ -1,0 +1,433 @@
+"""The sandbox, with real children."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hashdb.errors import (
+    CorruptMedia,
+    EmptyMedia,
+    MediaTimeout,
+    MediaTooLarge,
+    NoPicture,
+    SandboxFailed,
+    UnsupportedMedia,
+)
+from hashdb.model import MediaKind
+from matcher import lockdown, syscalls
+from matcher.child import child_environment
+from matcher.decode.pyav import PyAvDecoder
+from matcher.fingerprint import fingerprint
+from matcher.ports import Limits, Sampling
+from matcher.sandbox import Sandbox
+from matcher.worker import frame_parts
+from tests import media_maker as make
+
+ROOT = Path(__file__).resolve().parents[2]
+MOVIE = ROOT / "tests" / "media" / "o554_movie.mp4"
+UPLOAD = Sampling(dense=False, seconds=30)
+SIGNALS = ("pdq", "phash")
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel is not Linux")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(max_children=2) as made:
+        yield made
+
+
+@pytest.fixture
+def lone() -> Iterator[Sandbox]:
+    """A sandbox whose one child stands ready, locked in."""
+    with Sandbox(Limits(wall_s=2.0)) as made:
+        made.warm()
+        made._waiting[0].ready(time.monotonic() + 60)
+        yield made
+
+
+# --- the ordinary way --------------------------------------------------------------------------
+
+
+def test_what_the_child_says_is_what_the_parts_say(sandbox: Sandbox):
+    with MOVIE.open("rb") as media:
+        inside = sandbox(media, replace(UPLOAD, pictures=3), SIGNALS)
+        outside = fingerprint(
+            PyAvDecoder(Limits()).open(media), frame_parts(), replace(UPLOAD, pictures=3), SIGNALS
+        )
+    assert inside.kind is MediaKind.VIDEO
+    assert inside.coverage == outside.coverage
+    assert len(inside.fingerprints) == len(outside.fingerprints)
+    for one, other in zip(inside.fingerprints, outside.fingerprints, strict=True):
+        assert (one.signal_type, one.view, one.orientation) == (
+            other.signal_type,
+            other.view,
+            other.orientation,
+        )
+        assert np.bitwise_count(one.codes ^ other.codes).sum(axis=1).max(initial=0) <= 2
+        assert one.offsets.tolist() == other.offsets.tolist()
+    assert [p.shape for p in inside.pictures] == [(224, 224, 3)] * 3
+
+
+@pytest.mark.parametrize("kind", ["bytes", "spooled", "file", "unnamed"])
+def test_any_open_file_will_do_and_keeps_its_place(sandbox: Sandbox, kind: str, tmp_path: Path):
+    data = make.image(make.scene(1))
+    makers = {
+        "bytes": lambda: io.BytesIO(data),
+        "spooled": lambda: tempfile.SpooledTemporaryFile(max_size=1 << 20),  # noqa: SIM115
+        "file": lambda: (tmp_path / "picture.png").open("w+b"),
+        "unnamed": tempfile.TemporaryFile,
+    }
+    media = makers[kind]()
+    with media:
+        if kind != "bytes":
+            media.write(data)
+        media.seek(7)
+        found = sandbox(media, UPLOAD, SIGNALS)
+        assert (found.kind, found.coverage.frames) == (MediaKind.IMAGE, 1)
+        assert media.tell() == 7
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        pytest.param(b"", EmptyMedia, id="empty"),
+        pytest.param(b"text\n" * 99, UnsupportedMedia, id="text"),
+        pytest.param(make.sound(), NoPicture, id="sound"),
+        pytest.param(make.huge_png(20000, 20000), MediaTooLarge, id="large"),
+        pytest.param(make.video(make.scenes(1))[:2000], CorruptMedia, id="truncated"),
+    ],
+)
+def test_problems_come_through_with_their_texts(sandbox: Sandbox, data: bytes, problem):
+    with pytest.raises(problem, match=r"\w{3}"):
+        sandbox(io.BytesIO(data), UPLOAD, SIGNALS)
+
+
+def test_many_at_once(sandbox: Sandbox):
+    pictures = [make.image(make.scene(i)) for i in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda p: sandbox(io.BytesIO(p), UPLOAD, ("pdq",)), pictures))
+    again = [sandbox(io.BytesIO(p), UPLOAD, ("pdq",)) for p in pictures[:2]]
+    assert len({f.fingerprints[0].codes.tobytes() for f in found}) == 6
+    for one, other in zip(found, again, strict=False):
+        assert (one.fingerprints[0].codes == other.fingerprints[0].codes).all()
+
+
+def test_a_child_serves_one_piece_of_media(lone: Sandbox):
+    first = lone._waiting[0].process
+    lone(io.BytesIO(make.image(make.scene(1))), UPLOAD, SIGNALS)
+    assert first.poll() is not None
+    assert lone._waiting[0].process.pid != first.pid
+
+
+# --- children that fail ------------------------------------------------------------------------
+
+
+def test_a_child_that_hangs_is_killed_at_the_limit_of_time(lone: Sandbox):
+    process = lone._waiting[0].process
+    os.kill(process.pid, signal.SIGSTOP)
+    started = time.monotonic()
+    with pytest.raises(MediaTimeout, match="2 s"):
+        lone(io.BytesIO(make.image(make.scene(1))), UPLOAD, SIGNALS)
+    assert 1.5 < time.monotonic() - started < 20
+    assert process.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        (signal.SIGKILL, SandboxFailed),
+        (signal.SIGSEGV, CorruptMedia),
+        (signal.SIGXCPU, MediaTimeout),
+    ],
+)
+def test_a_child_that_is_killed_at_work(lone: Sandbox, number: signal.Signals, problem):
+    pid = lone._waiting[0].process.pid
+    os.kill(pid, signal.SIGSTOP)
+
+    def kill() -> None:
+        time.sleep(0.3)
+        os.kill(pid, number)
+        os.kill(pid, signal.SIGCONT)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(problem):
+        lone(io.BytesIO(make.image(make.scene(1))), UPLOAD, SIGNALS)
+    killer.join()
+    assert lone(io.BytesIO(make.image(make.scene(1))), UPLOAD, SIGNALS).coverage.frames == 1
+
+
+def test_a_child_that_died_while_it_waited_is_replaced(lone: Sandbox):
+    lone._waiting[0].process.kill()
+    lone._waiting[0].process.wait()
+    assert lone(io.BytesIO(make.image(make.scene(1))), UPLOAD, SIGNALS).coverage.frames == 1
+
+
+def test_media_that_need_too_much_memory():
+    picture = make.huge_png(9000, 9000)
+    with Sandbox(Limits(memory_mb=450), spare=0) as small:
+        with pytest.raises(MediaTimeout, match="450 MB"):
+            small(io.BytesIO(picture), UPLOAD, SIGNALS)
+        assert small(io.BytesIO(make.image(make.scene(1))), UPLOAD, SIGNALS).coverage.frames == 1
+
+
+@pytest.mark.parametrize("program", ["/nonexistent/python", "/bin/false"])
+def test_children_that_cannot_start(program: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", program)
+    with Sandbox(spare=0) as broken, pytest.raises(SandboxFailed, match="start"):
+        broken(io.BytesIO(make.image(make.scene(1))), UPLOAD, SIGNALS)
+
+
+def test_closing_ends_the_children():
+    made = Sandbox(spare=2)
+    made.warm()
+    processes = [c.process for c in made._waiting]
+    made.close()
+    assert len(processes) == 2
+    assert all(p.poll() is not None for p in processes)
+
+
+# --- what a child may know ---------------------------------------------------------------------
+
+
+def test_the_environment_holds_no_secret():
+    given = {
+        "SEAWALL_DATABASE_URL": "postgresql://u:secret@db/x",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "HOME": "/home/someone",
+        "PYTHONPATH": "/evil",
+        "LD_PRELOAD": "/evil.so",
+        "OPENBLAS_CORETYPE": "Haswell",
+    }
+    seen = child_environment(given)
+    assert "secret" not in " ".join(seen.values())
+    assert seen.keys().isdisjoint({"HOME", "PYTHONPATH", "LD_PRELOAD"})
+    assert seen["OPENBLAS_CORETYPE"] == "Haswell"
+    assert seen["OPENBLAS_NUM_THREADS"] == "1"
+
+
+@LINUX
+def test_a_real_child_has_that_environment_and_no_open_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("SEAWALL_DATABASE_URL", "postgresql://u:secret@db/x")
+    with (tmp_path / "secret").open("w") as leak, Sandbox() as made:
+        os.set_inheritable(leak.fileno(), True)
+        made.warm()
+        child = made._waiting[0]
+        child.ready(time.monotonic() + 60)
+        home = Path(f"/proc/{child.process.pid}")
+        try:
+            assert b"secret" not in (home / "environ").read_bytes()
+            names = [os.readlink(p) for p in (home / "fd").iterdir()]
+        except PermissionError:
+            pytest.skip("only root may look into a locked-in child")
+        assert not [n for n in names if n.startswith("/") and n != "/dev/null"]
+
+
+def in_a_cage(body: str) -> dict[str, str]:
+    """Run lines of Python after `lockdown.apply`; each prints what became of it."""
+    script = f"""
+import json, sys
+sys.path.insert(0, {str(ROOT)!r})
+import ctypes, mmap, os, resource, signal, socket, subprocess, threading, time
+from matcher import lockdown
+results = {{}}
+def attempt(name, act):
+    try:
+        act()
+        results[name] = "done"
+    except BaseException as error:
+        results[name] = type(error).__name__
+results["in force"] = json.dumps(lockdown.apply(memory=1 << 30).as_dict())
+{textwrap.dedent(body)}
+os.write(1, json.dumps(results).encode())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+NO_SECCOMP = not sys.platform.startswith("linux") or os.uname().machine not in (
+    "x86_64",
+    "aarch64",
+)
+
+
+RAW = ("ptrace", "io_uring_setup", "bpf", "mount", "process_vm_readv", "unshare", "keyctl")
+
+
+@pytest.mark.skipif(NO_SECCOMP, reason="no seccomp filter for this machine")
+def test_the_cage_holds(tmp_path: Path):
+    path = str(tmp_path / "new")
+    column = syscalls.ARCHITECTURES[os.uname().machine][0]
+    raw = {name: syscalls.DENIED_TO_PROGRAMS[name][column] for name in RAW}
+    found = in_a_cage(
+        f"""
+        attempt("read a file", lambda: open("/etc/passwd").read())
+        attempt("write a file", lambda: open({path!r}, "w"))
+        attempt("list a folder", lambda: os.listdir("/"))
+        attempt("rename", lambda: os.rename("/tmp/a", "/tmp/b"))
+        attempt("remove", lambda: os.unlink({str(MOVIE)!r}))
+        attempt("tcp", lambda: socket.socket())
+        attempt("unix", lambda: socket.socket(socket.AF_UNIX))
+        attempt("pair", lambda: socket.socketpair())
+        attempt("fork", os.fork)
+        attempt("exec", lambda: os.execv("/bin/true", ["true"]))
+        attempt("run", lambda: subprocess.run(["/bin/true"]))
+        attempt("signal parent", lambda: os.kill(os.getppid(), 0))
+        attempt("memfd", lambda: os.memfd_create("x"))
+        attempt("code", lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC))
+        attempt("memory", lambda: bytearray(2 << 30))
+        attempt("thread", lambda: os.times())
+        libc = ctypes.CDLL(None, use_errno=True)
+        for name, number in {raw}.items():
+            results[name] = "denied" if libc.syscall(number, 0, 0, 0, 0, 0) == -1 else "done"
+        """
+    )
+    files = ("read a file", "write a file", "list a folder", "rename", "remove", "memfd", "code")
+    others = ("tcp", "unix", "pair", "fork", "exec", "run", "signal parent")
+    wanted = dict.fromkeys((*files, *others), "PermissionError")
+    wanted |= {"memory": "MemoryError", "thread": "done"}
+    wanted |= dict.fromkeys(RAW, "denied")
+    in_force = json.loads(found.pop("in force"))
+    assert found == wanted
+    assert in_force["seccomp"] is True
+    assert {"RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_AS"} <= set(in_force["limits"])
+    assert not Path(path).exists()
+
+
+@LINUX
+@pytest.mark.skipif(lockdown.landlock_abi() == 0, reason="the kernel has no Landlock")
+def test_landlock_alone_denies_files(tmp_path: Path):
+    """The second wall, seen without the first."""
+    script = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import os
+from matcher import lockdown
+assert lockdown.restrict_files() > 0
+for act in (lambda: open("/etc/passwd"), lambda: os.listdir("/"),
+            lambda: open({str(tmp_path / "new")!r}, "w"), lambda: os.execv("/bin/true", ["true"])):
+    try:
+        act()
+        os.write(1, b"done ")
+    except PermissionError:
+        os.write(1, b"denied ")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout.split() == [b"denied"] * 4
+
+
+@LINUX
+def test_cpu_time_is_limited_by_the_kernel():
+    script = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from matcher import lockdown
+lockdown.limit_cpu(1)
+while True: pass
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    assert done.returncode == -signal.SIGXCPU
+
+
+def test_the_report_says_what_is_in_force(sandbox: Sandbox):
+    report = sandbox.report()
+    assert report["platform"] == sys.platform
+    assert "RLIMIT_CORE" in report["limits"]
+    if not NO_SECCOMP:
+        assert report["seccomp"] is True
+    assert report["landlock"] == lockdown.landlock_abi()
+
+
+# --- processes ---------------------------------------------------------------------------------
+
+
+def script(body: str) -> subprocess.Popen[bytes]:
+    head = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    code = head + textwrap.dedent(body)
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+
+
+def gone(pid: int, within: float) -> bool:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+            state = Path(f"/proc/{pid}/stat")
+            if state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_children_die_with_a_parent_that_is_killed():
+    parent = script(
+        """
+        import time
+        from matcher.sandbox import Sandbox
+        made = Sandbox()
+        made.warm()
+        made._waiting[0].ready(time.monotonic() + 60)
+        print(made._waiting[0].process.pid, flush=True)
+        time.sleep(600)
+        """
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    os.kill(child, 0)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert gone(child, 10)
+
+
+def test_a_forked_service_does_not_share_children():
+    """As a preloading WSGI server does it: made before the fork, used after."""
+    parent = script(
+        """
+        import io, os, sys
+        from matcher.ports import Sampling
+        from matcher.sandbox import Sandbox
+        from tests import media_maker as make
+        made = Sandbox()
+        made.warm()
+        mine = made._waiting[0].process.pid
+        picture = make.image(make.scene(1))
+        forked = os.fork()
+        found = made(io.BytesIO(picture), Sampling(dense=False), ("pdq",))
+        assert found.coverage.frames == 1
+        if forked == 0:
+            assert made._waiting[0].process.pid != mine
+            made.close()
+            os._exit(0)
+        status = os.waitpid(forked, 0)[1]
+        made.close()
+        print(status)
+        """
+    )
+    out, _ = parent.communicate(timeout=120)
+    assert parent.returncode == 0
+    assert out.split() == [b"0"]
