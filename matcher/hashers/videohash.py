@@ -45,8 +45,10 @@ def load() -> Any:
     if not hasattr(Image, "ANTIALIAS"):
         Image.ANTIALIAS = Image.Resampling.LANCZOS  # type: ignore[attr-defined]
     import imagehash
-    from videohash import VideoHash
+    from videohash import VideoHash, videohash
 
+    # Asks ffmpeg for a number that is in no hash, and fails where a file does not state it.
+    videohash.video_duration = lambda path: 0.0
     Image.init()
     imagehash.whash(Image.effect_noise((256, 256), 64))  # imports what it imports late
 
