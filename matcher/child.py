@@ -29,8 +29,15 @@ _ROOT = str(Path(__file__).resolve().parent.parent)
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv.pop()); import matcher.worker as w; w."
 )
-# What a child may know of its parent's environment.
-_KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "SYSTEMROOT")
+# What a child may know of its parent's environment. OpenBLAS's two belong together: with the first
+# alone, its newer builds crash on machines that need both.
+_KEPT = (
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "SYSTEMROOT",
+)
 _SET = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
