@@ -17,7 +17,7 @@ BAR = 16
 BETWEEN = 46
 MOST = 6
 COLOURS = {Action.ALLOW: "#2e7d32", Action.REVIEW: "#b26a00", Action.BLOCK: "#b3261e"}
-STYLE = "font-family: system-ui, sans-serif; font-size: 13px"
+FONT = 'font-family="system-ui, sans-serif" font-size="13"'
 
 
 def timeline_svg(verdict: Verdict) -> str:
@@ -36,7 +36,7 @@ def timeline_svg(verdict: Verdict) -> str:
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top}" '
-        f'viewBox="0 0 {WIDTH} {top}" role="img" style="{STYLE}">\n'
+        f'viewBox="0 0 {WIDTH} {top}" role="img" {FONT}>\n'
         f'<rect width="{WIDTH}" height="{top}" fill="#ffffff"/>\n{body}\n</svg>\n'
     )
 

@@ -7,6 +7,7 @@ import io
 from api import jobs, render, schemas
 from api.hashes import request_digest
 from api.routes.route import Answer, Call, Route, Service
+from api.timeline import timeline_svg
 from api.uploads import IncomingFile
 from hashdb.errors import (
     BadFingerprint,
@@ -124,6 +125,14 @@ def get_job(service: Service, call: Call) -> Answer:
 
 
 def get_verdict(service: Service, call: Call) -> Answer:
+    return Answer(render.verdict_out(_verdict(service, call)))
+
+
+def get_timeline(service: Service, call: Call) -> Answer:
+    return Answer(timeline_svg(_verdict(service, call)), media_type="image/svg+xml")
+
+
+def _verdict(service: Service, call: Call) -> Verdict:
     upload_id = call.path["upload_id"]
     with service.parts.store.read() as tx:
         if call.key.role is Role.PIPELINE:
@@ -133,7 +142,7 @@ def get_verdict(service: Service, call: Call) -> Answer:
             verdict = next(iter(tx.uploads.verdicts_by_upload(upload_id)), None)
     if verdict is None:
         raise NotFound(f"no upload {upload_id!r} was judged")
-    return Answer(render.verdict_out(verdict))
+    return verdict
 
 
 PIPELINE = frozenset({Role.PIPELINE})
@@ -195,5 +204,17 @@ ROUTES = (
         {200: schemas.VerdictOut},
         errors=(NotFound,),
         text="A pipeline sees its own uploads; a moderator the newest verdict under that id.",
+    ),
+    Route(
+        "GET",
+        "/verdicts/{upload_id}/timeline.svg",
+        "getTimeline",
+        get_timeline,
+        "The verdict as a picture",
+        "matching",
+        BOTH,
+        {200: "image/svg+xml"},
+        errors=(NotFound,),
+        text="Which seconds of the upload show which seconds of which references; no footage.",
     ),
 )

@@ -314,3 +314,16 @@ def test_a_failing_disk_is_no_fault_of_the_caller(service: Service) -> None:
     body = problem(answer, "unavailable")
     assert answer.headers["Retry-After"] == "5"
     assert str(service.parts.settings.data_dir) not in body["detail"]
+
+
+def test_a_verdict_as_a_picture(service: Service) -> None:
+    service.bank()
+    service.reference()
+    upload_id = service.match().json["upload_id"]
+    answer = service.ask(Role.PIPELINE, "GET", f"/verdicts/{upload_id}/timeline.svg")
+    assert answer.status_code == 200
+    assert answer.mimetype == "image/svg+xml"
+    assert upload_id in answer.text
+    assert "<polygon" in answer.text
+    missing = service.ask(Role.PIPELINE, "GET", "/verdicts/none/timeline.svg")
+    assert missing.status_code == 404
