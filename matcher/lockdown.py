@@ -30,7 +30,6 @@ _LANDLOCK_CREATE_RULESET = 444
 _LANDLOCK_ADD_RULE = 445
 _LANDLOCK_RESTRICT_SELF = 446
 _LANDLOCK_RULE_PATH_BENEATH = 1
-_CLONE_THREAD = 0x10000
 _PROT_EXEC = 4
 _FCNTL_HARMLESS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_GETFD to F_SETFL, F_DUPFD_CLOEXEC
 
@@ -219,8 +218,6 @@ def _decode_rules(column: int) -> list[Step]:
     rules: list[Step] = []
     for allowed in _numbers(syscalls.DECODE.values(), column):
         rules += _always(allowed, _PASS)
-    rules += _bits(number(syscalls.CLONE), 0, _CLONE_THREAD, _CLONE_THREAD)
-    rules += _always(number(syscalls.CLONE3), _fail(errno.ENOSYS))  # the C library turns to clone
     rules += _bits(number(syscalls.MMAP), 2, _PROT_EXEC, 0)
     rules += _bits(number(syscalls.MPROTECT), 2, _PROT_EXEC, 0)
     rules += _one_of(number(syscalls.TGKILL), 0, (os.getpid(),), _PASS)
@@ -259,9 +256,10 @@ def restrict_calls(*, programs: bool = False) -> bool:
 
 
 def apply(*, memory: int, open_files: int = 64) -> InForce:
-    """The cage of a child that decodes: no files, no network, no further process.
+    """The cage of a child that decodes: no files, no network, no further process or thread.
 
-    `memory` in bytes of address space. Whatever is needed must be imported and open already.
+    `memory` in bytes of address space. Whatever is needed must be imported, open and running
+    already.
     """
     limits = limit_resources(memory=memory, file_size=0, open_files=open_files)
     _undumpable()

@@ -69,8 +69,6 @@ DECODE: dict[str, Numbers] = {
 }
 
 # Allowed for some arguments only: see matcher.lockdown.
-CLONE: Numbers = (56, 220)
-CLONE3: Numbers = (435, 435)
 TGKILL: Numbers = (234, 131)
 PRLIMIT64: Numbers = (302, 261)
 FCNTL: Numbers = (72, 25)

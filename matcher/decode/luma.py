@@ -108,10 +108,10 @@ def _by_conversion(frame: VideoFrame) -> Luma:
     """Formats that have no plain Y plane: by way of RGB, or of planar YUV."""
     name = frame.format.name
     if _has_alpha(name):
-        return luma_of_rgb(frame.to_ndarray(format="rgba"))  # type: ignore[arg-type]
+        return luma_of_rgb(frame.to_ndarray(format="rgba", threads=1))  # type: ignore[arg-type]
     if frame.format.is_rgb or name.startswith(("gbr", "mono", "bayer")):
-        return luma_of_rgb(frame.to_ndarray(format="rgb24"))  # type: ignore[arg-type]
-    planar = frame.reformat(format="yuv444p")
+        return luma_of_rgb(frame.to_ndarray(format="rgb24", threads=1))  # type: ignore[arg-type]
+    planar = frame.reformat(format="yuv444p", threads=1)
     plane = _plane(planar, np.uint8)
     assert plane is not None
     return plane.copy() if _is_full_range(frame) else _EXPAND[plane]
@@ -140,5 +140,5 @@ def displayed_luma(frame: VideoFrame) -> Luma:
 
 def displayed_picture(frame: VideoFrame, side: int) -> Picture:
     """(side, side, 3) uint8 RGB, as the frame is shown, squeezed to a square."""
-    small = frame.reformat(width=side, height=side, format="rgb24").to_ndarray()
+    small = frame.reformat(width=side, height=side, format="rgb24", threads=1).to_ndarray()
     return turn_of(frame).apply(small)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ go wrong, and passing over packets is cheap.
 
 from __future__ import annotations
 
+import errno
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -96,6 +97,8 @@ class OpenedVideo:
                 for track in tracks.values():
                     yield from track.finish()
             self.truncated |= any(t.lost for t in tracks.values())
+            if not pace.frames and any(t.starved for t in tracks.values()):
+                raise MemoryError
             if not pace.frames and not sampling.windows:
                 raise CorruptMedia("no frame could be decoded")
 
@@ -145,6 +148,7 @@ class _Track:
         self._sent = 0
         self._refused = 0
         self._thinned = False
+        self.starved = False  # whether the decoder asked for more memory than there is
 
     @property
     def lost(self) -> bool:
@@ -235,8 +239,9 @@ class _Track:
             decoded = self._context.decode(packet)
         except av.EOFError:
             decoded = []
-        except av.FFmpegError:
+        except av.FFmpegError as error:
             self._refused += 1
+            self.starved |= error.errno == errno.ENOMEM
             return
         for picture in decoded:
             yield from self._take(picture)

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from hashdb.errors import CorruptMedia, MediaTooLarge, UnsupportedMedia
 from hashdb.model import MediaKind
@@ -27,9 +27,12 @@ _PILLOW = {
     "avif": ("AVIF",),
 }
 
+_MOST_BYTES = 256 << 20  # of an animation
+
 # What a damaged file lacks is left grey; that it lacks something is found by looking, below.
 _UNREADABLE = (
     OSError,
+    RuntimeError,
     SyntaxError,
     ValueError,
     EOFError,
@@ -50,6 +53,7 @@ class OpenedPicture:
         self.format = name
         self.truncated = False
         Image.MAX_IMAGE_PIXELS = None  # our own limit is checked, with our own error
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the child may start none
         ImageFile.LOAD_TRUNCATED_IMAGES = False
         try:
             self._image = Image.open(media, formats=_PILLOW[name])
@@ -75,7 +79,8 @@ class OpenedPicture:
         if self.format in animation.READERS:
             at = media.tell()
             media.seek(0)
-            data = media.read()
+            data = media.read(_MOST_BYTES)
+            self.truncated = bool(media.read(1))
             media.seek(at)
             return animation.durations(self.format, data)
         return [animation.INSTEAD_S] * getattr(self._image, "n_frames", 1)

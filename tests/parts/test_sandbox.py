@@ -128,6 +128,43 @@ def test_many_at_once(sandbox: Sandbox):
         assert (one.fingerprints[0].codes == other.fingerprints[0].codes).all()
 
 
+FILM = make.scenes(1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(
+            pytest.param(make.image(FILM[0], name), id=name)
+            for name in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+        ),
+        *(
+            pytest.param(make.animation(FILM[::5], name), id=f"animated {name}")
+            for name in ("PNG", "WEBP", "GIF", "AVIF")
+        ),
+        pytest.param(make.video(FILM), id="h264"),
+        pytest.param(
+            make.video(FILM, codec="libx265", options={"x265-params": "log-level=none"}), id="hevc"
+        ),
+        pytest.param(make.video(FILM, codec="libvpx-vp9", container="webm"), id="vp9"),
+        pytest.param(
+            make.video(FILM, codec="libsvtav1", options={"preset": "12"}),
+            id="av1",
+        ),
+        pytest.param(make.video(FILM, codec="mpeg2video", container="mpegts"), id="mpeg2"),
+        pytest.param(
+            make.video(FILM, codec="ffv1", container="matroska", pix_fmt="bgra"), id="conversion"
+        ),
+    ],
+)
+def test_every_codec_works_locked_in(sandbox: Sandbox, data: bytes):
+    """No codec opens a file, starts a thread or calls what the filter denies."""
+    found = sandbox(io.BytesIO(data), replace(UPLOAD, pictures=1), SIGNALS)
+    assert not found.coverage.truncated
+    assert found.coverage.flat_frames == 0
+    assert len(found.pictures) == 1
+
+
 def test_a_child_serves_one_piece_of_media(lone: Sandbox):
     first = lone._waiting[0].process
     lone(io.BytesIO(make.image(make.scene(1))), UPLOAD, SIGNALS)
@@ -298,7 +335,8 @@ def test_the_cage_holds(tmp_path: Path):
         attempt("memfd", lambda: os.memfd_create("x"))
         attempt("code", lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC))
         attempt("memory", lambda: bytearray(2 << 30))
-        attempt("thread", lambda: os.times())
+        attempt("thread", lambda: threading.Thread(target=int).start())
+        attempt("nothing", lambda: os.times())
         libc = ctypes.CDLL(None, use_errno=True)
         for name, number in {raw}.items():
             results[name] = "denied" if libc.syscall(number, 0, 0, 0, 0, 0) == -1 else "done"
@@ -307,7 +345,7 @@ def test_the_cage_holds(tmp_path: Path):
     files = ("read a file", "write a file", "list a folder", "rename", "remove", "memfd", "code")
     others = ("tcp", "unix", "pair", "fork", "exec", "run", "signal parent")
     wanted = dict.fromkeys((*files, *others), "PermissionError")
-    wanted |= {"memory": "MemoryError", "thread": "done"}
+    wanted |= {"memory": "MemoryError", "thread": "RuntimeError", "nothing": "done"}
     wanted |= dict.fromkeys(RAW, "denied")
     in_force = json.loads(found.pop("in force"))
     assert found == wanted
