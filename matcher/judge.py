@@ -31,7 +31,7 @@ from matcher.align import FrameHits, align, upper_bound
 from matcher.score import as_match
 
 FLOOR = 0.05
-"""Alignments below it are noise: one picture at the edge of the radius scores 0.07."""
+"""Alignments below it are noise: one picture at the edge of the radius scores 0.10."""
 
 MOST_HITS = 2000
 """Hits kept of one query code, the nearest: a picture that so many references share says little."""

@@ -48,7 +48,7 @@ class Weight:
 
 
 WEIGHTS = {
-    "pdq": Weight(6.0, 52.0),
+    "pdq": Weight(6.5, 52.0),
     # 64 bits: one picture alone must never reach a policy's thresholds (chance hits are real).
     "phash": Weight(2.2, 12.0),
     "videohash": Weight(3.5, 7.0),
