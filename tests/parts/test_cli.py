@@ -44,6 +44,7 @@ def test_postgresql_waits_for_its_upgrade(
     assert told.code == 3
     assert "seawall db upgrade" in told.err
     assert "Traceback" not in told.err
+    assert seawall("serve", "--port", "0").code == 3
     assert seawall("db", "upgrade").code == 0
     assert seawall("bank", "create", "attacks").code == 0
     assert [b["name"] for b in seawall("bank", "list", "--json").lines()] == ["attacks"]
