@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -74,6 +74,9 @@ bench-index: $(STAMP) ## measure the index
 MEDIA ?= tests/media
 bench-copies: $(STAMP) ## judge everyday copies of the videos in MEDIA=folder
 	$(PY) -m bench.copies $(MEDIA)
+
+bench-lookalikes: $(STAMP) ## judge the second halves of the videos in MEDIA=folder by the first
+	$(PY) -m bench.lookalikes $(MEDIA)
 
 clean: ## remove what make made; leaves seawall-data alone
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -37,6 +37,7 @@ class Parts:
     store: Store
     index: ReferenceIndex
     sandbox: Sandbox
+    judge: Judge
     checker: Checker
     enroller: Enroller
     policy: Policy
@@ -77,7 +78,7 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
         seconds=settings.decode_seconds,
     )
     enroller = make_enroller(store, sandbox, policy)
-    return Parts(settings, store, index, sandbox, checker, enroller, policy)
+    return Parts(settings, store, index, sandbox, judge, checker, enroller, policy)
 
 
 def reference_index(settings: Settings, store: Store) -> ReferenceIndex:

@@ -251,7 +251,7 @@ class Broken:
 
 
 def test_a_failed_index_is_never_a_silent_allow(parts: Parts):
-    judge = parts.checker._judge
+    judge = parts.judge
     broken = Checker(parts.store, _with_index(judge, Broken(parts)), parts.sandbox, parts.policy)
     with BUNNY.open("rb") as media:
         verdict = broken.check_media("key", new_id("upload"), media, digest_file(media))
@@ -261,7 +261,7 @@ def test_a_failed_index_is_never_a_silent_allow(parts: Parts):
 
 def test_a_failed_second_look_is_said(parts: Parts, tmp_path: Path):
     copy, *_ = edited(tmp_path, "rescaled", ROCKET, MOVIE)
-    checker = Checker(parts.store, parts.checker._judge, Broken(parts), parts.policy)
+    checker = Checker(parts.store, parts.judge, Broken(parts), parts.policy)
     with copy.open("rb") as media:
         verdict = checker.check_media("key", new_id("upload"), media, digest_file(media))
     assert verdict.action is Action.BLOCK
