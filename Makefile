@@ -15,6 +15,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 # Work in one's own environment must not leak into tests or the demo.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
+# The tests run side by side: a matrix product that takes all cores for itself slows both down.
+test test-heavy: export OPENBLAS_NUM_THREADS := 1
+test test-heavy: export OMP_NUM_THREADS := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes clean
 
