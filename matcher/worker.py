@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -103,6 +104,8 @@ def videohash_main() -> None:
 
 def _begin() -> tuple[socket.socket, Limits, Path | None]:
     """The socket to the parent, the limits, the folder; the child will not outlive the parent."""
+    warnings.simplefilter("ignore")
+    os.set_blocking(2, False)  # whatever a library prints: nobody may have to wait for its reader
     given = json.loads(sys.argv[1])
     threading.Thread(target=_die_with_parent, args=(given["life"],), daemon=True).start()
     folder = given["folder"] and Path(given["folder"])

@@ -132,7 +132,7 @@ def packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[An
             return
         except (av.EOFError, MemoryError):
             return
-        except av.FFmpegError:
+        except (av.FFmpegError, IndexError):  # IndexError: of a track that turned up on the way
             continue
 
 

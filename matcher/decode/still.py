@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -27,6 +28,7 @@ _PILLOW = {
     "avif": ("AVIF",),
 }
 
+_ANIMATED = ("gif", "webp", "png", "avif")
 _MOST_BYTES = 256 << 20  # of an animation
 
 # What a damaged file lacks is left grey; that it lacks something is found by looking, below.
@@ -41,6 +43,7 @@ _UNREADABLE = (
     TypeError,
     ZeroDivisionError,
     OverflowError,
+    struct.error,
 )
 
 
@@ -74,16 +77,20 @@ class OpenedPicture:
 
     def _read_durations(self, media: BinaryIO) -> list[float]:
         """Seconds that each picture of an animation is shown."""
-        if not getattr(self._image, "is_animated", False):
+        try:
+            if self.format not in _ANIMATED or not getattr(self._image, "is_animated", False):
+                return []  # of a TIFF with pages, or a photograph with previews, the first counts
+            if self.format not in animation.READERS:
+                return [animation.INSTEAD_S] * getattr(self._image, "n_frames", 1)
+        except _UNREADABLE:
+            self.truncated = True
             return []
-        if self.format in animation.READERS:
-            at = media.tell()
-            media.seek(0)
-            data = media.read(_MOST_BYTES)
-            self.truncated = bool(media.read(1))
-            media.seek(at)
-            return animation.durations(self.format, data)
-        return [animation.INSTEAD_S] * getattr(self._image, "n_frames", 1)
+        at = media.tell()
+        media.seek(0)
+        data = media.read(_MOST_BYTES)
+        self.truncated = bool(media.read(1))
+        media.seek(at)
+        return animation.durations(self.format, data)
 
     def frames(self, sampling: Sampling) -> Iterator[Frame]:
         """One frame of a still; of an animation, those that the sampling asks for."""

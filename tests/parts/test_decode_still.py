@@ -116,6 +116,24 @@ def test_a_stream_of_jpegs_is_a_video_and_a_photograph_with_a_preview_is_not():
     assert not is_motion_jpeg(preview)
 
 
+def test_a_photograph_with_a_second_picture_is_a_photograph():
+    """MPO, as phones with two cameras write it; and a TIFF with pages."""
+    for name in ("MPO", "TIFF"):
+        data = make.animation([make.scene(1), make.scene(2)], name)
+        opened, frames = look(data)
+        assert opened.info.kind is MediaKind.IMAGE
+        assert len(frames) == 1
+        assert alike(frames[0].luma, make.scene(1), 4)
+
+
+def test_damage_behind_the_first_picture_of_an_animation():
+    data = make.animation([make.scene(1), make.scene(2)])
+    end = data.index(b"\x21\xf9", data.index(b"\x21\xf9") + 2)
+    opened, frames = look(data[: end + 5])
+    assert frames
+    assert alike(frames[0].luma, make.scene(1), 12)
+
+
 def test_a_truncated_photograph_is_looked_at_as_far_as_it_goes():
     data = make.image(make.scene(3, size=(640, 480)), "JPEG", quality=95)
     opened, frames = look(data[: len(data) * 2 // 3])
