@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Self
 from hashdb import errors
 from hashdb.errors import BadMedia, CorruptMedia, MediaTimeout, SandboxFailed
 from hashdb.model import MediaFingerprints, MediaKind
-from matcher import lockdown, wire
+from matcher import wire
 from matcher.child import FRAMES, VIDEOHASH, Child, OpenFile
 from matcher.ports import Limits, Sampling
 
@@ -219,8 +219,3 @@ def _death(child: Child) -> errors.SeawallError:
         return CorruptMedia("the media crashed the decoder")
     log.error("the decoding child ended with %d: %s", code, child.words)
     return SandboxFailed("the decoding child ended without an answer")
-
-
-def available() -> dict[str, object]:
-    """What this machine's kernel offers, without starting a child."""
-    return {"platform": sys.platform, "landlock": lockdown.landlock_abi()}

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +99,3 @@ def needed_files(ffmpeg: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     libraries = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
     kept = tuple(p for p in libraries if os.path.isdir(p))
     return readable, (shell, os.path.realpath(ffmpeg), *kept)
-
-
-def is_supported() -> bool:
-    """Whether the package can run here: it needs a shell."""
-    return os.name == "posix" and sys.platform != "emscripten"
