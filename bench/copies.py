@@ -63,6 +63,11 @@ def related(folder: Path) -> list[set[str]]:
     return groups
 
 
+def copies_in(groups: list[set[str]]) -> set[str]:
+    """Of each group that shows the same footage, all files but the first original."""
+    return {n for g in groups for n in g if n != min(g, key=lambda n: (n[0] != "o", n))}
+
+
 def make_copies(
     references: Iterable[Path], others: list[Path], work: Path, rng: random.Random
 ) -> list[Sample]:
@@ -86,9 +91,7 @@ def make_copies(
 def judge(parts: Parts, sample: Sample) -> Verdict | SeawallError:
     with sample.path.open("rb") as media:
         try:
-            return parts.checker.check_media(
-                "bench", new_id("upload"), media, digest_file(media)
-            )
+            return parts.checker.check_media("bench", new_id("upload"), media, digest_file(media))
         except SeawallError as error:
             return error
 
@@ -139,10 +142,7 @@ def main() -> int:
     rng = random.Random(options.seed)
     files = videos(options.folder)
     kin = related(options.folder)
-    copies_of_others = {
-        name for group in kin for name in group if name != min(group, key=lambda n: (n[0] != "o", n))
-    }
-    originals = [p for p in files if p.name not in copies_of_others]
+    originals = [p for p in files if p.name not in copies_in(kin)]
     references = sorted(rng.sample(originals, min(options.references, len(originals) - 1)))
     kin_of_references = {n for g in kin for n in g if any(r.name in g for r in references)}
     others = [p for p in files if p not in references and p.name not in kin_of_references]
@@ -205,13 +205,19 @@ def as_json(sample: Sample, verdict: Verdict | SeawallError) -> dict[str, object
                 m.reference.source,
                 round(m.score, 3),
                 [(s.signal_type, round(s.score, 3)) for s in m.signals],
-                [(p.query.start, p.query.end, p.reference.start, p.reference.end)
-                 for p in m.segments],
+                [
+                    (p.query.start, p.query.end, p.reference.start, p.reference.end)
+                    for p in m.segments
+                ],
             )
             for m in verdict.matches
         ],
-        "coverage": (verdict.coverage.judged_s, verdict.coverage.total_s,
-                     verdict.coverage.frames, verdict.coverage.flat_frames),
+        "coverage": (
+            verdict.coverage.judged_s,
+            verdict.coverage.total_s,
+            verdict.coverage.frames,
+            verdict.coverage.flat_frames,
+        ),
         "timings_ms": dict(verdict.timings_ms),
     }
 

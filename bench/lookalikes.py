@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from api.settings import Settings
 from api.wiring import Parts, build
-from bench.copies import related, videos
+from bench.copies import copies_in, related, videos
 from hashdb.errors import SeawallError
 from hashdb.model import Digests, Fingerprint, MediaKind, Orientation
 from matcher.ports import Sampling
@@ -79,8 +79,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
-    kin = related(options.folder)
-    copies = {n for g in kin for n in g if n != min(g, key=lambda n: (n[0] != "o", n))}
+    copies = copies_in(related(options.folder))
     paths = [p for p in videos(options.folder) if p.name not in copies]
     with tempfile.TemporaryDirectory() as scratch:
         parts = build(Settings.from_env({"SEAWALL_DATA_DIR": scratch}))

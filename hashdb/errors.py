@@ -1,34 +1,34 @@
 """Every error that Seawall raises on purpose.
 
-    SeawallError
-    |-- Invalid                  the caller sent something that cannot be used as it is
-    |   |-- BadArgument          a request's field, a command's option
-    |   |-- BadFingerprint       a hash, or a list of hashes
-    |   |-- BadPolicy            the written policy
-    |   `-- BadSetting           an environment setting
-    |-- BadMedia                 the media cannot be judged
-    |   |-- EmptyMedia           0 bytes
-    |   |-- UnsupportedMedia     neither an image nor a video in an allowed format
-    |   |-- CorruptMedia         the format is known, but no frame could be decoded
-    |   |-- NoPicture            a media file without a picture (sound only)
-    |   |-- MediaTooLarge        over the limit of bytes or pixels
-    |   `-- MediaTimeout         the sandbox's limit of time or memory was reached
-    |-- NotFound                 no such bank, reference, verdict, review, job
-    |-- Conflict                 the thing exists already, or differs
-    |   |-- NameTaken            a bank of that name exists
-    |   |-- UploadConflict       the same upload_id with other bytes
-    |   `-- AlreadyDecided       the review has a decision
-    |-- Denied
-    |   |-- Unauthenticated      no key, or a key that is not known
-    |   |-- Forbidden            the key's role may not do this
-    |   `-- RateLimited          too many requests with this key
-    |-- Unavailable              a part that Seawall needs does not answer; try again
-    |   |-- DatabaseUnavailable
-    |   |-- SandboxFailed        the decoding child died without an answer
-    |   |-- ClassifierUnavailable
-    |   `-- PartnerUnavailable
-    |-- NotUpgraded              the database's schema is not this version's
-    `-- BadSnapshot              a snapshot file is damaged or of another version
+SeawallError
+|-- Invalid                  the caller sent something that cannot be used as it is
+|   |-- BadArgument          a request's field, a command's option
+|   |-- BadFingerprint       a hash, or a list of hashes
+|   |-- BadPolicy            the written policy
+|   `-- BadSetting           an environment setting
+|-- BadMedia                 the media cannot be judged
+|   |-- EmptyMedia           0 bytes
+|   |-- UnsupportedMedia     neither an image nor a video in an allowed format
+|   |-- CorruptMedia         the format is known, but no frame could be decoded
+|   |-- NoPicture            a media file without a picture (sound only)
+|   |-- MediaTooLarge        over the limit of bytes or pixels
+|   `-- MediaTimeout         the sandbox's limit of time or memory was reached
+|-- NotFound                 no such bank, reference, verdict, review, job
+|-- Conflict                 the thing exists already, or differs
+|   |-- NameTaken            a bank of that name exists
+|   |-- UploadConflict       the same upload_id with other bytes
+|   `-- AlreadyDecided       the review has a decision
+|-- Denied
+|   |-- Unauthenticated      no key, or a key that is not known
+|   |-- Forbidden            the key's role may not do this
+|   `-- RateLimited          too many requests with this key
+|-- Unavailable              a part that Seawall needs does not answer; try again
+|   |-- DatabaseUnavailable
+|   |-- SandboxFailed        the decoding child died without an answer
+|   |-- ClassifierUnavailable
+|   `-- PartnerUnavailable
+|-- NotUpgraded              the database's schema is not this version's
+`-- BadSnapshot              a snapshot file is damaged or of another version
 """
 
 

@@ -147,9 +147,7 @@ class Judge:
                     hits.distances[rows].astype(np.int64),
                 ),
             )
-            for ordinal, rows in zip(
-                ordinals.tolist(), np.split(order, starts[1:]), strict=True
-            )
+            for ordinal, rows in zip(ordinals.tolist(), np.split(order, starts[1:]), strict=True)
         ]
 
 
