@@ -85,12 +85,20 @@ def upper_bound(signal_type: str, hits: FrameHits) -> float:
 
 
 def align(
-    reference_id: str, query: Fingerprint, hits: FrameHits, *, still: bool, total_s: float
+    reference_id: str,
+    query: Fingerprint,
+    hits: FrameHits,
+    *,
+    still: bool,
+    total_s: float,
+    samples: Floats | None = None,
 ) -> Alignment | None:
     """The reference's footage in the query, or None where the hits say nothing.
 
     `still`: the reference is an image, which has no time to agree with. `total_s`: the query's
-    duration in seconds, 0 for an image. Hits may come in any order.
+    duration in seconds, 0 for an image. `samples`: the offsets, rising, of all frames that were
+    looked at, where the query holds only some of them (those with borders, say): a segment ends
+    halfway to the next sample. Hits may come in any order.
     """
     weight = WEIGHTS[query.signal_type]
     merged = rest = _merge_neighbours(hits)
@@ -101,7 +109,8 @@ def align(
         on_line = np.isin(rest.queries, line.hits.queries)
         rest = rest.take(~on_line)
     lingering = [_lingers(line, merged) for line in lines]
-    frames = _frame_matches(query, lines, lingering, total_s)
+    reach = _reach(query.offsets, query.offsets if samples is None else samples, total_s)
+    frames = _frame_matches(query, lines, lingering, reach)
     if not frames:
         return None
     agreeing = agreeing_lines(frames)
@@ -220,9 +229,9 @@ def _frame_matches(
     query: Fingerprint,
     lines: Sequence[Line],
     lingering: Sequence[NDArray[np.bool_]],
-    total_s: float,
+    reach: tuple[Floats, Floats],
 ) -> list[FrameMatch]:
-    before, after = _reach(query.offsets, total_s)
+    before, after = reach
     rows = np.concatenate([line.hits.queries for line in lines]) if lines else np.zeros(0, int)
     alike = group_alike(query.codes[rows], query.signal_type)
     groups = dict(zip(rows.tolist(), alike, strict=True))
@@ -252,14 +261,15 @@ def _frame_matches(
     return frames
 
 
-def _reach(offsets: Floats, total_s: float) -> tuple[Floats, Floats]:
+def _reach(offsets: Floats, samples: Floats, total_s: float) -> tuple[Floats, Floats]:
     """Half the way to the neighbouring samples, at most `REACH`; whole to the ends."""
     if not len(offsets) or total_s <= 0:
         return np.zeros(len(offsets)), np.zeros(len(offsets))
-    half = np.diff(offsets) / 2
-    before = np.concatenate([[offsets[0]], half])
-    after = np.concatenate([half, [max(0.0, total_s - offsets[-1])]])
-    return np.minimum(before, REACH), np.minimum(after, REACH)
+    half = np.diff(samples) / 2
+    before = np.concatenate([[samples[0]], half])
+    after = np.concatenate([half, [max(0.0, total_s - samples[-1])]])
+    own = np.searchsorted(samples, offsets)
+    return np.minimum(before, REACH)[own], np.minimum(after, REACH)[own]
 
 
 def group_alike(codes: Codes, signal_type: str) -> list[int]:

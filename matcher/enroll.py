@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from hashdb.errors import BadArgument, BadMedia
 from hashdb.model import Bank, Digests, Fingerprint, MediaKind, Reference
-from hashdb.signals import SIGNAL_TYPES
+from hashdb.signals import SIGNAL_TYPES, meaningful
 from hashdb.store import Store
 from matcher.ports import FingerprintMedia, Sampling
 
@@ -125,7 +123,7 @@ class Enroller:
         duration_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> tuple[Reference, bool]:
-        kept = [_meaningful(f) for f in fingerprints]
+        kept = [meaningful(f) for f in fingerprints]
         with self._store.begin() as tx:
             reference, created = tx.banks.add_reference(
                 bank,
@@ -140,8 +138,3 @@ class Enroller:
             if created:
                 tx.audit.record(actor, "add", reference.id, {"bank": bank.name, "source": source})
         return reference, created
-
-
-def _meaningful(fingerprint: Fingerprint) -> Fingerprint:
-    good = fingerprint.quality >= np.uint8(SIGNAL_TYPES[fingerprint.signal_type].min_quality)
-    return fingerprint if good.all() else fingerprint.take(good)

@@ -17,6 +17,7 @@ from hashdb.model import (
     Codes,
     Digests,
     Fingerprint,
+    Floats,
     Match,
     MediaKind,
     Orientation,
@@ -89,6 +90,8 @@ class Judge:
     def find(self, fingerprints: Iterable[Fingerprint], *, total_s: float) -> tuple[Match, ...]:
         """Matches by fingerprints, likeliest first. Sees every change committed before the call."""
         self._index.refresh()
+        fingerprints = tuple(fingerprints)
+        samples = _samples(fingerprints)
         found = [f for query in self._queries(fingerprints) for f in self._hits(query)]
         with self._store.read() as tx:
             references = tx.banks.references_by_ids({f.reference_id for f in found})
@@ -101,6 +104,7 @@ class Judge:
                 one.hits,
                 still=reference.kind is MediaKind.IMAGE,
                 total_s=total_s,
+                samples=samples[one.query.track],
             )
             if alignment is not None and alignment.score >= FLOOR:
                 alignments.setdefault(reference.id, []).append(alignment)
@@ -149,6 +153,14 @@ class Judge:
             )
             for ordinal, rows in zip(ordinals.tolist(), np.split(order, starts[1:]), strict=True)
         ]
+
+
+def _samples(fingerprints: Iterable[Fingerprint]) -> dict[int, Floats]:
+    """By track, when it was looked at and anything was seen, in any view and by any signal."""
+    offsets: dict[int, list[Floats]] = {}
+    for one in fingerprints:
+        offsets.setdefault(one.track, []).append(one.offsets)
+    return {track: np.unique(np.concatenate(some)) for track, some in offsets.items()}
 
 
 def _likeliest(found: Sequence[_Found], references: dict[str, Reference]) -> list[_Found]:

@@ -73,6 +73,14 @@ def test_footage_spliced_into_other_footage():
     assert near(pair.reference, 37.5, 41.5)
 
 
+def test_a_segment_ends_where_other_frames_were_looked_at():
+    inside = np.array([5.0, 6.0, 7.0])
+    rows = hits(*[(i, 30 + i, 10) for i in range(3)])
+    every = np.arange(0, 12, 0.25)
+    a = align("ref", query(inside), rows, still=False, total_s=12, samples=every)
+    assert near(a.segments[0].query, 4.875, 7.125, 0.01)
+
+
 def test_two_excerpts_in_another_order_are_two_segments():
     a = found(
         range(12),
