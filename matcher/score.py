@@ -172,12 +172,18 @@ def _longest_gap(one: FrameMatch, other: FrameMatch) -> float:
 
 
 def _pair(run: Sequence[FrameMatch]) -> SegmentPair:
+    """One run's segments: the reference's from the line through all of its moments, since each
+    single one may lie anywhere in a picture's span."""
     first, last = run[0], run[-1]
-    seconds = last.offset - first.offset
-    speed = (last.reference_offset - first.reference_offset) / seconds if seconds > 0 else 1.0
-    a = first.reference_offset - speed * first.before
-    b = last.reference_offset + speed * last.after
-    low, high = max(0.0, min(a, b)), max(0.0, a, b)
-    return SegmentPair(
-        Segment(first.offset - first.before, last.offset + last.after), Segment(low, high)
-    )
+    start, end = first.offset - first.before, last.offset + last.after
+    t = np.array([f.offset for f in run])
+    moments = np.array([f.reference_offset for f in run])
+    if len(run) > 2 and float(np.ptp(t)) > 1.0:
+        speed, offset = (float(x) for x in np.polyfit(t, moments, 1))
+    else:
+        seconds = last.offset - first.offset
+        moved = last.reference_offset - first.reference_offset
+        speed = moved / seconds if seconds > 0 else 1.0
+        offset = first.reference_offset - speed * first.offset
+    low, high = sorted((max(0.0, speed * start + offset), max(0.0, speed * end + offset)))
+    return SegmentPair(Segment(start, end), Segment(low, high))
