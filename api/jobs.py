@@ -30,7 +30,7 @@ from hashdb.errors import (
     Unavailable,
     UploadConflict,
 )
-from hashdb.model import Classification, Digests, Job, Key, Verdict, new_id
+from hashdb.model import Classification, Digests, Job, JobState, Key, Verdict, new_id
 
 log = logging.getLogger("seawall.jobs")
 
@@ -60,9 +60,9 @@ def promise(
     request_digest: str,
     rest: Mapping[str, Any],
 ) -> Job:
-    """A job that will judge the body; the same one for the same upload.
+    """A job that will judge the body; the same one for the same upload, unless that has failed.
 
-    Raises `UploadConflict` where that `upload_id` was promised with another content.
+    Raises `UploadConflict` where that `upload_id` was judged or promised with another content.
     """
     folder = spool(parts)
     name = store_durably(body, folder)
@@ -75,15 +75,26 @@ def promise(
     }
     try:
         with parts.store.begin() as tx:
+            judged = tx.uploads.verdict(key.id, upload_id)
+            if judged is not None:
+                _same(upload_id, judged[1], request_digest)
             job = tx.jobs.add(KIND, key.id, payload, key=upload_id)
+            while job.state is JobState.FAILED:
+                # It holds its name for good, so the next one's name is made of its id; an
+                # upload_id holds no line break.
+                job = tx.jobs.add(KIND, key.id, payload, key=f"{upload_id}\n{job.id}")
+            _same(upload_id, job.payload["request_digest"], request_digest)
     except SeawallError:
         (folder / name).unlink(missing_ok=True)
         raise
     if job.payload["file"] != name:
         (folder / name).unlink(missing_ok=True)
-    if job.payload["request_digest"] != request_digest:
-        raise UploadConflict(f"upload_id {upload_id!r} was used with other bytes")
     return job
+
+
+def _same(upload_id: str, before: str, now: str) -> None:
+    if before != now:
+        raise UploadConflict(f"upload_id {upload_id!r} was used with other bytes")
 
 
 def spool(parts: Parts) -> Path:

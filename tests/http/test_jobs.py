@@ -58,6 +58,32 @@ def test_the_same_upload_has_one_promise(service: Service) -> None:
     assert service.match(upload_id="u1", headers=ASYNC).json["status"] == "done"
 
 
+def test_an_upload_that_was_judged_is_not_promised_with_other_bytes(service: Service) -> None:
+    judged = service.match(upload_id="u1").json
+    problem(service.match(OTHER, upload_id="u1", headers=ASYNC), "upload-conflict")
+    assert list((service.parts.settings.data_dir / "spool").iterdir()) == []
+    assert not runner(service).step("w")
+    right = service.match(upload_id="u1", headers=ASYNC)
+    assert right.status_code == 202
+    runner(service).step("w")
+    assert job(service, right.headers["Location"])["verdict"] == judged
+
+
+def test_a_promise_that_failed_does_not_hold_the_upload_id(service: Service) -> None:
+    made = []
+    for media in (b"text", b"text", PICTURE):
+        answer = service.match(media, upload_id="u1", headers=ASYNC)
+        assert (answer.status_code, answer.json["status"]) == (202, "pending")
+        made.append(answer.headers["Location"])
+        again = service.match(media, upload_id="u1", headers=ASYNC)
+        assert again.json == answer.json
+        assert runner(service).step("w")
+    assert [job(service, path)["status"] for path in made] == ["failed", "failed", "done"]
+    assert len(set(made)) == 3
+    problem(service.match(b"text", upload_id="u1", headers=ASYNC), "upload-conflict")
+    assert list((service.parts.settings.data_dir / "spool").iterdir()) == []
+
+
 def test_hashes_are_promised_too(service: Service) -> None:
     service.bank()
     service.reference()
