@@ -58,6 +58,7 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
     policy = load_policy(settings.policy)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     store = Store.open(settings.database_url)
+    _warn_of_unknown_banks(store, policy)
     index = reference_index(settings, store)
     index.open(progress)
     sandbox = make_sandbox(settings)
@@ -79,6 +80,14 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
     )
     enroller = make_enroller(store, sandbox, policy)
     return Parts(settings, store, index, sandbox, judge, checker, enroller, policy)
+
+
+def _warn_of_unknown_banks(store: Store, policy: Policy) -> None:
+    """A rule for a bank that does not exist may be a slip of the pen, or the bank comes later."""
+    with store.read() as tx:
+        known = {bank.name for bank in tx.banks.list()}
+    for name in sorted(policy.bank_names() - known):
+        log.warning("the policy has rules for the bank %r, which does not exist", name)
 
 
 def reference_index(settings: Settings, store: Store) -> ReferenceIndex:

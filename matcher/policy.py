@@ -167,6 +167,10 @@ class Policy:
         values["action"] = Action(values["action"])
         return Thresholds(**values)
 
+    def bank_names(self) -> frozenset[str]:
+        """The banks that the policy names: a name that no bank has is a rule without effect."""
+        return frozenset(self.banks)
+
     def failure_action(self, part: str) -> Action:
         """What a failure of the part asks for; `allow` only where the classifier is ignored."""
         rules = {"index": self.failures.index, "classifier": self.failures.classifier}
@@ -226,6 +230,8 @@ def _complaints(error: ValidationError) -> Iterator[str]:
 
 def _contradictions(file: _File) -> Iterator[str]:
     """What is wrong between values that are each in range."""
+    if not (file.signals.pdq or file.signals.phash):
+        yield "signals: pdq or phash must be on: without them no picture is looked at"
     yield from _upside_down(file)
     for label, rule in file.classifier.labels.items():
         yield from _misordered(f"classifier.labels.{label}", rule.review, rule.block)

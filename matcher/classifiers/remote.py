@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hashdb.errors import BadSetting, ClassifierUnavailable
 from hashdb.model import Classification
 from matcher.classifiers.breaker import CircuitBreaker
+from matcher.classifiers.deadline import Crowded, Exchanges, Line, TooLate
 from matcher.classifiers.tensor import (
     Layout,
     Normalise,
@@ -34,6 +35,10 @@ from matcher.ports import Picture
 
 MOST_BYTES = 1 << 20
 """Of an answer: a few labels for a few pictures are far below it."""
+
+AT_ONCE = 32
+"""Exchanges under way in one process: four times the threads that `seawall serve` has by default,
+so that only a server that hangs fills them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,9 @@ class RemoteClassifier:
 
     `labels` name the model's outputs in order; where none are given they are read from
     `outputs[0].parameters.labels` of the model's metadata. The server has `timeout_s` seconds for
-    all pictures of one upload. Floats are normalised as the model was trained (`normalise`).
-    Raises `BadSetting` for a URL that is none.
+    all pictures of one upload, from the look-up of its name to the last byte. Of more than
+    `at_once` exchanges the rest fail at once. Floats are normalised as the model was
+    trained (`normalise`). Raises `BadSetting` for a URL that is none.
     """
 
     def __init__(
@@ -63,9 +69,9 @@ class RemoteClassifier:
         labels: Sequence[str] = (),
         timeout_s: float = 2.0,
         *,
-        client: httpx.Client | None = None,
         breaker: CircuitBreaker | None = None,
         normalise: Normalise | None = None,
+        at_once: int = AT_ONCE,
     ) -> None:
         try:
             parsed = httpx.URL(url)
@@ -77,7 +83,13 @@ class RemoteClassifier:
         self._model_url = f"{url.rstrip('/')}/v2/models/{quote(model, safe='')}"
         self._labels = tuple(labels)
         self._timeout_s = timeout_s
-        self._client = client or httpx.Client(follow_redirects=False, trust_env=False)
+        # A connection serves one exchange, so that it can be cut off.
+        self._client = httpx.Client(
+            follow_redirects=False,
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
+        self._exchanges = Exchanges(at_once)
         self._breaker = breaker or CircuitBreaker()
         self._normalise = normalise or Normalise()
         self._lock = threading.Lock()
@@ -133,20 +145,18 @@ class RemoteClassifier:
 
     def _ask(self, method: str, url: str, body: str | None, until: float) -> Mapping[str, Any]:
         """The JSON object that the server answers."""
-        left = max(0.001, until - time.monotonic())
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+        timeout_s = max(0.001, until - time.monotonic())
         try:
-            with self._client.stream(
-                method, url, content=body, headers=headers, timeout=left
-            ) as response:
-                if response.status_code != 200:
-                    raise ClassifierUnavailable(f"{self.name}: HTTP {response.status_code}")
-                data = self._read(response, until)
-        except httpx.TimeoutException:
+            data = self._exchanges.run(
+                lambda line: self._exchange(method, url, body, timeout_s, line), until
+            )
+        except (TooLate, httpx.TimeoutException):
             raise ClassifierUnavailable(
-                f"{self.name}: no answer within {self._timeout_s:g} s"
+                f"{self.name}: no whole answer within {self._timeout_s:g} s"
+            ) from None
+        except Crowded:
+            raise ClassifierUnavailable(
+                f"{self.name}: too many requests are waiting for it already"
             ) from None
         except httpx.HTTPError as error:
             raise ClassifierUnavailable(f"{self.name}: {type(error).__name__}: {error}") from None
@@ -158,16 +168,30 @@ class RemoteClassifier:
             raise ClassifierUnavailable(f"{self.name}: the answer is no JSON object")
         return answer
 
-    def _read(self, response: httpx.Response, until: float) -> bytes:
+    def _exchange(
+        self, method: str, url: str, body: str | None, timeout_s: float, line: Line
+    ) -> bytes:
+        """The body of the server's answer."""
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         data = bytearray()
-        for chunk in response.iter_raw():
-            data += chunk
-            if len(data) > MOST_BYTES:
-                raise ClassifierUnavailable(f"{self.name}: the answer is above {MOST_BYTES} bytes")
-            if time.monotonic() > until:
-                raise ClassifierUnavailable(
-                    f"{self.name}: no whole answer within {self._timeout_s:g} s"
-                )
+        with self._client.stream(
+            method,
+            url,
+            content=body,
+            headers=headers,
+            timeout=timeout_s,
+            extensions={"trace": line.trace},
+        ) as response:
+            if response.status_code != 200:
+                raise ClassifierUnavailable(f"{self.name}: HTTP {response.status_code}")
+            for chunk in response.iter_raw():
+                data += chunk
+                if len(data) > MOST_BYTES:
+                    raise ClassifierUnavailable(
+                        f"{self.name}: the answer is above {MOST_BYTES} bytes"
+                    )
         return bytes(data)
 
 

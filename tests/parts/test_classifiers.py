@@ -6,6 +6,7 @@ what must come out.
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -307,6 +308,40 @@ def server(tmp_path: Path) -> Iterator[Server]:
     running.close()
 
 
+@contextlib.contextmanager
+def dripping_headers() -> Iterator[str]:
+    """The URL of a server that answers one more header line every 0.1 s, for 20 s."""
+    stop = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):  # the client may have gone
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            for i in range(200):
+                if stop.wait(0.1):
+                    return
+                connection.sendall(b"X-%d: x\r\n" % i)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=drip, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        stop.set()
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def ended(until: float) -> None:
+    """Waits until no thread of a classifier is left; fails where one is after `until`."""
+    while any(thread.name == "classifier" for thread in threading.enumerate()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 class TestRemote:
     def test_a_real_server_gives_what_the_model_gives_here(self, server: Server, tmp_path: Path):
         remote = RemoteClassifier(server.url, "colours", LABELS, timeout_s=5)
@@ -378,6 +413,62 @@ class TestRemote:
         with pytest.raises(ClassifierUnavailable, match=r"answer within 0\.3 s"):
             remote.classify([colour(0, 0, 0)])
         assert time.monotonic() - began < 0.9
+
+    def test_headers_that_drip_in(self):
+        with dripping_headers() as url:
+            remote = RemoteClassifier(url, "m", LABELS, timeout_s=0.5, at_once=2)
+            for _ in range(3):  # each has a place: the threads of those before have ended
+                began = time.monotonic()
+                with pytest.raises(ClassifierUnavailable, match=r"answer within 0\.5 s"):
+                    remote.classify([colour(0, 0, 0)])
+                assert time.monotonic() - began < 0.9
+                ended(began + 1.5)
+
+    def test_a_name_whose_look_up_hangs(self, monkeypatch: pytest.MonkeyPatch):
+        go_on = threading.Event()
+
+        def hanging(*args: object, **more: object) -> list[Any]:
+            go_on.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+        monkeypatch.setattr(socket, "getaddrinfo", hanging)
+        remote = RemoteClassifier("http://models.example", "m", LABELS, timeout_s=0.2, at_once=2)
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(ClassifierUnavailable, match=r"answer within 0\.2 s"):
+                remote.classify([colour(0, 0, 0)])
+            assert time.monotonic() - began < 0.6
+        began = time.monotonic()
+        with pytest.raises(ClassifierUnavailable, match="too many requests are waiting"):
+            remote.classify([colour(0, 0, 0)])
+        assert time.monotonic() - began < 0.1
+        go_on.set()
+        ended(time.monotonic() + 2)
+        with pytest.raises(ClassifierUnavailable, match="ConnectError"):
+            remote.classify([colour(0, 0, 0)])
+
+    def test_a_look_up_that_hangs_does_not_keep_the_process(self):
+        program = (
+            "import socket, time\n"
+            "import numpy as np\n"
+            "from hashdb.errors import ClassifierUnavailable\n"
+            "from matcher.classifiers.remote import RemoteClassifier\n"
+            "socket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
+            "remote = RemoteClassifier('http://models.example', 'm', ['a'], timeout_s=0.2)\n"
+            "try:\n"
+            "    remote.classify([np.zeros((8, 8, 3), np.uint8)])\n"
+            "except ClassifierUnavailable as error:\n"
+            "    print(error)\n"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        assert run.stdout == "remote:m: no whole answer within 0.2 s\n"
 
     def test_nobody_listens(self, server: Server):
         server.close()

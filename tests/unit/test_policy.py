@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from api import wiring
+from api.settings import Settings
 from hashdb.errors import BadPolicy
 from hashdb.model import Action, Bank
 from matcher.findings import ReasonCode
@@ -71,6 +73,35 @@ def test_a_banks_own_action_holds_unless_the_policy_names_one():
     assert p.for_bank(bank("news", "block")).action is Action.ALLOW
 
 
+def test_either_of_the_signals_that_look_at_pictures_is_enough():
+    assert policy("[signals]\npdq = false").signals == {"sha256", "md5", "phash"}
+    assert policy("[signals]\nphash = false").signals == {"sha256", "md5", "pdq"}
+
+
+def test_the_banks_that_it_names():
+    assert policy().bank_names() == frozenset()
+    named = policy('[banks."attacks-2019"]\naction = "block"\n[banks.news]\npossible = 0.6')
+    assert named.bank_names() == {"attacks-2019", "news"}
+
+
+def test_a_bank_that_does_not_exist_is_warned_of_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "p.toml").write_text(
+        'version = "t"\n[banks.attacks]\npossible = 0.6\n[banks."atacks-2019"]\npossible = 0.6'
+    )
+    url = f"sqlite:///{tmp_path / 'seawall.db'}"
+    settings = Settings(tmp_path, url, policy=tmp_path / "p.toml")
+    parts = wiring.build(settings)
+    with parts.store.begin() as tx:
+        tx.banks.create("attacks", Action.BLOCK)
+    parts.close()
+    caplog.clear()
+    wiring.build(settings).close()
+    [warning] = [r.getMessage() for r in caplog.records if r.name == "api.wiring"]
+    assert warning == "the policy has rules for the bank 'atacks-2019', which does not exist"
+
+
 @pytest.mark.parametrize(("total_s", "needed"), [(0.0, 0.0), (2.0, 1.0), (6.0, 3.0), (600.0, 3.0)])
 def test_how_many_seconds_a_block_needs(total_s: float, needed: float):
     assert load_policy(None).for_bank(bank()).needed_s(total_s) == needed
@@ -89,6 +120,14 @@ def test_how_many_seconds_a_block_needs(total_s: float, needed: float):
         ('[banks.x]\naction = "blok"', "banks.x.action: "),
         ('[signals]\npdq = "yes"', "signals.pdq: "),
         ("[signals]\ntmk = true", "signals.tmk: there is no such key"),
+        (
+            "[signals]\npdq = false\nphash = false",
+            "signals: pdq or phash must be on: without them no picture is looked at",
+        ),
+        (
+            "[signals]\npdq = false\nphash = false\nvideohash = true",
+            "signals: pdq or phash must be on",
+        ),
         ('[failures]\nindex = "allow"', "failures.index: "),
         ('[failures]\nindex = "ignore"', "failures.index: "),
         ('[failures]\nclassifier = "allow"', "failures.classifier: "),
