@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gunicorn.http import errors as http1
 from werkzeug import exceptions as http
 
 from hashdb import errors
@@ -73,9 +74,13 @@ _TABLE = (
       "It was not judged: hold it for a person."),
     _p("body-too-large", 413, "The body is too large",
       "The request's body or one of its form fields is over the service's limit."),
+    _p("uri-too-long", 414, "The request's line is too long",
+      "Method, path and query together are longer than the service reads (4094 bytes)."),
     _p("unsupported-content-type", 415, "The body's Content-Type is not one that is read here",
       "The API's document lists for each route which types it reads: `application/json`, "
       "`multipart/form-data`, or both."),
+    _p("expectation-failed", 417, "The expectation cannot be met",
+      "The only `Expect` that this service knows is `100-continue`."),
     _p("bad-media", 422, "The media cannot be judged",
       "The media could not be judged. Hold it: nothing was concluded of it."),
     _p("empty-media", 422, "The media is empty", "The file has 0 bytes."),
@@ -93,12 +98,16 @@ _TABLE = (
     _p("rate-limited", 429, "Too many requests",
       "This key, or this address with wrong keys, asked too often. `Retry-After` says for how "
       "many seconds to wait. Hold the upload meanwhile."),
+    _p("headers-too-large", 431, "The headers are too large",
+      "There are more than 100 header fields, or one of them is longer than 8190 bytes."),
     _p("internal", 500, "The service has a fault",
       "Something went wrong that should not have; it was logged under the `request_id`. Hold "
       "the upload and try again.", open=False),
     _p("misconfigured", 500, "The service is not set up properly",
       "The written policy or a setting is not valid; an operator finds more in the log.",
       open=False),
+    _p("unsupported-transfer-coding", 501, "The body's Transfer-Encoding is not known",
+      "The only `Transfer-Encoding` that this service reads is `chunked`."),
     _p("unavailable", 503, "A part does not answer",
       "A part that is needed does not answer. Hold the upload and try again after "
       "`Retry-After` seconds.", open=False),
@@ -164,6 +173,13 @@ BY_ERROR: dict[type[Exception], ProblemType] = {
         http.UnsupportedMediaType: "unsupported-content-type",
         http.InternalServerError: "internal",
         http.ServiceUnavailable: "unavailable",
+        http1.ParseException: "bad-request",
+        http1.InvalidResponseHeader: "internal",
+        http1.InvalidResponseHeaderName: "internal",
+        http1.LimitRequestLine: "uri-too-long",
+        http1.LimitRequestHeaders: "headers-too-large",
+        http1.ExpectationFailed: "expectation-failed",
+        http1.UnsupportedTransferCoding: "unsupported-transfer-coding",
         Exception: "internal",
     }.items()
 }
@@ -187,10 +203,11 @@ class InvalidFields(errors.BadArgument):
 
 
 class TooMany(errors.RateLimited):
-    """Over a rate limit; `retry_after` in seconds."""
+    """Over a rate limit; `retry_after` in seconds, `headers` that tell the limit."""
 
-    def __init__(self, message: str, retry_after: int):
+    def __init__(self, message: str, retry_after: int, headers: Mapping[str, str] | None = None):
         self.retry_after = retry_after
+        self.headers = headers or {}
         super().__init__(message)
 
 
@@ -227,6 +244,7 @@ def problem_headers(error: BaseException) -> Mapping[str, str]:
         headers["WWW-Authenticate"] = 'Bearer realm="seawall"'
     if isinstance(error, TooMany):
         headers["Retry-After"] = str(error.retry_after)
+        headers.update(error.headers)
     elif status in (429, 503):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, http.MethodNotAllowed) and error.valid_methods:

@@ -15,18 +15,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
-from api import wiring
-from api.app import create_app
+from api import problems, wiring
+from api.app import SECURITY_HEADERS, create_app
 from api.settings import Settings
 from hashdb.errors import SeawallError, Unavailable
+from hashdb.model import new_id
 from hashdb.store import Store
 from matcher.policy import load_policy
 
@@ -51,6 +55,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         super().enqueue_req(conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer what did not reach the application, with a problem document as it does."""
+        request_id = new_id("req")
+        kind = problems.problem_type(exc)
+        if kind.status == 500:
+            log.error("%s: %s", request_id, exc, exc_info=exc)
+        else:
+            log.info("%s: refused: %s", request_id, exc)
+        body = problems.dumps(problems.problem(exc, request_id=request_id)).encode()
+        headers = {
+            "Connection": "close",
+            "Content-Type": problems.MEDIA_TYPE,
+            "Content-Length": str(len(body)),
+            "X-Request-Id": request_id,
+            **SECURITY_HEADERS,
+        }
+        lines = [f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        with suppress(OSError):
+            write_nonblock(client, "\r\n".join([*lines, "", ""]).encode("ascii") + body)
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -100,6 +125,9 @@ def _options(settings: Settings, where: Where) -> dict[str, Any]:
         "timeout": 0,
         "graceful_timeout": GRACE_S,
         "keepalive": 30,
+        # By default a client on this machine may set SCRIPT_NAME and PATH_INFO by headers.
+        "forwarder_headers": "",
+        "header_map": "drop",
         "loglevel": "warning" if settings.log_level == "INFO" else settings.log_level.lower(),
         "control_socket_disable": True,
         "when_ready": lambda arbiter: _tell(arbiter.LISTENERS[0].sock, settings, where),

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from flask import Request
+from gunicorn.http.errors import ParseException
 from werkzeug.datastructures import FileStorage, MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from api.problems import FieldError, InvalidFields
@@ -133,9 +134,10 @@ def _parse(
         silent=False,
     )
     try:
-        _, fields, files = parser.parse(
-            request.stream, request.mimetype, request.content_length, request.mimetype_params
-        )
+        with _reading():
+            _, fields, files = parser.parse(
+                request.stream, request.mimetype, request.content_length, request.mimetype_params
+            )
     except RequestEntityTooLarge:
         if (request.content_length or 0) > limit + 2 * FORM_LIMIT:
             raise MediaTooLarge(f"the body is larger than {limit} bytes") from None
@@ -173,9 +175,23 @@ def _pointer(name: str) -> str:
 
 
 def receive_json(request: Request, limit: int = JSON_LIMIT) -> bytes:
-    """The body's bytes; werkzeug's `RequestEntityTooLarge` over the limit."""
-    request.max_content_length = limit
-    return request.get_data(cache=False)
+    """The body's bytes; werkzeug's `RequestEntityTooLarge` over the limit, `BadRequest` where the
+    body is broken or ends before its `Content-Length`."""
+    told = request.content_length
+    if told is not None and told > limit:
+        raise RequestEntityTooLarge
+    # A chunked body has no length: werkzeug would end it at its limit without a word, so that
+    # limit is one byte further than what is ever read.
+    request.max_content_length = limit + 2
+    body = bytearray()
+    with _reading():
+        while piece := request.stream.read(min(_CHUNK, limit + 1 - len(body))):
+            body += piece
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    if told is not None and len(body) < told:
+        raise BadRequest
+    return bytes(body)
 
 
 def store_durably(source: BinaryIO, folder: Path) -> str:
@@ -203,6 +219,16 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """A body that breaks off, stalls or is chunked wrongly is the caller's trouble."""
+    try:
+        yield
+    except (OSError, ParseException) as e:
+        log.info("a body cannot be read: %s", e)
+        raise BadRequest from None
 
 
 @contextmanager
