@@ -134,9 +134,7 @@ def ask(url: str, key: str, media: Path) -> dict[str, Any]:
 
 def draw(url: str, key: str, upload_id: str) -> None:
     """Keeps the verdict's picture where the demo's folder does not take it away."""
-    answer = httpx.get(
-        f"{url}/verdicts/{upload_id}/timeline.svg", headers={"Authorization": f"Bearer {key}"}
-    )
+    answer = httpx.get(f"{url}/timelines/{upload_id}", headers={"Authorization": f"Bearer {key}"})
     answer.raise_for_status()
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_text(answer.text)

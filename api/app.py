@@ -86,14 +86,14 @@ def _register(app: Flask, service: Service, route: Route) -> None:
 
 
 def _handle(service: Service, route: Route, path: Mapping[str, str]) -> Answer:
-    """Key, role and rate first; then what was sent; then the view."""
+    """Key, rate and role first; then what was sent; then the view."""
     key = None
     if route.roles:
         address = request.remote_addr or ""
         key = service.gate.authenticate(request.headers.get("Authorization"), address)
         g.key = key.id
-        service.gate.allow(key, route.roles)
         g.allowance = service.gate.count(key)
+        service.gate.allow(key, route.roles)
     _check_path(path)
     query = None
     if route.query is not None:
@@ -225,7 +225,8 @@ def _register_hooks(app: Flask, metrics: Metrics) -> None:
 def _problem(error: Exception) -> Response:
     kind = problems.problem_type(error)
     if kind.status >= 500:
-        log.error("%s: %s", g.request_id, error, exc_info=kind.status == 500)
+        words = " ".join(str(error).split())
+        log.error("%s: %s", g.request_id, words, exc_info=kind.status == 500)
     body = problems.problem(error, request_id=g.request_id)
     response = Response(problems.dumps(body), status=kind.status, content_type=problems.MEDIA_TYPE)
     response.headers.update(dict(problems.problem_headers(error)))

@@ -89,7 +89,8 @@ class Gate:
         allowed = self._hit(self._per_key, "key", name)
         allowance = self._left(name)
         if not allowed:
-            raise TooMany(f"more than {self._per_key}", max(1, allowance.reset_s))
+            wait_s = max(1, allowance.reset_s)
+            raise TooMany(f"more than {self._per_key}", wait_s, allowance.headers())
         return allowance
 
     def _left(self, name: str) -> Allowance:

@@ -24,13 +24,14 @@ from api.uploads import store_durably
 from hashdb.errors import (
     BadMedia,
     Conflict,
+    DatabaseUnavailable,
     Invalid,
     NotFound,
     SeawallError,
     Unavailable,
     UploadConflict,
 )
-from hashdb.model import Classification, Digests, Job, JobState, Key, Verdict, new_id
+from hashdb.model import Classification, Digests, Job, JobState, Key, Verdict, new_id, now
 
 log = logging.getLogger("seawall.jobs")
 
@@ -92,8 +93,8 @@ def promise(
     return job
 
 
-def _same(upload_id: str, before: str, now: str) -> None:
-    if before != now:
+def _same(upload_id: str, before: str, sent: str) -> None:
+    if before != sent:
         raise UploadConflict(f"upload_id {upload_id!r} was used with other bytes")
 
 
@@ -193,6 +194,9 @@ class Runner:
         while not self._stop.is_set():
             try:
                 found = self.step(worker)
+            except DatabaseUnavailable as e:
+                log.warning("jobs cannot be taken up: %s", " ".join(str(e).split()))
+                found = False
             except Exception:
                 log.exception("jobs cannot be taken up")
                 found = False
@@ -212,20 +216,24 @@ class Runner:
         return True
 
     def _do(self, job: Job) -> None:
+        began = now()
         try:
             verdict = run(self._parts, job)
         except FINAL as e:
             with self._parts.store.begin() as tx:
                 tx.jobs.fail(job.id, problem(e))
             log.info("job %s failed: %s", job.id, e)
-        except Exception:
+        except Unavailable as e:
             # Its lease runs out, and it is tried again, until the store says it was enough.
+            log.warning("job %s was not done: %s", job.id, " ".join(str(e).split()))
+            return
+        except Exception:
             log.exception("job %s was not done", job.id)
             return
         else:
             with self._parts.store.begin() as tx:
                 tx.jobs.finish(job.id, render.verdict_json(verdict))
-            self._metrics.verdict(verdict)
+            self._metrics.verdict(verdict, since=began)
             log.info("job %s done: upload %s, %s", job.id, verdict.upload_id, verdict.action)
         (spool(self._parts) / job.payload["file"]).unlink(missing_ok=True)
 

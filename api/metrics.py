@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from prometheus_client import (
     CollectorRegistry,
@@ -71,7 +72,7 @@ class Metrics:
         )
         self._verdicts = Counter(
             "seawall_verdicts",
-            "Verdicts given, by action and the reason's code",
+            "Uploads judged, by action and the reason's code",
             ["action", "reason"],
             registry=self._registry,
         )
@@ -87,7 +88,11 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
-    def verdict(self, verdict: Verdict) -> None:
+    def verdict(self, verdict: Verdict, *, since: datetime) -> None:
+        """Count a verdict; not one that was judged before `since`, which is a stored one that is
+        given again."""
+        if verdict.judged_at < since:
+            return
         self._verdicts.labels(verdict.action.value, verdict.reason.code).inc()
         for stage, milliseconds in verdict.timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1000)

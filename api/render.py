@@ -67,6 +67,13 @@ def verdict_out(verdict: Verdict) -> schemas.VerdictOut:
     )
 
 
+def verdict_read_out(verdict: Verdict, decision: Decision | None) -> schemas.VerdictRead:
+    ruling = None
+    if decision is not None:
+        ruling = schemas.RulingOut(action=decision.action, label=decision.label, at=decision.at)
+    return schemas.VerdictRead(**dict(verdict_out(verdict)), decision=ruling)
+
+
 def match_out(match: Match) -> schemas.MatchOut:
     return schemas.MatchOut(
         bank=match.reference.bank.name,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import limits
 
 from hashdb.errors import BadSetting
 
@@ -35,6 +38,16 @@ def _positive_float(text: str) -> float:
     if not 0 < value < float("inf"):
         raise ValueError(text)
     return value
+
+
+def _rate(text: str) -> str:
+    """Such as `600/minute`: one rate, of at least one request."""
+    if not re.match(r"[0-9]", text):
+        raise ValueError(text)
+    (rate,) = limits.parse_many(text)
+    if rate.amount <= 0 or rate.multiples <= 0:
+        raise ValueError(text)
+    return text
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -84,7 +97,7 @@ class Settings:
             decode_seconds=_read(env, "SEAWALL_DECODE_SECONDS", _positive_float, 120.0),
             decode_memory_mb=_read(env, "SEAWALL_DECODE_MEMORY_MB", _positive_int, 2048),
             decoders=_read(env, "SEAWALL_DECODERS", _positive_int, cpus),
-            rate_limit=_read(env, "SEAWALL_RATE_LIMIT", str, "600/minute"),
+            rate_limit=_read(env, "SEAWALL_RATE_LIMIT", _rate, "600/minute"),
             rate_limit_storage=_read(env, "SEAWALL_RATE_LIMIT_STORAGE", str, "memory://"),
             classifier_url=_read(env, "SEAWALL_CLASSIFIER_URL", str, none_text),
             classifier_model=_read(env, "SEAWALL_CLASSIFIER_MODEL", str, none_text),

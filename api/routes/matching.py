@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 
 from api import jobs, render, schemas
 from api.hashes import request_digest
@@ -22,8 +23,9 @@ from hashdb.errors import (
     UnsupportedMedia,
     UploadConflict,
 )
-from hashdb.model import Role, Verdict, new_id
+from hashdb.model import Role, Verdict, new_id, now
 from hashdb.signals import SIGNAL_TYPES
+from hashdb.store import Transaction
 from matcher.ports import Sampling
 
 MEDIA_ERRORS = (
@@ -64,6 +66,7 @@ def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
             },
         )
         return _promised(service, job.id)
+    began = now()
     verdict = service.parts.checker.check_media(
         call.key.id,
         upload_id,
@@ -72,7 +75,7 @@ def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
         classifications=jobs.classifications_of(form.classifications),
         metadata=form.metadata,
     )
-    return _judged(service, verdict)
+    return _judged(service, verdict, began)
 
 
 def _match_hashes(service: Service, call: Call) -> Answer:
@@ -89,11 +92,13 @@ def _match_hashes(service: Service, call: Call) -> Answer:
             rest={},
         )
         return _promised(service, job.id)
-    return _judged(service, jobs.check_hashes(service.parts, call.key.id, upload_id, body))
+    began = now()
+    verdict = jobs.check_hashes(service.parts, call.key.id, upload_id, body)
+    return _judged(service, verdict, began)
 
 
-def _judged(service: Service, verdict: Verdict) -> Answer:
-    service.metrics.verdict(verdict)
+def _judged(service: Service, verdict: Verdict, began: datetime) -> Answer:
+    service.metrics.verdict(verdict, since=began)
     note = {"upload_id": verdict.upload_id, "action": verdict.action.value}
     return Answer(render.verdict_out(verdict), note=note)
 
@@ -125,21 +130,27 @@ def get_job(service: Service, call: Call) -> Answer:
 
 
 def get_verdict(service: Service, call: Call) -> Answer:
-    return Answer(render.verdict_out(_verdict(service, call)))
+    """A verdict and what a moderator ruled since; for a pipeline, of its own upload."""
+    own = call.key.id if call.key.role is Role.PIPELINE else None
+    with service.parts.store.read() as tx:
+        verdict = _verdict(tx, call)
+        decision = tx.casework.decision_on(call.path["upload_id"], key_id=own)
+    return Answer(render.verdict_read_out(verdict, decision))
 
 
 def get_timeline(service: Service, call: Call) -> Answer:
-    return Answer(timeline_svg(_verdict(service, call)), media_type="image/svg+xml")
-
-
-def _verdict(service: Service, call: Call) -> Verdict:
-    upload_id = call.path["upload_id"]
     with service.parts.store.read() as tx:
-        if call.key.role is Role.PIPELINE:
-            found = tx.uploads.verdict(call.key.id, upload_id)
-            verdict = found[0] if found else None
-        else:
-            verdict = next(iter(tx.uploads.verdicts_by_upload(upload_id)), None)
+        verdict = _verdict(tx, call)
+    return Answer(timeline_svg(verdict), media_type="image/svg+xml")
+
+
+def _verdict(tx: Transaction, call: Call) -> Verdict:
+    upload_id = call.path["upload_id"]
+    if call.key.role is Role.PIPELINE:
+        found = tx.uploads.verdict(call.key.id, upload_id)
+        verdict = found[0] if found else None
+    else:
+        verdict = next(iter(tx.uploads.verdicts_by_upload(upload_id)), None)
     if verdict is None:
         raise NotFound(f"no upload {upload_id!r} was judged")
     return verdict
@@ -201,13 +212,16 @@ ROUTES = (
         "The verdict on an upload",
         "matching",
         BOTH,
-        {200: schemas.VerdictOut},
+        {200: schemas.VerdictRead},
         errors=(NotFound,),
-        text="A pipeline sees its own uploads; a moderator the newest verdict under that id.",
+        text=(
+            "A pipeline sees its own uploads; a moderator the newest verdict under that id. "
+            "`decision` is what a person ruled on it since, null where nobody has."
+        ),
     ),
     Route(
         "GET",
-        "/verdicts/{upload_id}/timeline.svg",
+        "/timelines/{upload_id}",
         "getTimeline",
         get_timeline,
         "The verdict as a picture",

@@ -60,10 +60,12 @@ from api.schemas.matching import (
     MatchOut,
     ProblemOut,
     ReasonOut,
+    RulingOut,
     SegmentOut,
     SignalOut,
     SpanOut,
     VerdictOut,
+    VerdictRead,
 )
 from api.schemas.service import (
     FeedAdd,
@@ -126,8 +128,10 @@ __all__ = [
     "SegmentOut",
     "SignalOut",
     "SpanOut",
+    "RulingOut",
     "UploadId",
     "VerdictOut",
+    "VerdictRead",
     "VideohashIn",
     "VpdqIn",
 ]

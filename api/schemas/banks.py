@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, Json, model_validator
+from pydantic import ConfigDict, Field, Json, StringConstraints, model_validator
 
 from api.schemas.base import (
-    Cursor,
     In,
     Label,
     Limit,
@@ -19,6 +18,7 @@ from api.schemas.base import (
     Out,
     Sha256,
     TextIn,
+    cursor_pattern,
     never_null,
 )
 from api.schemas.matching import Hashes
@@ -79,13 +79,16 @@ class ReferenceChange(In):
     enabled: bool
 
 
+ReferenceCursor = Annotated[str, StringConstraints(pattern=cursor_pattern("ref"))]
+
+
 class ReferenceQuery(TextIn):
     bank: Name | None = Field(None, description="name or id of the bank")
     state: Literal["enabled", "disabled", "withdrawn"] | None = None
     text: Line | None = Field(None, description="part of the source, the metadata or the id")
     digest: Sha256 | Md5 | None = Field(None, description="SHA-256 or MD5 of the file")
     limit: Limit = 100
-    cursor: Cursor | None = Field(None, description="`next` of the page before")
+    cursor: ReferenceCursor | None = Field(None, description="`next` of the page before")
 
 
 class ReferenceOut(Out):

@@ -24,12 +24,23 @@ _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Ident = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 UploadId = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7f]+$")
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=200,
+        # It is part of a path, and of lines of text: no "/" first, no blank, nothing of the
+        # Unicode categories Cc, Zl and Zp.
+        pattern=r"^[^/\x00-\x20\x7f-\x9f\u2028\u2029][^\x00-\x20\x7f-\x9f\u2028\u2029]*$",
+    ),
 ]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_PRINTABLE)]
 Line = Annotated[str, StringConstraints(max_length=1000, pattern=_PRINTABLE)]
 Words = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
-Cursor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
+
+
+def cursor_pattern(prefix: str) -> str:
+    """Of a list's cursor: the id, such as `ref_0193a5...`, of the last one on a page."""
+    return rf"^{prefix}_[0-9a-f]{{32}}$"
 
 
 def _whole(value: object) -> object:

@@ -9,7 +9,6 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from api.schemas.base import (
     TEXT,
-    Cursor,
     Ident,
     In,
     Label,
@@ -20,22 +19,27 @@ from api.schemas.base import (
     TextIn,
     UploadId,
     Words,
+    cursor_pattern,
     given,
 )
 from hashdb.model import Action
 
+ReviewCursor = Annotated[str, StringConstraints(pattern=cursor_pattern("rev"))]
+DecisionCursor = Annotated[str, StringConstraints(pattern=cursor_pattern("dec"))]
+
 
 class PageQuery(TextIn):
     limit: Limit = 100
-    cursor: Cursor | None = Field(None, description="`next` of the page before")
 
 
 class ReviewQuery(PageQuery):
+    cursor: ReviewCursor | None = Field(None, description="`next` of the page before")
     state: Literal["open", "claimed", "decided"] = "open"
     queue: Name | None = None
 
 
 class DecisionQuery(PageQuery):
+    cursor: DecisionCursor | None = Field(None, description="`next` of the page before")
     upload_id: UploadId | None = None
 
 

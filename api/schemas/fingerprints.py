@@ -12,15 +12,16 @@ from hashdb.model import View
 
 class _FrameIn(In):
     offset: Seconds = Field(description="presentation time in seconds")
-    quality: Whole = Field(100, ge=0, le=100)
     span: Seconds = Field(0.0, description="seconds for which near-identical frames follow")
 
 
 class Frame256In(_FrameIn):
+    quality: Whole = Field(ge=0, le=100, description="PDQ's; a flat picture has a low one")
     hash: Hex256 = Field(description="most significant bit first")
 
 
 class Frame64In(_FrameIn):
+    quality: Whole = Field(100, ge=0, le=100)
     hash: Hex64 = Field(description="most significant bit first")
 
 

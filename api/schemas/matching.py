@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, Json, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Json, JsonValue, model_validator
 
 from api.schemas.base import (
     TEXT,
@@ -60,6 +60,8 @@ class MatchHashes(Hashes):
     upload_id: UploadId | None = None
     classifications: list[ClassificationIn] = Field(default_factory=list, max_length=1000)
     metadata: Metadata = Field(default_factory=dict)
+    file: JsonValue = Field(None, description="of `seawall hash --json`; not looked at")
+    coverage: JsonValue = Field(None, description="of `POST /hash`; not looked at")
 
 
 class MatchForm(TextIn):
@@ -133,6 +135,20 @@ class VerdictOut(Out):
     policy_version: str
     timings_ms: dict[str, float]
     judged_at: datetime
+
+
+class RulingOut(Out):
+    """What a person ruled on an upload."""
+
+    action: Action
+    label: str | None
+    at: datetime
+
+
+class VerdictRead(VerdictOut):
+    """A verdict as it was given, and what a person ruled since."""
+
+    decision: RulingOut | None
 
 
 class HashOut(Out):

@@ -153,6 +153,28 @@ class Casework:
         found, more = rows.page(self._connection.execute(query).mappings().all(), limit)
         return [rows.decision(row) for row in found], found[-1]["id"] if found and more else None
 
+    def decision_on(self, upload_id: str, *, key_id: str | None = None) -> Decision | None:
+        """The newest decision on the newest verdict under an upload id; of one key's upload where
+        `key_id` is given. None where there is none."""
+        newest = (
+            select(verdicts.c.id)
+            .join(uploads, uploads.c.id == verdicts.c.upload_row_id)
+            .where(uploads.c.upload_id == upload_id)
+            .order_by(verdicts.c.judged_at.desc(), verdicts.c.id.desc())
+            .limit(1)
+        )
+        if key_id is not None:
+            newest = newest.where(uploads.c.key_id == key_id)
+        query = (
+            select(decisions)
+            .join(reviews, reviews.c.id == decisions.c.review_id)
+            .where(reviews.c.verdict_id == newest.scalar_subquery())
+            .order_by(decisions.c.id.desc())
+            .limit(1)
+        )
+        row = self._connection.execute(query).mappings().first()
+        return None if row is None else rows.decision(row)
+
     def _decided(self, review_id: str) -> bool:
         query = select(decisions.c.id).where(decisions.c.review_id == review_id)
         return self._connection.scalar(query) is not None

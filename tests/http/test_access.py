@@ -13,6 +13,8 @@ from limits.storage import MemoryStorage
 
 from api.routes.route import Route
 from api.routes.table import ROUTES
+from api.settings import Settings
+from hashdb.errors import BadSetting
 from hashdb.model import Role
 from tests.http.conftest import PICTURE, Make, Service, part, problem
 
@@ -109,7 +111,25 @@ def test_the_rate_limit_of_a_key(make_service: Make) -> None:
     answer = service.ask(Role.MODERATOR, "GET", "/banks")
     problem(answer, "rate-limited")
     assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert answer.headers["RateLimit-Policy"] == '"key";q=3;w=60'
+    assert answer.headers["RateLimit"].startswith('"key";r=0;t=')
     assert service.ask(Role.ADMIN, "GET", "/banks").status_code == 200
+
+
+def test_a_role_that_may_not_is_counted_too(make_service: Make) -> None:
+    service = make_service(rate_limit="2/minute")
+    for left in (1, 0):
+        answer = service.ask(Role.PARTNER, "GET", "/banks")
+        problem(answer, "forbidden")
+        assert answer.headers["RateLimit"].startswith(f'"key";r={left};')
+    problem(service.ask(Role.PARTNER, "GET", "/banks"), "rate-limited")
+
+
+@pytest.mark.parametrize("text", ["abc", "-1/minute", "0/minute", "1/second;5/minute", "5"])
+def test_a_rate_that_is_none_is_a_bad_setting(text: str) -> None:
+    with pytest.raises(BadSetting, match="SEAWALL_RATE_LIMIT"):
+        Settings.from_env({"SEAWALL_RATE_LIMIT": text})
+    assert Settings.from_env({"SEAWALL_RATE_LIMIT": "5 per hour"}).rate_limit == "5 per hour"
 
 
 def test_wrong_keys_are_limited_by_address_and_right_ones_are_not(service: Service) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hashdb.model import Role
 from tests.http.conftest import OTHER, PICTURE, Service, part, problem
 
@@ -68,3 +70,26 @@ def test_bad_decisions(service: Service) -> None:
     problem(decide(service, review_id="r"), "not-found")
     problem(decide(service, review_id="r", action="maybe"), "bad-argument")
     problem(decide(service, review_id="r", rationale="a\0b"), "bad-argument")
+
+
+def test_a_pipeline_learns_what_was_ruled_on_its_own_upload(service: Service) -> None:
+    reviewing(service)
+    open_review(service, "u1", Role.ADMIN)
+    (theirs,) = service.ask(Role.MODERATOR, "GET", "/reviews").json["items"]
+    open_review(service, "u1")
+    assert service.ask(Role.PIPELINE, "GET", "/verdicts/u1").json["decision"] is None
+    assert decide(service, review_id=theirs["id"], action="allow").status_code == 201
+    assert service.ask(Role.PIPELINE, "GET", "/verdicts/u1").json["decision"] is None
+    made = decide(service, upload_id="u1", label="terror").json
+    found = service.ask(Role.PIPELINE, "GET", "/verdicts/u1").json
+    ruling = {"action": "block", "label": "terror", "at": made["at"]}
+    assert (found["action"], found["decision"]) == ("review", ruling)
+    newest = service.ask(Role.MODERATOR, "GET", "/verdicts/u1").json
+    assert newest["decision"] == ruling
+
+
+@pytest.mark.parametrize("path", ["/reviews", "/decisions", "/references", "/audit"])
+@pytest.mark.parametrize("cursor", ["", "x", "ref_1", "job_" + "0" * 32, "rev_" + "g" * 32])
+def test_a_cursor_of_no_list_is_refused(service: Service, path: str, cursor: str) -> None:
+    answer = service.ask(Role.ADMIN, "GET", f"{path}?cursor={cursor}")
+    assert problem(answer, "bad-argument")["errors"][0]["pointer"] == "/cursor"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from hashlib import sha256
 from typing import Any
 
+import pytest
+
 from api.jobs import Runner
 from api.metrics import Metrics
-from hashdb.errors import SandboxFailed
+from hashdb.errors import DatabaseUnavailable, SandboxFailed
 from hashdb.model import Role
 from tests.fakes import FakeSandbox
 from tests.http.conftest import OTHER, PICTURE, Make, Service, problem
@@ -42,7 +45,8 @@ def test_a_promise_is_kept(service: Service) -> None:
     assert runner(service).step("w")
     done = job(service, path)
     assert (done["status"], done["verdict"]["action"], done["problem"]) == ("done", "block", None)
-    assert service.ask(Role.PIPELINE, "GET", "/verdicts/u1").json == done["verdict"]
+    stored = service.ask(Role.PIPELINE, "GET", "/verdicts/u1").json
+    assert stored == {**done["verdict"], "decision": None}
     assert service.match(upload_id="u1").json == done["verdict"]
     assert list((service.parts.settings.data_dir / "spool").iterdir()) == []
     assert not runner(service).step("w")
@@ -175,3 +179,26 @@ def test_only_the_preference_itself_counts(service: Service) -> None:
     assert service.match(headers={"Prefer": "wait=10"}).status_code == 200
     preferred = {"Prefer": "handling=strict, Respond-Async; x=1"}
     assert service.match(headers=preferred).status_code == 202
+
+
+def test_a_database_that_is_away_is_one_line_in_the_log(
+    make_service: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service()
+
+    def away() -> None:
+        raise DatabaseUnavailable("database:\nnobody\nthere")
+
+    monkeypatch.setattr(service.parts.store, "begin", away)
+    monkeypatch.setattr(service.parts.store, "read", away)
+    works = runner(service, poll_s=30)
+    works.start()
+    deadline = time.monotonic() + 10
+    while not caplog.records and time.monotonic() < deadline:
+        time.sleep(0.01)
+    works.stop()
+    problem(service.ask(Role.PIPELINE, "GET", "/verdicts/u1"), "database-unavailable")
+    told = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert {r.name for r in told} == {"seawall.jobs", "seawall.http"}
+    assert all(r.exc_info in (None, False) for r in told)
+    assert all("\n" not in r.getMessage() for r in told)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from hashlib import sha256
+from urllib.parse import quote
 
 import pytest
 
@@ -59,8 +61,8 @@ def test_an_upload_id_belongs_to_its_key(service: Service) -> None:
 def test_a_verdict_can_be_asked_for_again(service: Service) -> None:
     sent = service.match(upload_id="folder/u 1".replace(" ", "-"))
     found = service.ask(Role.PIPELINE, "GET", "/verdicts/folder/u-1")
-    assert found.json == sent.json
-    assert service.ask(Role.MODERATOR, "GET", "/verdicts/folder%2Fu-1").json == sent.json
+    assert found.json == {**sent.json, "decision": None}
+    assert service.ask(Role.MODERATOR, "GET", "/verdicts/folder%2Fu-1").json == found.json
 
 
 def test_a_pipeline_does_not_see_the_uploads_of_others(service: Service) -> None:
@@ -231,7 +233,8 @@ def test_hashes_are_idempotent_by_their_content(service: Service) -> None:
 
 
 def _with(frame: dict[str, object]) -> dict[str, object]:
-    return {"fingerprints": [{"signal_type": "pdq", "frames": [frame]}]}
+    whole = {"quality": 90, **frame}
+    return {"fingerprints": [{"signal_type": "pdq", "frames": [whole]}]}
 
 
 @pytest.mark.parametrize(
@@ -320,10 +323,71 @@ def test_a_verdict_as_a_picture(service: Service) -> None:
     service.bank()
     service.reference()
     upload_id = service.match().json["upload_id"]
-    answer = service.ask(Role.PIPELINE, "GET", f"/verdicts/{upload_id}/timeline.svg")
+    answer = service.ask(Role.PIPELINE, "GET", f"/timelines/{upload_id}")
     assert answer.status_code == 200
     assert answer.mimetype == "image/svg+xml"
     assert upload_id in answer.text
     assert "<polygon" in answer.text
-    missing = service.ask(Role.PIPELINE, "GET", "/verdicts/none/timeline.svg")
+    missing = service.ask(Role.PIPELINE, "GET", "/timelines/none")
     assert missing.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "upload_id",
+    ["/first", "a\x85b", "a\u2028b", "a\u2029b", "a\nb", "a\x7f", "a b", ""],
+)
+def test_upload_ids_that_are_no_part_of_a_path(service: Service, upload_id: str) -> None:
+    problem(service.match(upload_id=upload_id), "bad-argument")
+    sent = hashes(upload_id=upload_id)
+    answer = service.ask(Role.PIPELINE, "POST", "/match", json=sent)
+    assert problem(answer, "bad-argument")["errors"][0]["pointer"] == "/upload_id"
+
+
+@pytest.mark.parametrize(
+    "upload_id", ["a/b", "a//b/", "u1/timeline.svg", "100%", "a?b=c", "a#b", "ü.mp4"]
+)
+def test_what_can_be_sent_can_be_read_back(service: Service, upload_id: str) -> None:
+    service.match(upload_id="u1")
+    sent = service.match(upload_id=upload_id).json
+    path = quote(upload_id, safe="/")
+    found = service.ask(Role.PIPELINE, "GET", f"/verdicts/{path}")
+    assert found.json == {**sent, "decision": None}
+    picture = service.ask(Role.PIPELINE, "GET", f"/timelines/{path}")
+    assert upload_id in picture.text
+
+
+def _counted(service: Service) -> tuple[float, float]:
+    text = service.ask(Role.MODERATOR, "GET", "/metrics").text
+    verdicts = re.findall(r"^seawall_verdicts_total\{.*\} (.*)$", text, re.M)
+    stages = re.findall(r'^seawall_stage_seconds_count\{stage="total"\} (.*)$', text, re.M)
+    return sum(map(float, verdicts)), sum(map(float, stages))
+
+
+def test_a_verdict_that_is_given_again_is_counted_once(service: Service) -> None:
+    for _ in range(3):
+        service.match(upload_id="u1")
+        service.ask(Role.PIPELINE, "POST", "/match", json=hashes(upload_id="e1"))
+    assert _counted(service) == (2.0, 2.0)
+
+
+def test_a_line_of_the_hash_command_is_what_match_takes(service: Service) -> None:
+    service.bank()
+    service.reference()
+    answer = service.ask(Role.PIPELINE, "POST", "/hash", data={"media": part(PICTURE)})
+    line = {"file": "a.png", **answer.json}
+    assert "coverage" in line
+    first = service.ask(Role.PIPELINE, "POST", "/match", json={**line, "upload_id": "e1"})
+    assert first.json["action"] == "block"
+    other = {**line, "upload_id": "e1", "file": "b.png", "coverage": None}
+    assert service.ask(Role.PIPELINE, "POST", "/match", json=other).json == first.json
+
+
+@pytest.mark.parametrize("path", ["/match", "/references"])
+def test_the_quality_of_a_frame_must_be_sent(service: Service, path: str) -> None:
+    service.bank()
+    frame = {"offset": 0.0, "hash": "0" * 64}
+    body = {"fingerprints": [{"signal_type": "pdq", "frames": [frame]}]}
+    more = {"bank": "attacks"} if path == "/references" else {}
+    answer = service.ask(Role.MODERATOR, "POST", path, json={**body, **more})
+    (error,) = problem(answer, "bad-argument")["errors"]
+    assert error["pointer"] == "/fingerprints/0/frames/0/quality"
