@@ -116,7 +116,7 @@ def make_sandbox(settings: Settings) -> Sandbox:
 def make_enroller(store: Store, sandbox: FingerprintMedia, policy: Policy) -> Enroller:
     # References carry every signal that is cheap, so that a policy can switch one on later.
     stored = tuple(dict.fromkeys(["pdq", "phash", *sorted(policy.signals)]))
-    return Enroller(store, sandbox, signal_types=stored)
+    return Enroller(store, sandbox, signal_types=stored, degenerate=pdq.degenerate)
 
 
 read_vpdq = vpdq.read_vpdq

@@ -273,17 +273,14 @@ def _reach(offsets: Floats, samples: Floats, total_s: float) -> tuple[Floats, Fl
 
 
 def group_alike(codes: Codes, signal_type: str) -> list[int]:
-    """A number for each code; codes within the look-alike distance of an earlier one share its."""
+    """A number for each code; codes within the look-alike distance of a group's first share its."""
     near = ALIKE.get(signal_type, 0)
-    leaders: list[Codes] = []
-    numbers = []
-    for code in codes:
-        if leaders:
-            distances = np.bitwise_count(np.stack(leaders) ^ code).sum(axis=1, dtype=np.int64)
-            closest = int(distances.argmin())
-            if distances[closest] <= near or len(leaders) >= MAX_GROUPS:
-                numbers.append(closest)
-                continue
-        leaders.append(code)
-        numbers.append(len(leaders) - 1)
-    return numbers
+    numbers = np.full(len(codes), -1)
+    for number in range(MAX_GROUPS):
+        rest = np.flatnonzero(numbers < 0)
+        if not len(rest):
+            break
+        distances = np.bitwise_count(codes[rest] ^ codes[rest[0]]).sum(axis=1, dtype=np.int64)
+        numbers[rest[distances <= near]] = number
+    numbers[numbers < 0] = MAX_GROUPS - 1
+    return [int(n) for n in numbers]

@@ -44,6 +44,9 @@ MARGIN = 3.0
 DENSE_SECONDS = 60.0
 """Most seconds of one upload that the second look goes over."""
 
+SAME_S = 0.1
+"""Seconds within which a frame of the dense look stands for one of the sparse look."""
+
 PICTURES = 8
 """Pictures of an upload that a classifier is shown."""
 
@@ -170,12 +173,16 @@ class Checker:
         if before is not None:
             return before
         watch = Stopwatch()
-        look = as_look(fingerprints, kind=kind, duration_s=duration_s)
+        counted = self._judge.usable(fingerprints)
+        look = as_look(fingerprints, counted, kind=kind, duration_s=duration_s)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s or None)
         matches, failures = self._find(look, watch)
         found = _joined(exact, matches)
-        return self._conclude(asked, look, found, failures, watch, digest_only=not fingerprints)
+        asked, failed = self._classified(asked, look, watch)
+        return self._conclude(
+            asked, look, found, (*failures, *failed), watch, digest_only=not fingerprints
+        )
 
     def _signals(self) -> tuple[str, ...]:
         return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
@@ -188,9 +195,13 @@ class Checker:
             reference = match.reference
             action = self._policy.for_bank(reference.bank).action
             enough = action is Action.BLOCK or (action is Action.ALLOW and not self._classifier)
-            if enough and any(s.signal_type == "sha256" for s in match.signals):
+            if (
+                enough
+                and reference.frames
+                and any(s.signal_type == "sha256" for s in match.signals)
+            ):
                 seconds = reference.duration_s or 0.0
-                coverage = Coverage(seconds, seconds, max(1, reference.frames), 0)
+                coverage = Coverage(seconds, seconds, reference.frames, 0)
                 return MediaFingerprints(reference.kind, (), coverage)
         return None
 
@@ -230,15 +241,22 @@ class Checker:
         except (BadMedia, SandboxFailed) as error:
             log.warning("the second look failed: %s", error)
             return look, matches, (Failure("second_look", str(error)),)
-        closer = _interleaved(look.fingerprints, dense.fingerprints, windows)
+        closer = _interleaved(look.fingerprints, dense.fingerprints)
         look = replace(look, fingerprints=closer)
-        return look, *self._find(look, watch)
+        found, failures = self._find(look, watch)
+        if not dense.coverage.truncated:
+            return look, found, failures
+        ended = Failure("second_look", "a limit or damage ended it")
+        return look, _surer(matches, found), (*failures, ended)
 
     def _classified(
         self, asked: Asked, look: MediaFingerprints, watch: Stopwatch
     ) -> tuple[Asked, tuple[Failure, ...]]:
-        if self._classifier is None or not look.pictures:
+        if self._classifier is None:
             return asked, ()
+        if not look.pictures:
+            unseen = Failure("classifier", "it was given no picture")
+            return asked, () if asked.classifications else (unseen,)
         try:
             with watch.stage("classify"):
                 scores = self._classifier.classify(look.pictures)
@@ -310,27 +328,29 @@ def _joined(exact: Sequence[Match], found: Sequence[Match]) -> tuple[Match, ...]
 
 def as_look(
     fingerprints: Sequence[Fingerprint],
+    counted: Sequence[Fingerprint],
     *,
     kind: MediaKind | None = None,
     duration_s: float | None = None,
 ) -> MediaFingerprints:
     """Codes that the caller made, as if our own child had: what they are of, how much they cover.
 
-    The duration is what the caller says or, where it says nothing, the last code's end.
+    `counted`: what of them can be searched; a frame of which nothing can is flat. The duration is
+    what the caller says or, where it says nothing, the last code's end.
     """
     last = max((float((f.offsets + f.spans).max()) for f in fingerprints if len(f)), default=0.0)
     total = max(last, duration_s or 0.0)
     if kind is None:
         kind = MediaKind.VIDEO if total > 0 else MediaKind.IMAGE
-    quality: dict[float, int] = {}
-    for f in fingerprints:
-        least = SIGNAL_TYPES[f.signal_type].min_quality
-        for offset, value in zip(f.offsets.tolist(), f.quality.tolist(), strict=True):
-            quality[offset] = max(quality.get(offset, 0), 1 if value >= least else 0)
-    whole = any(not SIGNAL_TYPES[f.signal_type].per_frame and len(f) for f in fingerprints)
-    judged = total if whole else judged_seconds(sorted(quality), total)
-    flat = sum(1 for meaning in quality.values() if not meaning)
-    coverage = Coverage(judged, total, len(quality), flat)
+    per_frame = [f for f in fingerprints if SIGNAL_TYPES[f.signal_type].per_frame]
+    sent = {t for f in per_frame for t in f.offsets.tolist()}
+    meaningful = {
+        t for f in counted if SIGNAL_TYPES[f.signal_type].per_frame for t in f.offsets.tolist()
+    }
+    whole = any(not SIGNAL_TYPES[f.signal_type].per_frame and len(f) for f in counted)
+    judged = total if whole else judged_seconds(sorted(sent), total)
+    frames = len(sent) or int(whole)
+    coverage = Coverage(judged, total, frames, len(sent - meaningful) if not whole else 0)
     return MediaFingerprints(kind, tuple(fingerprints), coverage)
 
 
@@ -363,26 +383,35 @@ def _merged(windows: Sequence[Window]) -> list[Window]:
     return out
 
 
+def _surer(first: Sequence[Match], second: Sequence[Match]) -> tuple[Match, ...]:
+    """Of each reference the surer match, where the second look is not to be trusted alone."""
+    best = {m.reference.id: m for m in first}
+    for match in second:
+        before = best.get(match.reference.id)
+        if before is None or match.score >= before.score:
+            best[match.reference.id] = match
+    return tuple(best.values())
+
+
 def _interleaved(
-    sparse: Sequence[Fingerprint], dense: Sequence[Fingerprint], windows: Sequence[Window]
+    sparse: Sequence[Fingerprint], dense: Sequence[Fingerprint]
 ) -> tuple[Fingerprint, ...]:
-    """The dense look's codes inside the windows, the sparse look's outside."""
+    """The dense look's codes, and of the sparse look's those that no dense one stands beside."""
 
     def place(f: Fingerprint) -> tuple[object, ...]:
         return (f.signal_type, f.pipeline, f.track, f.view, f.orientation)
 
-    dense_by_place = {place(f): f for f in dense}
+    dense_by_place = {place(f): f for f in dense if len(f)}
     out = []
     for one in sparse:
         other = dense_by_place.pop(place(one), None)
-        if one.signal_type == "videohash":
+        if other is None:
             out.append(one)
             continue
-        inside = np.zeros(len(one), dtype=bool)
-        for window in windows:
-            inside |= (one.offsets >= window.start) & (one.offsets <= window.end)
-        kept = one.take(~inside)
-        out.append(kept if other is None else _concatenated(kept, other))
+        at = np.searchsorted(other.offsets, one.offsets)
+        before = np.abs(one.offsets - other.offsets[np.maximum(at - 1, 0)])
+        after = np.abs(one.offsets - other.offsets[np.minimum(at, len(other) - 1)])
+        out.append(_concatenated(one.take(np.minimum(before, after) > SAME_S), other))
     return (*out, *dense_by_place.values())
 
 

@@ -131,24 +131,26 @@ def _rebuilt(match: Match, alignments: Sequence[Alignment], equal: Sequence[str]
 
 # Allow-lists: they take evidence away before the rules see it.
 
-_Moment = tuple[int, str, float, str]
+_Moment = tuple[int, float, str]
 
 
 def _moment(alignment: Alignment, frame: FrameMatch) -> _Moment:
-    """What a frame's evidence is about: one view of the picture at one time. A hash of a whole
-    video is about the video, so that only its own type speaks of the same thing."""
+    """What a frame's evidence is about: the picture at one time, with or without its borders. A
+    hash of a whole video is about the video, so that only its own type speaks of the same thing."""
     kind = SIGNAL_TYPES.get(alignment.signal_type)
     whole = "" if kind is None or kind.per_frame else kind.name
-    return (frame.track, frame.view.value, round(frame.offset, 6), whole)
+    return (frame.track, round(frame.offset, 6), whole)
 
 
 def _explained(allowed: Iterable[Ruled]) -> set[_Moment]:
-    """What allow-lists explain: the frames of their confident alignments, and no more."""
+    """What allow-lists explain: the frames that a reference's possible alignments hold, where one
+    of its alignments is confident, and no more."""
     return {
         _moment(alignment, frame)
         for ruled in allowed
+        if any(a.score >= ruled.limits.confident for a in ruled.match.alignments)
         for alignment in ruled.match.alignments
-        if alignment.score >= ruled.limits.confident
+        if alignment.score >= ruled.limits.possible
         for frame in alignment.frames
     }
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hashdb.errors import BadArgument, BadMedia
-from hashdb.model import Bank, Digests, Fingerprint, MediaKind, Reference
+from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind, Reference
 from hashdb.signals import SIGNAL_TYPES, meaningful
 from hashdb.store import Store
 from matcher.ports import FingerprintMedia, Sampling
 
 
 class Enroller:
-    """Adds and withdraws references; who did it is recorded in the same transaction."""
+    """Adds and withdraws references; who did it is recorded in the same transaction.
+
+    `degenerate`: which PDQ codes come of no picture; they are not kept.
+    """
 
     def __init__(
         self,
@@ -21,11 +27,13 @@ class Enroller:
         fingerprint: FingerprintMedia,
         *,
         signal_types: Sequence[str],
+        degenerate: Callable[[Codes], NDArray[np.bool_]],
         seconds: float = 3600.0,
     ) -> None:
         self._store = store
         self._fingerprint = fingerprint
         self._signal_types = tuple(s for s in signal_types if not SIGNAL_TYPES[s].exact)
+        self._degenerate = degenerate
         self._seconds = seconds
 
     def add_media(
@@ -39,7 +47,8 @@ class Enroller:
         metadata: Mapping[str, Any] | None = None,
     ) -> tuple[Reference, bool]:
         """The reference for a file, and whether it is new: a file that the bank already has gives
-        its reference again, without being decoded. Raises the `BadMedia` family."""
+        its reference again, without being decoded, unless that one lacks a signal type that is
+        wanted. Raises the `BadMedia` family."""
         known = self._known(bank, digests)
         if known is not None:
             return known, False
@@ -72,10 +81,12 @@ class Enroller:
         duration_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> tuple[Reference, bool]:
-        """The same for hashes that somebody else made. Frames below their signal type's quality
-        are left out; `BadArgument` where neither a digest nor a code is given."""
-        if digests == Digests() and not any(len(f) for f in fingerprints):
-            raise BadArgument("a reference needs a digest or a fingerprint")
+        """The same for hashes that somebody else made. Frames that could match nothing are left
+        out: below their signal type's quality, or with a code that no picture has. `BadArgument`
+        where neither a digest nor a code remains."""
+        kept = [self._searchable(f) for f in fingerprints]
+        if digests == Digests() and not any(len(f) for f in kept):
+            raise BadArgument("a reference needs a digest, or a frame that is not flat")
         return self._add(
             bank,
             digests,
@@ -107,7 +118,8 @@ class Enroller:
             for reference, name in tx.banks.by_digest(digests):
                 here = reference.bank.id == bank.id and reference.withdrawn_at is None
                 if name == "sha256" and here:
-                    return reference
+                    complete = tx.banks.signal_types(reference.id) >= set(self._signal_types)
+                    return reference if complete else None
         return None
 
     def _add(
@@ -123,7 +135,7 @@ class Enroller:
         duration_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> tuple[Reference, bool]:
-        kept = [meaningful(f) for f in fingerprints]
+        kept = [self._searchable(f) for f in fingerprints]
         with self._store.begin() as tx:
             reference, created = tx.banks.add_reference(
                 bank,
@@ -138,3 +150,9 @@ class Enroller:
             if created:
                 tx.audit.record(actor, "add", reference.id, {"bank": bank.name, "source": source})
         return reference, created
+
+    def _searchable(self, fingerprint: Fingerprint) -> Fingerprint:
+        kept = meaningful(fingerprint)
+        if kept.signal_type == "pdq" and len(kept):
+            kept = kept.take(~self._degenerate(kept.codes))
+        return kept

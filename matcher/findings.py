@@ -252,6 +252,7 @@ def coverage_findings(
     that asks for no more says nothing about a file that is known by its bytes."""
     rules, coverage = policy.coverage, evidence.coverage
     part = f"{coverage.judged_s:.1f} s of {coverage.total_s:.1f} s were looked at"
+    ended = f"A limit or damage ended the look: {part}."
     low = not coverage.fraction >= rules.min_fraction
     found = []
     if evidence.digest_only:
@@ -266,8 +267,9 @@ def coverage_findings(
         if low:
             found.append((ReasonCode.LOW_COVERAGE, rules.low_coverage, f"Only {part}."))
         if coverage.truncated:
-            action = rules.truncated if low else "allow"
-            text = f"A limit or damage ended the look: {part}."
+            image = evidence.kind is MediaKind.IMAGE
+            action = rules.truncated if low or image else "allow"
+            text = "A part of the picture could not be read." if image else ended
             found.append((ReasonCode.TRUNCATED, action, text))
     gravest = max((a.severity for a in known), default=-1)
     for code, asked, text in found:

@@ -107,13 +107,15 @@ class Judge:
                 samples=samples[one.query.track],
             )
             if alignment is not None and alignment.score >= FLOOR:
+                if not SIGNAL_TYPES[one.query.signal_type].per_frame:
+                    alignment = replace(alignment, segments=(_whole(reference, total_s),))
                 alignments.setdefault(reference.id, []).append(alignment)
         matches = [as_match(references[i], found_in) for i, found_in in alignments.items()]
         return tuple(sorted(matches, key=lambda m: (-m.score, m.reference.id)))
 
     def _queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
         """The fingerprints that may be searched, with PDQ's orientations made up where missing."""
-        counted = [self._usable(f) for f in fingerprints if f.signal_type in self._signal_types]
+        counted = self.usable(fingerprints)
         turned = {(f.track, f.view) for f in counted if f.orientation != Orientation.ORIGINAL}
         for query in counted:
             yield query
@@ -122,6 +124,11 @@ class Judge:
                 for number, orientation in enumerate(Orientation):
                     if orientation != Orientation.ORIGINAL:
                         yield replace(query, codes=codes[:, number], orientation=orientation)
+
+    def usable(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
+        """What can be searched: of the signal types that the policy counts, without frames that
+        are too flat, or whose codes no picture has."""
+        return [self._usable(f) for f in fingerprints if f.signal_type in self._signal_types]
 
     def _usable(self, query: Fingerprint) -> Fingerprint:
         good = query.quality >= SIGNAL_TYPES[query.signal_type].min_quality

@@ -104,5 +104,5 @@ def build(settings: Settings, sandbox: FakeSandbox | None = None) -> ServicePart
         degenerate=pdq.degenerate,
     )
     checker = Checker(store, judge, sandbox, policy)
-    enroller = Enroller(store, sandbox, signal_types=["pdq", "phash"])
+    enroller = Enroller(store, sandbox, signal_types=["pdq", "phash"], degenerate=pdq.degenerate)
     return ServiceParts(settings, store, index, sandbox, checker, enroller, policy)

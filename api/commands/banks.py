@@ -138,11 +138,13 @@ def add_list(enroller: Enroller, bank: Bank, file: str, source: str) -> tuple[Re
 
 def show_added(file: str, added: tuple[Reference, bool], as_json: bool) -> None:
     made, new = added
-    output.result(
-        {"file": output.printable(file), "reference_id": made.id},
-        f"{made.id}  {file}{'' if new else '  (the bank has it already)'}",
-        as_json=as_json,
-    )
+    row: dict[str, object] = {"file": output.printable(file), "reference_id": made.id}
+    note = "" if new else "  (the bank has it already)"
+    if not made.enforceable:
+        row["enforceable"] = False
+        what = "reference" if made.bank.enabled else "bank"
+        note += f"  WARNING: the {what} is disabled, so it matches nothing"
+    output.result(row, f"{made.id}  {file}{note}", as_json=as_json)
 
 
 @reference.command("list")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hashdb.errors import BadArgument, NameTaken, NotFound
+from hashdb.errors import BadArgument, Conflict, NameTaken, NotFound
 from hashdb.model import (
     Action,
     Bank,
@@ -139,14 +139,20 @@ class Banks:
 
         The bank's living (not withdrawn) reference with the same SHA-256 is given again. Where
         no SHA-256 is known: the one with the same origin, or, of references without frames, with
-        the same MD5. Raises `BadFingerprint`.
+        the same MD5. Where it lacks a signal type that these fingerprints have (it came as a digest
+        alone, say), a new reference takes its place. Raises `BadFingerprint`.
         """
         kept = packing.merged(fingerprints)
         packed = [packing.pack(f) for f in kept]
         same = _same_media(bank.id, digests, origin, packing.frames(kept))
         found = self._living(same)
         if found is not None:
-            return found, False
+            if {f.signal_type for f in kept} <= self.signal_types(found.id):
+                return found, False
+            self.withdraw(found.id)
+            origin = origin or found.origin
+            source = source or found.source
+            metadata = {**found.metadata, **(metadata or {})}
         made = Reference(
             id=new_id("ref"),
             bank=bank,
@@ -157,7 +163,7 @@ class Banks:
             duration_s=duration_s,
             frames=packing.frames(kept),
             standing=standing,
-            enabled=True,
+            enabled=found is None or found.enabled,
             added_at=now(),
             metadata=dict(metadata or {}),
         )
@@ -252,7 +258,10 @@ class Banks:
         return [rows.reference(row) for row in self._connection.execute(query).mappings()]
 
     def set_enabled(self, reference_id: str, enabled: bool) -> Reference:
-        """Switches a reference on or off; noted in the change log where it was otherwise."""
+        """Switches a reference on or off; noted in the change log where it was otherwise. Raises
+        `Conflict` for a withdrawn one."""
+        if self.reference(reference_id).withdrawn_at is not None:
+            raise Conflict(f"{reference_id} is withdrawn for good: add it anew")
         statement = (
             update(bank_references)
             .where(bank_references.c.id == reference_id, bank_references.c.enabled != enabled)
@@ -277,6 +286,12 @@ class Banks:
         return self._changed(statement, reference_id, ChangeKind.WITHDRAW)
 
     # Fingerprints
+
+    def signal_types(self, reference_id: str) -> set[str]:
+        """The signal types of which codes are kept of a reference."""
+        columns = reference_fingerprints.c
+        query = select(columns.signal_type).where(columns.reference_id == reference_id)
+        return set(self._connection.scalars(query))
 
     def fingerprints(self, reference_id: str) -> Fingerprints:
         """What is kept of a reference; empty for digests alone, and for an unknown id."""

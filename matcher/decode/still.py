@@ -79,7 +79,11 @@ class OpenedPicture:
         """Seconds that each picture of an animation is shown."""
         try:
             if self.format not in _ANIMATED or not getattr(self._image, "is_animated", False):
-                return []  # of a TIFF with pages, or a photograph with previews, the first counts
+                # Of a photograph with previews the first picture counts; of a document with pages
+                # the others are not looked at, which is said.
+                if self.format == "tiff" and getattr(self._image, "n_frames", 1) > 1:
+                    self.truncated = True
+                return []
             if self.format not in animation.READERS:
                 return [animation.INSTEAD_S] * getattr(self._image, "n_frames", 1)
         except _UNREADABLE:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from api.settings import Settings
 from api.wiring import Parts, build
 from bench.edits import EDITS, Edit, make
-from hashdb.errors import BadArgument, SandboxFailed, UploadConflict
+from hashdb.errors import BadArgument, Conflict, SandboxFailed, UploadConflict
 from hashdb.model import (
     Action,
     Bank,
@@ -162,24 +164,6 @@ def test_only_a_digest_is_never_a_plain_allow(parts: Parts):
     assert verdict.reason.code == "digest_only"
 
 
-def test_codes_that_no_picture_has_match_nothing(empty: Parts):
-    blank = Fingerprint(
-        "pdq",
-        "made up",
-        np.zeros((5, 32), np.uint8),
-        np.arange(5.0),
-        np.zeros(5),
-        np.full(5, 100, np.uint8),
-    )
-    empty.enroller.add_hashes(
-        bank(empty, "attacks"), Digests(), [blank], kind=MediaKind.VIDEO, actor="test"
-    )
-    verdict = empty.checker.check_hashes(
-        "key", new_id("upload"), Digests(), [blank], request_digest="z"
-    )
-    assert verdict.matches == ()
-
-
 def test_a_reference_needs_something(empty: Parts):
     with pytest.raises(BadArgument):
         empty.enroller.add_hashes(
@@ -266,6 +250,117 @@ def test_a_failed_second_look_is_said(parts: Parts, tmp_path: Path):
         verdict = checker.check_media("key", new_id("upload"), media, digest_file(media))
     assert verdict.action is Action.BLOCK
     assert "part_failed" in verdict.reason.codes
+
+
+class Hasty:
+    """A sandbox whose second look ends at once."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def __call__(self, media: BinaryIO, sampling: Sampling, signals: Sequence[str]) -> object:
+        if sampling.windows:
+            sampling = replace(sampling, max_frames=1)
+        return self.parts.sandbox(media, sampling, signals)
+
+
+def test_a_second_look_that_ends_early_takes_nothing_away(parts: Parts, tmp_path: Path):
+    copy, *_ = edited(tmp_path, "spliced, 5 s", ROCKET, MOVIE)
+    full = check(parts, copy)
+    checker = Checker(parts.store, parts.judge, Hasty(parts), parts.policy)
+    with copy.open("rb") as media:
+        hasty = checker.check_media("key", new_id("upload"), media, digest_file(media))
+    assert hasty.action is full.action is Action.BLOCK
+    assert "part_failed" in hasty.reason.codes
+
+
+def test_a_picture_that_is_cut_short_is_no_plain_allow(parts: Parts):
+    noise = np.random.default_rng(1).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    whole = io.BytesIO()
+    Image.fromarray(noise).save(whole, "JPEG")
+    for share in (0.5, 0.9):
+        cut = io.BytesIO(whole.getvalue()[: int(share * len(whole.getvalue()))])
+        verdict = parts.checker.check_media("key", new_id("upload"), cut, digest_file(cut))
+        assert verdict.action is Action.REVIEW
+        assert verdict.reason.code == "truncated"
+
+
+def test_a_file_completes_the_reference_that_came_as_a_digest(empty: Parts, tmp_path: Path):
+    with ROCKET.open("rb") as media:
+        digests = digest_file(media)
+    bare, _ = empty.enroller.add_hashes(
+        bank(empty, "attacks"), digests, [], kind=MediaKind.VIDEO, actor="test", origin="theirs"
+    )
+    exact = check(empty, ROCKET)
+    assert exact.action is Action.BLOCK
+    assert exact.coverage.total_s > 7  # decoded: the reference knows no seconds
+    full = add(empty, "attacks", ROCKET)
+    assert full.id != bare.id
+    assert full.origin == "theirs"
+    assert add(empty, "attacks", ROCKET).id == full.id
+    copy, *_ = edited(tmp_path, "rescaled", ROCKET, MOVIE)
+    assert check(empty, copy).action is Action.BLOCK
+    with empty.store.read() as tx:
+        assert tx.banks.reference(bare.id).withdrawn_at is not None
+
+
+def frames_of(code: bytes, signal_type: str = "pdq", n: int = 5) -> Fingerprint:
+    codes = np.frombuffer(code * n, np.uint8).reshape(n, -1)
+    quality = np.full(n, 100, np.uint8)
+    return Fingerprint(signal_type, "sent", codes, np.arange(float(n)), np.zeros(n), quality)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [frames_of(bytes(32)), frames_of(b"\xff" * 32), frames_of(bytes(range(8)), "videohash", 1)],
+    ids=["zeros", "ones", "a signal type that is off"],
+)
+def test_codes_that_cannot_be_searched_are_no_look(parts: Parts, sent: Fingerprint):
+    verdict = parts.checker.check_hashes(
+        "key", new_id("upload"), Digests(), [sent], request_digest="d", duration_s=5.0
+    )
+    assert verdict.action is Action.REVIEW
+    assert verdict.reason.code in ("only_flat_frames", "nothing_judged")
+
+
+def test_hashes_that_a_configured_classifier_cannot_see(parts: Parts):
+    class Unasked:
+        name = "model"
+
+        def classify(self, pictures: object) -> object:
+            raise AssertionError("there is no picture")
+
+    checker = Checker(parts.store, parts.judge, parts.sandbox, parts.policy, classifier=Unasked())
+    code = np.random.default_rng(5).integers(0, 256, 32, dtype=np.uint8).tobytes()
+
+    def ask(*scores: Classification) -> Verdict:
+        return checker.check_hashes(
+            "key",
+            new_id("upload"),
+            Digests(),
+            [frames_of(code)],
+            request_digest="c",
+            classifications=scores,
+        )
+
+    assert ask().action is Action.REVIEW
+    assert "classifier_failed" in ask().reason.codes
+    assert ask(Classification("attack", 0.1, "caller")).action is Action.ALLOW
+
+
+def test_a_reference_of_codes_that_match_nothing_is_refused(empty: Parts):
+    for useless in (frames_of(bytes(32)), replace(frames_of(b"\xf0" * 32), quality=np.zeros(5))):
+        with pytest.raises(BadArgument):
+            empty.enroller.add_hashes(
+                bank(empty, "attacks"), Digests(), [useless], kind=MediaKind.VIDEO, actor="test"
+            )
+
+
+def test_a_withdrawn_reference_cannot_be_switched_on(empty: Parts):
+    reference = add(empty, "attacks", ROCKET)
+    empty.enroller.withdraw(reference.id, actor="test")
+    with pytest.raises(Conflict):
+        empty.enroller.set_enabled(reference.id, True, actor="test")
 
 
 def _with_index(judge: object, index: object) -> object:
