@@ -43,6 +43,11 @@ EDITS = (
     Edit("gamma", "lutyuv=y=gammaval(0.7)"),
     Edit("letterboxed", "pad=iw:trunc(ih*2/3)*2:0:(oh-ih)/2:black"),
     Edit("pillarboxed white", "pad=trunc(iw*2/3)*2:ih:(ow-iw)/2:0:white"),
+    Edit(
+        "letterboxed, a box in the bar",
+        "pad=iw:trunc(ih*2/3)*2:0:(oh-ih)/2:black,"
+        "drawbox=x=iw*0.3:y=ih*0.04:w=iw*0.4:h=ih*0.05:color=white:t=fill",
+    ),
     Edit("mirrored", "hflip"),
     Edit("rotated by 90", "transpose=1"),
     Edit("trimmed by 0.37 s", start=0.37),

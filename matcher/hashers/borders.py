@@ -10,7 +10,12 @@ from matcher.ports import Crop, Luma
 NEAR = 16  # luma steps of 255 that compression leaves between the pixels of one colour
 PURE = 0.98  # so much of a bar's line has the bar's colour
 MARKED = 0.5  # a line of a bar that a logo or a caption lies over has at least this
-MOSTLY = 0.85  # over all lines of a bar
+MOSTLY = 0.85  # over all lines of a bar that hardly anything lies over
+OUTERMOST = 0.65  # over the first two lines of any bar, and over all beneath letters
+LETTERS = 0.2  # a line of a bar that letters lie over has at least this
+WHOLE = 0.95  # and so much of the bar is seen in the few lines between them and its end
+STRAIGHT = 0.6  # beneath marks, at least this much of the bar ends at the same line
+FRAYED = 0.04  # and no more than this has ended in the few lines before
 EDGE = 0.9  # the picture's first lines have at most this much of the bar's colour
 SAMPLES = 240  # pixels of a line that are looked at
 THINNEST = 0.01  # bars thinner than this part of the side are left: PDQ does not mind them
@@ -24,24 +29,96 @@ def _bar(lines: NDArray[np.uint8]) -> int:
     reach = round(len(lines) * 0.45)
     outer = np.sort(lines[: max(2, thinnest // 2)], axis=None)
     colour = int(outer[len(outer) // 2])
-    if _alike(lines[:2], colour).mean() < MOSTLY:
+    first = _alike(lines[:2], colour).mean()
+    if first < OUTERMOST:
         return 0
-    share = _alike(np.ascontiguousarray(lines[: reach + thinnest]), colour)
-    marked = share < MARKED
-    last = min(reach, int(marked.argmax()) if marked.any() else len(share))
+    near = _near(np.ascontiguousarray(lines[: reach + thinnest]), colour)
+    share = _share(near)
     ahead = np.convolve(share, np.ones(thinnest) / thinnest, mode="valid")
-    for at in range(min(last, len(ahead) - 1), thinnest - 1, -1):
+    last = min(reach, len(ahead) - 1)
+    plain = 0
+    if first >= MOSTLY:
+        plain = _plain(share, ahead, min(last, _first(share < MARKED)), thinnest)
+    return _beneath_marks(near, share, ahead, plain, last, thinnest)
+
+
+def _first(flags: NDArray[np.bool_]) -> int:
+    """Where the first is set; their number where none is."""
+    return int(flags.argmax()) if flags.any() else len(flags)
+
+
+def _plain(share: NDArray[np.float64], ahead: NDArray[np.float64], last: int, thinnest: int) -> int:
+    """Where a bar ends that hardly anything lies over: the innermost pure line before others."""
+    for at in range(last, thinnest - 1, -1):
         edge = share[at - 1] >= PURE and share[at] < PURE and ahead[at] <= EDGE
         if edge and share[:at].mean() >= MOSTLY:
             return at
     return 0
 
 
+def _beneath_marks(
+    near: NDArray[np.bool_],
+    share: NDArray[np.float64],
+    ahead: NDArray[np.float64],
+    plain: int,
+    last: int,
+    thinnest: int,
+) -> int:
+    """Where a bar ends of which a box, a caption or a logo covers up to half of any line.
+
+    The upper edge of a mark may look like the bar's end, `plain`. But beside the mark the bar goes
+    on, and ends further in along one straight line: where more of what is still bar ends at once
+    than at `plain`, the bar ends there. Letters may cover more than half of a line, if the bar is
+    whole again before it ends.
+    """
+    half = _first(share < MARKED)
+    last = min(last, _first(share < LETTERS))
+    best = plain
+    strongest = 0.0
+    least = max(STRAIGHT, _ending(near, plain, thinnest)[0] if plain else 0.0)
+    for at in range(last, max(plain, thinnest - 1), -1):
+        if share[at - 1] - ahead[at] < MARKED * STRAIGHT / 2:
+            continue
+        part, whole = _ending(near, at, thinnest)
+        if at > half and (whole < WHOLE or share[:at].mean() < OUTERMOST):
+            continue
+        if part >= least and part * whole > strongest:
+            best, strongest = at, part * whole
+    return best
+
+
+def _ending(near: NDArray[np.bool_], at: int, thinnest: int) -> tuple[float, float]:
+    """How much of the bar ends at a line, and how much of the line is bar right before it.
+
+    (0, 0) where the bar is already fraying, is less than `MARKED`, or reaches neither corner.
+    """
+    before = near[max(0, at - 2 * thinnest) : at]
+    half = len(before) // 2
+    whole: NDArray[np.bool_] = np.all(before, axis=0)
+    corner = max(1, len(whole) // 12)
+    if whole.mean() < MARKED or max(whole[:corner].mean(), whole[-corner:].mean()) < EDGE:
+        return 0.0, 0.0
+    if before[:half].all(axis=0).mean() - whole.mean() > FRAYED:
+        return 0.0, 0.0
+    # what ends has most of the lines beyond in other colours: no speck, no ringing of a codec
+    beyond = near[at : at + thinnest].mean(axis=0) <= 0.5
+    return float(beyond[whole].mean()), float(whole.mean())
+
+
+def _near(lines: NDArray[np.uint8], colour: int) -> NDArray[np.bool_]:
+    """Which pixels have the colour."""
+    low, high = max(0, colour - NEAR), min(255, colour + NEAR)
+    # what is below wraps round to far above
+    return np.asarray((lines - np.uint8(low)) <= high - low, dtype=np.bool_)
+
+
+def _share(near: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.asarray(np.count_nonzero(near, axis=1) / near.shape[1], dtype=np.float64)
+
+
 def _alike(lines: NDArray[np.uint8], colour: int) -> NDArray[np.float64]:
     """(n,) the part of each line that has the colour."""
-    low, high = max(0, colour - NEAR), min(255, colour + NEAR)
-    near = (lines - np.uint8(low)) <= high - low  # what is below wraps round to far above
-    return np.asarray(np.count_nonzero(near, axis=1) / lines.shape[1], dtype=np.float64)
+    return _share(_near(lines, colour))
 
 
 def _along(luma: Luma) -> tuple[int, int]:
@@ -54,7 +131,8 @@ def trim(luma: Luma) -> Crop | None:
     """What lies within the bars of one frame, (H, W) uint8; None where there are none to cut.
 
     A bar is a run of lines of nearly one colour, whatever colour, along an edge of the frame,
-    that ends at a visible edge. A dark scene shows no such edge, or none to the full width.
+    that ends at a visible edge. Captions, boxes and logos may lie over up to half of any of these
+    lines, and over the edge. A dark scene shows no such edge, or none to the full width.
     """
     height, width = luma.shape
     top, bottom, left, right = 0, height, 0, width

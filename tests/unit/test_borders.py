@@ -123,6 +123,54 @@ def test_a_caption_or_a_logo_in_the_bar_is_borne() -> None:
     assert error(trim(np.asarray(picture)), true, padded.shape) <= 0.01
 
 
+MARKS = {  # over bars of a quarter of the picture: left, top, right, bottom, as parts of the frame
+    "a box in the bar": [(0.3, 0.04, 0.7, 0.09)],
+    "a box near the edge": [(0.3, 0.09, 0.7, 0.15)],
+    "a logo half over the picture": [(0.75, 0.1, 0.95, 0.24)],
+    "a logo in the corner": [(0.8, 0.1, 1.0, 0.24)],
+    "a box at the frame's edge": [(0.0, 0.0, 0.3, 0.08)],
+    "boxes in both bars": [(0.1, 0.03, 0.5, 0.1), (0.4, 0.88, 0.65, 0.97)],
+}
+
+
+def marked(padded: Luma, marks: list[tuple[float, float, float, float]], colour: int) -> Luma:
+    picture = Image.fromarray(padded)
+    draw = ImageDraw.Draw(picture)
+    width, height = picture.size
+    for left, top, right, bottom in marks:
+        draw.rectangle((left * width, top * height, right * width, bottom * height), fill=colour)
+    return np.asarray(picture)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("bar", [0, 255])
+@pytest.mark.parametrize("marks", MARKS)
+def test_boxes_over_a_bar_do_not_hide_its_end(marks: str, bar: int, turned: bool) -> None:
+    errors = []
+    for _, luma in REAL:
+        padded, true = within(luma.T if turned else luma, (0.25, 0.25, 0.0, 0.0), bar)
+        seen = marked(padded, MARKS[marks], 235 if bar == 0 else 40)
+        if turned:
+            seen, true = seen.T, Crop(true.left, true.right, true.top, true.bottom)
+        errors.append(error(trim(compressed(np.ascontiguousarray(seen))), true, seen.shape))
+    assert np.mean(np.array(errors) <= 0.01) >= 0.75
+
+
+def test_a_caption_over_most_of_a_bar_does_not_hide_its_end() -> None:
+    luma = REAL[0][1]
+    padded, true = within(luma, (0.25, 0.0, 0.0, 0.0), 255)
+    picture = Image.fromarray(padded)
+    ImageDraw.Draw(picture).text((6, 4), "when you see it " * 8, fill=0, font_size=20)
+    assert error(trim(compressed(np.asarray(picture))), true, padded.shape) <= 0.01
+
+
+def test_a_lamp_in_the_dark_is_no_mark_over_a_bar() -> None:
+    ramp = np.linspace(0, 1, 200)[:, None] * np.ones((1, 320))  # a dark sky that grows light slowly
+    luma = (ramp * 120 + noise(200, 320, 3) / 16).astype(np.uint8)
+    luma[20:30, 100:220] = 230
+    assert trim(luma) is None
+
+
 def test_bars_thinner_than_a_hundredth_stay() -> None:
     padded = np.pad(noise(400, 400, 1), ((2, 1), (0, 0)))
     assert trim(padded) is None
