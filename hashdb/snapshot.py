@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ _PAGE = 1000  # changes read at once
 _CHUNK = 1 << 16  # codes gathered before they are added, while all is read anew
 _CLOSE_EVERY = 100  # changes that make a snapshot worth its writing when the index is closed
 _SAMPLE = 256  # codes that `verify` searches for
+
+
+class SnapshotState(StrEnum):
+    """What there is of a snapshot. One that is some changes behind is good: they are caught up."""
+
+    GOOD = "good"
+    DAMAGED = "damaged"  # or it cannot be read
+    MISSING = "missing"
+    STALE = "stale"  # whole, but of another version, another database or another past of this one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +102,8 @@ class ReferenceIndex:
         self._lock = threading.RLock()  # held by whoever changes the state
         self._save_lock = threading.Lock()
         self._saved = 0
+        self._keeps = True
+        self._found = SnapshotState.MISSING
         self._state = self._empty()
 
     @property
@@ -99,22 +111,31 @@ class ReferenceIndex:
         """The change number that the index stands at."""
         return self._state.number
 
+    @property
+    def snapshot(self) -> SnapshotState:
+        """What `open` found of the snapshot."""
+        return self._found
+
     def sizes(self) -> dict[str, int]:
         """How many codes can be found, by signal type."""
         return {kind: len(shelf) for kind, shelf in self._state.shelves.items()}
 
-    def open(self, progress: Progress | None = None) -> None:
+    def open(self, progress: Progress | None = None, *, save: bool = True) -> None:
         """Load the snapshot, or read all from the database where it is of no use; then catch up.
 
         `progress(done, all)` counts references as they are read from the database; `all` is a
-        guess from above.
+        guess from above. Without `save` only a call of `save` writes the file, now or later.
         """
         with self._lock:
-            state = self._load()
-            if state is not None and self._follow(state):
-                self._state = state
-                return
+            self._keeps = save
+            state, self._found = self._load()
+            if state is not None:
+                if self._follow(state):
+                    self._state = state
+                    return
+                self._found = SnapshotState.STALE
             self._state = self._built(progress)
+            self._saved = 0
         self._save_quietly()
 
     def close(self) -> None:
@@ -125,12 +146,16 @@ class ReferenceIndex:
         """Apply what was committed since; the number the index then stands at.
 
         One small query where nothing was. Every change committed before the call is applied when
-        it returns. Raises `DatabaseUnavailable`; the index then stands where it stood.
+        it returns. A database that was put back to an earlier state, and may have grown since, is
+        noticed by its change of the number that the index stands at. Raises
+        `DatabaseUnavailable`; the index then stands where it stood.
         """
+        state = self._state
+        number, last = state.number, state.last
         with self._store.read() as tx:
-            head = tx.changes.head()
-        if head == self._state.number:
-            return head
+            page = tx.changes.since(number - 1, limit=2)
+        if [(c.number, c.reference_id) for c in page] == ([(number, last)] if number else []):
+            return number
         with self._lock:
             if not self._follow(self._state):
                 log.warning("the database went back to an earlier state: reading it anew")
@@ -167,15 +192,16 @@ class ReferenceIndex:
             crowded=crowded,
         )
 
-    def rebuild(self, progress: Progress | None = None) -> None:
-        """Read all from the database, then save. Searches meanwhile see the old state, and what
+    def rebuild(self, progress: Progress | None = None, *, save: bool = True) -> None:
+        """Read all from the database, then `save`. Searches meanwhile see the old state, and what
         is added meanwhile."""
         state = self._built(progress)
         with self._lock:
             if not self._follow(state):
                 state = self._built(None)
             self._state = state
-        self._save_quietly()
+        if save:
+            self._save_quietly()
 
     def maybe_save(self, *, every: int | None = None) -> bool:
         """Save where at least `every` changes were applied since the last save; whether it did."""
@@ -238,25 +264,28 @@ class ReferenceIndex:
     def _empty(self) -> Shelves:
         return Shelves({k: Shelf(self._backends(SIGNAL_TYPES[k].bits)) for k in self._types})
 
-    def _load(self) -> Shelves | None:
+    def _load(self) -> tuple[Shelves | None, SnapshotState]:
         """The snapshot's state; None, and a warning that says why, where it is of no use."""
         if self._folder is None:
-            return None
+            return None, SnapshotState.MISSING
         path = self._folder / FILE
+        found = SnapshotState.DAMAGED
         try:
             contents = files.read_file(path, KIND)
+            found = SnapshotState.STALE
             self._check(contents.meta)
+            found = SnapshotState.DAMAGED
             state = self._empty()
             state.load(contents.arrays)
         except BadSnapshot as error:
             if path.exists():
                 log.warning("the snapshot is of no use, reading the database anew: %s", error)
-            else:
-                log.info("no snapshot at %s: reading the database", path)
-            return None
+                return None, found
+            log.info("no snapshot at %s: reading the database", path)
+            return None, SnapshotState.MISSING
         state.number, state.last = contents.meta["number"], contents.meta["last"]
         self._saved = state.number
-        return state
+        return state, SnapshotState.GOOD
 
     def _check(self, meta: Mapping[str, Any]) -> None:
         """`BadSnapshot` unless the snapshot is of this version, and of this database's past."""
@@ -293,9 +322,10 @@ class ReferenceIndex:
         return state
 
     def _follow(self, state: Shelves) -> bool:
-        """Apply the changes since `state.number`; False where the database has fewer."""
+        """Apply the changes since `state.number`; False where that change of the database is
+        missing or another one."""
         with self._store.read() as tx:
-            if tx.changes.head() < state.number:
+            if state.number and _reference_of(tx, state.number) != state.last:
                 return False
             for page in _pages(tx, state.number):
                 gone = {c.reference_id for c in page if c.kind is ChangeKind.WITHDRAW}
@@ -312,7 +342,7 @@ class ReferenceIndex:
 
     def _save_quietly(self) -> bool:
         """Save; matching goes on where that fails, for the snapshot only saves time."""
-        if self._folder is None:
+        if self._folder is None or not self._keeps:
             return False
         try:
             self.save()

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 BATCH_ENTRIES = 100
 BATCH_FRAMES = 200_000
+PAGE = 1000  # references looked through at once
 MAX_TRACK = 63
 ORIGINS = "origins"
 """Member of a reference's metadata: the partner's ids of it, where there is more than one."""
@@ -72,17 +73,22 @@ def pull(
     name: str,
     bank: Bank,
     actor: str,
+    from_start: bool = False,
     progress: Callable[[Pulled], None] | None = None,
 ) -> Pulled:
     """Applies all that is new in the partner's feed to the bank; `name` names the partner.
+
+    `from_start`: all of the feed is read again, whatever checkpoint is kept; the partner that does
+    not know that checkpoint any more needs it. What the bank has already is not doubled.
 
     Lines whose hashes cannot be read are passed over and counted. Raises `PartnerUnavailable`
     where the feed breaks off; what came before is kept, and the next pull goes on after it.
     """
     with store.begin() as tx:
         exchange = tx.exchanges.ensure(name, bank.id)
-    done = Pulled(checkpoint=exchange.checkpoint)
-    for batch, broken in _batches(partner.fetch(exchange.checkpoint)):
+    checkpoint = None if from_start else exchange.checkpoint
+    done = Pulled(checkpoint=checkpoint)
+    for batch, broken in _batches(partner.fetch(checkpoint)):
         if batch:
             with store.begin() as tx:
                 step = _Step(tx, bank, exchange, actor)
@@ -190,8 +196,15 @@ class _Step:
         known = self._tx.banks.by_origin(self._bank.id, origin)
         if known:
             return known
-        found, _ = self._tx.banks.references(bank=self._bank.id, text=origin)
-        return [r for r in found if r.withdrawn_at is None and origin in _origins(r)]
+        found: list[Reference] = []
+        after: str | None = None
+        while True:
+            page, after = self._tx.banks.references(
+                bank=self._bank.id, text=origin, limit=PAGE, after=after
+            )
+            found += [r for r in page if r.withdrawn_at is None and origin in _origins(r)]
+            if after is None:
+                return found
 
     def _keep_origins(self, reference: Reference, origins: list[str]) -> None:
         metadata = {**reference.metadata, ORIGINS: origins}

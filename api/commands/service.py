@@ -14,12 +14,19 @@ from api.commands import output
 from api.commands.output import json_option
 from api.settings import Settings
 from hashdb import store as database
-from hashdb.errors import PartnerUnavailable
+from hashdb.errors import BadSnapshot, PartnerUnavailable
 from hashdb.model import Key, Role
+from hashdb.snapshot import SnapshotState
 from hashdb.store import Store
 from hashdb.sync import Pulled, pull
 
 SYNC_KEY = "SEAWALL_SYNC_KEY"
+SNAPSHOTS = {
+    SnapshotState.GOOD: "the snapshot is good",
+    SnapshotState.DAMAGED: "the snapshot is DAMAGED, and is made anew at the next start",
+    SnapshotState.MISSING: "the snapshot is missing, and is made at the next start",
+    SnapshotState.STALE: "the snapshot is STALE, and is made anew at the next start",
+}
 
 
 @click.command()
@@ -140,10 +147,20 @@ def sync() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=f"A file with the key that the partner gave; else the variable {SYNC_KEY} holds it.",
 )
+@click.option(
+    "--from-start",
+    is_flag=True,
+    help="Read the whole list again: the other side's database was replaced or restored.",
+)
 @json_option
 @click.pass_context
 def sync_pull(
-    context: click.Context, url: str, bank_name: str, key_file: Path | None, as_json: bool
+    context: click.Context,
+    url: str,
+    bank_name: str,
+    key_file: Path | None,
+    from_start: bool,
+    as_json: bool,
 ) -> None:
     """Read another Seawall's hash list (or a file of JSON lines) into a bank.
 
@@ -175,6 +192,7 @@ def sync_pull(
                 name=partner.name,
                 bank=bank,
                 actor=output.actor(),
+                from_start=from_start,
                 progress=progress,
             )
         except PartnerUnavailable:
@@ -219,7 +237,7 @@ def index_verify(context: click.Context, as_json: bool) -> None:
 
     settings = Settings.from_env()
     opened = wiring.reference_index(settings, Store.open(settings.database_url))
-    opened.open()
+    opened.open(save=False)
     report = opened.verify()
     value = {
         "ok": report.ok,
@@ -228,9 +246,11 @@ def index_verify(context: click.Context, as_json: bool) -> None:
         "codes": dict(report.codes),
         "missing": list(report.missing),
         "extra": list(report.extra),
+        "snapshot": opened.snapshot.value,
     }
     words = f"{report.references} references, {describe_sizes(report.codes)}: "
     words += "the index and the database agree" if report.ok else "they DIFFER; rebuild the index"
+    words += f"; {SNAPSHOTS[opened.snapshot]}"
     output.result(value, words, as_json=as_json)
     for name, found in (("missing", report.missing), ("extra", report.extra)):
         if found and not as_json:
@@ -247,8 +267,14 @@ def index_rebuild(as_json: bool) -> None:
     settings = Settings.from_env()
     made = wiring.reference_index(settings, Store.open(settings.database_url))
     with output.fraction("references") as progress:
-        made.rebuild(progress)
-    path = made.save()
+        made.rebuild(progress, save=False)
+    try:
+        path = made.save()
+    except OSError as error:
+        raise BadSnapshot(
+            "the index was made and is good, but its snapshot cannot be written, so that each "
+            f"start makes it again: {error}"
+        ) from error
     value = {"path": str(path), "change": made.number, "codes": dict(made.sizes())}
     output.result(value, f"{describe_sizes(made.sizes())} in {path}", as_json=as_json)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated
+
+from pydantic import StringConstraints
 
 from api import render, schemas
 from api.routes.banks import shared_bank
@@ -14,28 +17,47 @@ from hashdb.store import Store
 MEDIA_TYPE = "application/jsonl"
 CHECKPOINT_HEADER = "Seawall-Checkpoint"
 ADDS = frozenset({ChangeKind.ADD, ChangeKind.ENABLE})
+IDENTITY_SIZE = 12
+"""Characters of the database's identity in a checkpoint: `<identity>.<change number>`."""
+
+
+# A bare number is what checkpoints were before they named their database: of no feed by now.
+CHECKPOINT = r"^([0-9a-f]{12}\.)?[0-9]{1,19}$"
+
+
+class ChangesQuery(schemas.FeedQuery):
+    since: Annotated[str, StringConstraints(pattern=CHECKPOINT)] | None = None
 
 
 def changes(service: Service, call: Call) -> Answer:
-    query: schemas.FeedQuery = call.query
-    since = int(query.since or 0)
+    query: ChangesQuery = call.query
     store = service.parts.store
+    database = store.identity()[:IDENTITY_SIZE]
+
+    def named(number: int) -> str:
+        return f"{database}.{number}"
+
+    origin, _, number = (query.since or named(0)).rpartition(".")
+    since = int(number)
     with store.read() as tx:
-        if since > tx.changes.head():
+        if origin != database or since > tx.changes.head():
             raise Conflict("this checkpoint is not one of this feed's: begin without it")
         page = tx.changes.since(since, limit=query.limit)
         references = tx.banks.references_by_ids({c.reference_id for c in page})
-    checkpoint = page[-1].number if page else since
-    headers = {CHECKPOINT_HEADER: str(checkpoint)}
+    checkpoint = named(page[-1].number if page else since)
+    headers = {CHECKPOINT_HEADER: checkpoint}
     if len(page) == query.limit:
         target = f"/exchange/v1/changes?since={checkpoint}&limit={query.limit}"
         headers["Link"] = f'<{target}>; rel="next"'
-    lines = _lines(store, page, references)
+    lines = _lines(store, page, references, named)
     return Answer(lines, headers=headers, media_type=MEDIA_TYPE)
 
 
 def _lines(
-    store: Store, page: Sequence[Change], references: Mapping[str, Reference]
+    store: Store,
+    page: Sequence[Change],
+    references: Mapping[str, Reference],
+    named: Callable[[int], str],
 ) -> Iterator[str]:
     """One line a shared change, made while it is sent: a page may be hundreds of megabytes."""
     for change in page:
@@ -45,12 +67,13 @@ def _lines(
         line: schemas.FeedAdd | schemas.FeedWithdraw
         if change.kind not in ADDS:
             line = schemas.FeedWithdraw(
-                checkpoint=str(change.number), reference_id=change.reference_id
+                checkpoint=named(change.number), reference_id=change.reference_id
             )
         elif shared(reference):
             with store.read() as tx:
                 fingerprints = tx.banks.fingerprints(reference.id)
             line = render.feed_add(change.number, reference, fingerprints)
+            line = line.model_copy(update={"checkpoint": named(change.number)})
         else:
             continue
         yield line.model_dump_json() + "\n"
@@ -71,7 +94,7 @@ ROUTES = (
         "exchange",
         frozenset({Role.PARTNER}),
         {200: MEDIA_TYPE},
-        query=schemas.FeedQuery,
+        query=ChangesQuery,
         errors=(Conflict,),
         text="JSON lines; the documentation's page on the exchange feed describes each member.",
     ),

@@ -28,6 +28,10 @@ CHANGES = ("add", "withdraw")
 TRIES = 4
 LONGEST_WAIT_S = 60.0
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+FROM_START = (
+    "its database or file was replaced, or put back to an earlier state. Pull once more with "
+    "--from-start, into the same bank: what the bank has already is not doubled"
+)
 
 
 def parse_line(line: bytes) -> FeedEntry | None:
@@ -100,7 +104,9 @@ class FileFeed:
                 yield entry
             passed = passed or entry.checkpoint == checkpoint
         if not passed:
-            raise PartnerUnavailable(f"{self._path} does not hold the checkpoint {checkpoint!r}")
+            raise PartnerUnavailable(
+                f"{self._path} does not hold the checkpoint {checkpoint!r}: {FROM_START}"
+            )
 
     def _lines(self) -> Iterator[bytes]:
         try:
@@ -176,6 +182,10 @@ class HttpFeed:
         if status in (401, 403):
             raise PartnerUnavailable(
                 f"{self.name} refuses the key ({status}): it must be a key of role partner there"
+            )
+        if status == 409:
+            raise PartnerUnavailable(
+                f"{self.name} does not know the checkpoint that was kept of it (409): {FROM_START}"
             )
         if status != 200:
             raise PartnerUnavailable(f"{self.name} answered {status}{_detail(response)}")

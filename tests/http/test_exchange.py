@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from hashdb.errors import PartnerUnavailable
 from hashdb.exchange.jsonl import parse_line
 from hashdb.model import Digests, MediaKind, Role
+from hashdb.ports import FeedEntry
+from hashdb.store import Store
+from hashdb.sync import pull
 from tests.http.conftest import Service, problem
 
 
@@ -95,7 +104,7 @@ def test_allow_lists_and_what_came_from_partners_stay(service: Service) -> None:
     )
     lines, headers = feed(service)
     assert lines == []
-    assert headers["Seawall-Checkpoint"] == "2"
+    assert headers["Seawall-Checkpoint"].endswith(".2")
 
 
 def test_a_bank_that_stops_being_shared_is_withdrawn(service: Service) -> None:
@@ -119,12 +128,67 @@ def test_a_bank_that_stops_being_shared_is_withdrawn(service: Service) -> None:
 
 
 def test_checkpoints_of_another_feed(service: Service) -> None:
+    here = feed(service)[1]["Seawall-Checkpoint"].removesuffix(".0")
+    assert here == service.parts.store.identity()[:12]
+    assert feed(service, f"?since={here}.0")[0] == []
     for since, slug in (
         ("1", "conflict"),
+        ("0", "conflict"),
         ("9" * 19, "conflict"),
+        (f"{here}.1", "conflict"),
+        (f"{here}.{'9' * 19}", "conflict"),
+        (f"{'0' * 12}.0", "conflict"),
+        (f"{here}.", "bad-argument"),
+        (f"{here}.{'9' * 20}", "bad-argument"),
+        (f"{here[:-1]}.0", "bad-argument"),
+        (f".{here}.0", "bad-argument"),
+        (f"{here}.0%0A", "bad-argument"),
         ("-1", "bad-argument"),
         ("x", "bad-argument"),
         ("", "bad-argument"),
     ):
         answer = service.ask(Role.PARTNER, "GET", f"/exchange/v1/changes?since={since}")
         problem(answer, slug)
+
+
+def test_a_checkpoint_of_a_database_that_was_replaced_and_has_grown(service: Service) -> None:
+    service.bank()
+    for n in range(3):
+        service.reference(media=b"\x89PNG %d" % n)
+    lines, _ = feed(service)
+    old = f"{'ab' * 6}.1"  # what the database before this one gave, and this one has reached
+    problem(service.ask(Role.PARTNER, "GET", f"/exchange/v1/changes?since={old}"), "conflict")
+    assert all(len(line["checkpoint"]) <= 64 for line in lines)
+
+
+class Asked:
+    """The service as a partner, without a socket."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
+        query = "" if checkpoint is None else f"?since={checkpoint}"
+        answer = self._service.ask(Role.PARTNER, "GET", f"/exchange/v1/changes{query}")
+        if answer.status_code != 200:
+            raise PartnerUnavailable(str(answer.status_code))
+        for line in answer.data.splitlines(keepends=True):
+            entry = parse_line(line)
+            assert entry is not None
+            yield entry
+
+
+def test_a_reader_of_a_replaced_database_loses_nothing(service: Service, tmp_path: Path) -> None:
+    service.bank()
+    for n in range(3):
+        service.reference(media=b"\x89PNG %d" % n)
+    with closing(Store.open(f"sqlite:///{tmp_path / 'reader.db'}")) as reader:
+        with reader.begin() as tx:
+            bank = tx.banks.create("theirs")
+            exchange = tx.exchanges.ensure("partner", bank.id)
+            tx.exchanges.advance(exchange.id, f"{'ab' * 6}.1")
+        with pytest.raises(PartnerUnavailable, match="409"):
+            pull(reader, Asked(service), name="partner", bank=bank, actor="a")
+        done = pull(reader, Asked(service), name="partner", bank=bank, actor="a", from_start=True)
+        assert done.added == 3
+        assert pull(reader, Asked(service), name="partner", bank=bank, actor="a").lines == 0

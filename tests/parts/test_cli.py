@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hashdb.format import read_file, write_file
+from hashdb.snapshot import FILE, KIND
 from hashdb.store import Store
 from tests.commands import Seawall, seawall_at
 from tests.feeds import KEY, Feed, add, serving, withdraw
@@ -167,6 +169,48 @@ def test_the_index_is_verified_and_rebuilt(seawall: Seawall, tmp_path: Path) -> 
     assert seawall("index", "verify").code == 0  # the database is the truth
 
 
+def test_verify_says_what_the_snapshot_is_and_leaves_it(seawall: Seawall, tmp_path: Path) -> None:
+    seawall("bank", "create", "attacks")
+    seawall("reference", "add", "--bank", "attacks", "--vpdq", str(vpdq_list(tmp_path / "l.txt")))
+    (rebuilt,) = seawall("index", "rebuild", "--json").lines()
+    file = Path(rebuilt["path"])
+
+    def verified() -> str:
+        told = seawall("index", "verify", "--json")
+        (report,) = told.lines()
+        assert (told.code, report["ok"]) == (0, True)
+        return str(report["snapshot"])
+
+    assert verified() == "good"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
+    assert verified() == verified() == "damaged"
+    assert file.read_bytes() == whole[:-9]
+    assert "snapshot is DAMAGED" in seawall("index", "verify").out
+    file.unlink()
+    assert verified() == "missing"
+    assert not file.exists()
+    file.write_bytes(whole)
+    contents = read_file(file, KIND)
+    write_file(file, KIND, {**contents.meta, "database": "another"}, contents.arrays)
+    assert verified() == "stale"
+
+
+def test_a_rebuild_whose_snapshot_cannot_be_written(seawall: Seawall, tmp_path: Path) -> None:
+    (tmp_path / "data" / "index" / FILE).mkdir(parents=True)
+    told = seawall("index", "rebuild", "--json")
+    assert told.code == 1
+    assert told.out == ""
+    body = json.loads(told.err.splitlines()[-1])
+    assert body["type"] == "/problems/bad-snapshot"
+    assert "cannot be written" in body["detail"]
+    assert FILE in body["detail"]
+    told = seawall("index", "rebuild")
+    assert (told.code, "seawall: error: the index was made" in told.err) == (1, True)
+    (report,) = seawall("index", "verify", "--json").lines()
+    assert (report["ok"], report["snapshot"]) == (True, "damaged")
+
+
 def test_uploads_are_purged(seawall: Seawall) -> None:
     assert seawall("uploads", "purge", "--json").lines() == [{"purged": 0}]
 
@@ -189,6 +233,26 @@ def test_a_partners_feed_is_pulled(seawall: Seawall, monkeypatch: pytest.MonkeyP
         told = seawall("sync", "pull", url, "--bank", "theirs")
         assert told.code == 3
         assert "refuses the key" in told.err
+
+
+def test_a_partner_that_was_replaced_is_pulled_from_the_start(
+    seawall: Seawall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEAWALL_SYNC_KEY", KEY)
+    seawall("bank", "create", "theirs")
+    feed = Feed([add(1), add(2)])
+    with serving(feed) as url:
+        pull = ("sync", "pull", url, "--bank", "theirs", "--json")
+        assert seawall(*pull).code == 0
+        feed.lines = [add(n, checkpoint=f"new.{n}") for n in (2, 3)]
+        feed.answers = [(409, {"Content-Type": "application/problem+json"}, b"{}")]
+        told = seawall(*pull)
+        assert told.code == 3
+        assert "--from-start" in json.loads(told.err.splitlines()[-1])["detail"]
+        (done,) = seawall(*pull, "--from-start").lines()
+        assert (done["added"], done["known"], done["checkpoint"]) == (1, 1, "new.3")
+        (done,) = seawall(*pull).lines()
+        assert (done["added"], done["known"]) == (0, 0)
 
 
 def test_a_key_may_lie_in_a_file(seawall: Seawall, tmp_path: Path) -> None:

@@ -140,6 +140,7 @@ def test_asks_page_by_page_with_its_key() -> None:
         (401, {}, "refuses the key"),
         (403, {}, "refuses the key"),
         (404, {}, "answered 404"),
+        (409, {}, "--from-start"),
         (500, {}, "answered 500"),
         (302, {"Location": "http://127.0.0.1:1/"}, "answered 302"),
         (200, {"Content-Type": "text/html"}, "no feed"),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy.event
 
 from hashdb.errors import BadFingerprint
 from hashdb.format import read_file, write_file
@@ -21,7 +22,7 @@ from hashdb.index.exact import ExactIndex
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind, View
 from hashdb.ports import CodeHits, IndexBackend
-from hashdb.snapshot import FILE, KIND, ReferenceIndex
+from hashdb.snapshot import FILE, KIND, ReferenceIndex, SnapshotState
 from hashdb.store import Store
 
 rng = np.random.default_rng(20190315)
@@ -331,6 +332,16 @@ def _stray_reference(path: Path) -> None:
     write_file(path, KIND, contents.meta, {**contents.arrays, "pdq/references": references})
 
 
+STALE = (
+    "another database",
+    "version 0",
+    "ahead of the database",
+    "change number",
+    "another one",
+    "signal types",
+)
+
+
 @on_sqlite
 @pytest.mark.parametrize(
     ("damage", "why"),
@@ -364,10 +375,13 @@ def test_a_bad_snapshot_is_read_anew_from_the_database(
     with caplog.at_level(logging.WARNING):
         index = make()
     assert [found(index, f) for f in prints] == [{i} for i in ids]
+    assert index.snapshot is (SnapshotState.STALE if why in STALE else SnapshotState.DAMAGED)
     (record,) = caplog.records
     assert why in record.getMessage()
     caplog.clear()
-    assert make().verify().ok  # from the snapshot that the second has written
+    third = make()
+    assert third.verify().ok  # from the snapshot that the second has written
+    assert third.snapshot is SnapshotState.GOOD
     assert not caplog.records
 
 
@@ -415,6 +429,67 @@ def test_a_database_put_back_to_an_earlier_state(
     for leftover in tmp_path.glob("seawall.db*"):
         leftover.unlink()
     _other_history(sqlite_url, backup, file, tmp_path)
+
+
+def test_a_database_put_back_under_a_running_process_and_grown_to_the_same_number(
+    tmp_path: Path, sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    with closing(Store.open(sqlite_url)) as store, store.begin() as tx:
+        bank = tx.banks.create("confirmed")
+    backup = shutil.copyfile(file, tmp_path / "backup.db")
+    with closing(Store.open(sqlite_url)) as store:
+        index = ReferenceIndex(store, FaissIndex, folder=None)
+        index.open()
+        lost = fingerprint()
+        add(store, bank, lost)
+        assert index.refresh() == 1
+    for more in (1, 2):
+        for leftover in tmp_path.glob("seawall.db*"):
+            leftover.unlink()
+        shutil.copyfile(backup, file)
+        with closing(Store.open(sqlite_url)) as store:
+            index._store = store
+            prints = [fingerprint() for _ in range(more)]
+            ids = [add(store, bank, f) for f in prints]
+            caplog.clear()
+            assert index.refresh() == more
+            assert "went back" in caplog.text
+            assert found(index, lost) == set()
+            assert [found(index, f) for f in prints] == [{i} for i in ids]
+            assert index.verify().ok
+            lost = prints[0]
+
+
+@on_sqlite
+def test_a_refresh_without_news_is_one_query(store: Store, bank: Bank, make: Make) -> None:
+    index = make()
+    queries: list[str] = []
+
+    def note(*event: object) -> None:
+        queries.append(str(event[2]))
+
+    sqlalchemy.event.listen(store._engine, "before_cursor_execute", note)
+    for number in range(3):
+        index.refresh()
+        queries.clear()
+        assert index.refresh() == number
+        assert len([q for q in queries if q.startswith("SELECT")]) == 1
+        add(store, bank, fingerprint())
+
+
+@on_sqlite
+def test_opened_without_saving_the_snapshot_stays_as_it_is(
+    store: Store, bank: Bank, tmp_path: Path
+) -> None:
+    index = ReferenceIndex(store, FaissIndex, folder=tmp_path / "index", save_every=1)
+    index.open(save=False)
+    assert index.snapshot is SnapshotState.MISSING
+    add(store, bank, fingerprint())
+    index.refresh()
+    index.close()
+    assert not (tmp_path / "index").exists()
+    assert index.save().exists()
 
 
 def _other_history(url: str, backup: Path, file: Path, folder: Path) -> None:

@@ -31,10 +31,11 @@ def bank(store: Store) -> Bank:
 def pulled(store: Store, bank: Bank, tmp_path: Path) -> Callable[..., Pulled]:
     """Pulls the lines (all that the partner ever gave) into the bank."""
 
-    def run(*lines: dict[str, Any]) -> Pulled:
+    def run(*lines: dict[str, Any], from_start: bool = False) -> Pulled:
         path = tmp_path / "feed.jsonl"
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        return pull(store, FileFeed(path), name=NAME, bank=bank, actor="cli:me")
+        feed = FileFeed(path)
+        return pull(store, feed, name=NAME, bank=bank, actor="cli:me", from_start=from_start)
 
     return run
 
@@ -109,6 +110,42 @@ def test_a_file_that_the_partner_holds_twice_stays_until_both_are_gone(
     done = pulled(*once, withdraw(4, of=3 - first))
     assert done.withdrawn == 1
     assert living(store, bank) == []
+
+
+def test_a_second_id_is_found_beyond_the_first_page(
+    store: Store, bank: Bank, pulled: Pull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older references, withdrawn by now, hold the same id in their metadata."""
+    monkeypatch.setattr(sync, "PAGE", 2)
+    second = add(2)["reference_id"]
+    with store.begin() as tx:
+        for n in range(5):
+            old, _ = tx.banks.add_reference(
+                bank,
+                kind=MediaKind.IMAGE,
+                digests=Digests(sha256=f"{1000 + n:064x}"),
+                fingerprints=[],
+                origin=f"ref_old{n}",
+            )
+            tx.banks.set_metadata(old.id, {"origins": [f"ref_old{n}", second]})
+            tx.banks.withdraw(old.id)
+    twice = (add(1, sha256="f" * 64), add(2, sha256="f" * 64), withdraw(3, of=1))
+    assert pulled(*twice).withdrawn == 0
+    assert pulled(*twice, withdraw(4, of=2)).withdrawn == 1
+    assert living(store, bank) == []
+
+
+def test_from_the_start_after_the_partner_was_replaced(
+    store: Store, bank: Bank, pulled: Pull
+) -> None:
+    pulled(add(1), add(2))
+    new = [add(n, checkpoint=f"new.{n}") for n in (2, 3)]
+    with pytest.raises(PartnerUnavailable, match="--from-start"):
+        pulled(*new)
+    done = pulled(*new, from_start=True)
+    assert (done.known, done.added, done.checkpoint) == (1, 1, "new.3")
+    assert len(living(store, bank)) == 3
+    assert pulled(*new, add(4, checkpoint="new.4")).added == 1
 
 
 def test_our_own_reference_outlives_the_partners_withdrawal(
