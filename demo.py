@@ -217,7 +217,8 @@ def stop(_number: int, _frame: object) -> None:
 
 
 def main() -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell that starts this in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     began = time.monotonic()
     try:
