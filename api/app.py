@@ -225,8 +225,7 @@ def _register_hooks(app: Flask, metrics: Metrics) -> None:
 def _problem(error: Exception) -> Response:
     kind = problems.problem_type(error)
     if kind.status >= 500:
-        words = " ".join(str(error).split())
-        log.error("%s: %s", g.request_id, words, exc_info=kind.status == 500)
+        log.error("%s: %s", g.request_id, error, exc_info=kind.status == 500)
     body = problems.problem(error, request_id=g.request_id)
     response = Response(problems.dumps(body), status=kind.status, content_type=problems.MEDIA_TYPE)
     response.headers.update(dict(problems.problem_headers(error)))

@@ -191,12 +191,15 @@ class Runner:
 
     def _work(self) -> None:
         worker = new_id("worker")
+        away = False
         while not self._stop.is_set():
             try:
                 found = self.step(worker)
+                away = False
             except DatabaseUnavailable as e:
-                log.warning("jobs cannot be taken up: %s", " ".join(str(e).split()))
-                found = False
+                if not away:  # once for an outage
+                    log.warning("jobs cannot be taken up: %s", e)
+                found, away = False, True
             except Exception:
                 log.exception("jobs cannot be taken up")
                 found = False
@@ -225,7 +228,7 @@ class Runner:
             log.info("job %s failed: %s", job.id, e)
         except Unavailable as e:
             # Its lease runs out, and it is tried again, until the store says it was enough.
-            log.warning("job %s was not done: %s", job.id, " ".join(str(e).split()))
+            log.warning("job %s was not done: %s", job.id, e)
             return
         except Exception:
             log.exception("job %s was not done", job.id)

@@ -40,7 +40,10 @@ def readyz(service: Service, call: Call) -> Answer:
 def _try(check: Callable[[], object]) -> str:
     try:
         check()
-    except (SeawallError, RuntimeError, MemoryError):
+    except SeawallError as e:
+        log.warning("not ready: %s", e)
+        return "failed"
+    except (RuntimeError, MemoryError):
         log.warning("not ready", exc_info=True)
         return "failed"
     return "ok"
