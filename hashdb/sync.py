@@ -173,8 +173,8 @@ class _Step:
         if created:
             self._counts.added += 1
             self._record("add", reference.id, origin)
-            return
-        self._counts.known += 1
+        else:
+            self._counts.known += 1
         # The partner may hold one file twice, in two banks. A reference of our own (without an
         # origin) stays ours: a partner's withdrawal must not end it.
         origins = _origins(reference)

@@ -150,7 +150,7 @@ class Banks:
             if {f.signal_type for f in kept} <= self.signal_types(found.id):
                 return found, False
             self.withdraw(found.id)
-            origin = origin or found.origin
+            origin = found.origin  # ours stays ours, a partner's stays the partner's
             source = source or found.source
             metadata = {**found.metadata, **(metadata or {})}
         made = Reference(

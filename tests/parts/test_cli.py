@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,8 @@ def test_a_key_is_named_after_its_role(seawall: Seawall) -> None:
 
 
 def vpdq_list(path: Path, frames: int = 12) -> Path:
-    lines = (f"{n},100,{n * 7919 + 1:064x},{n * 0.5:.3f}" for n in range(frames))
+    codes = (sha256(str(n).encode()).hexdigest() for n in range(frames))
+    lines = (f"{n},100,{code},{n * 0.5:.3f}" for n, code in enumerate(codes))
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -113,7 +115,7 @@ def test_vpdq_lists_go_in_and_out(seawall: Seawall, tmp_path: Path) -> None:
     assert seawall(*arguments).lines() == [added]
     exported = seawall("reference", "export", added["reference_id"])
     codes = [line.split(",")[2] for line in exported.out.splitlines()]
-    assert codes == [f"{n * 7919 + 1:064x}" for n in range(12)]
+    assert codes == [sha256(str(n).encode()).hexdigest() for n in range(12)]
 
 
 def test_references_are_listed_and_withdrawn(seawall: Seawall, tmp_path: Path) -> None:

@@ -429,8 +429,8 @@ def test_references_are_filtered(store: Store, bank: Bank) -> None:
         other = tx.banks.create("other")
         on = add(tx, bank, "on", source="Police of Zürich")
         off = tx.banks.set_enabled(add(tx, bank, "off", metadata={"Näme": "50%_x"}).id, False)
-        gone = tx.banks.withdraw(add(tx, other, "gone", origin="feed/12").id)
-        gone_off = tx.banks.set_enabled(gone.id, False)
+        gone = tx.banks.set_enabled(add(tx, other, "gone", origin="feed/12").id, False)
+        gone_off = tx.banks.withdraw(gone.id)
 
         def ids(**filters: object) -> list[str]:
             return [r.id for r in tx.banks.references(**filters)[0]]  # type: ignore[arg-type]
