@@ -16,7 +16,7 @@ class _FrameIn(In):
 
 
 class Frame256In(_FrameIn):
-    quality: Whole = Field(ge=0, le=100, description="PDQ's; a flat picture has a low one")
+    quality: Whole = Field(100, ge=0, le=100, description="PDQ's; a flat picture has a low one")
     hash: Hex256 = Field(description="most significant bit first")
 
 

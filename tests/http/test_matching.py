@@ -382,12 +382,9 @@ def test_a_line_of_the_hash_command_is_what_match_takes(service: Service) -> Non
     assert service.ask(Role.PIPELINE, "POST", "/match", json=other).json == first.json
 
 
-@pytest.mark.parametrize("path", ["/match", "/references"])
-def test_the_quality_of_a_frame_must_be_sent(service: Service, path: str) -> None:
-    service.bank()
-    frame = {"offset": 0.0, "hash": "0" * 64}
-    body = {"fingerprints": [{"signal_type": "pdq", "frames": [frame]}]}
-    more = {"bank": "attacks"} if path == "/references" else {}
-    answer = service.ask(Role.MODERATOR, "POST", path, json={**body, **more})
-    (error,) = problem(answer, "bad-argument")["errors"]
-    assert error["pointer"] == "/fingerprints/0/frames/0/quality"
+def test_frames_without_a_quality_and_with_no_pictures_hash_are_no_look(service: Service) -> None:
+    frames = [{"offset": 0.0, "hash": "0" * 64}]
+    body = {"fingerprints": [{"signal_type": "pdq", "frames": frames}]}
+    answer = service.ask(Role.PIPELINE, "POST", "/match", json=body)
+    assert answer.json["action"] == "review"
+    assert answer.json["reason"]["code"] == "only_flat_frames"
