@@ -28,8 +28,9 @@ from hashdb.model import (
     Verdict,
     new_id,
 )
-from matcher.check import Checker, dense_windows
+from matcher.check import Checker
 from matcher.digest import digest_file
+from matcher.looks import dense_windows
 from matcher.ports import Sampling
 
 MEDIA = Path(__file__).parent.parent / "media"

@@ -1,0 +1,125 @@
+"""Looks at one upload: as the caller made one, where to look again, and two looks as one. Pure.
+
+docs/decisions/0008-two-looks.md says why there are two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from hashdb.model import Coverage, Fingerprint, Match, MediaFingerprints, MediaKind
+from hashdb.signals import SIGNAL_TYPES
+from matcher.coverage import judged_seconds
+from matcher.ports import Window
+
+MARGIN = 3.0
+"""Seconds around the ends of a segment that a second, dense look goes over."""
+
+DENSE_SECONDS = 60.0
+"""Most seconds of one upload that the second look goes over."""
+
+SAME_S = 0.1
+"""Seconds within which a frame of the dense look stands for one of the sparse look."""
+
+
+def as_look(
+    fingerprints: Sequence[Fingerprint],
+    counted: Sequence[Fingerprint],
+    *,
+    kind: MediaKind | None = None,
+    duration_s: float | None = None,
+) -> MediaFingerprints:
+    """Codes that the caller made, as if our own child had: what they are of, how much they cover.
+
+    `counted`: what of them can be searched; a frame of which nothing can is flat. The duration is
+    what the caller says or, where it says nothing, the last code's end.
+    """
+    last = max((float((f.offsets + f.spans).max()) for f in fingerprints if len(f)), default=0.0)
+    total = max(last, duration_s or 0.0)
+    if kind is None:
+        kind = MediaKind.VIDEO if total > 0 else MediaKind.IMAGE
+    per_frame = [f for f in fingerprints if SIGNAL_TYPES[f.signal_type].per_frame]
+    sent = {t for f in per_frame for t in f.offsets.tolist()}
+    meaningful = {
+        t for f in counted if SIGNAL_TYPES[f.signal_type].per_frame for t in f.offsets.tolist()
+    }
+    whole = any(not SIGNAL_TYPES[f.signal_type].per_frame and len(f) for f in counted)
+    judged = total if whole else judged_seconds(sorted(sent), total)
+    frames = len(sent) or int(whole)
+    coverage = Coverage(judged, total, frames, len(sent - meaningful) if not whole else 0)
+    return MediaFingerprints(kind, tuple(fingerprints), coverage)
+
+
+def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Window, ...]:
+    """Where a second, dense look would tell more: around both ends of every segment, and so all
+    of a short one. None for images, and where the first look was dense already."""
+    total = look.coverage.total_s
+    if look.kind is MediaKind.IMAGE or total <= 0:
+        return ()
+    wanted: list[Window] = []
+    for match in sorted(matches, key=lambda m: -m.score):
+        for pair in match.segments:
+            for end in (pair.query.start, pair.query.end):
+                wanted.append(Window(max(0.0, end - MARGIN), min(total, end + MARGIN)))
+    merged: list[Window] = []
+    for window in wanted:
+        tried = _merged([*merged, window])
+        if sum(w.end - w.start for w in tried) <= DENSE_SECONDS:
+            merged = tried
+    return tuple(merged)
+
+
+def _merged(windows: Sequence[Window]) -> list[Window]:
+    out: list[Window] = []
+    for window in sorted(windows, key=lambda w: w.start):
+        if out and window.start <= out[-1].end:
+            out[-1] = Window(out[-1].start, max(out[-1].end, window.end))
+        else:
+            out.append(window)
+    return out
+
+
+def surer(first: Sequence[Match], second: Sequence[Match]) -> tuple[Match, ...]:
+    """Of each reference the surer match, where the second look is not to be trusted alone."""
+    best = {m.reference.id: m for m in first}
+    for match in second:
+        before = best.get(match.reference.id)
+        if before is None or match.score >= before.score:
+            best[match.reference.id] = match
+    return tuple(best.values())
+
+
+def interleaved(
+    sparse: Sequence[Fingerprint], dense: Sequence[Fingerprint]
+) -> tuple[Fingerprint, ...]:
+    """The dense look's codes, and of the sparse look's those that no dense one stands beside."""
+
+    def place(f: Fingerprint) -> tuple[object, ...]:
+        return (f.signal_type, f.pipeline, f.track, f.view, f.orientation)
+
+    dense_by_place = {place(f): f for f in dense if len(f)}
+    out = []
+    for one in sparse:
+        other = dense_by_place.pop(place(one), None)
+        if other is None:
+            out.append(one)
+            continue
+        at = np.searchsorted(other.offsets, one.offsets)
+        before = np.abs(one.offsets - other.offsets[np.maximum(at - 1, 0)])
+        after = np.abs(one.offsets - other.offsets[np.minimum(at, len(other) - 1)])
+        out.append(_concatenated(one.take(np.minimum(before, after) > SAME_S), other))
+    return (*out, *dense_by_place.values())
+
+
+def _concatenated(one: Fingerprint, other: Fingerprint) -> Fingerprint:
+    both = replace(
+        one,
+        codes=np.concatenate([one.codes, other.codes]),
+        offsets=np.concatenate([one.offsets, other.offsets]),
+        spans=np.concatenate([one.spans, other.spans]),
+        quality=np.concatenate([one.quality, other.quality]),
+    )
+    return both.take(np.argsort(both.offsets, kind="stable"))
