@@ -89,9 +89,13 @@ def as_match(
         best.setdefault(alignment.signal_type, alignment.score)
     segments: list[SegmentPair] = [whole] if whole else []
     for alignment in ranked:
-        for pair in alignment.segments:
-            if not any(_overlap(pair.query, taken.query) for taken in segments):
-                segments.append(pair)
+        starts = np.array([p.query.start for p in segments])
+        ends = np.array([p.query.end for p in segments])
+        segments += [
+            pair
+            for pair in alignment.segments
+            if not ((starts <= pair.query.end) & (pair.query.start <= ends)).any()
+        ]
     return Match(
         reference,
         score=max(best.values()),
@@ -99,10 +103,6 @@ def as_match(
         segments=tuple(sorted(segments, key=lambda p: (p.query.start, p.query.end))),
         alignments=tuple(ranked),
     )
-
-
-def _overlap(one: Segment, other: Segment) -> bool:
-    return one.start <= other.end and other.start <= one.end
 
 
 def score(signal_type: str, frames: Sequence[FrameMatch]) -> float:
