@@ -38,6 +38,10 @@ from sqlalchemy.engine import URL, make_url
 
 from hashdb.store import Store, upgrade
 
+# A shell that starts the tests in the background has SIGINT ignored, which programs inherit; the
+# programs under test must see it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 RUN_FOLDER = "SEAWALL_TEST_RUN_FOLDER"
 TEMPLATE = "seawall_template"
 
