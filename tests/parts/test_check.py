@@ -286,6 +286,16 @@ def test_a_picture_that_is_cut_short_is_no_plain_allow(parts: Parts):
         assert verdict.reason.code == "truncated"
 
 
+def test_pages_that_are_not_looked_at_are_no_plain_allow(parts: Parts):
+    rng = np.random.default_rng(2)
+    pages = [Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)) for _ in "ab"]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    verdict = parts.checker.check_media("key", new_id("upload"), file, digest_file(file))
+    assert verdict.action is Action.REVIEW
+    assert verdict.reason.code == "truncated"
+
+
 def test_a_file_completes_the_reference_that_came_as_a_digest(empty: Parts, tmp_path: Path):
     with ROCKET.open("rb") as media:
         digests = digest_file(media)

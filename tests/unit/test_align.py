@@ -5,7 +5,7 @@ import pytest
 
 from hashdb.model import Fingerprint
 from matcher.align import FrameHits, align, group_alike
-from matcher.score import rescore, score
+from matcher.score import as_match, rescore, score
 
 RNG = np.random.default_rng(20190315)
 
@@ -166,3 +166,17 @@ def test_look_alike_groups():
     base = RNG.integers(0, 256, 32, dtype=np.uint8)
     other = ~base
     assert group_alike(np.stack([base, base, other, base]), "pdq") == [0, 0, 1, 0]
+
+
+def test_a_match_takes_other_alignments_segments_where_they_speak_of_other_times():
+    class Reference:
+        id = "ref"
+
+    early = found(range(4), *[(i, i, 5) for i in range(4)], total_s=30)
+    beside = found(range(1, 5), *[(i, i + 40, 20) for i in range(4)], total_s=30)
+    late = found(range(20, 24), *[(i, i, 20) for i in range(4)], total_s=30)
+    match = as_match(Reference(), [late, beside, early], exact=("md5",))
+    starts = [round(p.query.start) for p in match.segments]
+    assert starts == [0, 19]
+    assert match.score == 1.0
+    assert [s.signal_type for s in match.signals] == ["md5", "pdq"]
