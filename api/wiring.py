@@ -12,6 +12,7 @@ from api.settings import Settings
 from hashdb.errors import BadArgument, BadSetting
 from hashdb.exchange.jsonl import FileFeed, HttpFeed
 from hashdb.index.faiss_flat import FaissIndex
+from hashdb.index.local import LocalIndex
 from hashdb.model import Fingerprint
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
@@ -96,7 +97,8 @@ def reference_index(settings: Settings, store: Store) -> ReferenceIndex:
         store,
         FaissIndex,
         folder=settings.data_dir / "index",
-        signal_types=[s for s, kind in SIGNAL_TYPES.items() if not kind.exact],
+        signal_types=[s for s, kind in SIGNAL_TYPES.items() if kind.hashed and not kind.exact],
+        local=LocalIndex,
     )
 
 
@@ -115,7 +117,7 @@ def make_sandbox(settings: Settings) -> Sandbox:
 
 def make_enroller(store: Store, sandbox: FingerprintMedia, policy: Policy) -> Enroller:
     # References carry every signal that is cheap, so that a policy can switch one on later.
-    stored = tuple(dict.fromkeys(["pdq", "phash", *sorted(policy.signals)]))
+    stored = tuple(dict.fromkeys(["pdq", "phash", "local", *sorted(policy.signals)]))
     return Enroller(store, sandbox, signal_types=stored, degenerate=pdq.degenerate)
 
 

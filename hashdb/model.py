@@ -101,12 +101,32 @@ class Orientation(StrEnum):
     FLIP_MINUS = "flipminus"
 
 
+class Rendering(StrEnum):
+    """How a query's picture was laid before its local features were taken: they are not the same
+    in a mirror, nor in a negative. Turned and scaled pictures need no rendering of their own."""
+
+    PLAIN = "plain"
+    MIRRORED = "mirrored"
+    INVERTED = "inverted"
+    MIRRORED_INVERTED = "mirrored_inverted"
+
+    @property
+    def mirrored(self) -> bool:
+        return self in (Rendering.MIRRORED, Rendering.MIRRORED_INVERTED)
+
+    @property
+    def inverted(self) -> bool:
+        return self in (Rendering.INVERTED, Rendering.MIRRORED_INVERTED)
+
+
 @dataclass(frozen=True, slots=True)
 class SignalType:
     """One kind of hash; the table is in `hashdb.signals`.
 
     `bits` of one code (0 for digests, which match only if equal); `radius`: the Hamming distance
     in bits up to which two codes are looked at; `min_quality`: frames below it are left out.
+    `hashed`: its evidence is rows of codes (`Fingerprint`) that are searched within the radius;
+    otherwise it has a value type and an index of its own.
     """
 
     name: str
@@ -115,6 +135,7 @@ class SignalType:
     min_quality: int
     exact: bool = False
     per_frame: bool = True
+    hashed: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,6 +176,30 @@ class Fingerprint:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalFeatures:
+    """Local features of some pictures of one track, all in one rendering.
+
+    `offsets` (f,) float64: the pictures' presentation times in seconds, rising; `starts` (f + 1,)
+    int64: picture i has the rows `starts[i]:starts[i + 1]`; `sizes` (f, 2) uint16: width and height
+    in pixels of the scaled picture; `codes` (n, 32) uint8; `places` (n, 4) float32: x and y of the
+    patch's middle and its diameter in those pixels, its angle in degrees.
+    """
+
+    pipeline: str
+    offsets: Floats
+    starts: Ints
+    sizes: NDArray[np.uint16]
+    codes: Codes
+    places: NDArray[np.float32]
+    track: int = 0
+    rendering: Rendering = Rendering.PLAIN
+
+    def __len__(self) -> int:
+        """Pictures."""
+        return len(self.offsets)
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """How much of an upload was looked at.
@@ -183,12 +228,14 @@ class MediaFingerprints:
     """What the sandboxed child gives back of one piece of media.
 
     `pictures`: (224, 224, 3) uint8 RGB, spread over the media, where a classifier wants them.
+    `local`: local features, one value a track and rendering, where they are wanted.
     """
 
     kind: MediaKind
     fingerprints: tuple[Fingerprint, ...]
     coverage: Coverage
     pictures: tuple[NDArray[np.uint8], ...] = ()
+    local: tuple[LocalFeatures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Codes, Ints
+from hashdb.model import Codes, Ints, LocalFeatures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +56,55 @@ class IndexBackend(Protocol):
 
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids that can be found, for a snapshot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nominee:
+    """A picture of a reference that shares local features with a query's picture.
+
+    `votes`: how many, weighted; `reference`: its ordinal; `offset`: the picture's time in seconds;
+    `codes` (n, 32), `places` (n, 4): see `hashdb.model.LocalFeatures`; `width`, `height` in pixels.
+    """
+
+    votes: float
+    reference: int
+    offset: float
+    codes: Codes
+    places: NDArray[np.float32]
+    width: int
+    height: int
+
+
+class LocalBackend(Protocol):
+    """Local features of references; searches may run beside an `add` or a `remove`."""
+
+    def __len__(self) -> int:
+        """How many features can be found."""
+        ...
+
+    def add(self, features: Iterable[tuple[int, LocalFeatures]]) -> None:
+        """Add features of references, each with the reference's ordinal."""
+        ...
+
+    def remove(self, ordinals: Iterable[int]) -> None:
+        """Take references out; those that are not there are passed over."""
+        ...
+
+    def nominate(self, codes: Codes, places: NDArray[np.float32], most: int) -> list[Nominee]:
+        """The `most` pictures with most votes for one query picture's features."""
+        ...
+
+    def pictures(self, reference: int) -> list[Nominee]:
+        """All pictures of one reference, without votes."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that is held, for a snapshot."""
+        ...
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Fill this index, which is empty, from `arrays()`. Raises `BadSnapshot`."""
         ...
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
-from hashdb.model import Codes, Fingerprint, Floats, Ints
-from hashdb.ports import CodeHits, IndexBackend
+from hashdb.model import Codes, Fingerprint, Floats, Ints, LocalFeatures
+from hashdb.ports import CodeHits, IndexBackend, LocalBackend
 
 _QUERIES = 32  # searched at once where hits are cut
 
@@ -162,6 +162,8 @@ def _nearest(hits: CodeHits, most: int) -> tuple[CodeHits, Ints]:
 class Shelves:
     """What is held of all references, as of change `number`, whose reference is `last`.
 
+    `local` holds the local features, if any are wanted.
+
     `names` only grows, because hits refer to it; `ordinals` has the references with codes here.
     One writer at a time; searches may run beside it.
     """
@@ -171,8 +173,13 @@ class Shelves:
     last: str | None = None
     names: list[str] = field(default_factory=list)
     ordinals: dict[str, int] = field(default_factory=dict)
+    local: LocalBackend | None = None
 
-    def add(self, fingerprints: Iterable[tuple[str, Fingerprint]]) -> None:
+    def add(
+        self,
+        fingerprints: Iterable[tuple[str, Fingerprint]],
+        local: Iterable[tuple[str, LocalFeatures]] = (),
+    ) -> None:
         """Add references' fingerprints, all of a reference's in one call. Those of references that
         are here already are passed over, so a change that is applied twice counts once."""
         fresh: dict[str, int] = {}
@@ -184,6 +191,16 @@ class Shelves:
                 fresh[name] = len(self.names)
                 self.names.append(name)
             parts.setdefault(fingerprint.signal_type, []).append(rows_of(fresh[name], fingerprint))
+        features: list[tuple[int, LocalFeatures]] = []
+        for name, one in local if self.local is not None else ():
+            if name in self.ordinals:
+                continue
+            if name not in fresh:
+                fresh[name] = len(self.names)
+                self.names.append(name)
+            features.append((fresh[name], one))
+        if self.local is not None:
+            self.local.add(features)
         for kind, rows in parts.items():
             shelf = self.shelves[kind]
             joined = join_rows(rows, shelf.backend.bits)
@@ -196,6 +213,8 @@ class Shelves:
         if ordinals:
             for shelf in self.shelves.values():
                 shelf.remove(ordinals)
+            if self.local is not None:
+                self.local.remove(ordinals)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that is held, as plain arrays: the references' ids as UTF-8 text, one a line, and
@@ -212,6 +231,10 @@ class Shelves:
             for column in fields(Rows):
                 arrays[f"{kind}/{column.name}"] = getattr(rows, column.name)
             arrays[f"{kind}/references"] = ordinals[rows.references]
+        if self.local is not None:
+            found = self.local.arrays()
+            arrays.update({f"local/{name}": array for name, array in found.items()})
+            arrays["local/references"] = ordinals[found["references"]]
         return arrays
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -223,6 +246,11 @@ class Shelves:
             for kind, shelf in self.shelves.items():
                 columns = [arrays[f"{kind}/{c.name}"] for c in fields(Rows)]
                 shelf.add(_checked(Rows(*columns), shelf.backend.bits, len(names)))
+            if self.local is not None:
+                mine = {n[6:]: a for n, a in arrays.items() if n.startswith("local/")}
+                self.local.load(mine)
+                if int(mine["references"].max(initial=-1)) >= len(names):
+                    raise BadSnapshot("local features of references that are not named")
         except (KeyError, ValueError) as error:
             raise BadSnapshot(f"its arrays do not fit together: {error}") from None
         self.names.extend(names)

@@ -23,7 +23,7 @@ from hashdb import format as files
 from hashdb import verification
 from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable
 from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Floats, Ints
-from hashdb.ports import IndexBackend
+from hashdb.ports import IndexBackend, LocalBackend
 from hashdb.shelf import Shelf, Shelves
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.store import Store, Transaction
@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 FILE = "references.swl"
 KIND = "references"
-VERSION = 1  # of what meta and arrays mean; the file format has its own
+VERSION = 2  # of what meta and arrays mean; the file format has its own
 
 _PAGE = 1000  # changes read at once
 _CHUNK = 1 << 16  # codes gathered before they are added, while all is read anew
@@ -79,7 +79,8 @@ class ReferenceHits:
 class ReferenceIndex:
     """All references' codes; any number of threads may use one.
 
-    `backends` makes an engine for codes of so many bits. `folder` is where the snapshot lies; None
+    `backends` makes an engine for codes of so many bits, `local` one for local features (None:
+    they are not indexed). `folder` is where the snapshot lies; None
     keeps none. Disabled references are in the index, withdrawn ones are not: which may be enforced
     is for the caller to ask the database. `save_every`: a snapshot is written each time that so
     many changes have been applied since the last one.
@@ -93,9 +94,11 @@ class ReferenceIndex:
         folder: Path | None,
         signal_types: Sequence[str] = ("pdq", "phash", "videohash"),
         save_every: int = 1000,
+        local: Callable[[], LocalBackend] | None = None,
     ) -> None:
         self._store = store
         self._backends = backends
+        self._local = local
         self._folder = folder
         self._types = tuple(signal_types)
         self._save_every = save_every
@@ -192,6 +195,12 @@ class ReferenceIndex:
             crowded=crowded,
         )
 
+    def local(self) -> tuple[LocalBackend, Sequence[str]] | None:
+        """The local features of references, by ordinal, and the references' ids: `names[ordinal]`.
+        None where they are not indexed. Does not look at the database: call `refresh` before."""
+        state = self._state
+        return None if state.local is None else (state.local, state.names)
+
     def rebuild(self, progress: Progress | None = None, *, save: bool = True) -> None:
         """Read all from the database, then `save`. Searches meanwhile see the old state, and what
         is added meanwhile."""
@@ -225,6 +234,7 @@ class ReferenceIndex:
                     "number": number,
                     "last": state.last,
                     "bits": {kind: SIGNAL_TYPES[kind].bits for kind in self._types},
+                    "local": state.local is not None,
                 }
             self._folder.mkdir(parents=True, exist_ok=True)
             files.sweep(self._folder)
@@ -262,7 +272,8 @@ class ReferenceIndex:
         )
 
     def _empty(self) -> Shelves:
-        return Shelves({k: Shelf(self._backends(SIGNAL_TYPES[k].bits)) for k in self._types})
+        shelves = {k: Shelf(self._backends(SIGNAL_TYPES[k].bits)) for k in self._types}
+        return Shelves(shelves, local=None if self._local is None else self._local())
 
     def _load(self) -> tuple[Shelves | None, SnapshotState]:
         """The snapshot's state; None, and a warning that says why, where it is of no use."""
@@ -293,6 +304,8 @@ class ReferenceIndex:
             raise BadSnapshot(f"version {meta.get('version')!r}; this is version {VERSION}")
         if meta.get("bits") != {kind: SIGNAL_TYPES[kind].bits for kind in self._types}:
             raise BadSnapshot("it has other signal types")
+        if meta.get("local") != (self._local is not None):
+            raise BadSnapshot("it was made with local features and they are not wanted, or without")
         if meta.get("database") != self._store.identity():
             raise BadSnapshot("it is of another database")
         number, last = meta.get("number"), meta.get("last")
@@ -313,8 +326,9 @@ class ReferenceIndex:
             state.last = _reference_of(tx, state.number)
             done = 0
             for chunk in _chunks(tx.banks.all_fingerprints(self._types)):
-                state.add(chunk)
-                done += len({name for name, _ in chunk})
+                names = {name for name, _ in chunk}
+                state.add(chunk, tx.banks.local_features(sorted(names)))
+                done += len(names)
                 if progress is not None:
                     progress(done, max(done, state.number))
         if progress is not None:
@@ -331,7 +345,10 @@ class ReferenceIndex:
                 gone = {c.reference_id for c in page if c.kind is ChangeKind.WITHDRAW}
                 added = [c.reference_id for c in page if c.kind is ChangeKind.ADD]
                 fresh = [n for n in added if n not in gone and n not in state.ordinals]
-                state.add([(n, f) for n in fresh for f in self._fingerprints(tx, n)])
+                state.add(
+                    [(n, f) for n in fresh for f in self._fingerprints(tx, n)],
+                    tx.banks.local_features(fresh),
+                )
                 state.remove(gone)
                 state.number, state.last = page[-1].number, page[-1].reference_id
         return True

@@ -258,7 +258,12 @@ def _fingerprint(item: Any) -> Fingerprint | None:
     if not isinstance(item, dict) or not _is_list(item.get("frames")):
         raise BadFingerprint("a fingerprint is not an object with a list of frames")
     kind = SIGNAL_TYPES.get(str(item.get("signal_type")))
-    if kind is None or kind.exact or item.get("view", "full") not in [v.value for v in View]:
+    if (
+        kind is None
+        or kind.exact
+        or not kind.hashed
+        or item.get("view", "full") not in [v.value for v in View]
+    ):
         return None
     pipeline, track = item.get("pipeline"), item.get("track", 0)
     if not isinstance(pipeline, str) or not 0 < len(pipeline) <= 64:

@@ -153,6 +153,19 @@ reference_fingerprints = Table(
     *_fingerprint_columns(),
 )
 
+# What is no row of hashes (local features): see `hashdb.store.feature_packing`.
+reference_features = Table(
+    "reference_features",
+    metadata,
+    Column("reference_id", Text(), ForeignKey("bank_references.id"), primary_key=True),
+    Column("signal_type", Text(), primary_key=True),
+    Column("pipeline", Text(), primary_key=True),
+    Column("track", Integer(), primary_key=True, autoincrement=False),
+    Column("version", Integer(), nullable=False),
+    Column("n", Integer(), nullable=False),
+    Column("data", LargeBinary(), nullable=False),
+)
+
 # Append-only. `number` rises in the order of commits: see hashdb.store.changes.
 changes = Table(
     "changes",

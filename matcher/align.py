@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Alignment, Codes, Fingerprint, Floats, FrameMatch, Ints
-from matcher.score import PRIOR, TOLERANCE, WEIGHTS, Weight, agreeing_lines, rescore, sigmoid
+from matcher.score import PRIOR, TOLERANCE, WEIGHTS, agreeing_lines, rescore, sigmoid
 
 MAX_GROUPS = 64
 """Distinct pictures counted: the score has long been 1 by then."""
@@ -100,17 +100,16 @@ def align(
     looked at, where the query holds only some of them (those with borders, say): a segment ends
     halfway to the next sample. Hits may come in any order.
     """
-    weight = WEIGHTS[query.signal_type]
     merged = rest = _merge_neighbours(hits)
     lines: list[Line] = []
     while len(rest) and len(lines) < MAX_LINES:
-        line = _best_line(query.offsets, rest, weight, still=still)
+        line = best_line(query.offsets, rest, query.signal_type, still=still)
         lines.append(line)
         on_line = np.isin(rest.queries, line.hits.queries)
         rest = rest.take(~on_line)
     lingering = [_lingers(line, merged) for line in lines]
-    reach = _reach(query.offsets, query.offsets if samples is None else samples, total_s)
-    frames = _frame_matches(query, lines, lingering, reach)
+    sides = reach(query.offsets, query.offsets if samples is None else samples, total_s)
+    frames = _frame_matches(query, lines, lingering, sides)
     if not frames:
         return None
     agreeing = agreeing_lines(frames)
@@ -139,7 +138,9 @@ def _merge_neighbours(hits: FrameHits, gap: float = 0.25) -> FrameHits:
     )
 
 
-def _best_line(times: Floats, hits: FrameHits, weight: Weight, *, still: bool) -> Line:
+def best_line(times: Floats, hits: FrameHits, signal_type: str, *, still: bool) -> Line:
+    """The line of time that most evidence lies on; `times`: the query's, by row."""
+    weight = WEIGHTS[signal_type]
     t = times[hits.queries]
     w = weight.of(hits.distances) + 1e-3
     if still:
@@ -229,9 +230,9 @@ def _frame_matches(
     query: Fingerprint,
     lines: Sequence[Line],
     lingering: Sequence[NDArray[np.bool_]],
-    reach: tuple[Floats, Floats],
+    sides: tuple[Floats, Floats],
 ) -> list[FrameMatch]:
-    before, after = reach
+    before, after = sides
     rows = np.concatenate([line.hits.queries for line in lines]) if lines else np.zeros(0, int)
     alike = group_alike(query.codes[rows], query.signal_type)
     groups = dict(zip(rows.tolist(), alike, strict=True))
@@ -261,7 +262,7 @@ def _frame_matches(
     return frames
 
 
-def _reach(offsets: Floats, samples: Floats, total_s: float) -> tuple[Floats, Floats]:
+def reach(offsets: Floats, samples: Floats, total_s: float) -> tuple[Floats, Floats]:
     """Half the way to the neighbouring samples, at most `REACH`; whole to the ends."""
     if not len(offsets) or total_s <= 0:
         return np.zeros(len(offsets)), np.zeros(len(offsets))

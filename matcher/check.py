@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from hashdb.errors import BadMedia, ClassifierUnavailable, SandboxFailed, UploadConflict
 from hashdb.model import (
     Action,
+    Alignment,
     Classification,
     Coverage,
     Digests,
@@ -129,13 +130,14 @@ class Checker:
         )
         with watch.stage("fingerprint"):
             look = self._fingerprint(media, sampling, self._signals())
-        matches, failures = self._find(look, watch)
-        look, matches, second = self._look_again(media, look, matches, watch)
+        beside, unseen = self._find_local(look, watch)
+        matches, failures = self._find(look, watch, beside)
+        look, matches, second = self._look_again(media, look, matches, beside, watch)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s)
         asked, failed = self._classified(asked, look, watch)
         found = _joined(exact, matches)
-        return self._conclude(asked, look, found, (*failures, *second, *failed), watch)
+        return self._conclude(asked, look, found, (*unseen, *failures, *second, *failed), watch)
 
     def check_hashes(
         self,
@@ -204,17 +206,33 @@ class Checker:
         return verdict
 
     def _find(
-        self, look: MediaFingerprints, watch: Stopwatch
+        self, look: MediaFingerprints, watch: Stopwatch, beside: Sequence[Alignment] = ()
     ) -> tuple[tuple[Match, ...], tuple[Failure, ...]]:
         with watch.stage("search_and_align"):
             try:
-                return self._judge.find(look.fingerprints, total_s=look.coverage.total_s), ()
+                total_s = look.coverage.total_s
+                return self._judge.find(look.fingerprints, total_s=total_s, beside=beside), ()
             except (RuntimeError, MemoryError) as error:
                 log.exception("the index failed")
                 return (), (Failure("index", f"{type(error).__name__}: {error}"),)
 
+    def _find_local(
+        self, look: MediaFingerprints, watch: Stopwatch
+    ) -> tuple[tuple[Alignment, ...], tuple[Failure, ...]]:
+        with watch.stage("local_features"):
+            try:
+                return self._judge.find_local(look), ()
+            except (RuntimeError, MemoryError) as error:
+                log.exception("the index of local features failed")
+                return (), (Failure("index", f"{type(error).__name__}: {error}"),)
+
     def _look_again(
-        self, media: BinaryIO, look: MediaFingerprints, matches: tuple[Match, ...], watch: Stopwatch
+        self,
+        media: BinaryIO,
+        look: MediaFingerprints,
+        matches: tuple[Match, ...],
+        beside: Sequence[Alignment],
+        watch: Stopwatch,
     ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
         """Where something was found, the frames around it looked at one by one."""
         windows = dense_windows(matches, look)
@@ -231,7 +249,7 @@ class Checker:
             return look, matches, (Failure("second_look", str(error)),)
         closer = interleaved(look.fingerprints, dense.fingerprints)
         look = replace(look, fingerprints=closer)
-        found, failures = self._find(look, watch)
+        found, failures = self._find(look, watch, beside)
         if not dense.coverage.truncated:
             return look, found, failures
         ended = Failure("second_look", "a limit or damage ended it")

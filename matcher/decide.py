@@ -43,6 +43,7 @@ from matcher.score import as_match, rescore
 
 __all__ = ["Evidence", "Failure", "ReasonCode", "Ruling", "decide"]
 
+SAME_PICTURE_S = 0.3
 SENTENCES = 4
 """Findings that a reason's text spells out; the codes name all."""
 
@@ -155,6 +156,16 @@ def _explained(allowed: Iterable[Ruled]) -> set[_Moment]:
     }
 
 
+def _is_explained(alignment: Alignment, frame: FrameMatch, explained: set[_Moment]) -> bool:
+    """Local features are taken of fewer frames than hashes, and not always of the same: a frame
+    close by that an allow-list explains shows the same."""
+    track, offset, whole = _moment(alignment, frame)
+    if (track, offset, whole) in explained:
+        return True
+    near = SAME_PICTURE_S if alignment.signal_type == "local" else 0.0
+    return any(t == track and not w and abs(o - offset) <= near for t, o, w in explained)
+
+
 def _unexplained(
     listed: Iterable[Ruled], explained: set[_Moment], policy: Policy, *, video: bool
 ) -> list[Ruled]:
@@ -163,7 +174,7 @@ def _unexplained(
     for ruled in listed:
         alignments = []
         for alignment in ruled.match.alignments:
-            frames = [f for f in alignment.frames if _moment(alignment, f) not in explained]
+            frames = [f for f in alignment.frames if not _is_explained(alignment, f, explained)]
             if len(frames) == len(alignment.frames):
                 alignments.append(alignment)
             elif (rest := rescore(alignment, frames, video=video)) is not None:

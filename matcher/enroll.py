@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.errors import BadArgument, BadMedia
-from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind, Reference
+from hashdb.model import (
+    Bank,
+    Codes,
+    Digests,
+    Fingerprint,
+    LocalFeatures,
+    MediaKind,
+    Reference,
+)
 from hashdb.signals import SIGNAL_TYPES, meaningful
 from hashdb.store import Store
 from matcher.ports import FingerprintMedia, Sampling
@@ -61,6 +69,7 @@ class Enroller:
             bank,
             digests,
             look.fingerprints,
+            local=look.local,
             kind=look.kind,
             actor=actor,
             source=source,
@@ -134,6 +143,7 @@ class Enroller:
         origin: str | None = None,
         duration_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
+        local: Sequence[LocalFeatures] = (),
     ) -> tuple[Reference, bool]:
         kept = [self._searchable(f) for f in fingerprints]
         with self._store.begin() as tx:
@@ -146,6 +156,7 @@ class Enroller:
                 origin=origin,
                 duration_s=duration_s,
                 metadata=metadata or {},
+                local=local,
             )
             if created:
                 tx.audit.record(actor, "add", reference.id, {"bank": bank.name, "source": source})

@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hashdb.errors import CorruptMedia, MediaTimeout
-from hashdb.model import Codes, Coverage, Fingerprint, MediaFingerprints, Orientation, View
+from hashdb.model import (
+    Codes,
+    Coverage,
+    Fingerprint,
+    Floats,
+    LocalFeatures,
+    MediaFingerprints,
+    Orientation,
+    Rendering,
+    View,
+)
 from hashdb.signals import SIGNAL_TYPES
 from matcher.coverage import REACH
 from matcher.ports import (
@@ -21,8 +31,10 @@ from matcher.ports import (
     Borders,
     Crop,
     Frame,
+    FrameFeatures,
     FrameView,
     Hasher,
+    LocalHasher,
     MediaInfo,
     OpenedMedia,
     Picture,
@@ -37,6 +49,14 @@ MERGE_BITS = {"pdq": 5, "phash": 1}
 # caption on black: its code is its layout, which others share. Of the frames of 40 real videos
 # only title cards lay above it; the next were a star field at 0.76 and a window at 0.74.
 FLAT_GROUND = 0.8
+# Local features: a picture every half second, more often in short uploads (so many pictures), less
+# often in very long ones (so many at most). In a reference, a picture whose 64 x 64 samples differ
+# by less than STILL_LEVELS of 255 on average from the last one kept is kept every STILL_S only.
+LOCAL_GAP_S = 0.5
+LOCAL_PICTURES = 20
+LOCAL_MOST = 600
+STILL_S = 4.0
+STILL_LEVELS = 2.0
 _GROUND_SAMPLES = 128
 _SHADES = np.ones(9, dtype=np.int64)
 
@@ -47,12 +67,13 @@ class FrameParts:
 
     `look` reduces a picture and measures its quality (`pdq.look`); `hashers` are asked in turn
     (`pdq.Hasher()`, `phash.Hasher()`); `borders` makes a watcher of one track
-    (`borders.BorderFinder`).
+    (`borders.BorderFinder`); `local` takes local features (`local.LocalHasher()`).
     """
 
     look: Callable[[AnyLuma], FrameView]
     hashers: Sequence[Hasher]
     borders: Callable[[], Borders]
+    local: LocalHasher | None = None
 
 
 @dataclass(slots=True)
@@ -106,6 +127,73 @@ class _Rows:
             )
 
 
+class _Local:
+    """The local features of one track's pictures, `LOCAL_GAP_S` apart or as far as `most` of them
+    need to be. Of a reference's still scenes one picture in `STILL_S` is kept."""
+
+    def __init__(
+        self, hasher: LocalHasher, number: int, sampling: Sampling, duration: float
+    ) -> None:
+        self._hasher = hasher
+        self._number = number
+        self._reference = sampling.dense
+        gap = LOCAL_GAP_S if sampling.dense else min(LOCAL_GAP_S, duration / LOCAL_PICTURES)
+        self._gap = max(gap, duration / LOCAL_MOST) - 1e-3
+        self._last = -np.inf
+        self._kept: Floats | None = None
+        self._frames: list[tuple[float, tuple[FrameFeatures, ...]]] = []
+
+    def see(self, frame: Frame, square: Floats) -> None:
+        """`square`: the picture reduced to (64, 64)."""
+        since = frame.offset - self._last
+        if since < self._gap:
+            return
+        if not self._reference:
+            found = self._hasher.query(frame.luma)
+        else:
+            if since < STILL_S and self._kept is not None and _still(self._kept, square):
+                return
+            one = self._hasher.reference(frame.luma)
+            found = () if one is None else (one,)
+        self._last, self._kept = frame.offset, square
+        if found:
+            self._frames.append((frame.offset, found))
+
+    def features(self) -> Iterator[LocalFeatures]:
+        """One for each rendering."""
+        for rendering in Rendering:
+            pictures = [
+                (offset, one)
+                for offset, found in self._frames
+                for one in found
+                if one.rendering is rendering
+            ]
+            if pictures:
+                yield _local_features(self._hasher.pipeline, self._number, rendering, pictures)
+
+
+def _still(before: Floats, square: Floats) -> bool:
+    return bool(np.abs(before - square).mean() < STILL_LEVELS)
+
+
+def _local_features(
+    pipeline: str,
+    track: int,
+    rendering: Rendering,
+    pictures: Sequence[tuple[float, FrameFeatures]],
+) -> LocalFeatures:
+    return LocalFeatures(
+        pipeline=pipeline,
+        offsets=np.array([offset for offset, _ in pictures]),
+        starts=np.cumsum([0, *(len(one.codes) for _, one in pictures)], dtype=np.int64),
+        sizes=np.array([(one.width, one.height) for _, one in pictures], dtype=np.uint16),
+        codes=np.concatenate([one.codes for _, one in pictures]),
+        places=np.concatenate([one.places for _, one in pictures]),
+        track=track,
+        rendering=rendering,
+    )
+
+
 class _Reach:
     """How many seconds of one track lie within reach of its frames, which come in order."""
 
@@ -153,9 +241,15 @@ class _Track:
     """One video track's way through the hashers."""
 
     def __init__(
-        self, number: int, parts: FrameParts, hashers: Sequence[Hasher], sampling: Sampling
+        self,
+        number: int,
+        parts: FrameParts,
+        hashers: Sequence[Hasher],
+        sampling: Sampling,
+        local: _Local | None,
     ) -> None:
-        merge = sampling.dense and not sampling.windows
+        self.local = local
+        self.merges = merge = sampling.dense and not sampling.windows
         self.look = parts.look
         self.borders = parts.borders()
         self.rows: dict[View, list[_Rows]] = {
@@ -174,17 +268,21 @@ class _Track:
 
     def see(self, frame: Frame) -> bool:
         """Hash one frame; whether there was anything to see in it."""
-        if flat_ground(frame.luma):
+        whole = self.look(frame.luma)
+        flat = flat_ground(frame.luma)
+        if self.local is not None and not (flat and self.merges):
+            self.local.see(frame, whole.square)
+        if flat:
             for rows in (*self.rows[View.FULL], *self.rows[View.TRIMMED]):
                 rows.interrupt()
             return False
         crop = self.borders.crop(frame.luma)
-        full = self._hash(frame.offset, View.FULL, frame.luma)
-        trimmed = self._hash(frame.offset, View.TRIMMED, _cut(frame.luma, crop))
+        cut = _cut(frame.luma, crop)
+        full = self._hash(frame.offset, View.FULL, whole)
+        trimmed = self._hash(frame.offset, View.TRIMMED, None if cut is None else self.look(cut))
         return full or trimmed
 
-    def _hash(self, offset: float, name: View, luma: AnyLuma | None) -> bool:
-        view = None if luma is None else self.look(luma)
+    def _hash(self, offset: float, name: View, view: FrameView | None) -> bool:
         seen = False
         for rows in self.rows[name]:
             floor = SIGNAL_TYPES[rows.hasher.signal_type].min_quality
@@ -233,6 +331,7 @@ def fingerprint(
     """
     deadline = time.process_time() + sampling.seconds
     hashers = [h for h in parts.hashers if h.signal_type in signal_types]
+    wants_local = "local" in signal_types and not sampling.windows
     tracks: dict[int, _Track] = {}
     reaches: dict[int, _Reach] = {}
     pictures = _Pictures(sampling.pictures)
@@ -240,8 +339,16 @@ def fingerprint(
     stopped = False
     for frame in opened.frames(sampling):
         if frame.track not in tracks:
-            tracks[frame.track] = _Track(frame.track, parts, hashers, sampling)
-            reaches[frame.track] = _Reach(_duration(opened.info, frame.track))
+            duration = _duration(opened.info, frame.track)
+            local = parts.local if wants_local else None
+            tracks[frame.track] = _Track(
+                frame.track,
+                parts,
+                hashers,
+                sampling,
+                None if local is None else _Local(local, frame.track, sampling, duration),
+            )
+            reaches[frame.track] = _Reach(duration)
         frames += 1
         flat += not tracks[frame.track].see(frame) and bool(hashers)
         reaches[frame.track].add(frame.offset)
@@ -264,6 +371,9 @@ def fingerprint(
             truncated=stopped or opened.truncated,
         ),
         pictures=pictures.chosen(),
+        local=tuple(
+            one for t in tracks.values() if t.local is not None for one in t.local.features()
+        ),
     )
 
 

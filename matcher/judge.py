@@ -5,7 +5,7 @@ What one upload's check, a live stream and the look-back over past uploads have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,15 +19,19 @@ from hashdb.model import (
     Fingerprint,
     Floats,
     Match,
+    MediaFingerprints,
     MediaKind,
     Orientation,
     Reference,
     Segment,
     SegmentPair,
+    View,
 )
+from hashdb.ports import LocalBackend
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
+from matcher import localize
 from matcher.align import FrameHits, align, upper_bound
 from matcher.score import as_match
 
@@ -87,15 +91,26 @@ class Judge:
             for i, kinds in names.items()
         )
 
-    def find(self, fingerprints: Iterable[Fingerprint], *, total_s: float) -> tuple[Match, ...]:
-        """Matches by fingerprints, likeliest first. Sees every change committed before the call."""
+    def find(
+        self,
+        fingerprints: Iterable[Fingerprint],
+        *,
+        total_s: float,
+        beside: Sequence[Alignment] = (),
+    ) -> tuple[Match, ...]:
+        """Matches by fingerprints, and by alignments that were found `beside` them, likeliest
+        first. Sees every change committed before the call."""
         self._index.refresh()
         fingerprints = tuple(fingerprints)
         samples = _samples(fingerprints)
         found = [f for query in self._queries(fingerprints) for f in self._hits(query)]
         with self._store.read() as tx:
-            references = tx.banks.references_by_ids({f.reference_id for f in found})
+            named = {f.reference_id for f in found} | {a.reference_id for a in beside}
+            references = tx.banks.references_by_ids(named)
         alignments: dict[str, list[Alignment]] = {}
+        for known in beside:
+            if (owner := references.get(known.reference_id)) is not None and owner.enforceable:
+                alignments.setdefault(known.reference_id, []).append(known)
         for one in _likeliest(found, references):
             reference = references[one.reference_id]
             alignment = align(
@@ -112,6 +127,42 @@ class Judge:
                 alignments.setdefault(reference.id, []).append(alignment)
         matches = [as_match(references[i], found_in) for i, found_in in alignments.items()]
         return tuple(sorted(matches, key=lambda m: (-m.score, m.reference.id)))
+
+    def find_local(self, look: MediaFingerprints) -> tuple[Alignment, ...]:
+        """Alignments by local features; none where they are not wanted or not there. Sees every
+        change committed before the call."""
+        if not look.local or "local" not in self._signal_types:
+            return ()
+        self._index.refresh()
+        indexed = self._index.local()
+        if indexed is None:
+            return ()
+        tracks = sorted({f.track for f in look.local})
+        return tuple(a for track in tracks for a in self._local_track(look, track, *indexed))
+
+    def _local_track(
+        self, look: MediaFingerprints, track: int, backend: LocalBackend, names: Sequence[str]
+    ) -> Iterator[Alignment]:
+        shots = localize.shots(f for f in look.local if f.track == track)
+        sights = localize.sighted(shots, backend)
+        named = {names[s.nominee.reference]: s.nominee.reference for s in sights}
+        with self._store.read() as tx:
+            references = tx.banks.references_by_ids(named)
+        counted = {named[i] for i, r in references.items() if r.enforceable}
+        sights = [s for s in sights if s.nominee.reference in counted]
+        still = [named[i] for i, r in references.items() if r.kind is MediaKind.IMAGE]
+        for found in localize.lines(shots, sights, backend, still=still):
+            alignment = localize.alignment(
+                found,
+                names[found.reference],
+                backend.pictures(found.reference),
+                track=track,
+                samples=np.unique([s.offset for s in shots]),
+                total_s=look.coverage.total_s,
+                alike=_codes_by_offset(look.fingerprints, track),
+            )
+            if alignment is not None and alignment.score >= FLOOR:
+                yield alignment
 
     def _queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
         """The fingerprints that may be searched, with PDQ's orientations made up where missing."""
@@ -168,6 +219,17 @@ def _samples(fingerprints: Iterable[Fingerprint]) -> dict[int, Floats]:
     for one in fingerprints:
         offsets.setdefault(one.track, []).append(one.offsets)
     return {track: np.unique(np.concatenate(some)) for track, some in offsets.items()}
+
+
+def _codes_by_offset(fingerprints: Iterable[Fingerprint], track: int) -> dict[float, Codes]:
+    """The whole upright picture's PDQ code at each moment."""
+    return {
+        offset: code
+        for f in fingerprints
+        if f.signal_type == "pdq" and f.track == track and f.view is View.FULL
+        if f.orientation is Orientation.ORIGINAL
+        for offset, code in zip(f.offsets.tolist(), f.codes, strict=True)
+    }
 
 
 def _likeliest(found: Sequence[_Found], references: dict[str, Reference]) -> list[_Found]:

@@ -42,6 +42,7 @@ class Signals(_Rules):
     pdq: bool = True
     phash: bool = True
     videohash: bool = False
+    local: bool = True
 
 
 class Overrides(_Rules):

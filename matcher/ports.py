@@ -9,7 +9,14 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Classification, Codes, MediaFingerprints, MediaKind, Orientation
+from hashdb.model import (
+    Classification,
+    Codes,
+    MediaFingerprints,
+    MediaKind,
+    Orientation,
+    Rendering,
+)
 
 Luma = NDArray[np.uint8]
 AnyLuma = NDArray[np.uint8] | NDArray[np.float32]
@@ -142,6 +149,35 @@ class Hasher(Protocol):
 
     def hash(self, view: FrameView) -> Codes:
         """(len(orientations), bits/8) uint8."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameFeatures:
+    """One picture's local features in one rendering, of a picture scaled to `width` by `height`.
+
+    `codes` (n, 32) uint8; `places` (n, 4) float32: see `hashdb.model.LocalFeatures`.
+    """
+
+    rendering: Rendering
+    codes: Codes
+    places: NDArray[np.float32]
+    width: int
+    height: int
+
+
+class LocalHasher(Protocol):
+    """Pictures into local features."""
+
+    @property
+    def pipeline(self) -> str: ...
+
+    def reference(self, luma: AnyLuma) -> FrameFeatures | None:
+        """The plain picture's features; None where there are too few to mean anything."""
+        ...
+
+    def query(self, luma: AnyLuma) -> tuple[FrameFeatures, ...]:
+        """Those of every rendering; none where there are too few."""
         ...
 
 

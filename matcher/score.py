@@ -52,7 +52,10 @@ WEIGHTS = {
     # 64 bits: one picture alone must never reach a policy's thresholds (chance hits are real).
     "phash": Weight(2.2, 12.0),
     "videohash": Weight(3.5, 7.0),
+    "local": Weight(6.5, 100.0),  # its distance is `matcher.localize.distance_of`
 }
+
+_SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "videohash")
 
 
 def sigmoid(x: float) -> float:
@@ -81,21 +84,24 @@ def as_match(
     """One reference's alignments (and the digests that are equal) as one match.
 
     The score is the best alignment's, each signal's its own best one's. The segments are the best
-    alignment's, and others' where they speak of other times; of an exact match, `whole`.
+    alignment's (of equally good ones, hashes', whose ends are the sharpest), made longer where
+    others continue them, and others' where they speak of other times; of an exact match, `whole`.
     """
-    ranked = sorted(alignments, key=lambda a: (-a.score, a.signal_type, a.orientation.value))
+    ranked = sorted(
+        alignments,
+        key=lambda a: (-round(a.score, 2), _SHARPEST.index(a.signal_type), a.orientation.value),
+    )
     best: dict[str, float] = dict.fromkeys(exact, 1.0)
     for alignment in ranked:
         best.setdefault(alignment.signal_type, alignment.score)
     segments: list[SegmentPair] = [whole] if whole else []
     for alignment in ranked:
-        starts = np.array([p.query.start for p in segments])
-        ends = np.array([p.query.end for p in segments])
-        segments += [
-            pair
-            for pair in alignment.segments
-            if not ((starts <= pair.query.end) & (pair.query.start <= ends)).any()
-        ]
+        for pair in alignment.segments:
+            beside = [p for p in segments if _overlap(p.query, pair.query)]
+            if not beside:
+                segments.append(pair)
+            elif len(beside) == 1 and _continues(beside[0], pair):
+                segments[segments.index(beside[0])] = _union(beside[0], pair)
     return Match(
         reference,
         score=max(best.values()),
@@ -103,6 +109,31 @@ def as_match(
         segments=tuple(sorted(segments, key=lambda p: (p.query.start, p.query.end))),
         alignments=tuple(ranked),
     )
+
+
+def _overlap(one: Segment, other: Segment) -> bool:
+    return one.start <= other.end and other.start <= one.end
+
+
+def _continues(one: SegmentPair, other: SegmentPair) -> bool:
+    """Whether both lie on one line of time."""
+    return all(
+        abs(getattr(other.reference, end) - _at(one, getattr(other.query, end))) <= 1.0
+        for end in ("start", "end")
+    )
+
+
+def _at(pair: SegmentPair, moment: float) -> float:
+    """The reference's moment at a moment of the query, on the pair's line."""
+    speed = pair.reference.seconds / pair.query.seconds if pair.query.seconds > 0 else 1.0
+    return pair.reference.start + speed * (moment - pair.query.start)
+
+
+def _union(one: SegmentPair, other: SegmentPair) -> SegmentPair:
+    def both(a: Segment, b: Segment) -> Segment:
+        return Segment(min(a.start, b.start), max(a.end, b.end))
+
+    return SegmentPair(both(one.query, other.query), both(one.reference, other.reference))
 
 
 def score(signal_type: str, frames: Sequence[FrameMatch]) -> float:

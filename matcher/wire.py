@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from hashdb.model import (
     Coverage,
     Fingerprint,
+    LocalFeatures,
     MediaFingerprints,
     MediaKind,
     Orientation,
+    Rendering,
     View,
 )
 from hashdb.signals import SIGNAL_TYPES
@@ -73,6 +75,7 @@ def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, by
         "coverage": coverage,
         "fingerprints": [],
         "pictures": [list(p.shape) for p in answer.pictures],
+        "local": [_local_head(one) for one in answer.local],
     }
     parts: list[bytes] = []
     for one in answer.fingerprints:
@@ -93,7 +96,25 @@ def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, by
             one.quality.astype(np.uint8).tobytes(),
         ]
     parts += [np.ascontiguousarray(p, dtype=np.uint8).tobytes() for p in answer.pictures]
+    for local in answer.local:
+        parts += [
+            local.offsets.astype("<f8").tobytes(),
+            np.diff(local.starts).astype("<u4").tobytes(),
+            local.sizes.astype("<u2").tobytes(),
+            np.ascontiguousarray(local.codes, dtype=np.uint8).tobytes(),
+            local.places.astype("<f4").tobytes(),
+        ]
     return json.dumps(head).encode(), b"".join(parts)
+
+
+def _local_head(one: LocalFeatures) -> dict[str, Any]:
+    return {
+        "pipeline": one.pipeline,
+        "pictures": len(one),
+        "rows": len(one.codes),
+        "track": one.track,
+        "rendering": one.rendering.value,
+    }
 
 
 def pack_problem(kind: str, text: str) -> tuple[bytes, bytes]:
@@ -147,10 +168,11 @@ def unpack_answer(head: dict[str, Any], body: bytes) -> MediaFingerprints:
             raise BadAnswer("too many pictures")
         fingerprints = tuple(_fingerprint(one, rest) for one in listed)
         shown = tuple(_picture(shape, rest) for shape in pictures)
+        local = tuple(_local(one, rest) for one in head["local"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswer(f"a field is missing or wrong: {error!r}") from None
     rest.end()
-    return MediaFingerprints(kind, fingerprints, coverage, shown)
+    return MediaFingerprints(kind, fingerprints, coverage, shown, local)
 
 
 def _whole(value: object, most: int) -> int:
@@ -199,6 +221,32 @@ def _fingerprint(body: dict[str, Any], rest: _Body) -> Fingerprint:
         track=_whole(body["track"], 1000),
         view=View(body["view"]),
         orientation=Orientation(body["orientation"]),
+    )
+
+
+def _local(body: dict[str, Any], rest: _Body) -> LocalFeatures:
+    pictures, rows = _whole(body["pictures"], _MOST_FRAMES), _whole(body["rows"], _MOST_FRAMES)
+    pipeline = body["pipeline"]
+    if not isinstance(pipeline, str) or len(pipeline) > 100:
+        raise BadAnswer("no pipeline")
+    offsets = rest.take((pictures,), "<f8").astype(np.float64)
+    starts = np.concatenate([[0], np.cumsum(rest.take((pictures,), "<u4"), dtype=np.int64)])
+    sizes = rest.take((pictures, 2), "<u2").astype(np.uint16)
+    codes = rest.take((rows, 32), "u1")
+    places = rest.take((rows, 4), "<f4").astype(np.float32)
+    if int(starts[-1]) != rows or not (offsets >= 0).all() or not (offsets <= _LONGEST_S).all():
+        raise BadAnswer("local features that do not fit together")
+    if not np.isfinite(places).all() or (rows and places[:, 2].min() <= 0):
+        raise BadAnswer("places are out of range")
+    return LocalFeatures(
+        pipeline,
+        offsets,
+        starts.astype(np.int64),
+        sizes,
+        codes,
+        places,
+        _whole(body["track"], 1000),
+        Rendering(body["rendering"]),
     )
 
 

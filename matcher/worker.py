@@ -34,18 +34,20 @@ from matcher import lockdown, wire
 from matcher.decode import formats
 from matcher.decode.pyav import PyAvDecoder
 from matcher.fingerprint import FrameParts, fingerprint
-from matcher.hashers import borders, pdq, phash
+from matcher.hashers import borders, local, pdq, phash
 from matcher.ports import Limits, Sampling
 
 CPU_GRACE = (1.25, 10.0)  # the kernel's limit: times the budget, plus seconds
 _REQUEST_BYTES = 1 << 20
 _AV_UNUSED = ("av.__main__", "av.datasets")
 _WARM_UP = Sampling(dense=False, pictures=1)
+_WARM_SIGNALS = ("pdq", "phash", "local")
 
 
 def frame_parts() -> FrameParts:
     """What pictures are hashed with."""
-    return FrameParts(pdq.look, (pdq.Hasher(), phash.Hasher()), borders.BorderFinder)
+    hashers = (pdq.Hasher(), phash.Hasher())
+    return FrameParts(pdq.look, hashers, borders.BorderFinder, local.LocalHasher())
 
 
 def cpu_limit(sampling: Sampling, limits: Limits) -> int:
@@ -148,8 +150,8 @@ def _warm_up(decoder: PyAvDecoder, parts: FrameParts) -> None:
     for name in ("PNG", "JPEG", "GIF", "WEBP"):
         file = io.BytesIO()
         Image.fromarray(noise).save(file, name)
-        fingerprint(decoder.open(file), parts, _WARM_UP, ("pdq", "phash"))
-    fingerprint(decoder.open(_small_video(noise)), parts, _WARM_UP, ("pdq", "phash"))
+        fingerprint(decoder.open(file), parts, _WARM_UP, _WARM_SIGNALS)
+    fingerprint(decoder.open(_small_video(noise)), parts, _WARM_UP, _WARM_SIGNALS)
 
 
 def _small_video(picture: NDArray[np.uint8]) -> io.BytesIO:

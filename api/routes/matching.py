@@ -116,7 +116,7 @@ def hash_media(service: Service, call: Call) -> Answer:
     media = call.media
     assert media is not None  # the route reads multipart bodies only
     sampling = Sampling(dense=form.dense, seconds=service.parts.settings.decode_seconds)
-    frames = [s.name for s in SIGNAL_TYPES.values() if s.per_frame and not s.exact]
+    frames = [s.name for s in SIGNAL_TYPES.values() if s.per_frame and s.hashed and not s.exact]
     look = service.parts.sandbox(media.media(), sampling, frames)
     return Answer(render.hash_out(look, media.digests))
 

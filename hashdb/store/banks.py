@@ -17,18 +17,26 @@ from hashdb.model import (
     ChangeKind,
     Digests,
     Fingerprint,
+    LocalFeatures,
     MediaKind,
     Reference,
     Standing,
     new_id,
     now,
 )
-from hashdb.store import packing, rows
+from hashdb.store import feature_packing, packing, rows
 from hashdb.store.changes import Changes
-from hashdb.tables import bank_references, banks, reference_fingerprints
+from hashdb.tables import (
+    bank_references,
+    banks,
+    reference_features,
+    reference_fingerprints,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ID = re.compile(r"bank_[0-9a-f]{32}")
+
+_FEATURED = 20  # references whose features are read at once: each may have tens of megabytes
 
 ReferenceState = Literal["enabled", "disabled", "withdrawn"]
 
@@ -134,6 +142,7 @@ class Banks:
         duration_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
         standing: Standing = Standing.POSITIVE,
+        local: Sequence[LocalFeatures] = (),
     ) -> tuple[Reference, bool]:
         """The reference, and whether it is new; a new one is noted in the change log.
 
@@ -144,10 +153,12 @@ class Banks:
         """
         kept = packing.merged(fingerprints)
         packed = [packing.pack(f) for f in kept]
+        features = [feature_packing.pack_local(f) for f in local if len(f.codes)]
         same = _same_media(bank.id, digests, origin, packing.frames(kept))
         found = self._living(same)
         if found is not None:
-            if {f.signal_type for f in kept} <= self.signal_types(found.id):
+            brought = {f["signal_type"] for f in (*packed, *features)}
+            if brought <= self.signal_types(found.id):
                 return found, False
             self.withdraw(found.id)
             origin = found.origin  # ours stays ours, a partner's stays the partner's
@@ -169,7 +180,7 @@ class Banks:
         )
         try:
             with self._connection.begin_nested():
-                self._insert(made, packed)
+                self._insert(made, packed, features)
         except IntegrityError:
             found = self._living(same)  # another transaction was faster
             if found is None:
@@ -288,10 +299,12 @@ class Banks:
     # Fingerprints
 
     def signal_types(self, reference_id: str) -> set[str]:
-        """The signal types of which codes are kept of a reference."""
-        columns = reference_fingerprints.c
-        query = select(columns.signal_type).where(columns.reference_id == reference_id)
-        return set(self._connection.scalars(query))
+        """The signal types of which codes or features are kept of a reference."""
+        found: set[str] = set()
+        for table in (reference_fingerprints, reference_features):
+            query = select(table.c.signal_type).where(table.c.reference_id == reference_id)
+            found.update(self._connection.scalars(query))
+        return found
 
     def fingerprints(self, reference_id: str) -> Fingerprints:
         """What is kept of a reference; empty for digests alone, and for an unknown id."""
@@ -323,6 +336,17 @@ class Banks:
                 yield row["reference_id"], packing.unpack(row)
             last = ids[-1]
 
+    def local_features(self, reference_ids: Iterable[str]) -> Iterator[tuple[str, LocalFeatures]]:
+        """Ids and local features of these references, read a few at a time."""
+        columns = reference_features.c
+        for some in rows.chunks(reference_ids, _FEATURED):
+            query = select(reference_features).where(
+                columns.reference_id.in_(some), columns.signal_type == "local"
+            )
+            query = query.order_by(columns.reference_id, columns.pipeline, columns.track)
+            for row in self._connection.execute(query).mappings():
+                yield row["reference_id"], feature_packing.unpack_local(row)
+
     def _living(self, same: ColumnElement[bool] | None) -> Reference | None:
         if same is None:
             return None
@@ -331,7 +355,12 @@ class Banks:
         row = self._connection.execute(query).mappings().first()
         return None if row is None else rows.reference(row)
 
-    def _insert(self, made: Reference, packed: Sequence[dict[str, Any]]) -> None:
+    def _insert(
+        self,
+        made: Reference,
+        packed: Sequence[dict[str, Any]],
+        features: Sequence[dict[str, Any]],
+    ) -> None:
         values = {
             "id": made.id,
             "bank_id": made.bank.id,
@@ -351,6 +380,9 @@ class Banks:
         if packed:
             prints = [{"reference_id": made.id, **columns} for columns in packed]
             self._connection.execute(insert(reference_fingerprints), prints)
+        if features:
+            owned = [{"reference_id": made.id, **columns} for columns in features]
+            self._connection.execute(insert(reference_features), owned)
 
     def _changed(self, statement: Any, reference_id: str, kind: ChangeKind) -> Reference:
         changed = self._connection.execute(statement).rowcount

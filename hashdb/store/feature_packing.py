@@ -1,0 +1,71 @@
+"""References' features at rest: one blob for each track.
+
+Local features, version 1, all little-endian, one array after the other: offsets (f,) f8 in seconds,
+counts (f,) u4, sizes (f, 2) u2 in pixels, codes (n, 32) u1, places (n, 4) u2: x, y and diameter in
+1/64 pixel, angle in 1/100 degree. `n` is the number of features, and f follows from the length.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sqlalchemy import RowMapping
+
+from hashdb.errors import BadFingerprint, DatabaseUnavailable
+from hashdb.model import LocalFeatures
+
+VERSION = 1
+_UNITS = np.array([64.0, 64.0, 64.0, 100.0])
+_PICTURE, _FEATURE = 8 + 4 + 4, 32 + 8
+
+
+def pack_local(features: LocalFeatures) -> dict[str, Any]:
+    """The columns of a track's local features; `BadFingerprint` where its arrays do not fit."""
+    n, frames = len(features.codes), len(features)
+    if features.codes.shape != (n, 32) or features.places.shape != (n, 4):
+        raise BadFingerprint("local: codes and places are not one for each feature")
+    if len(features.starts) != frames + 1 or int(features.starts[-1]) != n:
+        raise BadFingerprint("local: pictures and features do not fit together")
+    places = np.clip(np.rint(features.places * _UNITS), 0, 65535)
+    parts = (
+        features.offsets.astype("<f8"),
+        np.diff(features.starts).astype("<u4"),
+        features.sizes.astype("<u2"),
+        features.codes.astype("u1"),
+        places.astype("<u2"),
+    )
+    return {
+        "signal_type": "local",
+        "pipeline": features.pipeline,
+        "track": features.track,
+        "version": VERSION,
+        "n": n,
+        "data": b"".join(np.ascontiguousarray(part).tobytes() for part in parts),
+    }
+
+
+def unpack_local(row: RowMapping) -> LocalFeatures:
+    """The local features of a row; `DatabaseUnavailable` where it cannot be what was written."""
+    n, data = row["n"], bytes(row["data"])
+    frames, rest = divmod(len(data) - n * _FEATURE, _PICTURE)
+    if row["version"] != VERSION:
+        raise DatabaseUnavailable(f"local features have the unknown layout {row['version']}")
+    if n < 0 or frames < 0 or rest:
+        raise DatabaseUnavailable(f"{n} local features have {len(data)} bytes")
+    counts = np.frombuffer(data, "<u4", frames, offset=8 * frames)
+    if int(counts.sum()) != n:
+        raise DatabaseUnavailable(f"{n} local features lie in pictures of {int(counts.sum())}")
+    after = _PICTURE * frames
+    places = np.frombuffer(data, "<u2", 4 * n, offset=after + 32 * n).reshape(n, 4)
+    return LocalFeatures(
+        pipeline=row["pipeline"],
+        offsets=np.frombuffer(data, "<f8", frames).astype(np.float64),
+        starts=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
+        sizes=np.frombuffer(data, "<u2", 2 * frames, offset=12 * frames)
+        .reshape(frames, 2)
+        .astype(np.uint16),
+        codes=np.frombuffer(data, "u1", 32 * n, offset=after).reshape(n, 32).copy(),
+        places=(places / _UNITS).astype(np.float32),
+        track=row["track"],
+    )

@@ -1,0 +1,145 @@
+"""Local features: binary codes of small patches, found again where a whole picture's hash is not.
+
+ORB (Rublee et al., "ORB: an efficient alternative to SIFT or SURF", ICCV 2011), by OpenCV: corners
+on a pyramid of scales, each with an angle, and 256 comparisons of brightness around it. Corners are
+taken evenly over the picture, so that neither letters nor one busy corner use up all of them.
+
+A query is described in four renderings at the price of one search for corners: the corners of a
+mirrored picture are the mirrored corners, and inverting brightness turns each corner's angle by
+half a turn and each comparison into its opposite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import Codes, Rendering
+from matcher.ports import AnyLuma, FrameFeatures
+
+PIPELINE = "orb-1"
+REFERENCE_SIDE, REFERENCE_FEATURES = 448, 400
+"""Pixels of the longer side, and features kept, of a reference's picture."""
+
+QUERY_SIDE, QUERY_FEATURES = 512, 500
+FEWEST = 8
+"""Pictures with fewer features have none worth keeping."""
+
+_SCALE, _LEVELS, _THRESHOLD = 1.25, 8, 7
+_OVERSAMPLED = 3
+_CELLS = 6  # to each side: corners are taken in turn from cells of the picture
+_DESCRIBED = 4096  # more than are ever asked for
+
+
+@lru_cache(maxsize=4)
+def _orb(count: int) -> Any:
+    cv2.setNumThreads(1)
+    return cv2.ORB.create(count, _SCALE, _LEVELS, fastThreshold=_THRESHOLD)
+
+
+def scaled(luma: AnyLuma, side: int) -> NDArray[np.uint8]:
+    """The picture with its longer side at most `side` pixels."""
+    picture = np.ascontiguousarray(luma, dtype=np.uint8)
+    factor = side / max(picture.shape)
+    if factor >= 1:
+        return picture
+    height, width = (max(1, round(n * factor)) for n in picture.shape)
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _spread(keypoints: Sequence[Any], shape: tuple[int, int], count: int) -> list[Any]:
+    """The strongest `count` corners, taken in turns from the cells of a grid."""
+    if len(keypoints) <= count:
+        return list(keypoints)
+    at = np.array([k.pt for k in keypoints])
+    strength = np.array([k.response for k in keypoints])
+    height, width = shape
+    row = np.minimum(at[:, 1] * _CELLS // height, _CELLS - 1)
+    column = np.minimum(at[:, 0] * _CELLS // width, _CELLS - 1)
+    cell = (row * _CELLS + column).astype(np.int64)
+    order = np.lexsort((-strength, cell))
+    in_order = cell[order]
+    turn = np.empty(len(order), dtype=np.int64)
+    turn[order] = np.arange(len(order)) - np.searchsorted(in_order, in_order)
+    return [keypoints[i] for i in np.lexsort((-strength, turn))[:count]]
+
+
+def _corners(picture: NDArray[np.uint8], count: int) -> list[Any]:
+    found = _orb(count * _OVERSAMPLED).detect(picture, None)
+    return _spread(found, picture.shape, count)
+
+
+def _described(
+    picture: NDArray[np.uint8], keypoints: Sequence[Any]
+) -> tuple[Codes, NDArray[np.float32]]:
+    """Codes and (n, 4) x, y, diameter in pixels, angle in degrees, of those that can be had."""
+    kept, codes = _orb(_DESCRIBED).compute(picture, keypoints)
+    if codes is None:
+        return np.zeros((0, 32), np.uint8), np.zeros((0, 4), np.float32)
+    places = np.array([(*k.pt, k.size, k.angle) for k in kept], dtype=np.float32)
+    return codes, places.reshape(-1, 4)
+
+
+def _turned(keypoints: Sequence[Any], width: int, rendering: Rendering) -> list[Any]:
+    """The corners as they are found in that rendering of the picture."""
+    turn = 180.0 if rendering.inverted else 0.0
+    if not rendering.mirrored:
+        return [
+            cv2.KeyPoint(k.pt[0], k.pt[1], k.size, (k.angle + turn) % 360, k.response, k.octave)
+            for k in keypoints
+        ]
+    return [
+        cv2.KeyPoint(
+            width - 1 - k.pt[0], k.pt[1], k.size, (180 - k.angle + turn) % 360, k.response, k.octave
+        )
+        for k in keypoints
+    ]
+
+
+def _rendered(
+    picture: NDArray[np.uint8],
+    mirror: NDArray[np.uint8],
+    keypoints: Sequence[Any],
+    rendering: Rendering,
+) -> FrameFeatures:
+    shown = mirror if rendering.mirrored else picture
+    codes, places = _described(shown, _turned(keypoints, picture.shape[1], rendering))
+    if rendering.inverted:
+        codes = ~codes
+        places[:, 3] = (places[:, 3] + 180) % 360
+    height, width = picture.shape
+    return FrameFeatures(rendering, codes, places, width, height)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalHasher:
+    """Pictures into local features: the `matcher.ports.LocalHasher`."""
+
+    pipeline: str = PIPELINE
+
+    def reference(self, luma: AnyLuma) -> FrameFeatures | None:
+        """The plain picture's features; None where there are too few."""
+        found = self._features(luma, REFERENCE_SIDE, REFERENCE_FEATURES, (Rendering.PLAIN,))
+        return found[0] if found else None
+
+    def query(self, luma: AnyLuma) -> tuple[FrameFeatures, ...]:
+        """One for each `Rendering`; none where there are too few."""
+        return self._features(luma, QUERY_SIDE, QUERY_FEATURES, tuple(Rendering))
+
+    def _features(
+        self, luma: AnyLuma, side: int, count: int, renderings: Sequence[Rendering]
+    ) -> tuple[FrameFeatures, ...]:
+        if min(luma.shape) < 32:
+            return ()
+        picture = scaled(luma, side)
+        keypoints = _corners(picture, count)
+        if len(keypoints) < FEWEST:
+            return ()
+        mirror = np.ascontiguousarray(picture[:, ::-1])
+        return tuple(_rendered(picture, mirror, keypoints, r) for r in renderings)

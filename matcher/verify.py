@@ -1,0 +1,281 @@
+"""Whether two pictures show the same thing: geometric verification of local features. Pure.
+
+Pairs of features that look alike are tested for one affine map that takes the reference's picture
+onto the query's: hypotheses from two pairs each, as RANSAC makes them (Fischler and Bolles 1981),
+but all from pairs that agree on turn and size already; the best is refined by least squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import Codes, Floats, Ints
+
+RADIUS = 64
+"""Bits within which two features may be a pair."""
+
+RATIO = 0.85
+"""A pair nearer than this part of the next best one's distance stands out (Lowe 2004)."""
+
+SURE = 30
+"""Bits within which a pair need not stand out: repeated patterns have many alike."""
+
+TOLERANCE = 6.0
+"""Pixels, at a picture of 448, within which an inlier lies off the map."""
+
+_ROUGH = 2.0  # times the tolerance, before the map is refined
+_HYPOTHESES = 200
+_FEWEST = 4
+_SHAKEN = 2.0  # times the tolerance, for the one map of many pictures: a hand shakes
+_TOLD = 25  # inliers of one picture that count towards the common map
+_SMALLEST, _LARGEST = 0.12, 8.0  # change of size
+_STRETCH = 3.0  # at most, between the two axes
+
+Places = NDArray[np.float32]
+Map = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One picture's features: `codes` (n, 32), `places` (n, 4), and its size in pixels."""
+
+    codes: Codes
+    places: Places
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """`map` (2, 3): reference's pixels (x, y, 1) to the query's. `inliers`: features of the
+    reference that agree; `visible`: features of it that the map puts inside the query's picture;
+    `spread`: part of the smaller picture's area that the inliers span, 0 to 1."""
+
+    map: Map
+    inliers: int
+    visible: int
+    spread: float
+    queries: Ints
+    references: Ints
+
+    @property
+    def share(self) -> float:
+        return self.inliers / max(1, self.visible)
+
+
+def distances(one: Codes, other: Codes) -> NDArray[np.uint16]:
+    """(n, m) bits."""
+    a = np.ascontiguousarray(one).view(np.uint64)
+    b = np.ascontiguousarray(other).view(np.uint64)
+    total = np.zeros((len(a), len(b)), dtype=np.uint16)
+    for word in range(a.shape[1]):
+        total += np.bitwise_count(a[:, word, None] ^ b[None, :, word])
+    return total
+
+
+def pairs(query: Picture, reference: Picture) -> tuple[Ints, Ints, Ints]:
+    """(query row, reference row, distance) of features that look alike and like nothing else."""
+    table = distances(query.codes, reference.codes)
+    best = table.argmin(axis=1)
+    rows = np.arange(len(table))
+    near = table[rows, best].astype(np.int64)
+    second = np.partition(table, 1, axis=1)[:, 1] if table.shape[1] > 1 else near + 256
+    mutual = table.argmin(axis=0)[best] == rows
+    stands_out = (near <= RATIO * second) | (near <= SURE) & mutual
+    kept = np.flatnonzero((near <= RADIUS) & stands_out)
+    return kept, best[kept], near[kept]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Two pictures and the pairs of their features that look alike: rows and distances in bits."""
+
+    query: Picture
+    reference: Picture
+    q: Ints
+    r: Ints
+    near: Ints
+
+    @property
+    def tolerance(self) -> float:
+        """Pixels."""
+        return TOLERANCE * max(self.query.width, self.query.height) / 448
+
+
+def candidates(query: Picture, reference: Picture) -> Candidates:
+    if len(query.codes) < _FEWEST or len(reference.codes) < _FEWEST:
+        none = np.empty(0, dtype=np.int64)
+        return Candidates(query, reference, none, none, none)
+    return Candidates(query, reference, *pairs(query, reference))
+
+
+def agreement(some: Candidates) -> Agreement | None:
+    """How the reference's picture lies in the query's; None where nothing agrees."""
+    query, reference, q, r, near = some.query, some.reference, some.q, some.r, some.near
+    if len(q) < _FEWEST:
+        return None
+    target, source = query.places[q], reference.places[r]
+    alike = _same_turn_and_size(target, source, near)
+    if len(alike) < 3:
+        return None
+    tolerance = some.tolerance
+    found = _best_similarity(target, source, alike, tolerance)
+    if found is None:
+        return None
+    for scale in (_ROUGH, 1.0, 1.0):
+        inliers = _within(found, target, source, tolerance * scale)
+        if len(inliers) < _FEWEST:
+            return None
+        found = _affine(target[inliers, :2], source[inliers, :2])
+        if found is None or not _plausible(found):
+            return None
+    return measured(found, some)
+
+
+def _same_turn_and_size(target: Places, source: Places, near: Ints) -> Ints:
+    """The pairs that agree with most others on how much the picture was turned and scaled."""
+    turn = np.radians(target[:, 3] - source[:, 3])
+    size = np.log2(target[:, 2] / source[:, 2])
+    angle = np.abs((turn[:, None] - turn[None, :] + np.pi) % (2 * np.pi) - np.pi)
+    alike = (angle <= np.radians(25)) & (np.abs(size[:, None] - size[None, :]) <= 0.7)
+    weight = np.clip(2.0 - near / 32, 0.1, 1.0)
+    middle = int((alike * weight[None, :]).sum(axis=1).argmax())
+    return np.flatnonzero(alike[middle])
+
+
+def _best_similarity(target: Places, source: Places, rows: Ints, tolerance: float) -> Map | None:
+    """The turn, size and shift, from two pairs, that most pairs agree with."""
+    z = target[:, 0] + 1j * target[:, 1].astype(np.complex128)
+    w = source[:, 0] + 1j * source[:, 1].astype(np.complex128)
+    rng = np.random.default_rng(len(rows))
+    first, second = rng.choice(rows, _HYPOTHESES), rng.choice(rows, _HYPOTHESES)
+    apart = np.abs(w[first] - w[second]) > 4 * tolerance
+    first, second = first[apart], second[apart]
+    if not len(first):
+        return None
+    factor = (z[first] - z[second]) / (w[first] - w[second])
+    shift = z[first] - factor * w[first]
+    size = np.abs(factor)
+    possible = (size >= _SMALLEST) & (size <= _LARGEST)
+    if not possible.any():
+        return None
+    factor, shift = factor[possible], shift[possible]
+    off = np.abs(factor[:, None] * w[None, :] + shift[:, None] - z[None, :])
+    votes = (off <= _ROUGH * tolerance).sum(axis=1) + (off <= tolerance).sum(axis=1)
+    best = int(votes.argmax())
+    a, b = factor[best].real, factor[best].imag
+    return np.array([[a, -b, shift[best].real], [b, a, shift[best].imag]])
+
+
+def mapped(found: Map, places: Places) -> Floats:
+    """(n, 2) where the map puts them."""
+    return places[:, :2].astype(np.float64) @ found[:, :2].T + found[:, 2]
+
+
+def _within(found: Map, target: Places, source: Places, tolerance: float) -> Ints:
+    off = mapped(found, source) - target[:, :2]
+    return np.flatnonzero((off**2).sum(axis=1) <= tolerance**2)
+
+
+def _affine(target: Places, source: Places) -> Map | None:
+    """Least squares."""
+    left = np.column_stack([source.astype(np.float64), np.ones(len(source))])
+    try:
+        solved, _, rank, _ = np.linalg.lstsq(left, target.astype(np.float64), rcond=None)
+    except np.linalg.LinAlgError:
+        return None
+    return None if rank < 3 else np.asarray(solved.T)
+
+
+def _plausible(found: Map) -> bool:
+    """Neither mirrored nor squeezed to a line."""
+    if not np.isfinite(found).all() or np.linalg.det(found[:, :2]) <= 0:
+        return False
+    small, large = sorted(np.linalg.svd(found[:, :2], compute_uv=False).tolist())
+    return bool(small >= _SMALLEST and large <= _LARGEST and large <= _STRETCH * small)
+
+
+def common(some: Sequence[Candidates], maps: Sequence[Map]) -> Map | None:
+    """The one map that explains most pairs of all these pictures: the best of `maps`, refined. An
+    edit lays every picture of a video at the same place; another camera does not."""
+    best: Map | None = None
+    most = 0.0
+    for found in maps:
+        told = sum(min(len(_agreeing(found, one, _SHAKEN)), _TOLD) for one in some)
+        if told > most:
+            best, most = found, told
+    if best is None:
+        return None
+    for _ in range(2):
+        rows = [_agreeing(best, one, _SHAKEN) for one in some]
+        target = [one.query.places[one.q[on], :2] for one, on in zip(some, rows, strict=True)]
+        source = [one.reference.places[one.r[on], :2] for one, on in zip(some, rows, strict=True)]
+        refined = _affine(np.concatenate(target), np.concatenate(source))
+        if refined is None or not _plausible(refined):
+            break
+        best = refined
+    return best
+
+
+def _agreeing(found: Map, some: Candidates, slack: float) -> Ints:
+    """The pairs that lie on the map within `slack` tolerances and are turned and scaled like it."""
+    target, source = some.query.places[some.q], some.reference.places[some.r]
+    off = mapped(found, source) - target[:, :2]
+    near = (off**2).sum(axis=1) <= (slack * some.tolerance) ** 2
+    scale = 0.5 * np.log2(max(1e-6, abs(float(np.linalg.det(found[:, :2])))))
+    size = np.log2(target[:, 2] / source[:, 2]) - scale
+    turn = np.degrees(np.arctan2(found[1, 0] - found[0, 1], found[0, 0] + found[1, 1]))
+    angle = np.abs((target[:, 3] - source[:, 3] - turn + 180) % 360 - 180)
+    return np.flatnonzero(near & (np.abs(size) <= 1.0) & (angle <= 40))
+
+
+def measured(found: Map, some: Candidates, slack: float = 1.0, shift: float = 0.0) -> Agreement:
+    """What lies on the map, within `slack` times the tolerance; the whole picture may have moved
+    by up to `shift` tolerances, as it does where the camera moves and the reference's picture is
+    of a moment a little earlier or later."""
+    query, reference, q, r = some.query, some.reference, some.q, some.r
+    if shift:
+        found = _shifted(found, some, slack, shift)
+    rows = _agreeing(found, some, slack)
+    _, once = np.unique(r[rows], return_index=True)
+    rows = rows[once]
+    spots = np.unique((query.places[q[rows], :2] / 4).astype(np.int64), axis=0)
+    at = mapped(found, reference.places)
+    inside = (at >= 0).all(axis=1) & (at[:, 0] < query.width) & (at[:, 1] < query.height)
+    return Agreement(
+        map=found,
+        inliers=min(len(rows), len(spots)),
+        visible=int(inside.sum()),
+        spread=_spread(reference.places[r[rows]], reference, found, query),
+        queries=q[rows],
+        references=r[rows],
+    )
+
+
+def _shifted(found: Map, some: Candidates, slack: float, shift: float) -> Map:
+    """The map moved to where most of the pairs lie that are near it."""
+    rows = _agreeing(found, some, slack + shift)
+    if not len(rows):
+        return found
+    off = some.query.places[some.q[rows], :2] - mapped(found, some.reference.places[some.r[rows]])
+    apart = np.abs(off[:, None, :] - off[None, :, :]).max(axis=2)
+    near = apart <= some.tolerance
+    moved = found.copy()
+    moved[:, 2] += off[near[int(near.sum(axis=1).argmax())]].mean(axis=0)
+    return moved
+
+
+def _spread(places: Places, reference: Picture, found: Map, query: Picture) -> float:
+    """The inliers' extent (two standard deviations each way along both main axes), as a part of
+    what both pictures could share."""
+    if len(places) < 3:
+        return 0.0
+    covariance = np.cov(places[:, :2].T.astype(np.float64))
+    area = 12 * float(np.sqrt(max(0.0, np.linalg.det(covariance))))  # a full square's would be 1
+    scale = abs(float(np.linalg.det(found[:, :2])))
+    shared = min(reference.width * reference.height, query.width * query.height / max(scale, 1e-6))
+    return min(1.0, area / max(shared, 1.0))
