@@ -117,10 +117,13 @@ def _picture(nominee: Nominee) -> Picture:
 
 
 def sighted(some: Sequence[Shot], index: LocalBackend) -> list[Sight]:
-    """All verified nominees of all shots."""
+    """All verified nominees of the shots: of the plain ones, and of every other one in a mirror or
+    a negative, which are rarer; what they find is then followed through all (`lines`)."""
     found: list[Sight] = []
     by_row: dict[int, list[tuple[Nominee, Shot]]] = {}
     for shot in some:
+        if shot.rendering is not Rendering.PLAIN and shot.row % 2:
+            continue
         for nominee in index.nominate(shot.picture.codes, shot.picture.places, NOMINEES):
             if nominee.votes >= FEWEST_VOTES:
                 by_row.setdefault(shot.row, []).append((nominee, shot))

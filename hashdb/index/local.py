@@ -112,6 +112,7 @@ class Segment:
         queries = np.ascontiguousarray(codes).view(np.uint64)
         bits = np.unpackbits(codes, axis=1)
         found: list[Ints] = []
+        bits_apart: list[NDArray[np.int64]] = []
         for part in range(PARTS):
             keys = _keys(bits, part, self.bits)
             start, stop = self.starts[part][keys], self.starts[part][keys + 1]
@@ -121,12 +122,13 @@ class Segment:
             place = np.arange(len(query)) + np.repeat(start - (np.cumsum(count) - count), count)
             row = self.rows[part][place].astype(np.int64)
             close = np.bitwise_count(self.sketch[row] ^ queries[query, 0]) <= _SKETCH
-            found.append(query[close] * len(self) + row[close])
-        pairs = np.unique(np.concatenate(found))
-        query, row = pairs // len(self), pairs % len(self)
-        distance = np.bitwise_count(self.words[row] ^ queries[query]).sum(axis=1, dtype=np.int64)
-        good = distance <= RADIUS
-        return query[good], row[good], distance[good]
+            query, row = query[close], row[close]
+            apart = np.bitwise_count(self.words[row] ^ queries[query]).sum(axis=1, dtype=np.int64)
+            good = apart <= RADIUS
+            found.append(query[good] * len(self) + row[good])
+            bits_apart.append(apart[good])
+        pairs, once = _distinct(np.concatenate(found))
+        return pairs // len(self), pairs % len(self), np.concatenate(bits_apart)[once]
 
     def votes(self, codes: Codes, places: Places) -> tuple[Ints, Floats]:
         """Pictures and their votes, of those with any; the most first."""
@@ -148,7 +150,7 @@ class Segment:
     def _commonness(self, query: Ints, picture: Ints, queries: int) -> Floats:
         """For each pair in how many references its query feature was found."""
         reference = self.pictures.references[picture].astype(np.int64)
-        pairs = np.unique(query * (int(reference.max()) + 1) + reference)
+        pairs, _ = _distinct(query * (int(reference.max()) + 1) + reference)
         times = np.bincount(pairs // (int(reference.max()) + 1), minlength=queries)
         return np.minimum(times, _RARE)[query].astype(np.float64)
 
@@ -174,10 +176,10 @@ def _counted(
     every = _TURNS * _SIZES
     keys = (picture * every + bins) * queries + query
     order = np.lexsort((-weight, keys))
-    _, once = np.unique(keys[order], return_index=True)
-    keys, weight = keys[order][once] // queries, weight[order][once]
-    places, where = np.unique(keys, return_inverse=True)
-    summed = np.bincount(where, weights=weight)
+    keys, once = _distinct(keys[order])
+    weight = weight[order][once]
+    places, starts = _distinct(keys // queries)
+    summed = np.add.reduceat(weight, starts)
     raw = np.bincount(places // every, weights=summed)
     best = np.argsort(-raw, kind="stable")[:_MOST_PICTURES]
     best = best[raw[best] > 0]
@@ -196,6 +198,16 @@ def _counted(
     return best[order], votes[order]
 
 
+def _distinct(values: Ints) -> tuple[Ints, Ints]:
+    """The distinct values, rising, and where the first of each stands (`numpy.unique` hashes first,
+    which is slower for a few thousand values that are nearly in order)."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    first = np.ones(len(ordered), dtype=np.bool_)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[first], order[first]
+
+
 def _keys(bits: NDArray[np.uint8], part: int, length: int) -> Ints:
     powers = 1 << np.arange(length, dtype=np.int64)
     keys: Ints = bits[:, _POSITIONS[part][:length]].astype(np.int64) @ powers
@@ -206,7 +218,7 @@ def build_segment(pictures: Pictures) -> Segment:
     """`pictures` filed; they have at least one feature."""
     codes = np.ascontiguousarray(pictures.codes)
     words = codes.view(np.uint64)
-    length = int(np.clip(round(np.log2(max(2, len(codes)))), FEWEST_BITS, MOST_BITS))
+    length = int(np.clip(round(np.log2(max(2, len(codes)))) + 1, FEWEST_BITS, MOST_BITS))
     starts, rows = [], []
     bits = np.unpackbits(codes, axis=1)
     for part in range(PARTS):

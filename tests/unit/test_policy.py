@@ -75,7 +75,7 @@ def test_a_banks_own_action_holds_unless_the_policy_names_one():
 
 def test_either_of_the_signals_that_look_at_pictures_is_enough():
     assert policy("[signals]\npdq = false").signals == {"sha256", "md5", "phash", "local"}
-    assert policy("[signals]\nphash = false").signals == {"sha256", "md5", "pdq"}
+    assert policy("[signals]\nphash = false").signals == {"sha256", "md5", "pdq", "local"}
 
 
 def test_the_banks_that_it_names():
