@@ -21,8 +21,8 @@ from hashdb.model import Floats, Ints, SoundPeaks
 Keys = NDArray[np.uint32]
 Moments = NDArray[np.uint32]
 
-FAN = 6
-"""How many following peaks a peak is put together with, two at a time: 15 landmarks a peak."""
+FAN = 5
+"""How many following peaks a peak is put together with, two at a time: 10 landmarks a peak."""
 
 SOONEST_S, LATEST_S = 0.08, 1.5
 """How far off in time, in the reference, the peaks are that a peak is put together with."""

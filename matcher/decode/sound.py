@@ -29,8 +29,8 @@ RATE = 8000
 """Samples a second: phones and speech codecs keep nothing above 3.4 kHz anyway."""
 
 MAX_TRACKS = 4
-CODECS = frozenset(
-    """
+# FFmpeg's names. Each decoder is a door for strangers' bytes: no more than what media use.
+_CODECS = """
     aac aac_latm aac_fixed ac3 ac3_fixed eac3 mp1 mp1float mp2 mp2float mp3 mp3float mp3adu
     mp3adufloat vorbis libvorbis opus libopus flac alac wavpack tta ape truehd mlp dca wmav1 wmav2
     wmapro wmalossless wmavoice speex libspeex amrnb amrwb libopencore_amrnb libopencore_amrwb
@@ -38,8 +38,8 @@ CODECS = frozenset(
     nellymoser cook ra_144 ra_288 qdm2 qdmc atrac3 atrac3p mace3 mace6 pcm_alaw pcm_mulaw pcm_u8
     pcm_s8 pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le pcm_s32be pcm_f32le pcm_f32be
     pcm_f64le pcm_f64be pcm_s16le_planar pcm_bluray pcm_dvd
-    """.split()
-)
+"""
+CODECS = frozenset(_CODECS.split())
 
 _BLOCK = RATE * 8  # samples handed over at once
 _SLACK_S = 0.04  # time stamps are rounded: so much off is no gap
@@ -300,7 +300,8 @@ class _Resampler:
         parts = []
         while True:
             try:
-                parts.append(_mixed(self._graph.pull().to_ndarray()))
+                pulled: Any = self._graph.pull()
+                parts.append(_mixed(pulled.to_ndarray()))
             except (av.EOFError, av.BlockingIOError):
                 break
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
@@ -318,5 +319,5 @@ def _mixed(channels: Samples) -> Samples:
     if len(channels) > 1 and float(np.square(mean).sum()) < _CANCELLED * float(
         np.square(channels[0]).sum()
     ):
-        return channels[0]
+        return np.ascontiguousarray(channels[0])
     return np.asarray(mean, dtype=np.float32)

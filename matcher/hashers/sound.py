@@ -99,8 +99,8 @@ def find_peaks(levels: Levels) -> Peaks:
 def _top(before: Levels, at: Levels, after: Levels) -> NDArray[np.float64]:
     """Where between three neighbours, -0.5 to 0.5, the parabola through them is highest."""
     bend = (2.0 * at - before - after).astype(float)
-    flat = bend < 1e-6
-    return np.where(flat, 0.0, np.clip(0.5 * (after - before) / np.where(flat, 1.0, bend), -0.5, 0.5))
+    aside = 0.5 * (after - before) / np.where(bend < 1e-6, np.inf, bend)
+    return np.asarray(np.clip(aside, -0.5, 0.5), dtype=np.float64)
 
 
 def _mean_around(levels: Levels, reach: int) -> Levels:
