@@ -21,7 +21,8 @@ from av.audio.stream import AudioStream
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from matcher.decode.packets import open_container, packets
+from matcher.decode.packets import SPLICED, open_container, packets
+from matcher.decode.timeline import LONGEST_GAP_S, SPLICED_GAP_S
 
 Samples = NDArray[np.float32]
 
@@ -43,10 +44,10 @@ CODECS = frozenset(_CODECS.split())
 
 _BLOCK = RATE * 8  # samples handed over at once
 _SLACK_S = 0.04  # time stamps are rounded: so much off is no gap
-_LONGEST_GAP_S = 3600.0  # what leaps further is not believed
 _LONGEST_OVERLAP_S = 1.0  # what leaps further back has started anew
 _LONGEST_S = 366 * 86_400.0
 _MAX_CHANNELS = 64
+_SLOWEST, _FASTEST = 4_000, 768_000  # samples a second of a sound that is believed
 _LOUDEST = 4.0
 _CANCELLED = 0.05
 
@@ -83,7 +84,8 @@ class OpenedSound:
             streams, left_out = sound_streams(container, self._max_tracks)
             self.truncated = left_out
             origin = _origin(container)
-            tracks = {s.index: _Track(n, s, origin, max_s) for n, s in enumerate(streams)}
+            gap = SPLICED_GAP_S if container.format.name in SPLICED else LONGEST_GAP_S
+            tracks = {s.index: _Track(n, s, origin, max_s, gap) for n, s in enumerate(streams)}
             for packet in packets(container, list(streams)) if streams else ():
                 track = tracks.get(packet.stream_index)
                 if track is None:
@@ -129,7 +131,10 @@ class _Track:
     Places are counted in samples of `RATE` from the media's start.
     """
 
-    def __init__(self, number: int, stream: AudioStream, origin: float, max_s: float) -> None:
+    def __init__(
+        self, number: int, stream: AudioStream, origin: float, max_s: float, longest_gap: float
+    ) -> None:
+        self._longest_gap = longest_gap  # seconds; stamps that leap further start anew
         self._number = number
         self._context: Any = stream.codec_context
         self._context.thread_count = 1
@@ -178,7 +183,7 @@ class _Track:
         yield from self._hand_over(1)
 
     def _take(self, frame: AudioFrame) -> Iterator[SoundBlock]:
-        if not frame.samples or not frame.sample_rate:
+        if not frame.samples or not _SLOWEST <= frame.sample_rate <= _FASTEST:
             return
         if self._resampler is None or not self._resampler.suits(frame):
             yield from self._flush()
@@ -205,11 +210,11 @@ class _Track:
         yield from self._flush()
         assert self._end is not None
         gap = place - self._end
-        if -_LONGEST_OVERLAP_S * RATE <= gap <= _LONGEST_GAP_S * RATE:
-            while gap > 0 and not self._cut:
-                yield from self._append(np.zeros(min(gap, _BLOCK), dtype=np.float32))
-                gap -= _BLOCK
+        if -_LONGEST_OVERLAP_S * RATE <= gap <= self._longest_gap * RATE:
             self._overlap = max(0, -gap)
+            for first in range(0, gap, _BLOCK):
+                if not self._cut:
+                    yield from self._append(np.zeros(min(gap - first, _BLOCK), dtype=np.float32))
             self._due = float(place)
         else:
             self._shift += self._end - place

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.fft import rfft  # numpy imports it late, and no file can be opened in the cage
 from numpy.typing import NDArray
 
 from hashdb.model import SoundPeaks
@@ -62,7 +64,7 @@ def spectrogram(samples: Samples) -> Levels:
     if len(samples) < WINDOW:
         return np.zeros((0, _WEIGHTS.shape[1]), dtype=np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
-    lines = np.fft.rfft(frames * _SHAPE, axis=1)
+    lines = rfft(frames * _SHAPE, axis=1)
     power = np.square(lines.real) + np.square(lines.imag)
     return np.asarray(10.0 * np.log10(power.astype(np.float32) @ _WEIGHTS + FLOOR), np.float32)
 
@@ -190,9 +192,29 @@ class PeakFinder:
         self._first += kept
 
 
-def find_sound(samples: Iterable[Samples], start: float = 0.0, track: int = 0) -> SoundPeaks:
-    """The peaks of one track's samples; see `PeakFinder`."""
+class Stretch(Protocol):
+    """What a decoder gives: see `matcher.decode.sound.SoundBlock`."""
+
+    @property
+    def track(self) -> int: ...
+    @property
+    def start(self) -> float: ...
+    @property
+    def samples(self) -> Samples: ...
+
+
+def listen(stretches: Iterable[Stretch]) -> tuple[SoundPeaks, ...]:
+    """The peaks of each track. A track's stretches follow on one another without a gap."""
+    finders: dict[int, PeakFinder] = {}
+    for stretch in stretches:
+        if stretch.track not in finders:
+            finders[stretch.track] = PeakFinder(stretch.start, stretch.track)
+        finders[stretch.track].feed(stretch.samples)
+    return tuple(finders[track].finish() for track in sorted(finders))
+
+
+def peaks_of(samples: Samples, start: float = 0.0, track: int = 0) -> SoundPeaks:
+    """The peaks of (n,) samples that are there as a whole; see `PeakFinder`."""
     finder = PeakFinder(start, track)
-    for stretch in samples:
-        finder.feed(stretch)
+    finder.feed(samples)
     return finder.finish()
