@@ -35,8 +35,26 @@ PITCH_CELL = 8
 FIRST_CELL = 48
 """The first peak's pitch counts by thirds of an octave."""
 
-TEMPOS = tuple(round(1.0 + 0.02 * n, 2) for n in (0, -1, 1, -2, 2, -3, 3))
-"""Reference seconds a query second that a query is asked about in: normal first."""
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What may have been done to a copy: it plays `tempo` times as fast as the reference, and all
+    is `higher` by so many steps of pitch."""
+
+    tempo: float = 1.0
+    higher: int = 0
+
+
+VARIANTS = tuple(Variant(round(1.0 + 0.02 * n, 2)) for n in (0, -1, 1, -2, 2, -3, 3))
+"""What a query is asked about in: up to 7 % faster or slower, normal first. Up to 8 % of pitch are
+no variants, for the keys leave them alone."""
+
+_PLAYERS = (0.5, 0.75, 0.8, 0.9, 1.1, 1.2, 1.25, 1.5, 1.75, 2.0)
+
+PLAYER_VARIANTS = tuple(Variant(speed) for speed in _PLAYERS) + tuple(
+    Variant(speed, round(REACH * float(np.log2(speed)))) for speed in _PLAYERS
+)
+"""The speeds that players and editors offer, with the pitch kept and with it changed alike."""
 
 _TICKS = 64  # of a moment, a second
 _MOST_TICKS = (1 << 22) - 1  # 18 hours
@@ -46,42 +64,45 @@ _MOST_TICKS = (1 << 22) - 1  # 18 hours
 class Landmarks:
     """`keys` (n,) uint32; of each landmark's first peak `peaks` (n,) int64, its row among the
     peaks, `times` (n,) float64, seconds, and `pitches` (n,) uint16, steps. In the order of the
-    peaks. `tempo`: what the times between peaks were multiplied with before they went into keys
-    (`times` were not)."""
+    peaks. `variant`: what was taken back before times and pitches went into keys (`times` and
+    `pitches` are as they were)."""
 
     keys: Keys
     peaks: Ints
     times: Floats
     pitches: NDArray[np.uint16]
-    tempo: float = 1.0
+    variant: Variant = Variant()
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
-def landmarks(peaks: SoundPeaks, *, tempo: float = 1.0, fan: int = FAN) -> Landmarks:
-    """The landmarks of one track; `fan * (fan - 1) / 2` for each peak at most."""
-    times, pitches = peaks.times, peaks.pitches.astype(np.int64)
-    following = _following(times, pitches, tempo, fan)
+def landmarks(peaks: SoundPeaks, *, variant: Variant = Variant(), fan: int = FAN) -> Landmarks:
+    """The landmarks of one track; `fan * (fan - 1) / 2` for each peak at most. References' are
+    made as they are; a query's in several variants."""
+    times = peaks.times * variant.tempo
+    pitches = peaks.pitches.astype(np.int64) - variant.higher
+    following = _following(times, pitches, fan)
     keys, rows = [np.zeros(0, dtype=np.uint32)], [np.zeros(0, dtype=np.int64)]
     for i in range(fan):
         for j in range(i + 1, fan):
             first = np.flatnonzero(following[:, j] >= 0)
             second, third = following[first, i], following[first, j]
-            keys.append(_key(times * tempo, pitches, first, second, third))
+            keys.append(_key(times, pitches, first, second, third))
             rows.append(first)
     row = np.concatenate(rows)
     order = np.argsort(row, kind="stable")
     row = row[order]
-    return Landmarks(np.concatenate(keys)[order], row, times[row], peaks.pitches[row], tempo)
+    all_keys = np.concatenate(keys)[order]
+    return Landmarks(all_keys, row, peaks.times[row], peaks.pitches[row], variant)
 
 
-def _following(times: Floats, pitches: Ints, tempo: float, fan: int) -> Ints:
+def _following(times: Floats, pitches: Ints, fan: int) -> Ints:
     """(n, fan) rows of the nearest peaks that follow within reach, -1 where there are no more."""
     count = np.zeros(len(times), dtype=np.int64)
     rows = np.full((len(times), fan), -1, dtype=np.int64)
     for lag in range(1, len(times)):
-        later = (times[lag:] - times[:-lag]) * tempo
+        later = times[lag:] - times[:-lag]
         if later.min() > LATEST_S:
             break
         near = (later >= SOONEST_S) & (later <= LATEST_S) & (count[:-lag] < fan)
@@ -94,7 +115,7 @@ def _following(times: Floats, pitches: Ints, tempo: float, fan: int) -> Ints:
 
 def _key(times: Floats, pitches: Ints, first: Ints, second: Ints, third: Ints) -> Keys:
     """4 bits of the first pitch, 6 and 6 of the steps in pitch, 5 and 5 of those in time."""
-    key = np.minimum(pitches[first] // FIRST_CELL, 15)
+    key = np.clip(pitches[first] // FIRST_CELL, 0, 15)
     for other in (second, third):
         moved = np.floor((pitches[other] - pitches[first]) / PITCH_CELL + 0.5).astype(np.int64)
         key = (key << 6) | (moved + 32)

@@ -21,7 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Floats, Ints, Segment, SegmentPair, SoundPeaks
-from matcher.landmarks import TEMPOS, Keys, Landmarks, Moments, landmarks, unpack_moments
+from matcher.landmarks import (
+    VARIANTS,
+    Keys,
+    Landmarks,
+    Moments,
+    Variant,
+    landmarks,
+    unpack_moments,
+)
 
 ENOUGH = 20.0
 """Nats of evidence above which a match is given. By chance alone far less would do; the margin is
@@ -143,30 +151,35 @@ def find_sounds(
     index: Search,
     *,
     bank_s: float,
-    tempos: Sequence[float] = TEMPOS,
+    variants: Sequence[Variant] = VARIANTS,
     enough: float = ENOUGH,
 ) -> tuple[SoundMatch, ...]:
     """The references whose sound is in the query, the clearest first.
 
-    `bank_s`: how many seconds of sound the index holds in all.
+    `bank_s`: how many seconds of sound the index holds in all. Each of the `variants` costs a
+    search; two tempos of a grid may lie 2 % apart.
     """
     if len(peaks) < LEAST_VOTES:
         return ()
-    prints = [landmarks(peaks, tempo=tempo) for tempo in tempos]
+    prints = [landmarks(peaks, variant=variant) for variant in variants]
     kept: list[SoundHits] = []
     nominees: list[_Nominee] = []
     chance = 0.0
     first, last = float(peaks.times[0]), float(peaks.times[-1])
     for start in np.arange(first, last + 1e-9, STRETCH_S):
         stretch = [_search(p, index, float(start)) for p in prints]
-        named = [n for hits in stretch for n in _nominate(hits, float(start))]
+        named = [
+            nominee
+            for hits, variant in zip(stretch, variants, strict=True)
+            for nominee in _nominate(hits, variant, float(start))
+        ]
         named = sorted(named, key=lambda n: -n.votes)[:MOST_NOMINEES]
         nominees += named
         chance = max(chance, max(len(h) for h in stretch) / max(bank_s, 1.0) / STRETCH_S)
         ordinals = np.array(sorted({n.ordinal for n in named}), dtype=np.int32)
         kept += [h.take(np.isin(h.ordinals, ordinals)) for h in stretch]
     hits = _joined(kept)
-    trials = max(bank_s, 1.0) / CELL_S * len(tempos) * max(1.0, (last - first) / STRETCH_S)
+    trials = max(bank_s, 1.0) / CELL_S * len(variants) * max(1.0, (last - first) / STRETCH_S)
     matches = []
     for ordinal in sorted({n.ordinal for n in nominees}):
         own = hits.take(hits.ordinals == ordinal)
@@ -184,7 +197,7 @@ def _search(prints: Landmarks, index: Search, start: float) -> SoundHits:
     rows = found.queries + low
     moments, pitches = unpack_moments(found.moments)
     higher = pitches - prints.pitches[rows].astype(np.int64)
-    near = np.abs(higher) <= PITCHES
+    near = np.abs(higher + prints.variant.higher) <= PITCHES
     rows = rows[near]
     return SoundHits(
         prints.peaks[rows],
@@ -192,7 +205,7 @@ def _search(prints: Landmarks, index: Search, start: float) -> SoundHits:
         found.ordinals[near],
         moments[near],
         higher[near],
-        np.full(len(rows), prints.tempo),
+        np.full(len(rows), prints.variant.tempo),
     )
 
 
@@ -207,13 +220,13 @@ def _joined(parts: Sequence[SoundHits]) -> SoundHits:
     )
 
 
-def _nominate(hits: SoundHits, start: float) -> list[_Nominee]:
-    """The cells of offset and pitch that most of one stretch's peaks vote for, in one tempo."""
+def _nominate(hits: SoundHits, variant: Variant, start: float) -> list[_Nominee]:
+    """The cells of offset and pitch that most of one stretch's peaks vote for, in one variant."""
     if len(hits) < LEAST_VOTES:
         return []
-    tempo = float(hits.tempos[0])
+    tempo, lowest = variant.tempo, -variant.higher - PITCHES
     offsets = np.floor((hits.moments - tempo * (hits.times - start)) / CELL_S).astype(np.int64)
-    pitches = (hits.higher + PITCHES) // CELL_PITCH
+    pitches = (hits.higher - lowest) // CELL_PITCH
     cell = (hits.ordinals.astype(np.int64) << 32) | ((offsets + (1 << 20)) << 4) | pitches
     order = np.lexsort((hits.peaks, cell))
     cell, voter = cell[order], hits.peaks[order]
@@ -231,7 +244,7 @@ def _nominate(hits: SoundHits, start: float) -> list[_Nominee]:
             tempo=tempo,
             offset=(((int(cells[b]) & 0xFFFF_FFFF) >> 4) - (1 << 20) + 0.5) * CELL_S
             - tempo * start,
-            higher=((int(cells[b]) & 15) + 0.5) * CELL_PITCH - PITCHES - 0.5,
+            higher=((int(cells[b]) & 15) + 0.5) * CELL_PITCH + lowest - 0.5,
             start=start,
         )
         for b in best

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashdb.model import SoundPeaks
-from matcher.landmarks import FAN, TEMPOS, landmarks, pack_moments, unpack_moments
+from matcher.landmarks import (
+    FAN,
+    PLAYER_VARIANTS,
+    VARIANTS,
+    landmarks,
+    pack_moments,
+    unpack_moments,
+)
 
 
 def peaks(times, pitches) -> SoundPeaks:
@@ -61,12 +68,14 @@ def test_a_later_copy_has_the_same_keys():
     assert np.array_equal(landmarks(one).keys, landmarks(later).keys)
 
 
-@pytest.mark.parametrize("tempo", [t for t in TEMPOS if t != 1.0])
-def test_another_tempo_is_found_by_asking_with_it(tempo):
-    one = some_peaks()
-    faster = SoundPeaks("peaks-1", one.times / tempo, one.pitches, one.levels)
-    assert shared(landmarks(faster, tempo=tempo), landmarks(one)) > 0.98
-    assert shared(landmarks(faster), landmarks(one)) < 0.8
+@pytest.mark.parametrize("variant", [*VARIANTS[1:], *PLAYER_VARIANTS], ids=str)
+def test_what_was_done_to_a_copy_is_taken_back_by_asking_with_it(variant):
+    rng = np.random.default_rng(1)
+    one = peaks(rng.uniform(0, 20, 400), rng.integers(200, 340, 400))
+    pitches = (one.pitches.astype(int) + variant.higher).astype(np.uint16)
+    done = SoundPeaks("peaks-1", one.times / variant.tempo, pitches, one.levels)
+    assert shared(landmarks(done, variant=variant), landmarks(one)) > 0.98
+    assert shared(landmarks(done), landmarks(one)) < 0.9
 
 
 @pytest.mark.parametrize("steps", [-8, -4, 4, 8])

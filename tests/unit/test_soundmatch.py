@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hashdb.model import SoundPeaks
-from matcher.landmarks import landmarks, pack_moments
+from matcher.landmarks import PLAYER_VARIANTS, landmarks, pack_moments
 from matcher.soundmatch import ENOUGH, find_sounds, surprise
 
 
@@ -95,6 +95,15 @@ def test_tempo_and_pitch_are_told_apart(tempo, higher):
     assert match.pitch == pytest.approx(2 ** (higher / 144), abs=0.003)
     (pair,) = match.segments
     assert pair.reference.seconds == pytest.approx(16.0, abs=1.5)
+
+
+@pytest.mark.parametrize(("tempo", "higher"), [(1.25, 0), (1.25, 46), (2.0, 0), (0.5, -144)])
+def test_speeds_of_players_are_found_where_they_are_asked_about(tempo, higher):
+    low = SoundPeaks("peaks-1", ONE.times, (150 + ONE.pitches // 3).astype(np.uint16), ONE.levels)
+    query = copy(low, 10.0, 40.0, tempo=tempo, higher=higher)
+    (match,) = find_sounds(query, Bank(low), bank_s=60.0, variants=PLAYER_VARIANTS)
+    assert match.tempo == pytest.approx(tempo, abs=0.003)
+    assert match.pitch == pytest.approx(2 ** (higher / 144), abs=0.003)
 
 
 def test_half_of_the_peaks_lost_and_as_many_strange_ones_are_still_a_match():
