@@ -17,7 +17,7 @@ from hashdb.model import Ints
 Keys = NDArray[np.uint32]
 Moments = NDArray[np.uint32]
 
-COMMON = 4e-5
+COMMON = 4e-6
 """A key with more than this share of all entries says nothing: it is passed over in a search,"""
 
 COMMON_LEAST = 256
@@ -97,7 +97,7 @@ class LandmarkIndex:
         return sum(s.keys.nbytes + s.ordinals.nbytes + s.moments.nbytes for s in self._segments)
 
     def add(self, ordinal: int, keys: Keys, moments: Moments) -> None:
-        """One reference's (n,) keys and moments; the same pair twice counts once."""
+        """One reference's (n,) keys and moments; a pair that stands there twice counts once."""
         if not 0 <= ordinal <= np.iinfo(np.int32).max:
             raise ValueError(f"the ordinal {ordinal} is no int32 from 0")
         if keys.shape != moments.shape or keys.ndim != 1:
