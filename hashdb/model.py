@@ -200,6 +200,39 @@ class LocalFeatures:
         return len(self.offsets)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SoundPeaks:
+    """Where one sound track of one piece of media is loud for its surroundings.
+
+    `times` (n,) float64, seconds from the start of the media, rising; a sound that begins before
+    the first picture has some below 0. `pitches` (n,) uint16: 144 steps an octave, see
+    `matcher.hashers.sound`. `levels` (n,) uint8: dB above the surroundings. `pipeline` names the
+    version of the way from samples to peaks: only peaks of one pipeline can be compared.
+    `seconds`: how much sound was listened to.
+    """
+
+    pipeline: str
+    times: Floats
+    pitches: NDArray[np.uint16]
+    levels: NDArray[np.uint8]
+    track: int = 0
+    seconds: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def take(self, rows: Any) -> SoundPeaks:
+        """The same track with the given peaks (a boolean mask, a slice or indices) only."""
+        return SoundPeaks(
+            self.pipeline,
+            self.times[rows],
+            self.pitches[rows],
+            self.levels[rows],
+            self.track,
+            self.seconds,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """How much of an upload was looked at.

@@ -24,7 +24,7 @@ _HEAD = 512
 _MOST_PACKETS = 6_000_000  # 50 hours at 30 a second
 _MOST_READ_ERRORS = 64
 _LONGEST_S = 366 * 86_400.0  # no file is longer: what states more is not believed
-_SPLICED = frozenset({"mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg"})
+SPLICED = frozenset({"mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg"})
 _SIDE_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 
 _OPTIONS = {
@@ -153,7 +153,7 @@ def read_index(container: InputContainer, chosen: list[VideoStream]) -> Index:
             latest = max(latest, float(packet.pts * packet.time_base))
         if count >= _MOST_PACKETS:
             break
-    gap = SPLICED_GAP_S if container.format.name in _SPLICED else LONGEST_GAP_S
+    gap = SPLICED_GAP_S if container.format.name in SPLICED else LONGEST_GAP_S
     tracks = {s.index: _timeline(s, stamps[s.index], gap) for s in chosen if stamps[s.index].marks}
     if not tracks:
         raise CorruptMedia("the file holds no picture data that can be read")

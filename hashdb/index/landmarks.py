@@ -1,0 +1,184 @@
+"""An inverted index of landmarks: which references have a key, and at which of their moments.
+
+The index is one tuple of sorted segments that never change, as in `hashdb.index.faiss_flat`: any
+number of threads may search beside `add` and `remove`. numpy only.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import Ints
+
+Keys = NDArray[np.uint32]
+Moments = NDArray[np.uint32]
+
+COMMON = 4e-6
+"""A key with more than this share of all entries says nothing: it is passed over in a search,"""
+
+COMMON_LEAST = 256
+"""unless it has so few."""
+
+_MERGE = 1 << 22  # segments up to this many entries may be merged with a newcomer
+_DEAD = 0.25  # share of removed entries above which a segment is built anew
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LandmarkHits:
+    """Entries with a key that was asked for.
+
+    `queries` (k,) int64: row of the key in the search; `ordinals` (k,) int32: the reference's;
+    `moments` (k,) uint32, as they were added. `asked`: how many of the keys were not passed over.
+    """
+
+    queries: Ints
+    ordinals: NDArray[np.int32]
+    moments: Moments
+    asked: int
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """Entries sorted by `keys` (n,) uint32; `ordinals` (n,) int32, `moments` (n,) uint32. `gone`:
+    ordinals, rising, whose entries count no more; `count`: how many entries are left."""
+
+    keys: Keys
+    ordinals: NDArray[np.int32]
+    moments: Moments
+    gone: NDArray[np.int32]
+    count: int
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def without(self, ordinals: NDArray[np.int32]) -> Segment:
+        """The same segment without these references; itself where it has none of them."""
+        held = ~np.isin(self.ordinals, self.gone) if len(self.gone) else np.True_
+        lost = int(np.count_nonzero(np.isin(self.ordinals, ordinals) & held))
+        if not lost:
+            return self
+        gone = np.union1d(self.gone, ordinals).astype(np.int32)
+        left = replace(self, gone=gone, count=self.count - lost)
+        return _joined([left]) if left.count < (1 - _DEAD) * len(left) else left
+
+    def left(self) -> tuple[Keys, NDArray[np.int32], Moments]:
+        """The entries that count, sorted by key."""
+        if not len(self.gone):
+            return self.keys, self.ordinals, self.moments
+        held = ~np.isin(self.ordinals, self.gone)
+        return self.keys[held], self.ordinals[held], self.moments[held]
+
+
+class LandmarkIndex:
+    """Keys (uint32) to references (int32 ordinals) and their moments (uint32): 12 bytes an entry.
+
+    A reference may be added in parts, and its ordinal may be used again once it was removed.
+    `add` merges its entries with the segments that are not much larger, as log-structured merge
+    trees do (O'Neil et al., 1996): every entry is moved O(log n) times.
+    """
+
+    def __init__(self) -> None:
+        self._write = threading.Lock()
+        self._segments: tuple[Segment, ...] = ()
+
+    def __len__(self) -> int:
+        return sum(s.count for s in self._segments)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the entries take."""
+        return sum(s.keys.nbytes + s.ordinals.nbytes + s.moments.nbytes for s in self._segments)
+
+    def add(self, ordinal: int, keys: Keys, moments: Moments) -> None:
+        """One reference's (n,) keys and moments; a pair that stands there twice counts once."""
+        if not 0 <= ordinal <= np.iinfo(np.int32).max:
+            raise ValueError(f"the ordinal {ordinal} is no int32 from 0")
+        if keys.shape != moments.shape or keys.ndim != 1:
+            raise ValueError(f"{keys.shape} keys at {moments.shape} moments")
+        if not len(keys):
+            return
+        new = _segment(ordinal, keys, moments)
+        with self._write:
+            segments = list(self._segments)
+            merged, size = [new], len(new)
+            while segments and len(segments[-1]) <= min(_MERGE, 2 * size):
+                merged.append(segments.pop())
+                size += len(merged[-1])
+            self._segments = (*segments, _joined(merged) if len(merged) > 1 else new)
+
+    def remove(self, ordinals: Ints) -> None:
+        """All entries of these references; those that are not there are passed over."""
+        gone = np.unique(np.asarray(ordinals, dtype=np.int64)).astype(np.int32)
+        if not len(gone):
+            return
+        with self._write:
+            left = [s.without(gone) for s in self._segments]
+            self._segments = tuple(sorted((s for s in left if s.count), key=len, reverse=True))
+
+    def search(self, keys: Keys, *, common: float = COMMON) -> LandmarkHits:
+        """All entries that have one of the (n,) keys, but for keys that more than the share
+        `common` of all entries have. In the order of the rows within each segment."""
+        segments = self._segments
+        spans = [_spans(s, keys) for s in segments]
+        counts = sum((high - low for low, high in spans), np.zeros(len(keys), dtype=np.int64))
+        cap = max(COMMON_LEAST, common * sum(s.count for s in segments))
+        asked = counts <= cap
+        queries, ordinals, moments = [], [], []
+        for segment, (low, high) in zip(segments, spans, strict=True):
+            lengths = np.where(asked, high - low, 0)
+            rows = np.repeat(np.arange(len(keys), dtype=np.int64), lengths)
+            before = np.cumsum(lengths) - lengths
+            places = np.repeat(low - before, lengths) + np.arange(len(rows))
+            found = segment.ordinals[places]
+            if len(segment.gone):
+                held = ~np.isin(found, segment.gone)
+                rows, places, found = rows[held], places[held], found[held]
+            queries.append(rows)
+            ordinals.append(found)
+            moments.append(segment.moments[places])
+        return LandmarkHits(
+            np.concatenate([np.zeros(0, dtype=np.int64), *queries]),
+            np.concatenate([np.zeros(0, dtype=np.int32), *ordinals]),
+            np.concatenate([np.zeros(0, dtype=np.uint32), *moments]),
+            int(np.count_nonzero(asked)),
+        )
+
+
+def _spans(segment: Segment, keys: Keys) -> tuple[Ints, Ints]:
+    """From where to where each key's entries lie."""
+    keys = np.asarray(keys, dtype=np.uint32)
+    distinct, back = np.unique(keys, return_inverse=True)
+    low = np.searchsorted(segment.keys, distinct, side="left")
+    high = np.searchsorted(segment.keys, distinct, side="right")
+    return low[back].astype(np.int64), high[back].astype(np.int64)
+
+
+def _segment(ordinal: int, keys: Keys, moments: Moments) -> Segment:
+    """A new reference's entries."""
+    both = (keys.astype(np.uint64) << np.uint64(32)) | moments.astype(np.uint64)
+    both = np.unique(both)
+    low = np.uint64(0xFFFF_FFFF)
+    return Segment(
+        (both >> np.uint64(32)).astype(np.uint32),
+        np.full(len(both), ordinal, dtype=np.int32),
+        (both & low).astype(np.uint32),
+        np.zeros(0, dtype=np.int32),
+        len(both),
+    )
+
+
+def _joined(segments: list[Segment]) -> Segment:
+    """One segment of all entries that are left."""
+    parts = [s.left() for s in segments]
+    keys, ordinals, moments = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if len(parts) > 1:
+        order = np.argsort(keys, kind="stable")
+        keys, ordinals, moments = keys[order], ordinals[order], moments[order]
+    return Segment(keys, ordinals, moments, np.zeros(0, dtype=np.int32), len(keys))
