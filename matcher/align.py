@@ -77,6 +77,11 @@ class Line:
     moments: Floats
 
 
+def is_still(alignment: Alignment) -> bool:
+    """Whether all of it may be one scene that stands still: fewer than three distinct pictures."""
+    return len({f.group for f in alignment.frames} - {STILL}) < 3
+
+
 def upper_bound(signal_type: str, hits: FrameHits) -> float:
     """The best score that these hits could have: every query frame distinct, all in agreement."""
     best = np.zeros(int(hits.queries.max(initial=-1)) + 1)
@@ -138,7 +143,14 @@ def _merge_neighbours(hits: FrameHits, gap: float = 0.25) -> FrameHits:
     )
 
 
-def best_line(times: Floats, hits: FrameHits, signal_type: str, *, still: bool) -> Line:
+def best_line(
+    times: Floats,
+    hits: FrameHits,
+    signal_type: str,
+    *,
+    still: bool,
+    speeds: Floats = SPEEDS,
+) -> Line:
     """The line of time that most evidence lies on; `times`: the query's, by row."""
     weight = WEIGHTS[signal_type]
     t = times[hits.queries]
@@ -146,7 +158,7 @@ def best_line(times: Floats, hits: FrameHits, signal_type: str, *, still: bool) 
     if still:
         return _inliers(0.0, 0.0, t, hits, w, tolerance=np.inf)
     best = (-1.0, 1.0, 0.0)
-    for speed in SPEEDS:
+    for speed in speeds:
         votes, offset = _best_offset(hits.offsets - speed * t, hits.spans, w)
         # Ties go to the normal speed, which comes first.
         if votes > best[0] * 1.02 + 1e-9:

@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 from hashdb.errors import BadMedia, ClassifierUnavailable, SandboxFailed, UploadConflict
 from hashdb.model import (
     Action,
-    Alignment,
     Classification,
     Coverage,
     Digests,
@@ -28,7 +27,7 @@ from hashdb.model import (
 )
 from hashdb.store import Store
 from matcher.decide import Evidence, Failure, decide
-from matcher.judge import Judge
+from matcher.judge import Judge, Local
 from matcher.looks import as_look, dense_windows, interleaved, surer
 from matcher.policy import Policy
 from matcher.ports import Classifier, FingerprintMedia, Sampling
@@ -36,6 +35,7 @@ from matcher.score import as_match
 
 log = logging.getLogger(__name__)
 
+NOTHING_LOCAL = Local()
 PICTURES = 8
 """Pictures of an upload that a classifier is shown."""
 
@@ -130,9 +130,9 @@ class Checker:
         )
         with watch.stage("fingerprint"):
             look = self._fingerprint(media, sampling, self._signals())
-        beside, unseen = self._find_local(look, watch)
-        matches, failures = self._find(look, watch, beside)
-        look, matches, second = self._look_again(media, look, matches, beside, watch)
+        local, unseen = self._find_local(look, watch)
+        matches, failures = self._find(look, watch, local)
+        look, matches, second = self._look_again(media, look, matches, local, watch)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s)
         asked, failed = self._classified(asked, look, watch)
@@ -206,32 +206,37 @@ class Checker:
         return verdict
 
     def _find(
-        self, look: MediaFingerprints, watch: Stopwatch, beside: Sequence[Alignment] = ()
+        self, look: MediaFingerprints, watch: Stopwatch, local: Local = NOTHING_LOCAL
     ) -> tuple[tuple[Match, ...], tuple[Failure, ...]]:
         with watch.stage("search_and_align"):
             try:
-                total_s = look.coverage.total_s
-                return self._judge.find(look.fingerprints, total_s=total_s, beside=beside), ()
+                matches = self._judge.find(
+                    look.fingerprints,
+                    total_s=look.coverage.total_s,
+                    beside=local.alignments,
+                    other_moment=local.other_moment,
+                )
+                return matches, ()
             except (RuntimeError, MemoryError) as error:
                 log.exception("the index failed")
                 return (), (Failure("index", f"{type(error).__name__}: {error}"),)
 
     def _find_local(
         self, look: MediaFingerprints, watch: Stopwatch
-    ) -> tuple[tuple[Alignment, ...], tuple[Failure, ...]]:
+    ) -> tuple[Local, tuple[Failure, ...]]:
         with watch.stage("local_features"):
             try:
                 return self._judge.find_local(look), ()
             except (RuntimeError, MemoryError) as error:
                 log.exception("the index of local features failed")
-                return (), (Failure("index", f"{type(error).__name__}: {error}"),)
+                return NOTHING_LOCAL, (Failure("index", f"{type(error).__name__}: {error}"),)
 
     def _look_again(
         self,
         media: BinaryIO,
         look: MediaFingerprints,
         matches: tuple[Match, ...],
-        beside: Sequence[Alignment],
+        local: Local,
         watch: Stopwatch,
     ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
         """Where something was found, the frames around it looked at one by one."""
@@ -249,7 +254,7 @@ class Checker:
             return look, matches, (Failure("second_look", str(error)),)
         closer = interleaved(look.fingerprints, dense.fingerprints)
         look = replace(look, fingerprints=closer)
-        found, failures = self._find(look, watch, beside)
+        found, failures = self._find(look, watch, local)
         if not dense.coverage.truncated:
             return look, found, failures
         ended = Failure("second_look", "a limit or damage ended it")

@@ -50,13 +50,14 @@ MERGE_BITS = {"pdq": 5, "phash": 1}
 # only title cards lay above it; the next were a star field at 0.76 and a window at 0.74.
 FLAT_GROUND = 0.8
 # Local features: a picture every half second, more often in short uploads (so many pictures), less
-# often in very long ones (so many at most). In a reference, a picture whose 64 x 64 samples differ
-# by less than STILL_LEVELS of 255 on average from the last one kept is kept every STILL_S only.
+# often in very long ones (so many at most). In a reference, a picture of whose 64 x 64 samples
+# fewer than STILL_SAMPLES differ by more than STILL_LEVELS of 255 from the last one kept is kept
+# every STILL_S only.
 LOCAL_GAP_S = 0.5
 LOCAL_PICTURES = 20
 LOCAL_MOST = 600
 STILL_S = 4.0
-STILL_LEVELS = 2.0
+STILL_LEVELS, STILL_SAMPLES = 8.0, 4
 _GROUND_SAMPLES = 128
 _SHADES = np.ones(9, dtype=np.int64)
 
@@ -173,7 +174,8 @@ class _Local:
 
 
 def _still(before: Floats, square: Floats) -> bool:
-    return bool(np.abs(before - square).mean() < STILL_LEVELS)
+    changed = np.abs(before - square) > STILL_LEVELS
+    return bool(np.count_nonzero(changed) < STILL_SAMPLES)
 
 
 def _local_features(

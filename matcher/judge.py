@@ -5,7 +5,7 @@ What one upload's check, a live stream and the look-back over past uploads have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,7 +32,8 @@ from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
 from matcher import localize
-from matcher.align import FrameHits, align, upper_bound
+from matcher.align import FrameHits, align, is_still, upper_bound
+from matcher.moments import at_its_moment
 from matcher.score import as_match
 
 FLOOR = 0.05
@@ -52,6 +53,15 @@ class _Found:
     query: Fingerprint
     reference_id: str
     hits: FrameHits
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What local features found: alignments, and references (ids) whose place is shown, but at
+    another moment: what moves in them is missing."""
+
+    alignments: tuple[Alignment, ...] = ()
+    other_moment: frozenset[str] = frozenset()
 
 
 class Judge:
@@ -97,9 +107,11 @@ class Judge:
         *,
         total_s: float,
         beside: Sequence[Alignment] = (),
+        other_moment: Collection[str] = (),
     ) -> tuple[Match, ...]:
         """Matches by fingerprints, and by alignments that were found `beside` them, likeliest
-        first. Sees every change committed before the call."""
+        first. Of references in `other_moment` a still picture says nothing: `Local` says why.
+        Sees every change committed before the call."""
         self._index.refresh()
         fingerprints = tuple(fingerprints)
         samples = _samples(fingerprints)
@@ -121,6 +133,8 @@ class Judge:
                 total_s=total_s,
                 samples=samples[one.query.track],
             )
+            if alignment is not None and reference.id in other_moment and is_still(alignment):
+                continue
             if alignment is not None and alignment.score >= FLOOR:
                 if not SIGNAL_TYPES[one.query.signal_type].per_frame:
                     alignment = replace(alignment, segments=(_whole(reference, total_s),))
@@ -128,21 +142,26 @@ class Judge:
         matches = [as_match(references[i], found_in) for i, found_in in alignments.items()]
         return tuple(sorted(matches, key=lambda m: (-m.score, m.reference.id)))
 
-    def find_local(self, look: MediaFingerprints) -> tuple[Alignment, ...]:
+    def find_local(self, look: MediaFingerprints) -> Local:
         """Alignments by local features; none where they are not wanted or not there. Sees every
         change committed before the call."""
         if not look.local or "local" not in self._signal_types:
-            return ()
+            return Local()
         self._index.refresh()
         indexed = self._index.local()
         if indexed is None:
-            return ()
+            return Local()
         tracks = sorted({f.track for f in look.local})
-        return tuple(a for track in tracks for a in self._local_track(look, track, *indexed))
+        found = [self._local_track(look, track, *indexed) for track in tracks]
+        return Local(
+            tuple(a for alignments, _ in found for a in alignments),
+            frozenset(name for _, names in found for name in names),
+        )
 
     def _local_track(
         self, look: MediaFingerprints, track: int, backend: LocalBackend, names: Sequence[str]
-    ) -> Iterator[Alignment]:
+    ) -> tuple[list[Alignment], set[str]]:
+        """Alignments, and references of which the place is shown at another moment."""
         shots = localize.shots(f for f in look.local if f.track == track)
         sights = localize.sighted(shots, backend)
         named = {names[s.nominee.reference]: s.nominee.reference for s in sights}
@@ -151,18 +170,30 @@ class Judge:
         counted = {named[i] for i, r in references.items() if r.enforceable}
         sights = [s for s in sights if s.nominee.reference in counted]
         still = [named[i] for i, r in references.items() if r.kind is MediaKind.IMAGE]
+        samples = np.unique([s.offset for s in shots])
+        alike = _codes_by_offset(look.fingerprints, track)
+        alignments: list[Alignment] = []
+        other_moment: set[str] = set()
         for found in localize.lines(shots, sights, backend, still=still):
+            name = names[found.reference]
+            if look.coverage.total_s > 0 and found.reference not in still:
+                mine = [s for s in shots if s.rendering is found.rendering]
+                moment = at_its_moment(found, mine, backend.pictures(found.reference))
+                if moment is None:
+                    other_moment.add(name)
+                    continue
+                found = moment
             alignment = localize.alignment(
                 found,
-                names[found.reference],
-                backend.pictures(found.reference),
+                name,
                 track=track,
-                samples=np.unique([s.offset for s in shots]),
+                samples=samples,
                 total_s=look.coverage.total_s,
-                alike=_codes_by_offset(look.fingerprints, track),
+                alike=alike,
             )
             if alignment is not None and alignment.score >= FLOOR:
-                yield alignment
+                alignments.append(alignment)
+        return alignments, other_moment - {a.reference_id for a in alignments}
 
     def _queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
         """The fingerprints that may be searched, with PDQ's orientations made up where missing."""

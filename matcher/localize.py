@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashdb.model import (
     Alignment,
@@ -30,7 +31,7 @@ from hashdb.model import (
 )
 from hashdb.ports import LocalBackend, Nominee
 from matcher import verify
-from matcher.align import STILL, FrameHits, best_line, group_alike, reach
+from matcher.align import SPEEDS, STILL, FrameHits, best_line, group_alike, reach
 from matcher.score import rescore
 from matcher.verify import Agreement, Candidates, Picture
 
@@ -65,6 +66,37 @@ SLACK, SHIFT = 2.0, 5.0
 
 MOST_REFERENCES = 40
 MOST_LINES = 3
+MOVING_SHARE, STANDING_SHARE = (0.02, 0.08), (0.10, 0.25)
+"""Parts of a reference's features that are found: from nothing said to all said."""
+
+ENOUGH_SPREAD = 0.10
+SHIFT_S, STANDING = 2.0, 0.8
+USUAL = 0.15
+"""Octaves around the normal speed. A line of another speed is found sooner by chance, and must
+explain more."""
+
+DISTINCT, MOVED, MOVED_PART = 3, 4, 0.1
+"""Pictures that look different; features found that move. A picture with fewer is a still one,"""
+
+STILL_LEAST = 62
+"""which, alone in a video, says no more than this distance does."""
+
+DISTINCT_UNUSUAL = 5
+"""Pictures that look different, below which a line of another speed is chance."""
+
+OFF_LINE_S, CLEARLY = 1.0, 3.0
+"""A shot contradicts its line where it has so many times as many inliers so many seconds off it."""
+
+FORWARD = SPEEDS[(SPEEDS >= 0.49) & (SPEEDS <= 2.05)]
+TOLD = 60
+"""Inliers of one picture that count, where two lines are compared."""
+
+_TRIED = ((FORWARD, 1.0), (SPEEDS[-1:], 0.85))
+"""Moving lines, and a frozen picture. A scene that stands still is on both."""
+
+
+Mask = NDArray[np.bool_]
+Floats32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,13 +121,22 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """One reference in one rendering: its sights on one line of time, all by one map."""
+    """One reference in one rendering: its sights on one line of time, all by one map. `led`: shots
+    between the first and the last sight that the line leads to a picture of the reference, seen
+    there or not; `elsewhere`: those of them
+    that show the reference, but elsewhere or at another moment; `stands`: two seconds earlier or
+    later the reference shows about the same at the same place; `moved`: of each sight the features
+    found that move in the reference (`matcher.moments`)."""
 
     reference: int
     rendering: Rendering
     speed: float
     offset: float
     sights: tuple[Sight, ...]
+    led: int
+    elsewhere: int = 0
+    stands: bool = False
+    moved: tuple[int, ...] = ()
 
 
 def shots(features: Iterable[LocalFeatures]) -> list[Shot]:
@@ -112,7 +153,7 @@ def shots(features: Iterable[LocalFeatures]) -> list[Shot]:
     return [replace(s, row=rows_of[s.offset]) for s in found]
 
 
-def _picture(nominee: Nominee) -> Picture:
+def picture_of(nominee: Nominee) -> Picture:
     return Picture(nominee.codes, nominee.places, nominee.width, nominee.height)
 
 
@@ -137,7 +178,7 @@ def sighted(some: Sequence[Shot], index: LocalBackend) -> list[Sight]:
 
 
 def _verified(shot: Shot, nominee: Nominee) -> Sight | None:
-    pairs = verify.candidates(shot.picture, _picture(nominee))
+    pairs = verify.candidates(shot.picture, picture_of(nominee))
     agreement = verify.agreement(pairs)
     if agreement is None or agreement.inliers < FEWEST_INLIERS:
         return None
@@ -174,18 +215,29 @@ def _lines_of(
 ) -> list[Found]:
     found: list[Found] = []
     rest = list(seen)
+    known: dict[tuple[int, float], Candidates] = {
+        (s.shot.row, s.nominee.offset): s.pairs for s in seen
+    }
     while rest and len(found) < MOST_LINES:
-        speed, offset, on = _line(rest, mine, still=still)
-        together = _together(speed, offset, on, mine, pictures, still=still)
-        if together:
-            found.append(Found(reference, rendering, speed, offset, tuple(together)))
-        rows = {s.shot.row for s in (*on, *together)}
+        best, strength, rows = None, 0.0, {rest[0].shot.row}
+        for speeds, favour in _TRIED:
+            speed, offset, on = _line(rest, mine, speeds, still=still)
+            led, seen_there = together(speed, offset, on, mine, pictures, known, still=still)
+            told = favour * sum(min(s.agreement.inliers, TOLD) for s in seen_there)
+            if told > strength:
+                best = Found(
+                    reference, rendering, speed, offset, tuple(seen_there), between(led, seen_there)
+                )
+                strength, rows = told, {s.shot.row for s in (*on, *seen_there)}
+        if best is not None:
+            stands = not still and _stands_still(best, mine, pictures, known)
+            found.append(replace(best, elsewhere=_elsewhere(best, seen), stands=stands))
         rest = [s for s in rest if s.shot.row not in rows]
     return found
 
 
 def _line(
-    sights: Sequence[Sight], mine: Sequence[Shot], *, still: bool
+    sights: Sequence[Sight], mine: Sequence[Shot], speeds: Floats, *, still: bool
 ) -> tuple[float, float, list[Sight]]:
     """Speed and offset of the best line of time, and the sights on it."""
     offsets = np.zeros(max(s.row for s in mine) + 1)
@@ -197,14 +249,14 @@ def _line(
         np.full(len(sights), STEP),
         np.array([distance_of(s.agreement.inliers) for s in sights], dtype=np.int64),
     )
-    line = best_line(offsets, hits, "local", still=still)
+    line = best_line(offsets, hits, "local", still=still, speeds=speeds)
     rows = line.hits.queries
-    speed, offset = _fitted(offsets[rows], line.moments, line.speed)
+    speed, offset = fitted(offsets[rows], line.moments, line.speed)
     on = [s for s in sights if still or abs(speed * s.shot.offset + offset - s.nominee.offset) < 1]
     return speed, offset, on
 
 
-def _fitted(t: Floats, moments: Floats, speed: float) -> tuple[float, float]:
+def fitted(t: Floats, moments: Floats, speed: float) -> tuple[float, float]:
     """Speed and offset through the moments; the line's own speed where they cannot tell."""
     if len(t) > 2 and float(np.ptp(t)) > 1.0:
         slope, start = (float(x) for x in np.polyfit(t, moments, 1))
@@ -213,32 +265,96 @@ def _fitted(t: Floats, moments: Floats, speed: float) -> tuple[float, float]:
     return speed, float(np.median(moments - speed * t))
 
 
-def _together(
+def together(
     speed: float,
     offset: float,
     on: Sequence[Sight],
     mine: Sequence[Shot],
     pictures: Sequence[Nominee],
+    known: dict[tuple[int, float], Candidates],
     *,
     still: bool,
-) -> list[Sight]:
-    """All shots that the line leads to a picture of the reference, as far as one map lays them
-    where those `on` the line lie."""
+) -> tuple[list[Shot], list[Sight]]:
+    """The shots that the line leads to a picture of the reference, and those that one map lays
+    where those `on` the line lie. `known`: pairs that were looked for already."""
+    led = _led(speed, offset, mine, pictures, known, still=still)
+    strongest = sorted(on, key=lambda s: -s.agreement.inliers)[:HYPOTHESES]
+    common = verify.common([pairs for *_, pairs in led], [s.agreement.map for s in strongest])
+    if common is None:
+        return [], []
+    seen = [Sight(*one, verify.measured(common, one[2], SLACK, SHIFT)) for one in led]
+    return [one[0] for one in led], [s for s in seen if s.agreement.inliers >= FEWEST_TOGETHER]
+
+
+def _led(
+    speed: float,
+    offset: float,
+    mine: Sequence[Shot],
+    pictures: Sequence[Nominee],
+    known: dict[tuple[int, float], Candidates],
+    *,
+    still: bool,
+) -> list[tuple[Shot, Nominee, Candidates]]:
+    """The shots that a line leads to a picture of the reference, with the pairs of each."""
     times = np.array([p.offset for p in pictures])
     led = []
     for shot in mine:
         moment = float(times[0]) if still else speed * shot.offset + offset
         at = int(np.abs(times - moment).argmin())
         if abs(times[at] - moment) <= (STILL_STEP if _stands(pictures, at) else STEP):
-            led.append(
-                (shot, pictures[at], verify.candidates(shot.picture, _picture(pictures[at])))
-            )
-    strongest = sorted(on, key=lambda s: -s.agreement.inliers)[:HYPOTHESES]
-    common = verify.common([pairs for *_, pairs in led], [s.agreement.map for s in strongest])
-    if common is None:
-        return []
-    seen = [Sight(*one, verify.measured(common, one[2], SLACK, SHIFT)) for one in led]
-    return [s for s in seen if s.agreement.inliers >= FEWEST_TOGETHER]
+            led.append((shot, pictures[at], _pairs(shot, pictures[at], known)))
+    return led
+
+
+def _elsewhere(found: Found, seen: Sequence[Sight]) -> int:
+    """How many shots on the line show another moment of the reference clearly better."""
+    on = {s.shot.row: s.agreement.inliers for s in found.sights}
+    first = min(s.shot.offset for s in found.sights)
+    last = max(s.shot.offset for s in found.sights)
+    off: dict[int, int] = {}
+    for sight in seen:
+        moment = found.speed * sight.shot.offset + found.offset
+        if first <= sight.shot.offset <= last and abs(sight.nominee.offset - moment) > OFF_LINE_S:
+            row = sight.shot.row
+            off[row] = max(off.get(row, 0), sight.agreement.inliers)
+    return sum(n >= NOMINATING and n > CLEARLY * on.get(row, 0) for row, n in off.items())
+
+
+def between(led: Sequence[Shot], seen: Sequence[Sight]) -> int:
+    """How many of the shots that a line leads to the reference lie between the first and the last
+    that show it."""
+    if not seen:
+        return 0
+    first = min(s.shot.offset for s in seen)
+    last = max(s.shot.offset for s in seen)
+    return sum(first <= s.offset <= last for s in led)
+
+
+def _stands_still(
+    found: Found,
+    mine: Sequence[Shot],
+    pictures: Sequence[Nominee],
+    known: dict[tuple[int, float], Candidates],
+) -> bool:
+    """Whether lines that lie `SHIFT_S` beside it explain about as much by the same map."""
+    now = np.mean([min(s.agreement.inliers, TOLD) for s in found.sights])
+    maps = [s.agreement.map for s in found.sights]
+    for shift in (-SHIFT_S, SHIFT_S):
+        moved = found.offset + shift
+        led = _led(found.speed, moved, mine, pictures, known, still=False)
+        told = [
+            min(verify.measured(maps[0], pairs, SLACK, SHIFT).inliers, TOLD) for *_, pairs in led
+        ]
+        if told and float(np.mean(told)) >= STANDING * now:
+            return True
+    return False
+
+
+def _pairs(shot: Shot, nominee: Nominee, known: dict[tuple[int, float], Candidates]) -> Candidates:
+    place = (shot.row, nominee.offset)
+    if place not in known:
+        known[place] = verify.candidates(shot.picture, picture_of(nominee))
+    return known[place]
 
 
 def _stands(pictures: Sequence[Nominee], at: int) -> bool:
@@ -246,66 +362,45 @@ def _stands(pictures: Sequence[Nominee], at: int) -> bool:
     return at + 1 < len(pictures) and pictures[at + 1].offset - pictures[at].offset > 2 * STEP
 
 
-def distance_of(inliers: int) -> int:
+def distance_of(inliers: float) -> int:
     """0 to 100: how far one picture is from full agreement (`FrameMatch.distance` of `local`)."""
     return round(100 * float(np.exp(-inliers / FULL)))
 
 
-# Place or moment
-
-
-def moving(found: Found, pictures: Sequence[Nominee]) -> tuple[float, float, int]:
-    """Of the reference's features that should be seen: the parts found of those that stand still
-    and of those that move, and how many of the latter there were.
-
-    A feature stands still where pictures of the reference 1.5 s and more away show one like it at
-    the same place.
+def telling(inliers: int, share: float, spread: float, *, stands: bool) -> float:
+    """Inliers that tell of a copy. A copy shows most of what the reference shows, wherever nothing
+    lies over it; another picture of the same table shares some of its grain, or one poster. A scene
+    that `stands` may be of another moment (a fixed camera, a program's window) and must show more.
     """
-    seen = np.zeros(2)
-    hoped = np.zeros(2)
-    for sight in found.sights[:: max(1, len(found.sights) // 8)]:
-        others = _away(sight.nominee, pictures)
-        if not others:
-            continue
-        stands = np.zeros(len(sight.nominee.codes), dtype=np.bool_)
-        for other in others:
-            stands |= _repeated(sight.nominee, other)
-        at = verify.mapped(sight.agreement.map, sight.nominee.places)
-        shot = sight.shot.picture
-        inside = (at >= 0).all(axis=1) & (at[:, 0] < shot.width) & (at[:, 1] < shot.height)
-        matched = np.zeros(len(stands), dtype=np.bool_)
-        matched[sight.agreement.references] = True
-        for kind, mask in enumerate((stands, ~stands)):
-            hoped[kind] += (inside & mask).sum()
-            seen[kind] += (matched & mask).sum()
-    part = seen / np.maximum(hoped, 1)
-    return float(part[0]), float(part[1]), int(hoped[1])
+    least, enough = STANDING_SHARE if stands else MOVING_SHARE
+    whole = min(1.0, max(0.0, (share - least) / (enough - least)))
+    wide = min(1.0, spread / ENOUGH_SPREAD)
+    return inliers * whole * wide
 
 
-def _away(nominee: Nominee, pictures: Sequence[Nominee]) -> list[Nominee]:
-    """Up to four pictures at other moments, near and far."""
-    away = [p for p in pictures if abs(p.offset - nominee.offset) >= 1.5]
-    away.sort(key=lambda p: abs(p.offset - nominee.offset))
-    return away[:2] + away[2 :: max(1, len(away) // 2)][:2]
+def _told(sight: Sight, stands: bool) -> float:
+    seen = sight.agreement
+    return telling(seen.inliers, seen.share, seen.spread, stands=stands)
 
 
-def _repeated(one: Nominee, other: Nominee) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which features of one picture the other shows at the same place."""
-    dx = np.abs(one.places[:, None, 0] - other.places[None, :, 0]) <= 4
-    dy = np.abs(one.places[:, None, 1] - other.places[None, :, 1]) <= 4
-    rows, columns = np.nonzero(dx & dy)
-    same = np.zeros(len(one.codes), dtype=np.bool_)
-    if len(rows):
-        near = one.codes[rows] ^ other.codes[columns]
-        bits = np.bitwise_count(near).sum(axis=1, dtype=np.int64)
-        same[rows[bits <= 56]] = True
-    return same
+def _usual(speed: float) -> bool:
+    return abs(float(np.log2(speed or 1.0))) <= USUAL
+
+
+def steady(found: Found) -> float:
+    """0 to 1: how many of the pictures that should show the reference do, and how few of them show
+    another moment of it."""
+    seen, against = (x / max(1, found.led) for x in (len(found.sights), found.elsewhere))
+    if _usual(found.speed):
+        least, full, weight = 0.15, 0.5, 3.0
+    else:
+        least, full, weight = 0.5, 0.85, 4.5
+    return min(1.0, max(0.0, (seen - least) / (full - least))) * max(0.0, 1 - weight * against)
 
 
 def alignment(
     found: Found,
     reference_id: str,
-    pictures: Sequence[Nominee],
     *,
     track: int,
     samples: Floats,
@@ -319,15 +414,17 @@ def alignment(
     """
     offsets = np.array([s.shot.offset for s in found.sights])
     before, after = reach(offsets, samples, total_s)
-    still_part, moving_part, hoped = moving(found, pictures) if total_s > 0 else (0.0, 1.0, 0)
-    other_moment = hoped >= 20 and moving_part < 0.25 * still_part
-    groups = _groups(found.sights, alike)
+    groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
+    sure = steady(found)
     frames = [
         FrameMatch(
             offset=sight.shot.offset,
             reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
-            distance=distance_of(sight.agreement.inliers),
-            group=STILL if other_moment else groups[i],
+            distance=max(
+                distance_of(sure * _told(sight, found.stands)),
+                STILL_LEAST if groups[i] == STILL else 0,
+            ),
+            group=groups[i],
             track=track,
             view=View.FULL,
             line=0,
@@ -342,12 +439,27 @@ def alignment(
     return rescore(empty, frames, video=total_s > 0)
 
 
-def _groups(sights: Sequence[Sight], alike: dict[float, Codes]) -> list[int]:
-    """Numbers of the pictures: those with PDQ codes that look alike share one."""
+def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:
+    """Numbers of the pictures: those in which nothing moves share one, and of the others those
+    with PDQ codes that look alike. Where all look alike, what moves makes them different."""
+    sights = found.sights
+    if found.speed == 0.0 or (found.stands and not _usual(found.speed)):
+        return [STILL] * len(sights)
+    moved = [True] * len(sights)
+    if found.stands and found.moved:
+        moved = [
+            m >= max(MOVED, MOVED_PART * s.agreement.inliers)
+            for m, s in zip(found.moved, sights, strict=True)
+        ]
     codes = [alike.get(s.shot.offset) for s in sights]
     known = [i for i, code in enumerate(codes) if code is not None]
     numbers: Ints = np.arange(len(sights)) + 1000
     if known:
         stacked = np.stack([codes[i] for i in known])  # type: ignore[misc]
         numbers[known] = group_alike(stacked, "pdq")
-    return [int(n) for n in numbers]
+    distinct = len(set(numbers.tolist()))
+    if distinct < DISTINCT_UNUSUAL and not _usual(found.speed):
+        return [STILL] * len(sights)
+    if distinct < DISTINCT:
+        numbers = np.arange(len(sights))
+    return [int(n) if m else STILL for n, m in zip(numbers, moved, strict=True)]

@@ -27,6 +27,9 @@ SURE = 30
 TOLERANCE = 6.0
 """Pixels, at a picture of 448, within which an inlier lies off the map."""
 
+SMALLEST_PATCH = 31.0
+"""Pixels: ORB's patch at the largest scale of its pyramid."""
+
 _ROUGH = 2.0  # times the tolerance, before the map is refined
 _HYPOTHESES = 200
 _FEWEST = 4
@@ -244,8 +247,7 @@ def measured(found: Map, some: Candidates, slack: float = 1.0, shift: float = 0.
     _, once = np.unique(r[rows], return_index=True)
     rows = rows[once]
     spots = np.unique((query.places[q[rows], :2] / 4).astype(np.int64), axis=0)
-    at = mapped(found, reference.places)
-    inside = (at >= 0).all(axis=1) & (at[:, 0] < query.width) & (at[:, 1] < query.height)
+    inside = seen_inside(found, reference, query)
     return Agreement(
         map=found,
         inliers=min(len(rows), len(spots)),
@@ -254,6 +256,15 @@ def measured(found: Map, some: Candidates, slack: float = 1.0, shift: float = 0.
         queries=q[rows],
         references=r[rows],
     )
+
+
+def seen_inside(found: Map, reference: Picture, query: Picture) -> NDArray[np.bool_]:
+    """Which features of the reference lie within the query's picture, and are not too small there
+    to be found: the smallest patch that is described has a diameter of `SMALLEST_PATCH` pixels."""
+    at = mapped(found, reference.places)
+    inside = (at >= 0).all(axis=1) & (at[:, 0] < query.width) & (at[:, 1] < query.height)
+    scale = np.sqrt(abs(float(np.linalg.det(found[:, :2]))))
+    return np.asarray(inside & (reference.places[:, 2] * scale >= 0.8 * SMALLEST_PATCH))
 
 
 def _shifted(found: Map, some: Candidates, slack: float, shift: float) -> Map:

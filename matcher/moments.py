@@ -1,0 +1,156 @@
+"""The same place, or the same moment: what moves in a reference tells. Pure.
+
+Another hour of a fixed camera shows most of what a reference shows, at any of its moments alike.
+What stands still so says which place it is, and what moves (people, cars, a hand) which moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import Codes
+from hashdb.ports import Nominee
+from matcher import verify
+from matcher.align import FrameHits, best_line
+from matcher.localize import (
+    FORWARD,
+    STEP,
+    Found,
+    Shot,
+    between,
+    distance_of,
+    fitted,
+    picture_of,
+    together,
+)
+
+ALIKE_BITS = 56
+MOMENTS, MOST_MOMENTS = 10, 80
+"""Shots, and pictures of the reference, that are compared where the moment is looked for."""
+
+MOVING_LEAST = 20
+"""Moving features of the reference that should be seen, from which on their absence means another
+moment,"""
+
+MOVING_PART = 0.33
+"""where fewer than this part of them are found as often as what stands still."""
+
+
+AWAY_S = 1.5
+"""Seconds between two pictures of a reference that are compared for what stands still."""
+
+Mask = NDArray[np.bool_]
+Floats32 = NDArray[np.float32]
+
+
+def at_its_moment(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> Found | None:
+    """What was found, at the moment that the reference's moving parts say; None where they are
+    missing: the place is the same, the moment is another.
+
+    A feature stands still where pictures of the reference 1.5 s and more away show one like it at
+    the same place. `mine`: the query's shots in that rendering.
+    """
+    moves = {p.offset: _moves(p, pictures) for p in (s.nominee for s in found.sights)}
+    moved = _moved(found, moves)
+    if moved is not None:
+        return replace(found, moved=moved)
+    moves |= {p.offset: _moves(p, pictures) for p in pictures}
+    other = _by_what_moves(found, mine, pictures, moves)
+    moved = None if other is None else _moved(other, moves)
+    return None if other is None or moved is None else replace(other, moved=moved)
+
+
+def _moved(found: Found, moves: dict[float, Mask]) -> tuple[int, ...] | None:
+    """How many moving features were found in each sight; None where they are missing, while what
+    stands still is found."""
+    seen, hoped = np.zeros(2), np.zeros(2)
+    moved = []
+    for sight in found.sights:
+        mask = moves[sight.nominee.offset]
+        inside = verify.seen_inside(
+            sight.agreement.map, picture_of(sight.nominee), sight.shot.picture
+        )
+        matched = np.zeros(len(mask), dtype=np.bool_)
+        matched[sight.agreement.references] = True
+        for kind, features in enumerate((~mask, mask)):
+            hoped[kind] += (inside & features).sum()
+            seen[kind] += (matched & inside & features).sum()
+        moved.append(int((matched & inside & mask).sum()))
+    still, moving = (seen / np.maximum(hoped, 1)).tolist()
+    if hoped[1] >= MOVING_LEAST and moving < MOVING_PART * still:
+        return None
+    return tuple(moved)
+
+
+def _moves(nominee: Nominee, pictures: Sequence[Nominee]) -> Mask:
+    """Which features of a picture others, near and far in time, do not show at the same place."""
+    away = [p for p in pictures if abs(p.offset - nominee.offset) >= AWAY_S]
+    away.sort(key=lambda p: abs(p.offset - nominee.offset))
+    stands = np.zeros(len(nominee.codes), dtype=np.bool_)
+    for other in away[:2] + away[2 :: max(1, len(away) // 2)][:2]:
+        stands |= _repeated(nominee, other)
+    return ~stands if away else stands
+
+
+def _repeated(one: Nominee, other: Nominee) -> Mask:
+    """Which features of one picture the other shows at the same place."""
+    return _alike(one.codes, one.places[:, :2], other.codes, other.places[:, :2], 4.0)
+
+
+def _alike(one: Codes, at: Floats32, other: Codes, places: Floats32, pixels: float) -> Mask:
+    """Which of `one` have one of `other` that looks alike within so many pixels of `at`."""
+    near = (np.abs(at[:, None, :] - places[None, :, :]) <= pixels).all(axis=2)
+    rows, columns = np.nonzero(near)
+    same = np.zeros(len(one), dtype=np.bool_)
+    if len(rows):
+        bits = np.bitwise_count(one[rows] ^ other[columns]).sum(axis=1, dtype=np.int64)
+        same[rows[bits <= ALIKE_BITS]] = True
+    return same
+
+
+def _by_what_moves(
+    found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee], moves: dict[float, Mask]
+) -> Found | None:
+    """The line of time by moving features alone, the common map being known; None without one."""
+    common = found.sights[0].agreement.map
+    told = []
+    for shot in mine[:: max(1, len(mine) // MOMENTS)]:
+        for at in range(0, len(pictures), max(1, len(pictures) // MOST_MOMENTS)):
+            mask = moves[pictures[at].offset]
+            places = verify.mapped(common, pictures[at].places[mask]).astype(np.float32)
+            codes = pictures[at].codes[mask]
+            looks = _alike(codes, places, shot.picture.codes, shot.picture.places[:, :2], 8.0)
+            if (count := int(looks.sum())) >= 3:
+                told.append((shot, pictures[at], count))
+    if not told:
+        return None
+    most: dict[int, int] = {}
+    for shot, _, count in told:
+        most[shot.row] = max(most.get(shot.row, 0), count)
+    told = [t for t in told if t[2] >= 0.5 * most[t[0].row]]
+    offsets = np.zeros(max(s.row for s in mine) + 1)
+    for shot in mine:
+        offsets[shot.row] = shot.offset
+    hits = FrameHits(
+        np.array([shot.row for shot, *_ in told], dtype=np.int64),
+        np.array([max(0.0, nominee.offset - STEP / 2) for _, nominee, _ in told]),
+        np.full(len(told), STEP),
+        np.array([distance_of(4.0 * count) for *_, count in told], dtype=np.int64),
+    )
+    line = best_line(offsets, hits, "local", still=False, speeds=FORWARD)
+    speed, offset = fitted(offsets[line.hits.queries], line.moments, line.speed)
+    led, seen = together(speed, offset, found.sights, mine, pictures, {}, still=False)
+    if not seen:
+        return None
+    return replace(
+        found,
+        speed=speed,
+        offset=offset,
+        sights=tuple(seen),
+        led=between(led, seen),
+        elsewhere=0,
+    )
