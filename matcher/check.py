@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -130,7 +130,9 @@ class Checker:
         )
         with watch.stage("fingerprint"):
             look = self._fingerprint(media, sampling, self._signals())
-        beside, unseen = self._find_local(look, watch)
+        local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
+        sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
+        beside, unseen = (*local, *sound), (*unseen, *unheard)
         matches, failures = self._find(look, watch, beside)
         look, matches, second = self._look_again(media, look, matches, beside, watch)
         with watch.stage("digest_lookup"):
@@ -216,14 +218,18 @@ class Checker:
                 log.exception("the index failed")
                 return (), (Failure("index", f"{type(error).__name__}: {error}"),)
 
-    def _find_local(
-        self, look: MediaFingerprints, watch: Stopwatch
+    def _find_beside(
+        self,
+        look: MediaFingerprints,
+        watch: Stopwatch,
+        stage: str,
+        find: Callable[[MediaFingerprints], tuple[Alignment, ...]],
     ) -> tuple[tuple[Alignment, ...], tuple[Failure, ...]]:
-        with watch.stage("local_features"):
+        with watch.stage(stage):
             try:
-                return self._judge.find_local(look), ()
+                return find(look), ()
             except (RuntimeError, MemoryError) as error:
-                log.exception("the index of local features failed")
+                log.exception("the index failed: %s", stage)
                 return (), (Failure("index", f"{type(error).__name__}: {error}"),)
 
     def _look_again(

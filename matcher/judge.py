@@ -31,7 +31,7 @@ from hashdb.ports import LocalBackend
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
-from matcher import localize
+from matcher import heard, localize
 from matcher.align import FrameHits, align, upper_bound
 from matcher.score import as_match
 
@@ -163,6 +163,30 @@ class Judge:
             )
             if alignment is not None and alignment.score >= FLOOR:
                 yield alignment
+
+    def find_sound(self, look: MediaFingerprints) -> tuple[Alignment, ...]:
+        """Alignments by sound; none where it is not wanted or there is none. Sees every change
+        committed before the call."""
+        if not look.sound or "sound" not in self._signal_types:
+            return ()
+        self._index.refresh()
+        indexed = self._index.sound()
+        if indexed is None:
+            return ()
+        backend, names = indexed
+
+        def counted(ordinals: Iterable[int]) -> set[int]:
+            named = {names[o]: o for o in ordinals}
+            with self._store.read() as tx:
+                references = tx.banks.references_by_ids(named)
+            return {named[i] for i, r in references.items() if r.enforceable}
+
+        found = [
+            heard.alignment(match, names[match.ordinal], peaks.track)
+            for peaks in look.sound
+            for match in heard.sounds(peaks, backend, counted)
+        ]
+        return tuple(a for a in found if a is not None)
 
     def _queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
         """The fingerprints that may be searched, with PDQ's orientations made up where missing."""
