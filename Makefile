@@ -20,7 +20,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes bench-robustness bench-peers clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -81,6 +81,15 @@ bench-copies: $(STAMP) ## judge everyday copies of the videos in MEDIA=folder
 
 bench-lookalikes: $(STAMP) ## judge the second halves of the videos in MEDIA=folder by the first
 	$(PY) -m bench.lookalikes $(MEDIA)
+
+WORK ?= build/robustness
+ENGINES ?= seawall
+BENCH_ARGS ?=
+bench-robustness: $(STAMP) ## edited copies and negatives of MEDIA=folder: what is found, what alarms
+	$(PY) -m bench.robustness $(MEDIA) --work $(WORK) --engines $(ENGINES) $(BENCH_ARGS)
+
+bench-peers: $(STAMP) ## install the peers that bench-robustness ENGINES=all measures beside
+	$(PY) -m bench.robustness.peers
 
 clean: ## remove what make made; leaves seawall-data alone
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from api.settings import Settings
 from hashdb.errors import BadArgument, BadSetting
 from hashdb.exchange.jsonl import FileFeed, HttpFeed
 from hashdb.index.faiss_flat import FaissIndex
+from hashdb.index.landmarks import SoundIndex
 from hashdb.index.local import LocalIndex
-from hashdb.model import Fingerprint
+from hashdb.model import Fingerprint, SoundPeaks
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
@@ -23,6 +27,7 @@ from matcher.classifiers.remote import RemoteClassifier
 from matcher.enroll import Enroller
 from matcher.hashers import pdq, vpdq
 from matcher.judge import Judge
+from matcher.landmarks import landmarks, pack_moments
 from matcher.policy import Policy, load_policy
 from matcher.ports import Classifier, FingerprintMedia, Limits
 from matcher.sandbox import Sandbox
@@ -99,7 +104,14 @@ def reference_index(settings: Settings, store: Store) -> ReferenceIndex:
         folder=settings.data_dir / "index",
         signal_types=[s for s, kind in SIGNAL_TYPES.items() if kind.hashed and not kind.exact],
         local=LocalIndex,
+        sound=lambda: SoundIndex(_filed),
     )
+
+
+def _filed(peaks: SoundPeaks) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """A reference's sound as keys and moments."""
+    found = landmarks(peaks)
+    return found.keys, pack_moments(found.times, found.pitches)
 
 
 def make_sandbox(settings: Settings) -> Sandbox:
@@ -117,7 +129,7 @@ def make_sandbox(settings: Settings) -> Sandbox:
 
 def make_enroller(store: Store, sandbox: FingerprintMedia, policy: Policy) -> Enroller:
     # References carry every signal that is cheap, so that a policy can switch one on later.
-    stored = tuple(dict.fromkeys(["pdq", "phash", "local", *sorted(policy.signals)]))
+    stored = tuple(dict.fromkeys(["pdq", "phash", "local", "sound", *sorted(policy.signals)]))
     return Enroller(store, sandbox, signal_types=stored, degenerate=pdq.degenerate)
 
 

@@ -262,6 +262,9 @@ class MediaFingerprints:
 
     `pictures`: (224, 224, 3) uint8 RGB, spread over the media, where a classifier wants them.
     `local`: local features, one value a track and rendering, where they are wanted.
+    `sound`: peaks of the sound, one value a track, where they are wanted and there are any.
+    `coverage` is about the pictures: a sound that is missing, broken or longer than a limit takes
+    nothing from it, as one that was heard adds nothing. `SoundPeaks.seconds` says what was heard.
     """
 
     kind: MediaKind
@@ -269,6 +272,7 @@ class MediaFingerprints:
     coverage: Coverage
     pictures: tuple[NDArray[np.uint8], ...] = ()
     local: tuple[LocalFeatures, ...] = ()
+    sound: tuple[SoundPeaks, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

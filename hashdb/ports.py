@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Codes, Ints, LocalFeatures
+from hashdb.model import Codes, Ints, LocalFeatures, SoundPeaks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +101,63 @@ class LocalBackend(Protocol):
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that is held, for a snapshot."""
+        ...
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Fill this index, which is empty, from `arrays()`. Raises `BadSnapshot`."""
+        ...
+
+
+class LandmarkHits(Protocol):
+    """Entries of references with a key that was asked for, one row a hit.
+
+    `queries` (k,) int64: row of the key in the search; `ordinals` (k,) int32: the reference's;
+    `moments` (k,) uint32: when, and at which pitch, see `matcher.landmarks.unpack_moments`.
+    """
+
+    @property
+    def queries(self) -> Ints: ...
+
+    @property
+    def ordinals(self) -> NDArray[np.int32]: ...
+
+    @property
+    def moments(self) -> NDArray[np.uint32]: ...
+
+
+class LandmarkBackend(Protocol):
+    """The sound of references, found by landmarks; searches may run beside an `add` or a
+    `remove`. What the landmarks of a sound are is not the backend's to know."""
+
+    def __len__(self) -> int:
+        """How many landmarks can be found."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """How much sound it holds, of all references together."""
+        ...
+
+    def add(self, sounds: Iterable[tuple[int, SoundPeaks]]) -> None:
+        """Add sounds of references that are not here yet, each with the reference's ordinal; all
+        tracks of a reference in one call."""
+        ...
+
+    def remove(self, ordinals: Iterable[int]) -> None:
+        """Take references out; those that are not there are passed over."""
+        ...
+
+    def search(self, keys: NDArray[np.uint32]) -> LandmarkHits:
+        """The entries with these (n,) keys, but for keys that are too common to say anything."""
+        ...
+
+    def peaks(self) -> dict[int, int]:
+        """By ordinal, how many peaks' landmarks are held; -1 where some have gone amiss."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that is held, for a snapshot. Ordinals stand in `references`, each once, and in
+        `ordinals`, one for each landmark."""
         ...
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
-from hashdb.model import Codes, Fingerprint, Floats, Ints, LocalFeatures
-from hashdb.ports import CodeHits, IndexBackend, LocalBackend
+from hashdb.model import Codes, Fingerprint, Floats, Ints, LocalFeatures, SoundPeaks
+from hashdb.ports import CodeHits, IndexBackend, LandmarkBackend, LocalBackend
 
 _QUERIES = 32  # searched at once where hits are cut
+
+Features = TypeVar("Features")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +164,7 @@ def _nearest(hits: CodeHits, most: int) -> tuple[CodeHits, Ints]:
 class Shelves:
     """What is held of all references, as of change `number`, whose reference is `last`.
 
-    `local` holds the local features, if any are wanted.
+    `local` holds the local features and `sound` the sounds, if any are wanted.
 
     `names` only grows, because hits refer to it; `ordinals` has the references with codes here.
     One writer at a time; searches may run beside it.
@@ -174,38 +176,45 @@ class Shelves:
     names: list[str] = field(default_factory=list)
     ordinals: dict[str, int] = field(default_factory=dict)
     local: LocalBackend | None = None
+    sound: LandmarkBackend | None = None
 
     def add(
         self,
         fingerprints: Iterable[tuple[str, Fingerprint]],
         local: Iterable[tuple[str, LocalFeatures]] = (),
+        sound: Iterable[tuple[str, SoundPeaks]] = (),
     ) -> None:
-        """Add references' fingerprints, all of a reference's in one call. Those of references that
-        are here already are passed over, so a change that is applied twice counts once."""
+        """Add all that is held of references, all of a reference's in one call. What is of
+        references that are here already is passed over, so a change that is applied twice counts
+        once."""
         fresh: dict[str, int] = {}
         parts: dict[str, list[Rows]] = {}
-        for name, fingerprint in fingerprints:
-            if name in self.ordinals or not len(fingerprint):
-                continue
-            if name not in fresh:
-                fresh[name] = len(self.names)
-                self.names.append(name)
-            parts.setdefault(fingerprint.signal_type, []).append(rows_of(fresh[name], fingerprint))
-        features: list[tuple[int, LocalFeatures]] = []
-        for name, one in local if self.local is not None else ():
+        for ordinal, fingerprint in self._fresh(fingerprints, fresh):
+            if len(fingerprint):
+                rows = rows_of(ordinal, fingerprint)
+                parts.setdefault(fingerprint.signal_type, []).append(rows)
+        if self.local is not None:
+            self.local.add(list(self._fresh(local, fresh)))
+        if self.sound is not None:
+            self.sound.add(list(self._fresh(sound, fresh)))
+        for kind, some in parts.items():
+            shelf = self.shelves[kind]
+            joined = join_rows(some, shelf.backend.bits)
+            shelf.add(joined.take(np.argsort(joined.references, kind="stable")))
+        self.ordinals.update(fresh)
+
+    def _fresh(
+        self, pairs: Iterable[tuple[str, Features]], fresh: dict[str, int]
+    ) -> Iterator[tuple[int, Features]]:
+        """What is of references that are not here yet, with their ordinals, which are given out on
+        the way and noted in `fresh`."""
+        for name, one in pairs:
             if name in self.ordinals:
                 continue
             if name not in fresh:
                 fresh[name] = len(self.names)
                 self.names.append(name)
-            features.append((fresh[name], one))
-        if self.local is not None:
-            self.local.add(features)
-        for kind, rows in parts.items():
-            shelf = self.shelves[kind]
-            joined = join_rows(rows, shelf.backend.bits)
-            shelf.add(joined.take(np.argsort(joined.references, kind="stable")))
-        self.ordinals.update(fresh)
+            yield fresh[name], one
 
     def remove(self, names: Iterable[str]) -> None:
         """Take references out; those that are not here are passed over."""
@@ -213,8 +222,22 @@ class Shelves:
         if ordinals:
             for shelf in self.shelves.values():
                 shelf.remove(ordinals)
-            if self.local is not None:
-                self.local.remove(ordinals)
+            for index in (self.local, self.sound):
+                if index is not None:
+                    index.remove(ordinals)
+
+    def feature_counts(self) -> list[tuple[str, str, int]]:
+        """Ids and signal types of references with local features or sounds, and how many features
+        or peaks can be found."""
+        counts: list[tuple[str, str, int]] = []
+        if self.local is not None:
+            found = self.local.arrays()
+            sums = np.bincount(found["references"], weights=found["counts"])
+            rows = np.flatnonzero(sums).tolist()
+            counts += [(self.names[o], "local", int(sums[o])) for o in rows]
+        if self.sound is not None:
+            counts += [(self.names[o], "sound", n) for o, n in self.sound.peaks().items()]
+        return counts
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that is held, as plain arrays: the references' ids as UTF-8 text, one a line, and
@@ -235,6 +258,11 @@ class Shelves:
             found = self.local.arrays()
             arrays.update({f"local/{name}": array for name, array in found.items()})
             arrays["local/references"] = ordinals[found["references"]]
+        if self.sound is not None:
+            found = self.sound.arrays()
+            arrays.update({f"sound/{name}": array for name, array in found.items()})
+            for name in ("references", "ordinals"):
+                arrays[f"sound/{name}"] = ordinals[found[name]]
         return arrays
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -246,15 +274,26 @@ class Shelves:
             for kind, shelf in self.shelves.items():
                 columns = [arrays[f"{kind}/{c.name}"] for c in fields(Rows)]
                 shelf.add(_checked(Rows(*columns), shelf.backend.bits, len(names)))
-            if self.local is not None:
-                mine = {n[6:]: a for n, a in arrays.items() if n.startswith("local/")}
-                self.local.load(mine)
-                if int(mine["references"].max(initial=-1)) >= len(names):
-                    raise BadSnapshot("local features of references that are not named")
+            for kind, index in (("local", self.local), ("sound", self.sound)):
+                if index is not None:
+                    index.load(_features(arrays, kind, len(names)))
         except (KeyError, ValueError) as error:
             raise BadSnapshot(f"its arrays do not fit together: {error}") from None
         self.names.extend(names)
         self.ordinals.update((name, ordinal) for ordinal, name in enumerate(names))
+
+
+def _features(
+    arrays: Mapping[str, NDArray[Any]], kind: str, references: int
+) -> dict[str, NDArray[Any]]:
+    """The arrays of that kind; `BadSnapshot` where they speak of references that have no name."""
+    mine = {n.removeprefix(f"{kind}/"): a for n, a in arrays.items() if n.startswith(f"{kind}/")}
+    for name in ("references", "ordinals"):
+        if name in mine and len(mine[name]):
+            least, most = int(mine[name].min()), int(mine[name].max())
+            if least < 0 or most >= references:
+                raise BadSnapshot(f"{kind} features of references that are not named")
+    return mine
 
 
 def _checked(rows: Rows, bits: int, references: int) -> Rows:

@@ -23,6 +23,8 @@ SIGNAL_TYPES: dict[str, SignalType] = {
         SignalType("videohash", bits=64, radius=4, min_quality=0, per_frame=False),
         # True matches of ORB codes lie 24 to 34 bits apart at the median, 53 at nine in ten.
         SignalType("local", bits=256, radius=60, min_quality=0, hashed=False),
+        # Landmarks of three peaks match only if equal; a second of sound stands for a frame.
+        SignalType("sound", bits=32, radius=0, min_quality=0, per_frame=False, hashed=False),
     )
 }
 

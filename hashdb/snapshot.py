@@ -23,7 +23,7 @@ from hashdb import format as files
 from hashdb import verification
 from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable
 from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Floats, Ints
-from hashdb.ports import IndexBackend, LocalBackend
+from hashdb.ports import IndexBackend, LandmarkBackend, LocalBackend
 from hashdb.shelf import Shelf, Shelves
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.store import Store, Transaction
@@ -35,10 +35,11 @@ Progress = Callable[[int, int], None]
 
 FILE = "references.swl"
 KIND = "references"
-VERSION = 2  # of what meta and arrays mean; the file format has its own
+VERSION = 3  # of what meta and arrays mean; the file format has its own
 
 _PAGE = 1000  # changes read at once
 _CHUNK = 1 << 16  # codes gathered before they are added, while all is read anew
+_FEATURED = 100  # references whose features are read at once where they have no codes
 _CLOSE_EVERY = 100  # changes that make a snapshot worth its writing when the index is closed
 _SAMPLE = 256  # codes that `verify` searches for
 
@@ -79,8 +80,8 @@ class ReferenceHits:
 class ReferenceIndex:
     """All references' codes; any number of threads may use one.
 
-    `backends` makes an engine for codes of so many bits, `local` one for local features (None:
-    they are not indexed). `folder` is where the snapshot lies; None
+    `backends` makes an engine for codes of so many bits, `local` one for local features and
+    `sound` one for sounds (None: they are not indexed). `folder` is where the snapshot lies; None
     keeps none. Disabled references are in the index, withdrawn ones are not: which may be enforced
     is for the caller to ask the database. `save_every`: a snapshot is written each time that so
     many changes have been applied since the last one.
@@ -95,10 +96,12 @@ class ReferenceIndex:
         signal_types: Sequence[str] = ("pdq", "phash", "videohash"),
         save_every: int = 1000,
         local: Callable[[], LocalBackend] | None = None,
+        sound: Callable[[], LandmarkBackend] | None = None,
     ) -> None:
         self._store = store
         self._backends = backends
         self._local = local
+        self._sound = sound
         self._folder = folder
         self._types = tuple(signal_types)
         self._save_every = save_every
@@ -201,6 +204,11 @@ class ReferenceIndex:
         state = self._state
         return None if state.local is None else (state.local, state.names)
 
+    def sound(self) -> tuple[LandmarkBackend, Sequence[str]] | None:
+        """The same for the references' sounds."""
+        state = self._state
+        return None if state.sound is None else (state.sound, state.names)
+
     def rebuild(self, progress: Progress | None = None, *, save: bool = True) -> None:
         """Read all from the database, then `save`. Searches meanwhile see the old state, and what
         is added meanwhile."""
@@ -235,6 +243,7 @@ class ReferenceIndex:
                     "last": state.last,
                     "bits": {kind: SIGNAL_TYPES[kind].bits for kind in self._types},
                     "local": state.local is not None,
+                    "sound": state.sound is not None,
                 }
             self._folder.mkdir(parents=True, exist_ok=True)
             files.sweep(self._folder)
@@ -244,13 +253,14 @@ class ReferenceIndex:
 
     def verify(self) -> Verification:
         """Compare every code in the database with what the index can find, content and count, and
-        search for a sample of them. Searches and changes may go on beside it."""
+        search for a sample of them; of local features and sounds, how many each reference has.
+        Searches and changes may go on beside it."""
         self.refresh()
         with self._lock:
             state = self._state
             number, names = state.number, list(state.names)
             found = {kind: shelf.found() for kind, shelf in state.shelves.items()}
-        held: verification.Contents = {}
+            held = verification.contents_of_counts(state.feature_counts())
         lost: set[str] = set()
         for kind, rows in found.items():
             held.update(verification.contents_of_rows(kind, rows, names))
@@ -261,6 +271,9 @@ class ReferenceIndex:
         with self._store.read() as tx:
             stream = tx.banks.all_fingerprints(self._types)
             stored = verification.contents_of_fingerprints(stream)
+            stored.update(
+                verification.contents_of_counts(tx.banks.feature_counts(self._featured()))
+            )
             moved = {c.reference_id for page in _pages(tx, number) for c in page}
         missing, extra = verification.compare(held, stored)
         return Verification(
@@ -273,7 +286,11 @@ class ReferenceIndex:
 
     def _empty(self) -> Shelves:
         shelves = {k: Shelf(self._backends(SIGNAL_TYPES[k].bits)) for k in self._types}
-        return Shelves(shelves, local=None if self._local is None else self._local())
+        return Shelves(
+            shelves,
+            local=None if self._local is None else self._local(),
+            sound=None if self._sound is None else self._sound(),
+        )
 
     def _load(self) -> tuple[Shelves | None, SnapshotState]:
         """The snapshot's state; None, and a warning that says why, where it is of no use."""
@@ -304,8 +321,9 @@ class ReferenceIndex:
             raise BadSnapshot(f"version {meta.get('version')!r}; this is version {VERSION}")
         if meta.get("bits") != {kind: SIGNAL_TYPES[kind].bits for kind in self._types}:
             raise BadSnapshot("it has other signal types")
-        if meta.get("local") != (self._local is not None):
-            raise BadSnapshot("it was made with local features and they are not wanted, or without")
+        for name, wanted in (("local", self._local), ("sound", self._sound)):
+            if meta.get(name) != (wanted is not None):
+                raise BadSnapshot(f"it was made with {name} features, not wanted now, or without")
         if meta.get("database") != self._store.identity():
             raise BadSnapshot("it is of another database")
         number, last = meta.get("number"), meta.get("last")
@@ -327,10 +345,15 @@ class ReferenceIndex:
             done = 0
             for chunk in _chunks(tx.banks.all_fingerprints(self._types)):
                 names = {name for name, _ in chunk}
-                state.add(chunk, tx.banks.local_features(sorted(names)))
+                self._take(state, tx, sorted(names), chunk)
                 done += len(names)
                 if progress is not None:
                     progress(done, max(done, state.number))
+            # A black picture has no code, and may have a sound.
+            featured = {name for name, _, _ in tx.banks.feature_counts(self._featured())}
+            rest = sorted(featured - set(state.ordinals))
+            for first in range(0, len(rest), _FEATURED):
+                self._take(state, tx, rest[first : first + _FEATURED], [])
         if progress is not None:
             progress(done, done)
         return state
@@ -345,13 +368,30 @@ class ReferenceIndex:
                 gone = {c.reference_id for c in page if c.kind is ChangeKind.WITHDRAW}
                 added = [c.reference_id for c in page if c.kind is ChangeKind.ADD]
                 fresh = [n for n in added if n not in gone and n not in state.ordinals]
-                state.add(
-                    [(n, f) for n in fresh for f in self._fingerprints(tx, n)],
-                    tx.banks.local_features(fresh),
-                )
+                prints = [(n, f) for n in fresh for f in self._fingerprints(tx, n)]
+                self._take(state, tx, fresh, prints)
                 state.remove(gone)
                 state.number, state.last = page[-1].number, page[-1].reference_id
         return True
+
+    def _featured(self) -> list[str]:
+        """The signal types that are indexed and have an index of their own."""
+        wanted = (("local", self._local), ("sound", self._sound))
+        return [name for name, index in wanted if index is not None]
+
+    def _take(
+        self,
+        state: Shelves,
+        tx: Transaction,
+        names: Sequence[str],
+        fingerprints: Iterable[tuple[str, Fingerprint]],
+    ) -> None:
+        """Add references with all that is indexed of them."""
+        state.add(
+            fingerprints,
+            tx.banks.local_features(names) if self._local is not None else (),
+            tx.banks.sound_peaks(names) if self._sound is not None else (),
+        )
 
     def _fingerprints(self, tx: Transaction, reference_id: str) -> list[Fingerprint]:
         kept = tx.banks.fingerprints(reference_id)

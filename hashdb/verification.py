@@ -13,7 +13,8 @@ from hashdb.model import Codes, Fingerprint
 from hashdb.shelf import Rows, join_rows, rows_of
 
 Contents = dict[tuple[str, str], tuple[int, bytes]]
-"""Of each (reference's id, signal type): how many codes, and a digest of them all."""
+"""Of each (reference's id, signal type): how many codes, and a digest of them all. Of local
+features and peaks of sound the number alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,11 @@ def contents_of_fingerprints(fingerprints: Iterable[tuple[str, Fingerprint]]) ->
         for kind, parts in kinds.items():
             contents[name, kind] = _digest(join_rows(parts, 8 * parts[0].codes.shape[1]))
     return contents
+
+
+def contents_of_counts(counts: Iterable[tuple[str, str, int]]) -> Contents:
+    """The contents of what is counted only: ids, signal types, numbers."""
+    return {(name, kind): (number, b"") for name, kind, number in counts}
 
 
 def sample(rows: Rows, size: int) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -27,7 +27,7 @@ from hashdb.model import (
 )
 from hashdb.store import Store
 from matcher.decide import Evidence, Failure, decide
-from matcher.judge import Judge, Local
+from matcher.judge import Beside, Judge
 from matcher.looks import as_look, dense_windows, interleaved, surer
 from matcher.policy import Policy
 from matcher.ports import Classifier, FingerprintMedia, Sampling
@@ -35,7 +35,7 @@ from matcher.score import as_match
 
 log = logging.getLogger(__name__)
 
-NOTHING_LOCAL = Local()
+NOTHING_BESIDE = Beside()
 PICTURES = 8
 """Pictures of an upload that a classifier is shown."""
 
@@ -130,9 +130,11 @@ class Checker:
         )
         with watch.stage("fingerprint"):
             look = self._fingerprint(media, sampling, self._signals())
-        local, unseen = self._find_local(look, watch)
-        matches, failures = self._find(look, watch, local)
-        look, matches, second = self._look_again(media, look, matches, local, watch)
+        local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
+        sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
+        beside, unseen = local.and_also(sound), (*unseen, *unheard)
+        matches, failures = self._find(look, watch, beside)
+        look, matches, second = self._look_again(media, look, matches, beside, watch)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s)
         asked, failed = self._classified(asked, look, watch)
@@ -206,37 +208,41 @@ class Checker:
         return verdict
 
     def _find(
-        self, look: MediaFingerprints, watch: Stopwatch, local: Local = NOTHING_LOCAL
+        self, look: MediaFingerprints, watch: Stopwatch, beside: Beside = NOTHING_BESIDE
     ) -> tuple[tuple[Match, ...], tuple[Failure, ...]]:
         with watch.stage("search_and_align"):
             try:
                 matches = self._judge.find(
                     look.fingerprints,
                     total_s=look.coverage.total_s,
-                    beside=local.alignments,
-                    other_moment=local.other_moment,
+                    beside=beside.alignments,
+                    other_moment=beside.other_moment,
                 )
                 return matches, ()
             except (RuntimeError, MemoryError) as error:
                 log.exception("the index failed")
                 return (), (Failure("index", f"{type(error).__name__}: {error}"),)
 
-    def _find_local(
-        self, look: MediaFingerprints, watch: Stopwatch
-    ) -> tuple[Local, tuple[Failure, ...]]:
-        with watch.stage("local_features"):
+    def _find_beside(
+        self,
+        look: MediaFingerprints,
+        watch: Stopwatch,
+        stage: str,
+        find: Callable[[MediaFingerprints], Beside],
+    ) -> tuple[Beside, tuple[Failure, ...]]:
+        with watch.stage(stage):
             try:
-                return self._judge.find_local(look), ()
+                return find(look), ()
             except (RuntimeError, MemoryError) as error:
-                log.exception("the index of local features failed")
-                return NOTHING_LOCAL, (Failure("index", f"{type(error).__name__}: {error}"),)
+                log.exception("the index failed: %s", stage)
+                return NOTHING_BESIDE, (Failure("index", f"{type(error).__name__}: {error}"),)
 
     def _look_again(
         self,
         media: BinaryIO,
         look: MediaFingerprints,
         matches: tuple[Match, ...],
-        local: Local,
+        beside: Beside,
         watch: Stopwatch,
     ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
         """Where something was found, the frames around it looked at one by one."""
@@ -254,7 +260,7 @@ class Checker:
             return look, matches, (Failure("second_look", str(error)),)
         closer = interleaved(look.fingerprints, dense.fingerprints)
         look = replace(look, fingerprints=closer)
-        found, failures = self._find(look, watch, local)
+        found, failures = self._find(look, watch, beside)
         if not dense.coverage.truncated:
             return look, found, failures
         ended = Failure("second_look", "a limit or damage ended it")

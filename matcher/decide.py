@@ -9,7 +9,8 @@ docs/decisions/0006-combining-evidence.md says why they are so.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hashdb.model import (
@@ -43,7 +44,10 @@ from matcher.score import as_match, rescore
 
 __all__ = ["Evidence", "Failure", "ReasonCode", "Ruling", "decide"]
 
-SAME_PICTURE_S = 0.3
+NEAR_S = {"local": 0.3, "sound": 0.6}
+"""How far off an allow-list's moment may lie that explains one of this signal type: local features
+are taken of fewer frames than hashes, and not always of the same; seconds of sound begin where each
+reference's begin. Other signals' moments are frames, and those are equal or not."""
 SENTENCES = 4
 """Findings that a reason's text spells out; the codes name all."""
 
@@ -132,21 +136,24 @@ def _rebuilt(match: Match, alignments: Sequence[Alignment], equal: Sequence[str]
 
 # Allow-lists: they take evidence away before the rules see it.
 
-_Moment = tuple[int, float, str]
+_Moment = tuple[int, str, float]
+_Explained = Mapping[tuple[int, str], list[float]]
+"""By track and kind of evidence the moments that are explained, rising."""
 
 
 def _moment(alignment: Alignment, frame: FrameMatch) -> _Moment:
     """What a frame's evidence is about: the picture at one time, with or without its borders. A
-    hash of a whole video is about the video, so that only its own type speaks of the same thing."""
+    hash of a whole video is about the video and a second of sound about the sound, so that only
+    their own types speak of the same thing."""
     kind = SIGNAL_TYPES.get(alignment.signal_type)
     whole = "" if kind is None or kind.per_frame else kind.name
-    return (frame.track, round(frame.offset, 6), whole)
+    return (frame.track, whole, round(frame.offset, 6))
 
 
-def _explained(allowed: Iterable[Ruled]) -> set[_Moment]:
+def _explained(allowed: Iterable[Ruled]) -> _Explained:
     """What allow-lists explain: the frames that a reference's possible alignments hold, where one
     of its alignments is confident, and no more."""
-    return {
+    moments = {
         _moment(alignment, frame)
         for ruled in allowed
         if any(a.score >= ruled.limits.confident for a in ruled.match.alignments)
@@ -154,20 +161,22 @@ def _explained(allowed: Iterable[Ruled]) -> set[_Moment]:
         if alignment.score >= ruled.limits.possible
         for frame in alignment.frames
     }
+    by_kind: dict[tuple[int, str], list[float]] = {}
+    for track, kind, offset in sorted(moments):
+        by_kind.setdefault((track, kind), []).append(offset)
+    return by_kind
 
 
-def _is_explained(alignment: Alignment, frame: FrameMatch, explained: set[_Moment]) -> bool:
-    """Local features are taken of fewer frames than hashes, and not always of the same: a frame
-    close by that an allow-list explains shows the same."""
-    track, offset, whole = _moment(alignment, frame)
-    if (track, offset, whole) in explained:
-        return True
-    near = SAME_PICTURE_S if alignment.signal_type == "local" else 0.0
-    return any(t == track and not w and abs(o - offset) <= near for t, o, w in explained)
+def _is_explained(alignment: Alignment, frame: FrameMatch, explained: _Explained) -> bool:
+    track, kind, offset = _moment(alignment, frame)
+    moments = explained.get((track, kind), [])
+    near = NEAR_S.get(alignment.signal_type, 0.0)
+    at = bisect_left(moments, offset - near)
+    return at < len(moments) and moments[at] <= offset + near
 
 
 def _unexplained(
-    listed: Iterable[Ruled], explained: set[_Moment], policy: Policy, *, video: bool
+    listed: Iterable[Ruled], explained: _Explained, policy: Policy, *, video: bool
 ) -> list[Ruled]:
     """The matches scored anew by the frames that no allow-list explains."""
     remaining = []

@@ -17,6 +17,7 @@ from hashdb.model import (
     LocalFeatures,
     MediaKind,
     Reference,
+    SoundPeaks,
 )
 from hashdb.signals import SIGNAL_TYPES, meaningful
 from hashdb.store import Store
@@ -70,6 +71,8 @@ class Enroller:
             digests,
             look.fingerprints,
             local=look.local,
+            sound=look.sound,
+            looked_for=[s for s in self._signal_types if not SIGNAL_TYPES[s].hashed],
             kind=look.kind,
             actor=actor,
             source=source,
@@ -144,6 +147,8 @@ class Enroller:
         duration_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
         local: Sequence[LocalFeatures] = (),
+        sound: Sequence[SoundPeaks] = (),
+        looked_for: Sequence[str] = (),
     ) -> tuple[Reference, bool]:
         kept = [self._searchable(f) for f in fingerprints]
         with self._store.begin() as tx:
@@ -157,6 +162,8 @@ class Enroller:
                 duration_s=duration_s,
                 metadata=metadata or {},
                 local=local,
+                sound=sound,
+                looked_for=looked_for,
             )
             if created:
                 tx.audit.record(actor, "add", reference.id, {"bank": bank.name, "source": source})

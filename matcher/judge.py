@@ -31,7 +31,7 @@ from hashdb.ports import LocalBackend
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
-from matcher import localize
+from matcher import heard, localize
 from matcher.align import FrameHits, align, is_still, upper_bound
 from matcher.moments import at_its_moment
 from matcher.score import as_match
@@ -56,12 +56,15 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
-    """What local features found: alignments, and references (ids) whose place is shown, but at
-    another moment: what moves in them is missing."""
+class Beside:
+    """What signals other than hashes found: alignments, and references (ids) whose place is shown,
+    but at another moment: what moves in them is missing."""
 
     alignments: tuple[Alignment, ...] = ()
     other_moment: frozenset[str] = frozenset()
+
+    def and_also(self, other: Beside) -> Beside:
+        return Beside((*self.alignments, *other.alignments), self.other_moment | other.other_moment)
 
 
 class Judge:
@@ -110,7 +113,7 @@ class Judge:
         other_moment: Collection[str] = (),
     ) -> tuple[Match, ...]:
         """Matches by fingerprints, and by alignments that were found `beside` them, likeliest
-        first. Of references in `other_moment` a still picture says nothing: `Local` says why.
+        first. Of references in `other_moment` a still picture says nothing: `Beside` says why.
         Sees every change committed before the call."""
         self._index.refresh()
         fingerprints = tuple(fingerprints)
@@ -142,18 +145,18 @@ class Judge:
         matches = [as_match(references[i], found_in) for i, found_in in alignments.items()]
         return tuple(sorted(matches, key=lambda m: (-m.score, m.reference.id)))
 
-    def find_local(self, look: MediaFingerprints) -> Local:
+    def find_local(self, look: MediaFingerprints) -> Beside:
         """Alignments by local features; none where they are not wanted or not there. Sees every
         change committed before the call."""
         if not look.local or "local" not in self._signal_types:
-            return Local()
+            return Beside()
         self._index.refresh()
         indexed = self._index.local()
         if indexed is None:
-            return Local()
+            return Beside()
         tracks = sorted({f.track for f in look.local})
         found = [self._local_track(look, track, *indexed) for track in tracks]
-        return Local(
+        return Beside(
             tuple(a for alignments, _ in found for a in alignments),
             frozenset(name for _, names in found for name in names),
         )
@@ -194,6 +197,30 @@ class Judge:
             if alignment is not None and alignment.score >= FLOOR:
                 alignments.append(alignment)
         return alignments, other_moment - {a.reference_id for a in alignments}
+
+    def find_sound(self, look: MediaFingerprints) -> Beside:
+        """Alignments by sound; none where it is not wanted or there is none. Sees every change
+        committed before the call."""
+        if not look.sound or "sound" not in self._signal_types:
+            return Beside()
+        self._index.refresh()
+        indexed = self._index.sound()
+        if indexed is None:
+            return Beside()
+        backend, names = indexed
+
+        def counted(ordinals: Iterable[int]) -> set[int]:
+            named = {names[o]: o for o in ordinals}
+            with self._store.read() as tx:
+                references = tx.banks.references_by_ids(named)
+            return {named[i] for i, r in references.items() if r.enforceable}
+
+        found = [
+            heard.alignment(match, names[match.ordinal], peaks.track)
+            for peaks in look.sound
+            for match in heard.sounds(peaks, backend, counted)
+        ]
+        return Beside(tuple(a for a in found if a is not None))
 
     def _queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
         """The fingerprints that may be searched, with PDQ's orientations made up where missing."""

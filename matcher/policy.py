@@ -43,6 +43,7 @@ class Signals(_Rules):
     phash: bool = True
     videohash: bool = False
     local: bool = True
+    sound: bool = True
 
 
 class Overrides(_Rules):

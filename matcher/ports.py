@@ -22,6 +22,10 @@ Luma = NDArray[np.uint8]
 AnyLuma = NDArray[np.uint8] | NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
+PEAKS_PER_S = 40
+"""Peaks kept of one second of sound, the loudest. Speech and music have up to 35; sound made for
+it has hundreds, and each costs memory in every search."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

@@ -52,10 +52,11 @@ WEIGHTS = {
     # 64 bits: one picture alone must never reach a policy's thresholds (chance hits are real).
     "phash": Weight(2.2, 12.0),
     "videohash": Weight(3.5, 7.0),
+    "sound": Weight(6.5, 100.0),  # its distances are `matcher.heard.alignment`'s
     "local": Weight(6.5, 100.0),  # its distance is `matcher.localize.distance_of`
 }
 
-_SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "videohash")
+_SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "videohash", "sound")
 
 
 def sigmoid(x: float) -> float:

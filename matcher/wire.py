@@ -26,16 +26,19 @@ from hashdb.model import (
     MediaKind,
     Orientation,
     Rendering,
+    SoundPeaks,
     View,
 )
 from hashdb.signals import SIGNAL_TYPES
-from matcher.ports import Sampling, Window
+from matcher.ports import PEAKS_PER_S, Sampling, Window
 
 FRAME = struct.Struct("<IQ")
 LONGEST_HEAD = 1 << 24
 _MOST_FRAMES = 50_000_000
 _MOST_PICTURES = 4096
 _LONGEST_S = 1e12
+_MOST_SOUNDS = 100
+_LONGEST_SOUND_S = 1e6
 
 
 class BadAnswer(Exception):
@@ -76,6 +79,7 @@ def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, by
         "fingerprints": [],
         "pictures": [list(p.shape) for p in answer.pictures],
         "local": [_local_head(one) for one in answer.local],
+        "sound": [_sound_head(one) for one in answer.sound],
     }
     parts: list[bytes] = []
     for one in answer.fingerprints:
@@ -104,6 +108,12 @@ def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, by
             np.ascontiguousarray(local.codes, dtype=np.uint8).tobytes(),
             local.places.astype("<f4").tobytes(),
         ]
+    for sound in answer.sound:
+        parts += [
+            sound.times.astype("<f8").tobytes(),
+            sound.pitches.astype("<u2").tobytes(),
+            sound.levels.astype(np.uint8).tobytes(),
+        ]
     return json.dumps(head).encode(), b"".join(parts)
 
 
@@ -114,6 +124,15 @@ def _local_head(one: LocalFeatures) -> dict[str, Any]:
         "rows": len(one.codes),
         "track": one.track,
         "rendering": one.rendering.value,
+    }
+
+
+def _sound_head(one: SoundPeaks) -> dict[str, Any]:
+    return {
+        "pipeline": one.pipeline,
+        "rows": len(one),
+        "track": one.track,
+        "seconds": one.seconds,
     }
 
 
@@ -169,10 +188,13 @@ def unpack_answer(head: dict[str, Any], body: bytes) -> MediaFingerprints:
         fingerprints = tuple(_fingerprint(one, rest) for one in listed)
         shown = tuple(_picture(shape, rest) for shape in pictures)
         local = tuple(_local(one, rest) for one in head["local"])
+        if not isinstance(head["sound"], list) or len(head["sound"]) > _MOST_SOUNDS:
+            raise BadAnswer("too many sounds")
+        sound = tuple(_sound(one, rest) for one in head["sound"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswer(f"a field is missing or wrong: {error!r}") from None
     rest.end()
-    return MediaFingerprints(kind, fingerprints, coverage, shown, local)
+    return MediaFingerprints(kind, fingerprints, coverage, shown, local, sound)
 
 
 def _whole(value: object, most: int) -> int:
@@ -247,6 +269,26 @@ def _local(body: dict[str, Any], rest: _Body) -> LocalFeatures:
         places,
         _whole(body["track"], 1000),
         Rendering(body["rendering"]),
+    )
+
+
+def _sound(body: dict[str, Any], rest: _Body) -> SoundPeaks:
+    rows, seconds = _whole(body["rows"], _MOST_FRAMES), _seconds(body["seconds"])
+    pipeline = body["pipeline"]
+    if not isinstance(pipeline, str) or len(pipeline) > 100:
+        raise BadAnswer("no pipeline")
+    times = rest.take((rows,), "<f8").astype(np.float64)
+    pitches, levels = rest.take((rows,), "<u2"), rest.take((rows,), "u1")
+    if seconds > _LONGEST_SOUND_S or not (np.abs(times) <= _LONGEST_SOUND_S).all():
+        raise BadAnswer("times are out of range")
+    if (np.diff(times) < 0).any():
+        raise BadAnswer("times do not rise")
+    # So many in one second of the clock are so many more in any; the search's cost hangs on it.
+    most = 2 * PEAKS_PER_S
+    if (times[most:] - times[:-most] < 1.0).any() or rows > PEAKS_PER_S * (seconds + 2):
+        raise BadAnswer("more peaks than a sound has")
+    return SoundPeaks(
+        pipeline, times, pitches.astype(np.uint16), levels, _whole(body["track"], 1000), seconds
     )
 
 

@@ -19,9 +19,10 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import av
 import numpy as np
@@ -29,12 +30,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hashdb.errors import BadMedia, MediaTimeout
-from hashdb.model import Coverage, MediaFingerprints, MediaKind
+from hashdb.model import Coverage, MediaFingerprints, MediaKind, SoundPeaks
 from matcher import lockdown, wire
 from matcher.decode import formats
 from matcher.decode.pyav import PyAvDecoder
+from matcher.decode.sound import RATE, OpenedSound, SoundBlock
 from matcher.fingerprint import FrameParts, fingerprint
 from matcher.hashers import borders, local, pdq, phash
+from matcher.hashers.sound import listen
 from matcher.ports import Limits, Sampling
 
 CPU_GRACE = (1.25, 10.0)  # the kernel's limit: times the budget, plus seconds
@@ -42,6 +45,14 @@ _REQUEST_BYTES = 1 << 20
 _AV_UNUSED = ("av.__main__", "av.datasets")
 _WARM_UP = Sampling(dense=False, pictures=1)
 _WARM_SIGNALS = ("pdq", "phash", "local")
+
+SOUND_SHARE = 0.25
+"""Listening may cost this part of what looking may, beside it."""
+
+UPLOAD_SOUND_S, REFERENCE_SOUND_S = 3 * 3600.0, 18 * 3600.0
+"""Sound that is listened to, all tracks together. Later than 18 hours `pack_moments` cannot say."""
+
+_REST_S = 5.0  # CPU time that is left for the answer before the kernel's limit
 
 
 def frame_parts() -> FrameParts:
@@ -65,9 +76,9 @@ def main() -> None:
     _send(channel, json.dumps(in_force.as_dict()).encode(), b"")
     media, request = _receive(channel)
     sampling, signal_types = wire.unpack_request(request)
-    spent = math.ceil(time.process_time())
-    lockdown.limit_cpu(spent + cpu_limit(sampling, limits))
-    _reply(channel, limits, lambda: _answer(decoder, parts, media, sampling, signal_types))
+    until = math.ceil(time.process_time()) + cpu_limit(sampling, limits)
+    lockdown.limit_cpu(until)
+    _reply(channel, limits, lambda: _answer(decoder, parts, media, sampling, signal_types, until))
 
 
 def videohash_main() -> None:
@@ -134,10 +145,44 @@ def _answer(
     media: io.BufferedReader,
     sampling: Sampling,
     signal_types: tuple[str, ...],
+    until: float,
 ) -> tuple[bytes, bytes]:
+    """`until`: the CPU time of this process at which the kernel ends it."""
     opened = decoder.open(media)
     found = fingerprint(opened, parts, sampling, signal_types)
+    if "sound" in signal_types and found.kind is MediaKind.VIDEO and not sampling.windows:
+        seconds = min(SOUND_SHARE * sampling.seconds, until - _REST_S - time.process_time())
+        longest = REFERENCE_SOUND_S if sampling.dense else UPLOAD_SOUND_S
+        found = replace(found, sound=hear(media, seconds, longest))
     return wire.pack_answer(found, opened.format)
+
+
+def hear(media: BinaryIO, seconds: float, longest: float) -> tuple[SoundPeaks, ...]:
+    """The peaks of the media's sound, as far as it can be had in so many CPU seconds, and of no
+    more than the `longest` seconds of it, over all tracks; none where there is none.
+
+    Whatever is wrong with a sound, the pictures are judged as if there were none, and their
+    coverage is not less for it: what was not heard is evidence that is missing, as in a silent
+    file, and sound alone makes no upload judged.
+    """
+    try:
+        return listen(_stretches(media, seconds, longest))
+    except Exception:  # such as no memory for what was heard
+        return ()
+
+
+def _stretches(media: BinaryIO, seconds: float, longest: float) -> Iterator[SoundBlock]:
+    """What can be decoded; whatever goes wrong is the end, and what came before it counts."""
+    left = longest
+    try:
+        media.seek(0)
+        for block in OpenedSound(media).blocks(seconds=seconds, max_s=longest):
+            yield block
+            left -= len(block.samples) / RATE
+            if left <= 0:
+                break
+    except Exception:  # of the container, the decoder or FFmpeg, whose errors are many
+        return
 
 
 def _warm_up(decoder: PyAvDecoder, parts: FrameParts) -> None:
@@ -151,19 +196,28 @@ def _warm_up(decoder: PyAvDecoder, parts: FrameParts) -> None:
         file = io.BytesIO()
         Image.fromarray(noise).save(file, name)
         fingerprint(decoder.open(file), parts, _WARM_UP, _WARM_SIGNALS)
-    fingerprint(decoder.open(_small_video(noise)), parts, _WARM_UP, _WARM_SIGNALS)
+    video = _small_video(noise)
+    fingerprint(decoder.open(video), parts, _WARM_UP, _WARM_SIGNALS)
+    if not hear(video, 10.0, 10.0):
+        raise SystemExit("the sound of a small video is not heard")
 
 
 def _small_video(picture: NDArray[np.uint8]) -> io.BytesIO:
-    """Two pictures of video."""
+    """Two pictures of video, and a second of sound."""
     file = io.BytesIO()
     with av.open(file, "w", format="avi") as container:
         stream = container.add_stream("mjpeg", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        sound = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
         for _ in range(2):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame))
+        samples = np.resize(picture.astype(np.int16) << 6, (1, 16_000))
+        heard = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        heard.sample_rate = 16_000
+        container.mux(sound.encode(heard))
         container.mux(stream.encode(None))
+        container.mux(sound.encode(None))
     return file
 
 

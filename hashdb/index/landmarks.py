@@ -7,12 +7,15 @@ number of threads may search beside `add` and `remove`. numpy only.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Ints
+from hashdb.errors import BadSnapshot
+from hashdb.model import Ints, SoundPeaks
 
 Keys = NDArray[np.uint32]
 Moments = NDArray[np.uint32]
@@ -150,6 +153,108 @@ class LandmarkIndex:
             int(np.count_nonzero(asked)),
         )
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All entries, sorted by `keys`, with their `ordinals` and `moments`."""
+        segments = self._segments
+        one = _joined(list(segments)) if segments else _NOTHING
+        return {"keys": one.keys, "ordinals": one.ordinals, "moments": one.moments}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Fill this index, which is empty, from `arrays()`. Raises `BadSnapshot`."""
+        columns = {name: arrays[name] for name in ("keys", "ordinals", "moments")}
+        count = len(columns["keys"])
+        for name, have in columns.items():
+            if have.dtype != getattr(_NOTHING, name).dtype or have.shape != (count,):
+                raise BadSnapshot(f"landmarks: {name} {have.shape} {have.dtype}")
+        keys, ordinals = columns["keys"], columns["ordinals"]
+        if (keys[1:] < keys[:-1]).any() or (ordinals < 0).any():
+            raise BadSnapshot("landmarks out of order")
+        self._segments = (replace(_NOTHING, **columns, count=count),) if count else ()
+
+
+class SoundIndex:
+    """A `hashdb.ports.LandmarkBackend`. One writer at a time; searches may run beside it.
+
+    `landmarks`: a sound's keys and moments, (n,) uint32 each.
+    """
+
+    def __init__(self, landmarks: Callable[[SoundPeaks], tuple[Keys, Moments]]) -> None:
+        self._landmarks = landmarks
+        self._index = LandmarkIndex()
+        self._held: dict[int, tuple[int, int, float]] = {}  # ordinal: peaks, landmarks, seconds
+        self._seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def seconds(self) -> float:
+        return self._seconds
+
+    def add(self, sounds: Iterable[tuple[int, SoundPeaks]]) -> None:
+        """As `LandmarkBackend.add`."""
+        tracks: dict[int, list[SoundPeaks]] = {}
+        for ordinal, one in sounds:
+            tracks.setdefault(ordinal, []).append(one)
+        for ordinal, some in tracks.items():
+            before = len(self._index)
+            filed = [self._landmarks(one) for one in some]
+            keys, moments = (np.concatenate(column) for column in zip(*filed, strict=True))
+            self._index.add(ordinal, keys, moments)
+            seconds = sum(one.seconds for one in some)
+            count = len(self._index) - before
+            self._held[ordinal] = (sum(len(one) for one in some), count, seconds)
+            self._seconds += seconds
+
+    def remove(self, ordinals: Iterable[int]) -> None:
+        """As `LandmarkBackend.remove`."""
+        gone = [o for o in ordinals if o in self._held]
+        self._index.remove(np.array(gone, dtype=np.int64))
+        for ordinal in gone:
+            del self._held[ordinal]
+        self._seconds = float(sum(seconds for _, _, seconds in self._held.values()))
+
+    def search(self, keys: Keys) -> LandmarkHits:
+        """As `LandmarkBackend.search`."""
+        return self._index.search(keys)
+
+    def peaks(self) -> dict[int, int]:
+        """As `LandmarkBackend.peaks`."""
+        found, counts = np.unique(self._index.arrays()["ordinals"], return_counts=True)
+        have = dict(zip(found.tolist(), counts.tolist(), strict=True))
+        return {
+            ordinal: peaks if have.pop(ordinal, 0) == landmarks else -1
+            for ordinal, (peaks, landmarks, _) in self._held.items()
+        } | dict.fromkeys(have, -1)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """As `LandmarkBackend.arrays`."""
+        held = sorted(self._held)
+        rows = [self._held[ordinal] for ordinal in held]
+        return self._index.arrays() | {
+            "references": np.array(held, dtype=np.int32),
+            "peaks": np.array([r[0] for r in rows], dtype=np.int64),
+            "landmarks": np.array([r[1] for r in rows], dtype=np.int64),
+            "seconds": np.array([r[2] for r in rows], dtype=np.float64),
+        }
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """As `LandmarkBackend.load`."""
+        columns = [arrays[name] for name in ("references", "peaks", "landmarks", "seconds")]
+        wanted = (np.int32, np.int64, np.int64, np.float64)
+        for have, dtype in zip(columns, wanted, strict=True):
+            if have.dtype != dtype or have.shape != (len(columns[0]),):
+                raise BadSnapshot(f"sounds: {have.shape} {have.dtype}")
+        references, peaks, landmarks, seconds = (c.tolist() for c in columns)
+        if not all(np.isfinite(columns[3])) or min(peaks + landmarks + seconds, default=0) < 0:
+            raise BadSnapshot("sounds of impossible lengths")
+        index = LandmarkIndex()
+        index.load(arrays)
+        self._index = index
+        rows = zip(peaks, landmarks, seconds, strict=True)
+        self._held = dict(zip(references, rows, strict=True))
+        self._seconds = float(sum(seconds))
+
 
 def _spans(segment: Segment, keys: Keys) -> tuple[Ints, Ints]:
     """From where to where each key's entries lie."""
@@ -182,3 +287,12 @@ def _joined(segments: list[Segment]) -> Segment:
         order = np.argsort(keys, kind="stable")
         keys, ordinals, moments = keys[order], ordinals[order], moments[order]
     return Segment(keys, ordinals, moments, np.zeros(0, dtype=np.int32), len(keys))
+
+
+_NOTHING = Segment(
+    np.zeros(0, dtype=np.uint32),
+    np.zeros(0, dtype=np.int32),
+    np.zeros(0, dtype=np.uint32),
+    np.zeros(0, dtype=np.int32),
+    0,
+)

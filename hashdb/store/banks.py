@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Text,
+    and_,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from hashdb.errors import BadArgument, Conflict, NameTaken, NotFound
@@ -20,6 +32,7 @@ from hashdb.model import (
     LocalFeatures,
     MediaKind,
     Reference,
+    SoundPeaks,
     Standing,
     new_id,
     now,
@@ -46,6 +59,7 @@ References = list[Reference]
 Page = tuple[list[Reference], str | None]
 DigestHits = list[tuple[Reference, str]]
 Fingerprints = list[Fingerprint]
+Counts = list[tuple[str, str, int]]
 
 
 class Keep(Enum):
@@ -143,8 +157,13 @@ class Banks:
         metadata: Mapping[str, Any] | None = None,
         standing: Standing = Standing.POSITIVE,
         local: Sequence[LocalFeatures] = (),
+        sound: Sequence[SoundPeaks] = (),
+        looked_for: Collection[str] = (),
     ) -> tuple[Reference, bool]:
         """The reference, and whether it is new; a new one is noted in the change log.
+
+        `looked_for`: signal types that count as kept even where nothing of them was found (a
+        silent file has no sound), so that nobody needs to look again.
 
         The bank's living (not withdrawn) reference with the same SHA-256 is given again. Where
         no SHA-256 is known: the one with the same origin, or, of references without frames, with
@@ -154,6 +173,9 @@ class Banks:
         kept = packing.merged(fingerprints)
         packed = [packing.pack(f) for f in kept]
         features = [feature_packing.pack_local(f) for f in local if len(f.codes)]
+        features += [feature_packing.pack_sound(s) for s in sound if len(s)]
+        found_types = {f["signal_type"] for f in (*packed, *features)}
+        features += [feature_packing.pack_nothing(n) for n in looked_for if n not in found_types]
         same = _same_media(bank.id, digests, origin, packing.frames(kept))
         found = self._living(same)
         if found is not None:
@@ -299,7 +321,8 @@ class Banks:
     # Fingerprints
 
     def signal_types(self, reference_id: str) -> set[str]:
-        """The signal types of which codes or features are kept of a reference."""
+        """The signal types of which codes or features are kept of a reference, or that were looked
+        for in vain."""
         found: set[str] = set()
         for table in (reference_fingerprints, reference_features):
             query = select(table.c.signal_type).where(table.c.reference_id == reference_id)
@@ -338,14 +361,35 @@ class Banks:
 
     def local_features(self, reference_ids: Iterable[str]) -> Iterator[tuple[str, LocalFeatures]]:
         """Ids and local features of these references, read a few at a time."""
+        for row in self._features(reference_ids, "local"):
+            yield row["reference_id"], feature_packing.unpack_local(row)
+
+    def sound_peaks(self, reference_ids: Iterable[str]) -> Iterator[tuple[str, SoundPeaks]]:
+        """Ids and peaks of the sound of these references, read a few at a time."""
+        for row in self._features(reference_ids, "sound"):
+            yield row["reference_id"], feature_packing.unpack_sound(row)
+
+    def feature_counts(self, signal_types: Sequence[str]) -> Counts:
+        """Ids and signal types of living references with features of these signal types, and how
+        many they have."""
+        columns, owners = reference_features.c, bank_references
+        query = (
+            select(columns.reference_id, columns.signal_type, func.sum(columns.n))
+            .join(owners, owners.c.id == columns.reference_id)
+            .where(owners.c.withdrawn_at.is_(None))
+            .where(columns.signal_type.in_(signal_types), columns.n > 0)
+            .group_by(columns.reference_id, columns.signal_type)
+        )
+        return [(name, kind, int(n)) for name, kind, n in self._connection.execute(query)]
+
+    def _features(self, reference_ids: Iterable[str], signal_type: str) -> Iterator[RowMapping]:
         columns = reference_features.c
         for some in rows.chunks(reference_ids, _FEATURED):
             query = select(reference_features).where(
-                columns.reference_id.in_(some), columns.signal_type == "local"
+                columns.reference_id.in_(some), columns.signal_type == signal_type, columns.n > 0
             )
             query = query.order_by(columns.reference_id, columns.pipeline, columns.track)
-            for row in self._connection.execute(query).mappings():
-                yield row["reference_id"], feature_packing.unpack_local(row)
+            yield from self._connection.execute(query).mappings()
 
     def _living(self, same: ColumnElement[bool] | None) -> Reference | None:
         if same is None:

@@ -3,6 +3,12 @@
 Local features, version 1, all little-endian, one array after the other: offsets (f,) f8 in seconds,
 counts (f,) u4, sizes (f, 2) u2 in pixels, codes (n, 32) u1, places (n, 4) u2: x, y and diameter in
 1/64 pixel, angle in 1/100 degree. `n` is the number of features, and f follows from the length.
+
+Sound, version 1, likewise: seconds f8, times (n,) i4 in 1/20,000 s, pitches (n,) u2, levels (n,)
+u1. `n` is the number of peaks.
+
+Where a signal type was looked for and nothing was found there is one row with `n` = 0 and no data,
+so that nobody looks for it again.
 """
 
 from __future__ import annotations
@@ -13,11 +19,14 @@ import numpy as np
 from sqlalchemy import RowMapping
 
 from hashdb.errors import BadFingerprint, DatabaseUnavailable
-from hashdb.model import LocalFeatures
+from hashdb.model import LocalFeatures, SoundPeaks
 
 VERSION = 1
 _UNITS = np.array([64.0, 64.0, 64.0, 100.0])
 _PICTURE, _FEATURE = 8 + 4 + 4, 32 + 8
+_TICKS = 20_000  # a second
+_LATEST = 2**31 - 1
+_PEAK = 4 + 2 + 1
 
 
 def pack_local(features: LocalFeatures) -> dict[str, Any]:
@@ -69,3 +78,56 @@ def unpack_local(row: RowMapping) -> LocalFeatures:
         places=(places / _UNITS).astype(np.float32),
         track=row["track"],
     )
+
+
+def pack_sound(peaks: SoundPeaks) -> dict[str, Any]:
+    """The columns of a track's peaks; `BadFingerprint` where its arrays do not fit."""
+    n = len(peaks)
+    if not peaks.times.shape == peaks.pitches.shape == peaks.levels.shape == (n,):
+        raise BadFingerprint("sound: pitches and levels are not one for each time")
+    if not (np.isfinite(peaks.times).all() and np.isfinite(peaks.seconds)):
+        raise BadFingerprint("sound: times are finite seconds")
+    ticks = np.clip(np.rint(peaks.times * _TICKS), -_LATEST, _LATEST)
+    parts = (
+        np.array([peaks.seconds], dtype="<f8"),
+        ticks.astype("<i4"),
+        peaks.pitches.astype("<u2"),
+        peaks.levels.astype("u1"),
+    )
+    return {
+        "signal_type": "sound",
+        "pipeline": peaks.pipeline,
+        "track": peaks.track,
+        "version": VERSION,
+        "n": n,
+        "data": b"".join(part.tobytes() for part in parts),
+    }
+
+
+def unpack_sound(row: RowMapping) -> SoundPeaks:
+    """The peaks of a row; `DatabaseUnavailable` where it cannot be what was written."""
+    n, data = row["n"], bytes(row["data"])
+    if row["version"] != VERSION:
+        raise DatabaseUnavailable(f"peaks of sound have the unknown layout {row['version']}")
+    if n < 0 or len(data) != 8 + _PEAK * n:
+        raise DatabaseUnavailable(f"{n} peaks of sound have {len(data)} bytes")
+    return SoundPeaks(
+        pipeline=row["pipeline"],
+        times=np.frombuffer(data, "<i4", n, offset=8) / _TICKS,
+        pitches=np.frombuffer(data, "<u2", n, offset=8 + 4 * n).astype(np.uint16),
+        levels=np.frombuffer(data, "u1", n, offset=8 + 6 * n).copy(),
+        track=row["track"],
+        seconds=float(np.frombuffer(data, "<f8", 1)[0]),
+    )
+
+
+def pack_nothing(signal_type: str) -> dict[str, Any]:
+    """The columns that say that the signal type was looked for in vain."""
+    return {
+        "signal_type": signal_type,
+        "pipeline": "",
+        "track": 0,
+        "version": VERSION,
+        "n": 0,
+        "data": b"",
+    }

@@ -18,6 +18,7 @@ from numpy.fft import rfft  # numpy imports it late, and no file can be opened i
 from numpy.typing import NDArray
 
 from hashdb.model import SoundPeaks
+from matcher.ports import PEAKS_PER_S
 
 PIPELINE = "peaks-1"
 
@@ -159,13 +160,13 @@ class PeakFinder:
             self._take(self._first + len(self._levels) - _HALO)
 
     def finish(self) -> SoundPeaks:
-        """All peaks; nothing can be fed afterwards."""
+        """All peaks, of a second the `PEAKS_PER_S` loudest; nothing can be fed afterwards."""
         self._extend(spectrogram(self._samples))
         self._take(self._first + len(self._levels))
         empty = np.zeros(0)
         parts = [(empty, empty.astype(np.uint16), empty.astype(np.uint8)), *self._found]
         times, pitches, levels = (np.concatenate(column) for column in zip(*parts, strict=True))
-        order = np.lexsort((pitches, times))
+        order = _loudest(times, pitches, levels)
         seconds = self._heard / RATE
         return SoundPeaks(
             PIPELINE, times[order], pitches[order], levels[order], self._track, seconds
@@ -190,6 +191,18 @@ class PeakFinder:
         kept = max(0, until - 2 * _HALO - self._first)
         self._levels = self._levels[kept:]
         self._first += kept
+
+
+def _loudest(
+    times: NDArray[np.float64], pitches: NDArray[np.uint16], levels: NDArray[np.uint8]
+) -> NDArray[np.int64]:
+    """The rows to be kept, in the order of time and pitch."""
+    second = np.floor(times)
+    order = np.lexsort((pitches, times, -levels.astype(np.int64), second))
+    _, first, counts = np.unique(second[order], return_index=True, return_counts=True)
+    rank = np.arange(len(order)) - np.repeat(first, counts)
+    kept = order[rank < PEAKS_PER_S]
+    return np.asarray(kept[np.lexsort((pitches[kept], times[kept]))], dtype=np.int64)
 
 
 class Stretch(Protocol):

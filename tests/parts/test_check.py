@@ -225,6 +225,12 @@ class Broken:
     def search(self, *args: object, **more: object) -> None:
         raise RuntimeError("no memory")
 
+    def local(self) -> None:
+        raise RuntimeError("no memory")
+
+    def sound(self) -> None:
+        raise RuntimeError("no memory")
+
     def refresh(self) -> int:
         return 0
 

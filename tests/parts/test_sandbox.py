@@ -34,9 +34,9 @@ from matcher import lockdown, syscalls
 from matcher.child import child_environment
 from matcher.decode.pyav import PyAvDecoder
 from matcher.fingerprint import fingerprint
-from matcher.ports import Limits, Sampling
+from matcher.ports import Limits, Sampling, Window
 from matcher.sandbox import Sandbox
-from matcher.worker import frame_parts
+from matcher.worker import frame_parts, hear
 from tests import media_maker as make
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +82,27 @@ def test_what_the_child_says_is_what_the_parts_say(sandbox: Sandbox):
         assert np.bitwise_count(one.codes ^ other.codes).sum(axis=1).max(initial=0) <= 2
         assert one.offsets.tolist() == other.offsets.tolist()
     assert [p.shape for p in inside.pictures] == [(224, 224, 3)] * 3
+    assert inside.sound == ()
+
+
+def test_the_child_hears_what_we_hear(sandbox: Sandbox):
+    with MOVIE.open("rb") as media:
+        looks = [
+            sandbox(media, sampling, ("pdq", "sound"))
+            for sampling in (UPLOAD, replace(UPLOAD, windows=(Window(1.0, 2.0),)))
+        ]
+        outside = hear(media, 10.0, 100.0)
+    assert [len(look.sound) for look in looks] == [2, 0]
+    for one, other in zip(looks[0].sound, outside, strict=True):
+        assert (one.track, one.pipeline, one.seconds) == (
+            other.track,
+            other.pipeline,
+            other.seconds,
+        )
+        assert one.times.tolist() == other.times.tolist()
+        assert one.pitches.tolist() == other.pitches.tolist()
+    picture = sandbox(io.BytesIO(make.image(make.scene(1))), UPLOAD, ("pdq", "sound"))
+    assert picture.sound == ()
 
 
 @pytest.mark.parametrize("kind", ["bytes", "spooled", "file", "unnamed"])
@@ -216,8 +237,8 @@ def test_a_child_that_died_while_it_waited_is_replaced(lone: Sandbox):
 
 def test_media_that_need_too_much_memory():
     picture = make.huge_png(9000, 9000)
-    with Sandbox(Limits(memory_mb=450), spare=0) as small:
-        with pytest.raises(MediaTimeout, match="450 MB"):
+    with Sandbox(Limits(memory_mb=850), spare=0) as small:
+        with pytest.raises(MediaTimeout, match="850 MB"):
             small(io.BytesIO(picture), UPLOAD, SIGNALS)
         assert small(io.BytesIO(make.image(make.scene(1))), UPLOAD, SIGNALS).coverage.frames == 1
 

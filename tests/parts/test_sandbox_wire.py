@@ -13,10 +13,11 @@ from hashdb.model import (
     MediaFingerprints,
     MediaKind,
     Orientation,
+    SoundPeaks,
     View,
 )
 from matcher import wire
-from matcher.ports import Sampling, Window
+from matcher.ports import PEAKS_PER_S, Sampling, Window
 
 
 def answer() -> MediaFingerprints:
@@ -32,7 +33,16 @@ def answer() -> MediaFingerprints:
         orientation=Orientation.FLIP_PLUS,
     )
     picture = np.full((224, 224, 3), 7, dtype=np.uint8)
-    return MediaFingerprints(MediaKind.VIDEO, (one,), Coverage(1.0, 2.0, 3, 0, True), (picture,))
+    peaks = SoundPeaks(
+        "peaks-1",
+        np.array([-0.25, 1.5, 1.5, 9.0]),
+        np.array([3, 7, 519, 65_535], dtype=np.uint16),
+        np.array([6, 255, 9, 7], dtype=np.uint8),
+        track=2,
+        seconds=9.5,
+    )
+    coverage = Coverage(1.0, 2.0, 3, 0, True)
+    return MediaFingerprints(MediaKind.VIDEO, (one,), coverage, (picture,), (), (peaks,))
 
 
 def test_there_and_back():
@@ -48,6 +58,11 @@ def test_there_and_back():
     for name in ("codes", "offsets", "spans", "quality"):
         assert np.array_equal(getattr(got, name), getattr(sent, name))
     assert np.array_equal(found.pictures[0], answer().pictures[0])
+    (heard,), (said_peaks,) = found.sound, answer().sound
+    assert (heard.pipeline, heard.track, heard.seconds) == ("peaks-1", 2, 9.5)
+    for name in ("times", "pitches", "levels"):
+        assert np.array_equal(getattr(heard, name), getattr(said_peaks, name))
+        assert getattr(heard, name).dtype == getattr(said_peaks, name).dtype
 
 
 def test_requests_there_and_back():
@@ -96,6 +111,24 @@ def changed(**fields: object) -> dict[str, object]:
         {"pictures": [[10**9, 10**9, 3]]},
         {"pictures": [[-224, -224, 3]]},
         {"pictures": []},
+        {"local": None},
+        {"sound": None},
+        {"sound": {}},
+        {"sound": [{}]},
+        {"sound": [{}] * 101},
+        {"sound": []},
+        {"sound__0__rows": 3},
+        {"sound__0__rows": 5},
+        {"sound__0__rows": 10**15},
+        {"sound__0__rows": -1},
+        {"sound__0__pipeline": None},
+        {"sound__0__pipeline": "p" * 101},
+        {"sound__0__track": -1},
+        {"sound__0__track": "0"},
+        {"sound__0__seconds": -1},
+        {"sound__0__seconds": 1e7},
+        {"sound__0__seconds": float("nan")},
+        {"sound__0__seconds": None},
     ],
 )
 def test_wrong_fields_are_no_answer(fields: dict[str, object]):
@@ -124,3 +157,36 @@ def test_absurd_times_are_no_answer(at: int, value: float):
 def test_heads_that_are_no_object(head: bytes):
     with pytest.raises(wire.BadAnswer):
         wire.unpack_head(head)
+
+
+def heard(times: np.ndarray, seconds: float = 10.0) -> MediaFingerprints:
+    n = len(times)
+    peaks = SoundPeaks("p", times, np.zeros(n, np.uint16), np.zeros(n, np.uint8), 0, seconds)
+    return MediaFingerprints(MediaKind.VIDEO, (), Coverage(0.0, 9.0, 1, 0), sound=(peaks,))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        np.array([np.nan]),
+        np.array([np.inf]),
+        np.array([-np.inf, 1.0]),
+        np.array([1e9]),
+        np.array([2.0, 1.0]),
+        np.full(2 * PEAKS_PER_S + 1, 3.0),
+        np.sort(np.tile(np.linspace(0, 9, 500), 3)),
+    ],
+    ids=["nan", "inf", "-inf", "far", "back", "at once", "many"],
+)
+def test_absurd_peaks_are_no_answer(times: np.ndarray):
+    head, body = wire.pack_answer(heard(times), "avi")
+    with pytest.raises(wire.BadAnswer):
+        wire.unpack_answer(wire.unpack_head(head), body)
+
+
+def test_as_many_peaks_as_are_ever_kept_are_an_answer():
+    """The most of the end of one second and of the beginning of the next."""
+    step = np.linspace(0, 0.01, PEAKS_PER_S)
+    times = np.concatenate([0.98 + step, 1.0 + step, 2.98 + step, 3.0 + step])
+    head, body = wire.pack_answer(heard(times), "avi")
+    assert len(wire.unpack_answer(wire.unpack_head(head), body).sound[0]) == 4 * PEAKS_PER_S

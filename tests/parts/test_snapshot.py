@@ -20,10 +20,14 @@ from hashdb.errors import BadFingerprint
 from hashdb.format import read_file, write_file
 from hashdb.index.exact import ExactIndex
 from hashdb.index.faiss_flat import FaissIndex
-from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind, View
+from hashdb.index.landmarks import SoundIndex
+from hashdb.index.local import LocalIndex
+from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind, SoundPeaks, View
 from hashdb.ports import CodeHits, IndexBackend
 from hashdb.snapshot import FILE, KIND, ReferenceIndex, SnapshotState
 from hashdb.store import Store
+from matcher.landmarks import landmarks, pack_moments
+from tests.parts.test_store_banks import corners
 
 rng = np.random.default_rng(20190315)
 
@@ -742,3 +746,158 @@ def test_several_processes_save_at_once(
     assert [saver.wait(60) for saver in savers] == [0, 0]
     assert os.listdir(tmp_path / "index") == [FILE]
     assert make().verify().ok
+
+
+# Features that have an index of their own
+
+
+def sound(seed: int, n: int = 200) -> SoundPeaks:
+    own = np.random.default_rng(seed)
+    return SoundPeaks(
+        "peaks-1",
+        np.sort(own.uniform(0, 10, n)),
+        own.integers(0, 500, n).astype(np.uint16),
+        np.full(n, 20, dtype=np.uint8),
+        seconds=10.5,
+    )
+
+
+def filed(peaks: SoundPeaks) -> tuple[np.ndarray, np.ndarray]:
+    found = landmarks(peaks)
+    return found.keys, pack_moments(found.times, found.pitches)
+
+
+def add_features(store: Store, bank: Bank, seed: int, *prints: Fingerprint) -> str:
+    with store.begin() as tx:
+        reference, _ = tx.banks.add_reference(
+            bank,
+            kind=MediaKind.VIDEO,
+            digests=Digests(sha256=os.urandom(32).hex()),
+            fingerprints=prints,
+            local=[corners(seed + 5)],
+            sound=[sound(seed)],
+        )
+    return reference.id
+
+
+FEATURES = {"local": LocalIndex, "sound": lambda: SoundIndex(filed)}
+
+
+def heard_in(index: ReferenceIndex, seed: int) -> set[str]:
+    """References that have most of a sound's landmarks."""
+    held = index.sound()
+    assert held is not None
+    keys, _ = filed(sound(seed))
+    found = held[0].search(keys)
+    counts = np.bincount(found.ordinals)
+    return {held[1][o] for o in np.flatnonzero(counts > 0.9 * len(keys)).tolist()}
+
+
+def pictured(index: ReferenceIndex, name: str) -> int:
+    held = index.local()
+    assert held is not None
+    return len(held[0].pictures(list(held[1]).index(name)))
+
+
+def test_features_are_followed_saved_and_loaded(
+    store: Store, other: Store, bank: Bank, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = make(**FEATURES)
+    ids = [add_features(other, bank, n, fingerprint()) for n in range(3)]
+    ids.append(add_features(other, bank, 3))  # without any code
+    assert heard_in(index, 1) == set()
+    index.refresh()
+    assert [heard_in(index, n) for n in range(5)] == [{i} for i in ids] + [set()]
+    withdraw(other, ids[0])
+    withdraw(other, ids[2])
+    index.refresh()
+    index.save()
+    index.rebuild(save=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(ReferenceIndex, "_built", _not_to_be_called)
+        loaded = make(**FEATURES)
+    for one in (index, loaded):
+        assert [heard_in(one, n) for n in range(4)] == [set(), {ids[1]}, set(), {ids[3]}]
+        assert one.sound()[0].seconds == pytest.approx(21.0)
+        assert pictured(one, ids[3]) == 1
+        report = one.verify()
+        assert report.ok
+        assert report.references == 2
+    later = add_features(other, bank, 9)
+    loaded.refresh()
+    assert heard_in(loaded, 9) == {later}
+    assert loaded.verify().ok
+
+
+@on_sqlite
+def test_a_snapshot_without_features_is_made_anew_where_they_are_wanted(
+    store: Store, bank: Bank, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    reference = add_features(store, bank, 1, fingerprint())
+    make().save()
+    index = make(**FEATURES)
+    assert index.snapshot is SnapshotState.STALE
+    assert heard_in(index, 1) == {reference}
+    assert make().snapshot is SnapshotState.STALE
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda a: a.pop("sound/keys"),
+        lambda a: a.update({"sound/keys": a["sound/keys"][::-1].copy()}),
+        lambda a: a.update({"sound/keys": a["sound/keys"].astype(np.uint64)}),
+        lambda a: a.update({"sound/moments": a["sound/moments"][1:]}),
+        lambda a: a.update({"sound/ordinals": a["sound/ordinals"] + 1}),
+        lambda a: a.update({"sound/ordinals": a["sound/ordinals"] - 1}),
+        lambda a: a.update({"sound/references": a["sound/references"] + 1}),
+        lambda a: a.update({"sound/peaks": -a["sound/peaks"]}),
+        lambda a: a.update({"sound/seconds": a["sound/seconds"] * np.nan}),
+        lambda a: a.update({"sound/landmarks": a["sound/landmarks"][:0]}),
+        lambda a: a.update({"local/references": a["local/references"] + 1}),
+        lambda a: a.update({"local/references": a["local/references"] - 1}),
+    ],
+)
+def test_spoilt_features_of_a_snapshot_are_read_anew(
+    store: Store, bank: Bank, make: Make, spoil: Callable[[dict[str, np.ndarray]], object]
+) -> None:
+    reference = add_features(store, bank, 1, fingerprint())
+    path = make(**FEATURES).save()
+    contents = read_file(path, KIND)
+    arrays = dict(contents.arrays)
+    spoil(arrays)
+    write_file(path, KIND, contents.meta, arrays)
+    index = make(**FEATURES)
+    assert index.snapshot is SnapshotState.DAMAGED
+    assert heard_in(index, 1) == {reference}
+    assert index.verify().ok
+
+
+@on_sqlite
+@pytest.mark.parametrize("kind", ["local", "sound"])
+def test_verify_notices_features_that_are_not_where_they_belong(
+    store: Store, bank: Bank, make: Make, kind: str
+) -> None:
+    ids = [add_features(store, bank, n, fingerprint()) for n in range(3)]
+    index = make(**FEATURES)
+    assert index.verify().ok
+    state = index._state
+    backend = state.sound if kind == "sound" else state.local
+    backend.remove([state.ordinals[ids[1]]])
+    assert index.verify().missing == (ids[1],)
+    features = {kind: [("ref_stray", sound(8) if kind == "sound" else corners(8))]}
+    state.add([], **features)
+    report = index.verify()
+    assert (report.missing, report.extra) == ((ids[1],), ("ref_stray",))
+    index.rebuild()
+    assert index.verify().ok
+
+
+@on_sqlite
+def test_verify_notices_landmarks_that_are_lost(store: Store, bank: Bank, make: Make) -> None:
+    ids = [add_features(store, bank, n, fingerprint()) for n in range(3)]
+    index = make(**FEATURES)
+    state = index._state
+    state.sound._index.remove(np.array([state.ordinals[ids[2]]]))
+    assert index.verify().missing == (ids[2],)

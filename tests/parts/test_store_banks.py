@@ -21,14 +21,16 @@ from hashdb.model import (
     Bank,
     ChangeKind,
     Digests,
+    LocalFeatures,
     MediaKind,
     Orientation,
+    SoundPeaks,
     Standing,
     View,
     now,
 )
 from hashdb.store import Store
-from hashdb.tables import reference_fingerprints
+from hashdb.tables import reference_features, reference_fingerprints
 from tests.parts.store_samples import add, digests, prints, same, together
 
 
@@ -196,6 +198,107 @@ def test_a_damaged_fingerprint_is_noticed(
         raw.execute(reference_fingerprints.update().values(damage))
     with store.read() as tx, pytest.raises(DatabaseUnavailable, match="pdq fingerprint"):
         tx.banks.fingerprints(made.id)
+
+
+# Features
+
+
+def peaks(n: int = 5, track: int = 0) -> SoundPeaks:
+    rng = np.random.default_rng(n)
+    return SoundPeaks(
+        "peaks-1",
+        np.sort(rng.uniform(-0.5, 60_000, n)),
+        rng.integers(0, 65_536, n).astype(np.uint16),
+        rng.integers(0, 256, n).astype(np.uint8),
+        track,
+        60_000.5,
+    )
+
+
+def corners(n: int = 5) -> LocalFeatures:
+    rng = np.random.default_rng(n)
+    return LocalFeatures(
+        "orb-1",
+        np.array([0.5]),
+        np.array([0, n]),
+        np.array([[640, 360]], dtype=np.uint16),
+        rng.integers(0, 256, (n, 32), dtype=np.uint8),
+        rng.uniform(31, 300, (n, 4)).astype(np.float32),
+    )
+
+
+def test_sounds_come_back_as_they_were_added(store: Store, bank: Bank) -> None:
+    kept = [peaks(400), peaks(30, track=2)]
+    with store.begin() as tx:
+        one = add(tx, bank, "one", sound=[*kept, peaks(0, track=1)])
+        two = add(tx, bank, "two", local=[corners()])
+        assert tx.banks.signal_types(one.id) == {"sound"}
+        assert tx.banks.signal_types(two.id) == {"local"}
+    with store.read() as tx:
+        back = list(tx.banks.sound_peaks([two.id, one.id, "ref_none"]))
+        assert [name for name, _ in back] == [one.id] * 2
+        for (_, found), was in zip(back, kept, strict=True):
+            assert (found.pipeline, found.track, found.seconds) == ("peaks-1", was.track, 60_000.5)
+            assert np.abs(found.times - was.times).max() < 3e-5
+            assert found.pitches.tolist() == was.pitches.tolist()
+            assert found.levels.tolist() == was.levels.tolist()
+        counts = tx.banks.feature_counts(["sound", "local"])
+        assert sorted(counts) == sorted([(one.id, "sound", 430), (two.id, "local", 5)])
+        assert tx.banks.feature_counts(["local"]) == [(two.id, "local", 5)]
+    with store.begin() as tx:
+        tx.banks.withdraw(one.id)
+        assert tx.banks.feature_counts(["sound", "local"]) == [(two.id, "local", 5)]
+
+
+def test_what_was_looked_for_in_vain_counts_as_kept(store: Store, bank: Bank) -> None:
+    wanted = ("local", "sound")
+    with store.begin() as tx:
+        first = add(tx, bank, fingerprints=[prints()], local=[corners()], looked_for=wanted)
+        assert tx.banks.signal_types(first.id) == {"pdq", "local", "sound"}
+        assert list(tx.banks.sound_peaks([first.id])) == []
+        assert tx.banks.feature_counts(wanted) == [(first.id, "local", 5)]
+        again, new = tx.banks.add_reference(
+            bank,
+            kind=MediaKind.VIDEO,
+            digests=digests("video"),
+            fingerprints=[prints()],
+            looked_for=wanted,
+        )
+        assert (again, new) == (first, False)
+
+
+def test_a_reference_of_which_sound_was_never_looked_for_is_replaced(
+    store: Store, bank: Bank
+) -> None:
+    with store.begin() as tx:
+        first = add(tx, bank, fingerprints=[prints()])
+        second = add(tx, bank, fingerprints=[prints()], looked_for=["sound"])
+        assert first.id != second.id
+        assert tx.banks.reference(first.id).withdrawn_at is not None
+
+
+@pytest.mark.parametrize("damage", [{"n": 4}, {"n": 6}, {"version": 2}, {"data": b"x"}])
+def test_a_damaged_sound_is_noticed(store: Store, bank: Bank, damage: dict[str, object]) -> None:
+    with store.begin() as tx:
+        made = add(tx, bank, sound=[peaks(5)])
+    with store._engine.connect().execution_options(seawall_write=True) as raw, raw.begin():
+        raw.execute(reference_features.update().values(damage))
+    with store.read() as tx, pytest.raises(DatabaseUnavailable, match="peaks of sound"):
+        list(tx.banks.sound_peaks([made.id]))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replace(peaks(5), levels=np.zeros(4, np.uint8)),
+        replace(peaks(5), pitches=np.zeros((5, 1), np.uint16)),
+        replace(peaks(5), times=np.array([0, 1, 2, 3, np.nan])),
+        replace(peaks(5), seconds=np.inf),
+    ],
+)
+def test_sounds_that_do_not_fit_are_refused(store: Store, bank: Bank, bad: SoundPeaks) -> None:
+    with store.begin() as tx, pytest.raises(BadFingerprint, match="sound"):
+        add(tx, bank, sound=[bad])
 
 
 # What counts as the same media

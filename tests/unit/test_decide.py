@@ -331,6 +331,29 @@ class TestAllowLists:
         ruling = judge(match, shown(NEWS, frames(0, 10)), rules=rules)
         assert says(ruling) == ("review", "possible_match")
 
+    def test_sound_explains_sound_and_pictures_explain_pictures(self):
+        whole = frames(0, 20)
+        for signal_type in ("sound", "pdq"):
+            quoted = [replace(f, offset=f.offset + 0.2) for f in whole]
+            news = shown(NEWS, quoted if signal_type == "sound" else whole, signal_type)
+            for other, expected in (("sound", "allow"), ("pdq", "block"), ("local", "block")):
+                if signal_type == "pdq":
+                    expected = {"sound": "block"}.get(other, "allow")
+                ruling = judge(shown(BAD, whole, other), news)
+                assert ruling.action.value == expected, (signal_type, other)
+
+    def test_an_allow_list_found_by_pictures_explains_its_sound_as_well(self):
+        both = [shown(NEWS, frames(0, 20), s).alignments[0] for s in ("pdq", "sound")]
+        ruling = judge(shown(BAD, frames(0, 20), "sound"), as_match(NEWS, both))
+        assert says(ruling) == ("allow", "allow_listed")
+
+    def test_seconds_of_sound_that_are_not_explained_are_left(self):
+        quoted = shown(NEWS, frames(0, 8), "sound")
+        ruling = judge(shown(BAD, frames(0, 20), "sound"), quoted)
+        assert says(ruling) == ("block", "confident_match")
+        (left,) = [m for m in ruling.matches if m.reference.id == "ref_bad"]
+        assert left.segments[0].query.start == pytest.approx(8.5, abs=0.3)
+
     def test_an_unsure_allow_match_explains_nothing(self):
         ruling = judge(shown(BAD, frames(0, 10)), scored(NEWS, 0.79, 0, 10))
         assert says(ruling) == ("block", "confident_match")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from matcher.hashers import sound
 from matcher.hashers.sound import LOWEST_HZ, OCTAVE, RATE, PeakFinder, listen, peaks_of
+from matcher.ports import PEAKS_PER_S
 
 RNG = np.random.default_rng(3)
 SECOND = np.arange(RATE) / RATE
@@ -138,3 +139,13 @@ def test_taking_rows_keeps_the_rest():
     some = peaks.take(peaks.times < 2.0)
     assert 0 < len(some) < len(peaks)
     assert (some.track, some.pipeline, some.seconds) == (2, peaks.pipeline, peaks.seconds)
+
+
+def test_a_second_has_no_more_than_its_loudest_peaks():
+    """Clicks that come and go, in step with the spectrogram, give hundreds of peaks a second."""
+    times = np.arange(8 * RATE)
+    clicks = np.where((times % 128 < 2) & (times % 16_000 < 13_600), 0.5, 0.0).astype(np.float32)
+    peaks = peaks_of(clicks)
+    counts = np.bincount(np.floor(peaks.times).astype(int))
+    assert counts.max() == PEAKS_PER_S
+    assert (np.diff(peaks.times) >= 0).all()
