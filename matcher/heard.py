@@ -21,7 +21,7 @@ PIECE_S, SHARED_S = 300.0, 60.0
 """A longer sound is searched in pieces, each with so much of the next one: memory is bounded, and
 what lies across a seam is found."""
 
-PLAYERS_UP_TO_S = 1200.0
+PLAYERS_UP_TO_S = 300.0
 """Sounds up to this long are asked about in the speeds of players too, where nothing else is found:
 it costs three times the other search."""
 

@@ -78,11 +78,12 @@ explain more."""
 DISTINCT, MOVED, MOVED_PART = 3, 4, 0.1
 """Pictures that look different; features found that move. A picture with fewer is a still one,"""
 
-STILL_LEAST = 62
-"""which, alone in a video, says no more than this distance does."""
+ONE_OF_MANY = 65
+"""The distance of one picture of a video at the least: only three that agree make a match sure, for
+one moment of another film of the same table may look like the reference."""
 
-DISTINCT_UNUSUAL = 5
-"""Pictures that look different, below which a line of another speed is chance."""
+DISTINCT_UNUSUAL, SIGHTS_UNUSUAL = 5, 10
+"""Pictures that look different, and sights, below which a line of another speed is chance."""
 
 OFF_LINE_S, CLEARLY = 1.0, 3.0
 """A shot contradicts its line where it has so many times as many inliers so many seconds off it."""
@@ -392,9 +393,9 @@ def steady(found: Found) -> float:
     another moment of it."""
     seen, against = (x / max(1, found.led) for x in (len(found.sights), found.elsewhere))
     if _usual(found.speed):
-        least, full, weight = 0.15, 0.5, 3.0
+        least, full, weight = 0.15, 0.5, 2.0
     else:
-        least, full, weight = 0.5, 0.85, 4.5
+        least, full, weight = 0.6, 0.9, 4.5
     return min(1.0, max(0.0, (seen - least) / (full - least))) * max(0.0, 1 - weight * against)
 
 
@@ -416,14 +417,12 @@ def alignment(
     before, after = reach(offsets, samples, total_s)
     groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
     sure = steady(found)
+    nearest = ONE_OF_MANY if total_s > 0 else 0
     frames = [
         FrameMatch(
             offset=sight.shot.offset,
             reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
-            distance=max(
-                distance_of(sure * _told(sight, found.stands)),
-                STILL_LEAST if groups[i] == STILL else 0,
-            ),
+            distance=max(distance_of(sure * _told(sight, found.stands)), nearest),
             group=groups[i],
             track=track,
             view=View.FULL,
@@ -458,7 +457,8 @@ def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:
         stacked = np.stack([codes[i] for i in known])  # type: ignore[misc]
         numbers[known] = group_alike(stacked, "pdq")
     distinct = len(set(numbers.tolist()))
-    if distinct < DISTINCT_UNUSUAL and not _usual(found.speed):
+    few = len(sights) < SIGHTS_UNUSUAL or len(sights) < 0.9 * found.led
+    if distinct < DISTINCT_UNUSUAL and few and not _usual(found.speed):
         return [STILL] * len(sights)
     if distinct < DISTINCT:
         numbers = np.arange(len(sights))
