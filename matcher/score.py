@@ -131,10 +131,11 @@ def _at(pair: SegmentPair, moment: float) -> float:
 
 
 def _union(one: SegmentPair, other: SegmentPair) -> SegmentPair:
-    def both(a: Segment, b: Segment) -> Segment:
-        return Segment(min(a.start, b.start), max(a.end, b.end))
-
-    return SegmentPair(both(one.query, other.query), both(one.reference, other.reference))
+    """Both stretches of the query, and what the reference shows then on the line of the longer."""
+    longer = one if one.query.seconds >= min(1.0, other.query.seconds) else other
+    query = Segment(min(one.query.start, other.query.start), max(one.query.end, other.query.end))
+    low, high = sorted(max(0.0, _at(longer, end)) for end in (query.start, query.end))
+    return SegmentPair(query, Segment(low, high))
 
 
 def score(signal_type: str, frames: Sequence[FrameMatch]) -> float:
