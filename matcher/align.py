@@ -78,8 +78,8 @@ class Line:
 
 
 def is_still(alignment: Alignment) -> bool:
-    """Whether all of it may be one scene that stands still: fewer than three distinct pictures."""
-    return len({f.group for f in alignment.frames} - {STILL}) < 3
+    """Whether all of it may be one scene that stands still: no two distinct pictures."""
+    return len({f.group for f in alignment.frames} - {STILL}) < 2
 
 
 def upper_bound(signal_type: str, hits: FrameHits) -> float:

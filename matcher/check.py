@@ -27,7 +27,7 @@ from hashdb.model import (
 )
 from hashdb.store import Store
 from matcher.decide import Evidence, Failure, decide
-from matcher.judge import Beside, Judge
+from matcher.judge import NOTHING_BESIDE, Beside, Judge
 from matcher.looks import as_look, dense_windows, interleaved, surer
 from matcher.policy import Policy
 from matcher.ports import Classifier, FingerprintMedia, Sampling
@@ -35,7 +35,6 @@ from matcher.score import as_match
 
 log = logging.getLogger(__name__)
 
-NOTHING_BESIDE = Beside()
 PICTURES = 8
 """Pictures of an upload that a classifier is shown."""
 
@@ -215,8 +214,7 @@ class Checker:
                 matches = self._judge.find(
                     look.fingerprints,
                     total_s=look.coverage.total_s,
-                    beside=beside.alignments,
-                    other_moment=beside.other_moment,
+                    beside=beside,
                 )
                 return matches, ()
             except (RuntimeError, MemoryError) as error:

@@ -20,6 +20,7 @@ from hashdb.model import (
     Floats,
     LocalFeatures,
     MediaFingerprints,
+    MediaKind,
     Orientation,
     Rendering,
     View,
@@ -58,6 +59,7 @@ LOCAL_PICTURES = 20
 LOCAL_MOST = 600
 STILL_S = 4.0
 STILL_LEVELS, STILL_SAMPLES = 8.0, 4
+BLANK_LEVELS, SMALLEST_BLANK = 10, 16
 _GROUND_SAMPLES = 128
 _SHADES = np.ones(9, dtype=np.int64)
 
@@ -142,23 +144,26 @@ class _Local:
         self._gap = max(gap, duration / LOCAL_MOST) - 1e-3
         self._last = -np.inf
         self._kept: Floats | None = None
+        self._something = False
         self._frames: list[tuple[float, tuple[FrameFeatures, ...]]] = []
 
-    def see(self, frame: Frame, square: Floats) -> None:
-        """`square`: the picture reduced to (64, 64)."""
+    def see(self, frame: Frame, square: Floats) -> bool:
+        """Whether there are features in the picture, or in the last one that was looked at before
+        it. `square`: the picture reduced to (64, 64)."""
         since = frame.offset - self._last
         if since < self._gap:
-            return
+            return self._something
         if not self._reference:
             found = self._hasher.query(frame.luma)
         else:
             if since < STILL_S and self._kept is not None and _still(self._kept, square):
-                return
+                return self._something
             one = self._hasher.reference(frame.luma)
             found = () if one is None else (one,)
-        self._last, self._kept = frame.offset, square
+        self._last, self._kept, self._something = frame.offset, square, bool(found)
         if found:
             self._frames.append((frame.offset, found))
+        return self._something
 
     def features(self) -> Iterator[LocalFeatures]:
         """One for each rendering."""
@@ -249,8 +254,11 @@ class _Track:
         hashers: Sequence[Hasher],
         sampling: Sampling,
         local: _Local | None,
+        *,
+        video: bool,
     ) -> None:
         self.local = local
+        self.video = video
         self.merges = merge = sampling.dense and not sampling.windows
         self.look = parts.look
         self.borders = parts.borders()
@@ -269,20 +277,22 @@ class _Track:
         }
 
     def see(self, frame: Frame) -> bool:
-        """Hash one frame; whether there was anything to see in it."""
+        """Hash one frame; whether it could be judged: a code or features were taken of it, or there
+        is nothing in it at all."""
         whole = self.look(frame.luma)
         flat = flat_ground(frame.luma)
+        described = self.video and blank(frame.luma)
         if self.local is not None and not (flat and self.merges):
-            self.local.see(frame, whole.square)
+            described |= self.local.see(frame, whole.square)
         if flat:
             for rows in (*self.rows[View.FULL], *self.rows[View.TRIMMED]):
                 rows.interrupt()
-            return False
+            return described
         crop = self.borders.crop(frame.luma)
         cut = _cut(frame.luma, crop)
         full = self._hash(frame.offset, View.FULL, whole)
         trimmed = self._hash(frame.offset, View.TRIMMED, None if cut is None else self.look(cut))
-        return full or trimmed
+        return full or trimmed or described
 
     def _hash(self, offset: float, name: View, view: FrameView | None) -> bool:
         seen = False
@@ -308,6 +318,18 @@ def flat_ground(luma: AnyLuma) -> bool:
     some = luma[::down, ::across].astype(np.uint8, copy=False)
     counts = np.convolve(np.bincount(some.ravel(), minlength=256), _SHADES, "same")
     return bool(counts.max() > FLAT_GROUND * some.size)
+
+
+def blank(luma: AnyLuma) -> bool:
+    """Whether the picture is one shade and nothing else (black, white, a colour), give or take what
+    compression leaves: there is nothing in it that could be missed. Of a video only: an image that
+    is blank for us may be one that could not be decoded as others do."""
+    height, width = luma.shape
+    if min(height, width) < SMALLEST_BLANK:
+        return False
+    down, across = max(1, height // _GROUND_SAMPLES), max(1, width // _GROUND_SAMPLES)
+    low, high = np.percentile(luma[::down, ::across], (0.5, 99.5))
+    return bool(high - low <= BLANK_LEVELS)
 
 
 def _cut(luma: AnyLuma, crop: Crop | None) -> AnyLuma | None:
@@ -349,6 +371,7 @@ def fingerprint(
                 hashers,
                 sampling,
                 None if local is None else _Local(local, frame.track, sampling, duration),
+                video=opened.info.kind is MediaKind.VIDEO,
             )
             reaches[frame.track] = _Reach(duration)
         frames += 1

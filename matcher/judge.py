@@ -5,7 +5,7 @@ What one upload's check, a live stream and the look-back over past uploads have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,10 +34,14 @@ from hashdb.store import Store
 from matcher import heard, localize
 from matcher.align import FrameHits, align, is_still, upper_bound
 from matcher.moments import at_its_moment
-from matcher.score import as_match
+from matcher.score import as_match, not_sure
+from matcher.sharpen import sharpened
 
 FLOOR = 0.05
 """Alignments below it are noise: one picture at the edge of the radius scores 0.10."""
+
+_IN_NEGATIVE = (Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL)
+"""Placings that are also looked up with their colours inverted."""
 
 MOST_HITS = 2000
 """Hits kept of one query code, the nearest: a picture that so many references share says little."""
@@ -57,14 +61,22 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What signals other than hashes found: alignments, and references (ids) whose place is shown,
-    but at another moment: what moves in them is missing."""
+    """What signals other than hashes found: alignments, and references (ids) whose place is shown:
+    in `other_moment` what moves in them is missing, in `any_moment` nothing that moves is seen."""
 
     alignments: tuple[Alignment, ...] = ()
     other_moment: frozenset[str] = frozenset()
+    any_moment: frozenset[str] = frozenset()
 
     def and_also(self, other: Beside) -> Beside:
-        return Beside((*self.alignments, *other.alignments), self.other_moment | other.other_moment)
+        return Beside(
+            (*self.alignments, *other.alignments),
+            self.other_moment | other.other_moment,
+            self.any_moment | other.any_moment,
+        )
+
+
+NOTHING_BESIDE = Beside()
 
 
 class Judge:
@@ -109,21 +121,20 @@ class Judge:
         fingerprints: Iterable[Fingerprint],
         *,
         total_s: float,
-        beside: Sequence[Alignment] = (),
-        other_moment: Collection[str] = (),
+        beside: Beside = NOTHING_BESIDE,
     ) -> tuple[Match, ...]:
-        """Matches by fingerprints, and by alignments that were found `beside` them, likeliest
-        first. Of references in `other_moment` a still picture says nothing: `Beside` says why.
-        Sees every change committed before the call."""
+        """Matches by fingerprints, and by what was found `beside` them, likeliest first. A still
+        picture of a reference says nothing of another moment, and not much of any. Sees every
+        change committed before the call."""
         self._index.refresh()
         fingerprints = tuple(fingerprints)
         samples = _samples(fingerprints)
         found = [f for query in self._queries(fingerprints) for f in self._hits(query)]
         with self._store.read() as tx:
-            named = {f.reference_id for f in found} | {a.reference_id for a in beside}
+            named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
             references = tx.banks.references_by_ids(named)
         alignments: dict[str, list[Alignment]] = {}
-        for known in beside:
+        for known in beside.alignments:
             if (owner := references.get(known.reference_id)) is not None and owner.enforceable:
                 alignments.setdefault(known.reference_id, []).append(known)
         for one in _likeliest(found, references):
@@ -136,8 +147,11 @@ class Judge:
                 total_s=total_s,
                 samples=samples[one.query.track],
             )
-            if alignment is not None and reference.id in other_moment and is_still(alignment):
-                continue
+            if alignment is not None and is_still(alignment):
+                if reference.id in beside.other_moment:
+                    continue
+                if reference.id in beside.any_moment:
+                    alignment = not_sure(alignment)
             if alignment is not None and alignment.score >= FLOOR:
                 if not SIGNAL_TYPES[one.query.signal_type].per_frame:
                     alignment = replace(alignment, segments=(_whole(reference, total_s),))
@@ -155,16 +169,14 @@ class Judge:
         if indexed is None:
             return Beside()
         tracks = sorted({f.track for f in look.local})
-        found = [self._local_track(look, track, *indexed) for track in tracks]
-        return Beside(
-            tuple(a for alignments, _ in found for a in alignments),
-            frozenset(name for _, names in found for name in names),
-        )
+        found = NOTHING_BESIDE
+        for track in tracks:
+            found = found.and_also(self._local_track(look, track, *indexed))
+        return found
 
     def _local_track(
         self, look: MediaFingerprints, track: int, backend: LocalBackend, names: Sequence[str]
-    ) -> tuple[list[Alignment], set[str]]:
-        """Alignments, and references of which the place is shown at another moment."""
+    ) -> Beside:
         shots = localize.shots(f for f in look.local if f.track == track)
         sights = localize.sighted(shots, backend)
         named = {names[s.nominee.reference]: s.nominee.reference for s in sights}
@@ -181,7 +193,8 @@ class Judge:
             name = names[found.reference]
             if look.coverage.total_s > 0 and found.reference not in still:
                 mine = [s for s in shots if s.rendering is found.rendering]
-                moment = at_its_moment(found, mine, backend.pictures(found.reference))
+                pictures = backend.pictures(found.reference)
+                moment = at_its_moment(sharpened(found, mine, pictures), mine, pictures)
                 if moment is None:
                     other_moment.add(name)
                     continue
@@ -196,7 +209,12 @@ class Judge:
             )
             if alignment is not None and alignment.score >= FLOOR:
                 alignments.append(alignment)
-        return alignments, other_moment - {a.reference_id for a in alignments}
+        # where nothing that moves is seen, it may be another moment as well
+        told = {a.reference_id for a in alignments if not is_still(a)}
+        images = {names[i] for i in still}
+        seen = {a.reference_id for a in alignments}
+        any_moment = seen - images - told
+        return Beside(tuple(alignments), frozenset(other_moment - seen), frozenset(any_moment))
 
     def find_sound(self, look: MediaFingerprints) -> Beside:
         """Alignments by sound; none where it is not wanted or there is none. Sees every change
@@ -223,11 +241,14 @@ class Judge:
         return Beside(tuple(a for a in found if a is not None))
 
     def _queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
-        """The fingerprints that may be searched, with PDQ's orientations made up where missing."""
+        """The fingerprints that may be searched, with PDQ's orientations made up where missing, and
+        as a negative: inverting a picture turns nearly every bit of its PDQ code."""
         counted = self.usable(fingerprints)
         turned = {(f.track, f.view) for f in counted if f.orientation != Orientation.ORIGINAL}
         for query in counted:
             yield query
+            if query.signal_type == "pdq" and query.orientation in _IN_NEGATIVE:
+                yield replace(query, codes=~query.codes)
             if query.signal_type == "pdq" and (query.track, query.view) not in turned:
                 codes = self._orientations(query.codes)
                 for number, orientation in enumerate(Orientation):

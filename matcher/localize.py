@@ -298,6 +298,8 @@ def _led(
 ) -> list[tuple[Shot, Nominee, Candidates]]:
     """The shots that a line leads to a picture of the reference, with the pairs of each."""
     times = np.array([p.offset for p in pictures])
+    if not len(times):
+        return []  # withdrawn since its pictures were nominated
     led = []
     for shot in mine:
         moment = float(times[0]) if still else speed * shot.offset + offset
@@ -379,9 +381,10 @@ def telling(inliers: int, share: float, spread: float, *, stands: bool) -> float
     return inliers * whole * wide
 
 
-def _told(sight: Sight, stands: bool) -> float:
+def _told(sight: Sight, usual: float, stands: bool) -> float:
+    """`usual`: a larger share than this is chance, for an edit leaves about the same everywhere."""
     seen = sight.agreement
-    return telling(seen.inliers, seen.share, seen.spread, stands=stands)
+    return telling(seen.inliers, min(seen.share, usual), seen.spread, stands=stands)
 
 
 def _usual(speed: float) -> bool:
@@ -417,12 +420,13 @@ def alignment(
     before, after = reach(offsets, samples, total_s)
     groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
     sure = steady(found)
+    usual = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
     nearest = ONE_OF_MANY if total_s > 0 else 0
     frames = [
         FrameMatch(
             offset=sight.shot.offset,
             reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
-            distance=max(distance_of(sure * _told(sight, found.stands)), nearest),
+            distance=max(distance_of(sure * _told(sight, usual, found.stands)), nearest),
             group=groups[i],
             track=track,
             view=View.FULL,

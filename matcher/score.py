@@ -29,6 +29,9 @@ from hashdb.model import (
 PRIOR = -3.0
 """Log-odds that a reference which was hit at all is shown: about 1 in 20, before any distance."""
 
+UNSURE = 18
+"""Bits of PDQ at which one picture alone has a score of 0.78."""
+
 LONE = 0.12
 """What a picture's evidence is worth where no others agree with it in time."""
 
@@ -74,6 +77,13 @@ def rescore(alignment: Alignment, frames: Sequence[FrameMatch], *, video: bool) 
         segments=_segments(ordered) if video else _still_segment(ordered),
         score=score(alignment.signal_type, ordered),
     )
+
+
+def not_sure(alignment: Alignment) -> Alignment:
+    """The same alignment with no frame so close that one alone makes it confident."""
+    frames = [replace(f, distance=max(f.distance, UNSURE)) for f in alignment.frames]
+    video = any(p.query.seconds > 0 for p in alignment.segments)
+    return rescore(alignment, frames, video=video) or alignment
 
 
 def as_match(

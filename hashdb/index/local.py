@@ -303,11 +303,19 @@ class LocalIndex:
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """As `LocalBackend.load`."""
+        if missing := [name for name in _COLUMNS if name not in arrays]:
+            raise BadSnapshot(f"local features without {', '.join(missing)}")
         pictures = Pictures(*(arrays[name] for name in _COLUMNS))
         for name in _COLUMNS:
             have, want = getattr(pictures, name), getattr(_NOTHING, name)
-            if have.dtype != want.dtype or have.shape[1:] != want.shape[1:]:
+            same = have.ndim == want.ndim and have.shape[1:] == want.shape[1:]
+            if have.dtype != want.dtype or not same:
                 raise BadSnapshot(f"{name} {have.shape} {have.dtype}")
+        places = pictures.places
+        if (pictures.references < 0).any() or not np.isfinite(places).all():
+            raise BadSnapshot("local features out of range")
+        if len(places) and places[:, 2].min() <= 0:
+            raise BadSnapshot("local features without a size")
         frames, rows = len(pictures.counts), int(pictures.counts.sum())
         columns = (pictures.sizes, pictures.offsets, pictures.references)
         if any(len(c) != frames for c in columns) or (pictures.counts < 0).any():

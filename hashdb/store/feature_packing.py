@@ -34,8 +34,16 @@ def pack_local(features: LocalFeatures) -> dict[str, Any]:
     n, frames = len(features.codes), len(features)
     if features.codes.shape != (n, 32) or features.places.shape != (n, 4):
         raise BadFingerprint("local: codes and places are not one for each feature")
-    if len(features.starts) != frames + 1 or int(features.starts[-1]) != n:
+    starts = features.starts
+    if (
+        len(starts) != frames + 1
+        or starts[0] != 0
+        or starts[-1] != n
+        or (np.diff(starts) < 0).any()
+    ):
         raise BadFingerprint("local: pictures and features do not fit together")
+    if features.sizes.shape != (frames, 2):
+        raise BadFingerprint("local: sizes are not one for each picture")
     places = np.clip(np.rint(features.places * _UNITS), 0, 65535)
     parts = (
         features.offsets.astype("<f8"),

@@ -28,6 +28,13 @@ REFERENCE_SIDE, REFERENCE_FEATURES = 448, 400
 """Pixels of the longer side, and features kept, of a reference's picture."""
 
 QUERY_SIDE, QUERY_FEATURES = 512, 500
+FEWEST_LEVELS, ENOUGH_LEVELS = 8, 96
+"""Shades of 255 between the darkest and the brightest hundredth of a picture: with less than the
+first there is nothing in it, with less than the second it is spread."""
+
+SMALLEST = 32
+"""Pixels of the shorter side, once the picture is scaled: its smallest copies must not vanish."""
+
 FEWEST = 8
 """Pictures with fewer features have none worth keeping."""
 
@@ -47,10 +54,20 @@ def scaled(luma: AnyLuma, side: int) -> NDArray[np.uint8]:
     """The picture with its longer side at most `side` pixels."""
     picture = np.ascontiguousarray(luma, dtype=np.uint8)
     factor = side / max(picture.shape)
-    if factor >= 1:
+    if factor < 1:
+        height, width = (max(1, round(n * factor)) for n in picture.shape)
+        smaller = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        picture = np.asarray(smaller, np.uint8)
+    return _stretched(picture)
+
+
+def _stretched(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A dim or washed-out picture with its shades spread: corners are found by their contrast."""
+    low, high = np.percentile(picture[::4, ::4], (1, 99))
+    if not FEWEST_LEVELS < high - low < ENOUGH_LEVELS:
         return picture
-    height, width = (max(1, round(n * factor)) for n in picture.shape)
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    shades = np.clip((np.arange(256) - low) * (ENOUGH_LEVELS / (high - low)), 0, 255)
+    return np.asarray(shades.astype(np.uint8)[picture])
 
 
 def _spread(keypoints: Sequence[Any], shape: tuple[int, int], count: int) -> list[Any]:
@@ -112,7 +129,6 @@ def _rendered(
     codes, places = _described(shown, _turned(keypoints, picture.shape[1], rendering))
     if rendering.inverted:
         codes = ~codes
-        places[:, 3] = (places[:, 3] + 180) % 360
     height, width = picture.shape
     return FrameFeatures(rendering, codes, places, width, height)
 
@@ -135,9 +151,9 @@ class LocalHasher:
     def _features(
         self, luma: AnyLuma, side: int, count: int, renderings: Sequence[Rendering]
     ) -> tuple[FrameFeatures, ...]:
-        if min(luma.shape) < 32:
-            return ()
         picture = scaled(luma, side)
+        if min(picture.shape) < SMALLEST:
+            return ()
         keypoints = _corners(picture, count)
         if len(keypoints) < FEWEST:
             return ()

@@ -272,7 +272,7 @@ class Hasty:
 
 
 def test_a_second_look_that_ends_early_takes_nothing_away(parts: Parts, tmp_path: Path):
-    copy, *_ = edited(tmp_path, "spliced, 5 s", ROCKET, MOVIE)
+    copy, *_ = edited(tmp_path, "spliced, 5 s", RACE, MOVIE)
     full = check(parts, copy)
     checker = Checker(parts.store, parts.judge, Hasty(parts), parts.policy)
     with copy.open("rb") as media:

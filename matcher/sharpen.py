@@ -1,0 +1,85 @@
+"""A line of time fitted anew, once it is known how the reference lies in the query. Pure.
+
+While each picture is verified by itself, pictures a second before and after the right one agree as
+well, only a little shifted, and any speed will do. By the one map of all pictures, and without a
+shift, the right one agrees best wherever anything moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from hashdb.model import Floats
+from hashdb.ports import Nominee
+from matcher import verify
+from matcher.localize import (
+    FORWARD,
+    NOMINATING,
+    SLACK,
+    STEP,
+    TOLD,
+    Found,
+    Shot,
+    Sight,
+    between,
+    picture_of,
+    together,
+)
+
+NEAR_S = 1.6
+"""Seconds around the line in which each picture's moment is looked for."""
+
+CLEARER = 1.15
+"""How much more of the right picture is seen than of its neighbours."""
+
+MOST, FEWEST, SHORTEST_S = 12, 4, 1.0
+"""Sights that are looked at; of those, and of the query's seconds, as many must tell a moment."""
+
+
+def sharpened(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> Found:
+    """The same by the sharper line, where one is found that shows as much."""
+    told = [
+        (sight.shot.offset, moment)
+        for sight in found.sights[:: max(1, len(found.sights) // MOST)]
+        if (moment := _moment(found, sight, pictures)) is not None
+    ]
+    at, moments = np.array([t for t, _ in told]), np.array([m for _, m in told])
+    if found.speed == 0 or len(told) < FEWEST or np.ptp(at) < SHORTEST_S:
+        return found
+    speed, offset = _fitted(at, moments)
+    if not FORWARD.min() <= speed <= FORWARD.max():
+        return found
+    led, seen = together(speed, offset, found.sights, mine, pictures, {}, still=False)
+    if _shown(seen) < _shown(found.sights):
+        return found
+    return replace(found, speed=speed, offset=offset, sights=tuple(seen), led=between(led, seen))
+
+
+def _moment(found: Found, sight: Sight, pictures: Sequence[Nominee]) -> float | None:
+    """When the reference shows what the sight does, in seconds; None where it cannot be told."""
+    line = found.speed * sight.shot.offset + found.offset
+    near = [p for p in pictures if abs(p.offset - line) <= NEAR_S]
+    common = found.sights[0].agreement.map
+    pairs = [verify.candidates(sight.shot.picture, picture_of(p)) for p in near]
+    seen = np.array([verify.measured(common, one, SLACK).inliers for one in pairs])
+    if len(near) < 3 or seen.max() < NOMINATING or seen.max() < CLEARER * np.median(seen):
+        return None
+    weights = np.maximum(seen - 0.5 * seen.max(), 0.0)
+    return float(np.average([p.offset for p in near], weights=weights))
+
+
+def _fitted(t: Floats, moments: Floats) -> tuple[float, float]:
+    """Speed and offset by least squares, the second time without what lies off the first line."""
+    speed, offset = np.polyfit(t, moments, 1)
+    off = np.abs(speed * t + offset - moments)
+    near = off <= max(STEP, float(np.median(off)))
+    if np.count_nonzero(near) >= FEWEST and np.ptp(t[near]) >= SHORTEST_S:
+        speed, offset = np.polyfit(t[near], moments[near], 1)
+    return float(speed), float(offset)
+
+
+def _shown(sights: Sequence[Sight]) -> int:
+    return sum(min(s.agreement.inliers, TOLD) for s in sights)
