@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, BinaryIO
 
-from hashdb.errors import BadMedia, ClassifierUnavailable, SandboxFailed, UploadConflict
+from hashdb.errors import (
+    BadMedia,
+    ClassifierUnavailable,
+    SandboxFailed,
+    SeawallError,
+    UploadConflict,
+)
 from hashdb.model import (
     Action,
     Classification,
@@ -231,7 +237,9 @@ class Checker:
         with watch.stage(stage):
             try:
                 return find(look), ()
-            except (RuntimeError, MemoryError) as error:
+            except SeawallError:
+                raise
+            except Exception as error:  # one signal's fault must not cost the others' verdict
                 log.exception("the index failed: %s", stage)
                 return NOTHING_BESIDE, (Failure("index", f"{type(error).__name__}: {error}"),)
 

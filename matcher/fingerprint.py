@@ -59,7 +59,7 @@ LOCAL_PICTURES = 20
 LOCAL_MOST = 600
 STILL_S = 4.0
 STILL_LEVELS, STILL_SAMPLES = 8.0, 4
-BLANK_LEVELS, SMALLEST_BLANK = 10, 16
+BLANK_LEVELS, SMALLEST_BLANK = 8, 16
 _GROUND_SAMPLES = 128
 _SHADES = np.ones(9, dtype=np.int64)
 
@@ -281,7 +281,7 @@ class _Track:
         is nothing in it at all."""
         whole = self.look(frame.luma)
         flat = flat_ground(frame.luma)
-        described = self.video and blank(frame.luma)
+        described = self.video and blank(frame.luma, whole.square)
         if self.local is not None and not (flat and self.merges):
             described |= self.local.see(frame, whole.square)
         if flat:
@@ -320,16 +320,15 @@ def flat_ground(luma: AnyLuma) -> bool:
     return bool(counts.max() > FLAT_GROUND * some.size)
 
 
-def blank(luma: AnyLuma) -> bool:
-    """Whether the picture is one shade and nothing else (black, white, a colour), give or take what
-    compression leaves: there is nothing in it that could be missed. Of a video only: an image that
-    is blank for us may be one that could not be decoded as others do."""
-    height, width = luma.shape
-    if min(height, width) < SMALLEST_BLANK:
-        return False
-    down, across = max(1, height // _GROUND_SAMPLES), max(1, width // _GROUND_SAMPLES)
-    low, high = np.percentile(luma[::down, ::across], (0.5, 99.5))
-    return bool(high - low <= BLANK_LEVELS)
+def blank(luma: AnyLuma, square: Floats) -> bool:
+    """Whether there is no edge in the picture (black, one colour, a smooth slope), give or take
+    what compression leaves: there is nothing in it that could be missed. Of a video only: an image
+    that is blank for us may be one that could not be decoded as others do.
+
+    `square` (64, 64): the picture reduced.
+    """
+    steps = max(np.abs(np.diff(square, axis=axis)).max() for axis in (0, 1))
+    return bool(steps <= BLANK_LEVELS and min(luma.shape) >= SMALLEST_BLANK)
 
 
 def _cut(luma: AnyLuma, crop: Crop | None) -> AnyLuma | None:

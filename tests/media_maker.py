@@ -46,6 +46,12 @@ def black(seconds: float, rate: float = 25) -> list[Rgb]:
     return [np.zeros((SIZE[1], SIZE[0], 3), np.uint8)] * round(seconds * rate)
 
 
+def halves(seconds: float, rate: float = 25) -> list[Rgb]:
+    """Two greys side by side: one edge, no corner, and next to no quality."""
+    row = np.where(np.arange(SIZE[0]) < SIZE[0] // 2, 100, 140).astype(np.uint8)
+    return [np.repeat(np.tile(row, (SIZE[1], 1))[..., None], 3, axis=2)] * round(seconds * rate)
+
+
 def _frame(picture: NDArray[Any], pix_fmt: str) -> av.VideoFrame:
     layout = "rgba" if picture.shape[-1] == 4 else "rgb24"
     return av.VideoFrame.from_ndarray(picture, format=layout).reformat(format=pix_fmt)

@@ -281,9 +281,22 @@ def test_a_video_of_one_pixel_pair_is_flat():
     assert found.coverage.flat_frames == found.coverage.frames > 0
 
 
-def test_black_video_is_flat():
-    found = judge(make.video(make.black(3)))
+def test_a_video_of_two_greys_is_flat():
+    """There is something in it, and neither a hash nor a corner describes it."""
+    found = judge(make.video(make.halves(3)))
     assert found.coverage.flat_frames == found.coverage.frames >= 8
+
+
+def test_a_black_video_is_judged_for_nothing_is_in_it():
+    found = judge(make.video(make.black(3)))
+    assert found.coverage.frames >= 8
+    assert found.coverage.flat_frames == 0
+    assert found.fingerprints == found.local == ()
+
+
+def test_a_black_image_is_flat_for_it_may_be_one_that_others_can_read():
+    found = judge(make.image(np.zeros((240, 320, 3), np.uint8)))
+    assert found.coverage.flat_frames == found.coverage.frames == 1
 
 
 def test_a_cover_picture_is_seen(reference: MediaFingerprints):

@@ -198,7 +198,7 @@ def test_a_black_film_is_found_by_its_sound_also_by_an_index_made_anew(
 
 
 def test_sound_alone_makes_no_upload_judged(parts: Parts) -> None:
-    song = film(make.black(10.0, 10), samples_of(BUNNY, 2.0, 10.0))
+    song = film(make.halves(10.0, 10), samples_of(BUNNY, 2.0, 10.0))
     assert check(parts, song).reason.code == "only_flat_frames"
     add(parts, BUNNY)
     assert "only_flat_frames" in check(parts, song).reason.codes

@@ -45,9 +45,21 @@ def boxed(luma: Luma, bar: int = 40) -> Luma:
     return np.pad(luma, ((bar, bar), (0, 0)), constant_values=0)
 
 
-def film(*pictures: Luma, step: float = 1.0, duration: float = 10.0, tracks: int = 1) -> Film:
+def film(
+    *pictures: Luma,
+    step: float = 1.0,
+    duration: float = 10.0,
+    tracks: int = 1,
+    kind: MediaKind = MediaKind.VIDEO,
+) -> Film:
     shown = [Frame(i * step, p) for i, p in enumerate(pictures)]
-    return Film(shown, MediaInfo(MediaKind.VIDEO, duration, tracks))
+    return Film(shown, MediaInfo(kind, duration, tracks))
+
+
+def halves(height: int, width: int, darkest: int) -> Luma:
+    """Two greys: something, but next to no quality."""
+    row = np.where(np.arange(width) < width // 2, darkest, darkest + 40).astype(np.uint8)
+    return np.tile(row, (height, 1))
 
 
 def look(
@@ -97,7 +109,7 @@ def test_only_the_signal_types_that_were_asked_for() -> None:
 
 
 def test_flat_frames_give_no_codes_and_are_counted() -> None:
-    dark = flat(120, 160, 3)
+    dark = halves(120, 160, 3)
     found = look(film(dark, scene(1), dark, scene(2)))
     assert pick(found).offsets.tolist() == [1.0, 3.0]
     assert found.coverage.frames == 4
@@ -105,9 +117,16 @@ def test_flat_frames_give_no_codes_and_are_counted() -> None:
 
 
 def test_media_of_flat_frames_alone_has_no_fingerprints() -> None:
-    found = look(film(*[flat(120, 160, g) for g in (0, 100, 255)]))
+    found = look(film(*[halves(120, 160, g) for g in (0, 100, 200)]))
     assert found.fingerprints == ()
     assert found.coverage.flat_frames == found.coverage.frames == 3
+
+
+def test_blank_frames_of_a_video_are_judged_and_those_of_an_image_are_not() -> None:
+    blanks = [flat(120, 160, g) for g in (0, 100, 255)]
+    assert look(film(*blanks)).fingerprints == ()
+    assert look(film(*blanks)).coverage.flat_frames == 0
+    assert look(film(blanks[0], kind=MediaKind.IMAGE)).coverage.flat_frames == 1
 
 
 def test_a_boxed_upload_is_also_hashed_within_its_borders() -> None:
