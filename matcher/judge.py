@@ -31,7 +31,7 @@ from hashdb.ports import LocalBackend
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
-from matcher import heard, localize
+from matcher import heard, localize, telling
 from matcher.align import FrameHits, align, is_still, upper_bound
 from matcher.moments import at_its_moment
 from matcher.score import as_match, not_sure
@@ -199,7 +199,7 @@ class Judge:
                     other_moment.add(name)
                     continue
                 found = moment
-            alignment = localize.alignment(
+            alignment = telling.alignment(
                 found,
                 name,
                 track=track,

@@ -19,20 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import (
-    Alignment,
-    Codes,
     Floats,
-    FrameMatch,
-    Ints,
     LocalFeatures,
-    Orientation,
     Rendering,
-    View,
 )
 from hashdb.ports import LocalBackend, Nominee
 from matcher import verify
-from matcher.align import SPEEDS, STILL, FrameHits, best_line, group_alike, reach
-from matcher.score import rescore
+from matcher.align import SPEEDS, FrameHits, best_line
 from matcher.verify import Agreement, Candidates, Picture
 
 NOMINEES = 6
@@ -66,25 +59,7 @@ SLACK, SHIFT = 2.0, 5.0
 
 MOST_REFERENCES = 40
 MOST_LINES = 3
-MOVING_SHARE, STANDING_SHARE = (0.02, 0.08), (0.10, 0.25)
-"""Parts of a reference's features that are found: from nothing said to all said."""
-
-ENOUGH_SPREAD = 0.10
 SHIFT_S, STANDING = 2.0, 0.8
-USUAL = 0.15
-"""Octaves around the normal speed. A line of another speed is found sooner by chance, and must
-explain more."""
-
-DISTINCT, MOVED, MOVED_PART = 3, 4, 0.1
-"""Pictures that look different; features found that move. A picture with fewer is a still one,"""
-
-ONE_OF_MANY = 65
-"""The distance of one picture of a video at the least: only three that agree make a match sure, for
-one moment of another film of the same table may look like the reference."""
-
-DISTINCT_UNUSUAL, SIGHTS_UNUSUAL = 5, 10
-"""Pictures that look different, and sights, below which a line of another speed is chance."""
-
 OFF_LINE_S, CLEARLY = 1.0, 3.0
 """A shot contradicts its line where it has so many times as many inliers so many seconds off it."""
 
@@ -368,102 +343,3 @@ def _stands(pictures: Sequence[Nominee], at: int) -> bool:
 def distance_of(inliers: float) -> int:
     """0 to 100: how far one picture is from full agreement (`FrameMatch.distance` of `local`)."""
     return round(100 * float(np.exp(-inliers / FULL)))
-
-
-def telling(inliers: int, share: float, spread: float, *, stands: bool) -> float:
-    """Inliers that tell of a copy. A copy shows most of what the reference shows, wherever nothing
-    lies over it; another picture of the same table shares some of its grain, or one poster. A scene
-    that `stands` may be of another moment (a fixed camera, a program's window) and must show more.
-    """
-    least, enough = STANDING_SHARE if stands else MOVING_SHARE
-    whole = min(1.0, max(0.0, (share - least) / (enough - least)))
-    wide = min(1.0, spread / ENOUGH_SPREAD)
-    return inliers * whole * wide
-
-
-def _told(sight: Sight, usual: float, stands: bool) -> float:
-    """`usual`: a larger share than this is chance, for an edit leaves about the same everywhere."""
-    seen = sight.agreement
-    return telling(seen.inliers, min(seen.share, usual), seen.spread, stands=stands)
-
-
-def _usual(speed: float) -> bool:
-    return abs(float(np.log2(speed or 1.0))) <= USUAL
-
-
-def steady(found: Found) -> float:
-    """0 to 1: how many of the pictures that should show the reference do, and how few of them show
-    another moment of it."""
-    seen, against = (x / max(1, found.led) for x in (len(found.sights), found.elsewhere))
-    if _usual(found.speed):
-        least, full, weight = 0.15, 0.5, 2.0
-    else:
-        least, full, weight = 0.6, 0.9, 4.5
-    return min(1.0, max(0.0, (seen - least) / (full - least))) * max(0.0, 1 - weight * against)
-
-
-def alignment(
-    found: Found,
-    reference_id: str,
-    *,
-    track: int,
-    samples: Floats,
-    total_s: float,
-    alike: dict[float, Codes],
-) -> Alignment | None:
-    """The sights of one line as an alignment.
-
-    `samples`: when the query was looked at, rising; `alike`: PDQ codes of the query's pictures by
-    their offset, by which pictures that look alike are counted once.
-    """
-    offsets = np.array([s.shot.offset for s in found.sights])
-    before, after = reach(offsets, samples, total_s)
-    groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
-    sure = steady(found)
-    usual = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
-    nearest = ONE_OF_MANY if total_s > 0 else 0
-    frames = [
-        FrameMatch(
-            offset=sight.shot.offset,
-            reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
-            distance=max(distance_of(sure * _told(sight, usual, found.stands)), nearest),
-            group=groups[i],
-            track=track,
-            view=View.FULL,
-            line=0,
-            before=float(before[i]),
-            after=float(after[i]),
-        )
-        for i, sight in enumerate(found.sights)
-    ]
-    mirrored = found.rendering.mirrored
-    placed = Orientation.FLIP_HORIZONTAL if mirrored else Orientation.ORIGINAL
-    empty = Alignment(reference_id, "local", placed, (), (), 0.0, speed=found.speed)
-    return rescore(empty, frames, video=total_s > 0)
-
-
-def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:
-    """Numbers of the pictures: those in which nothing moves share one, and of the others those
-    with PDQ codes that look alike. Where all look alike, what moves makes them different."""
-    sights = found.sights
-    if found.speed == 0.0 or (found.stands and not _usual(found.speed)):
-        return [STILL] * len(sights)
-    moved = [True] * len(sights)
-    if found.stands and found.moved:
-        moved = [
-            m >= max(MOVED, MOVED_PART * s.agreement.inliers)
-            for m, s in zip(found.moved, sights, strict=True)
-        ]
-    codes = [alike.get(s.shot.offset) for s in sights]
-    known = [i for i, code in enumerate(codes) if code is not None]
-    numbers: Ints = np.arange(len(sights)) + 1000
-    if known:
-        stacked = np.stack([codes[i] for i in known])  # type: ignore[misc]
-        numbers[known] = group_alike(stacked, "pdq")
-    distinct = len(set(numbers.tolist()))
-    few = len(sights) < SIGHTS_UNUSUAL or len(sights) < 0.9 * found.led
-    if distinct < DISTINCT_UNUSUAL and few and not _usual(found.speed):
-        return [STILL] * len(sights)
-    if distinct < DISTINCT:
-        numbers = np.arange(len(sights))
-    return [int(n) if m else STILL for n, m in zip(numbers, moved, strict=True)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hashdb.index.local import LocalIndex
 from hashdb.model import Alignment, LocalFeatures, Rendering
-from matcher import localize
+from matcher import localize, telling
 from matcher.localize import Found, Shot
 from matcher.moments import at_its_moment
 
@@ -199,7 +199,7 @@ def aligned(
     frozen: bool = False,
 ) -> Alignment:
     offsets = np.unique(query.offsets)
-    result = localize.alignment(
+    result = telling.alignment(
         found,
         "ref",
         track=0,

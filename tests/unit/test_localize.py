@@ -10,7 +10,7 @@ import pytest
 
 from hashdb.index.local import LocalIndex
 from hashdb.model import LocalFeatures, Orientation, Rendering, Segment
-from matcher import localize
+from matcher import localize, telling
 from matcher.align import is_still
 from matcher.localize import Found, Sight
 from tests.made_world import (
@@ -341,15 +341,15 @@ def test_more_inliers_are_nearer() -> None:
 
 
 def test_what_tells_of_a_copy() -> None:
-    told = localize.telling(50, 0.9, 0.9, stands=False)
+    told = telling.telling_inliers(50, 0.9, 0.9, stands=False)
     assert told == 50
-    assert localize.telling(50, 0.0, 0.9, stands=False) == 0
-    assert localize.telling(50, 0.9, 0.0, stands=False) == 0
-    assert localize.telling(50, 0.9, 0.02, stands=False) < told / 2
-    middle = sum(localize.MOVING_SHARE) / 2
-    assert 0 < localize.telling(50, middle, 0.9, stands=False) < told
+    assert telling.telling_inliers(50, 0.0, 0.9, stands=False) == 0
+    assert telling.telling_inliers(50, 0.9, 0.0, stands=False) == 0
+    assert telling.telling_inliers(50, 0.9, 0.02, stands=False) < told / 2
+    middle = sum(telling.MOVING_SHARE) / 2
+    assert 0 < telling.telling_inliers(50, middle, 0.9, stands=False) < told
     for share in (0.05, 0.1, 0.2):
-        still, moving = (localize.telling(50, share, 0.9, stands=s) for s in (True, False))
+        still, moving = (telling.telling_inliers(50, share, 0.9, stands=s) for s in (True, False))
         assert still <= moving
 
 
@@ -357,18 +357,18 @@ def test_pictures_that_should_show_the_reference_and_do_not_speak_against_it(
     index: LocalIndex,
 ) -> None:
     _, (found, *_) = looked_for(copy(panning(1), 8), index)
-    assert localize.steady(found) == 1.0
+    assert telling.steady(found) == 1.0
     missing = [
         replace(found, led=led) for led in (len(found.sights), 3 * found.led, 20 * found.led)
     ]
-    steady = [localize.steady(one) for one in missing]
+    steady = [telling.steady(one) for one in missing]
     assert steady == sorted(steady, reverse=True)
     assert steady[-1] == 0
-    against = [localize.steady(replace(found, elsewhere=n)) for n in (0, 2, found.led)]
+    against = [telling.steady(replace(found, elsewhere=n)) for n in (0, 2, found.led)]
     assert against == sorted(against, reverse=True)
     assert against[-1] == 0
-    assert localize.steady(replace(missing[1], speed=1.8)) <= steady[1]
-    assert localize.steady(replace(found, led=0)) in (0.0, 1.0)  # and does not divide by it
+    assert telling.steady(replace(missing[1], speed=1.8)) <= steady[1]
+    assert telling.steady(replace(found, led=0)) in (0.0, 1.0)  # and does not divide by it
 
 
 def test_shots_of_a_moment_have_one_number() -> None:

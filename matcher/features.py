@@ -1,0 +1,94 @@
+"""The local features of one track's pictures as they come: which pictures, and how they are kept.
+
+Runs inside the sandboxed child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from hashdb.model import Floats, LocalFeatures, Rendering
+from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
+
+# Local features: a picture every half second, more often in short uploads (so many pictures), less
+# often in very long ones (so many at most). In a reference, a picture of whose 64 x 64 samples
+# fewer than STILL_SAMPLES differ by more than STILL_LEVELS of 255 from the last one kept is kept
+# every STILL_S only.
+LOCAL_GAP_S = 0.5
+LOCAL_PICTURES = 20
+LOCAL_MOST = 600
+STILL_S = 4.0
+STILL_LEVELS, STILL_SAMPLES = 8.0, 4
+
+
+class LocalLook:
+    """The local features of one track's pictures, `LOCAL_GAP_S` apart or as far as `most` of them
+    need to be. Of a reference's still scenes one picture in `STILL_S` is kept."""
+
+    def __init__(
+        self, hasher: LocalHasher, number: int, sampling: Sampling, duration: float
+    ) -> None:
+        self._hasher = hasher
+        self._number = number
+        self._reference = sampling.dense
+        gap = LOCAL_GAP_S if sampling.dense else min(LOCAL_GAP_S, duration / LOCAL_PICTURES)
+        self._gap = max(gap, duration / LOCAL_MOST) - 1e-3
+        self._last = -np.inf
+        self._kept: Floats | None = None
+        self._something = False
+        self._frames: list[tuple[float, tuple[FrameFeatures, ...]]] = []
+
+    def see(self, frame: Frame, square: Floats) -> bool:
+        """Whether there are features in the picture, or in the last one that was looked at before
+        it. `square`: the picture reduced to (64, 64)."""
+        since = frame.offset - self._last
+        if since < self._gap:
+            return self._something
+        if not self._reference:
+            found = self._hasher.query(frame.luma)
+        else:
+            if since < STILL_S and self._kept is not None and _still(self._kept, square):
+                return self._something
+            one = self._hasher.reference(frame.luma)
+            found = () if one is None else (one,)
+        self._last, self._kept, self._something = frame.offset, square, bool(found)
+        if found:
+            self._frames.append((frame.offset, found))
+        return self._something
+
+    def features(self) -> Iterator[LocalFeatures]:
+        """One for each rendering."""
+        for rendering in Rendering:
+            pictures = [
+                (offset, one)
+                for offset, found in self._frames
+                for one in found
+                if one.rendering is rendering
+            ]
+            if pictures:
+                yield _local_features(self._hasher.pipeline, self._number, rendering, pictures)
+
+
+def _still(before: Floats, square: Floats) -> bool:
+    changed = np.abs(before - square) > STILL_LEVELS
+    return bool(np.count_nonzero(changed) < STILL_SAMPLES)
+
+
+def _local_features(
+    pipeline: str,
+    track: int,
+    rendering: Rendering,
+    pictures: Sequence[tuple[float, FrameFeatures]],
+) -> LocalFeatures:
+    return LocalFeatures(
+        pipeline=pipeline,
+        offsets=np.array([offset for offset, _ in pictures]),
+        starts=np.cumsum([0, *(len(one.codes) for _, one in pictures)], dtype=np.int64),
+        sizes=np.array([(one.width, one.height) for _, one in pictures], dtype=np.uint16),
+        codes=np.concatenate([one.codes for _, one in pictures]),
+        places=np.concatenate([one.places for _, one in pictures]),
+        track=track,
+        rendering=rendering,
+    )
