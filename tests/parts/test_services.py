@@ -181,7 +181,9 @@ def test_a_pull_that_is_killed_loses_and_doubles_nothing(tmp_path: Path) -> None
         killed = 0
         for _ in range(4):
             process = partners.ours.start(*partners.command(theirs))
-            time.sleep(moments.uniform(0.5, 2.0))
+            wanted = moments.randrange(1, len(ids))
+            while process.poll() is None and len(partners.origins()) < wanted:
+                time.sleep(0.01)
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 killed += 1
