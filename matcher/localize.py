@@ -60,6 +60,10 @@ SLACK, SHIFT = 2.0, 5.0
 MOST_REFERENCES = 40
 MOST_LINES = 3
 SHIFT_S, STANDING = 2.0, 0.8
+USUAL = 0.15
+"""Octaves around the normal speed. A line of another speed is found sooner by chance, and must
+explain more."""
+
 OFF_LINE_S, CLEARLY = 1.0, 3.0
 """A shot contradicts its line where it has so many times as many inliers so many seconds off it."""
 
@@ -338,6 +342,11 @@ def _pairs(shot: Shot, nominee: Nominee, known: dict[tuple[int, float], Candidat
 def _stands(pictures: Sequence[Nominee], at: int) -> bool:
     """Whether the next picture that was kept is far: what lies between looks the same."""
     return at + 1 < len(pictures) and pictures[at + 1].offset - pictures[at].offset > 2 * STEP
+
+
+def usual(speed: float) -> bool:
+    """Whether it is about the normal one."""
+    return abs(float(np.log2(speed or 1.0))) <= USUAL
 
 
 def distance_of(inliers: float) -> int:

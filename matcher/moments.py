@@ -26,6 +26,7 @@ from matcher.localize import (
     fitted,
     picture_of,
     together,
+    usual,
 )
 
 ALIKE_BITS = 56
@@ -39,6 +40,9 @@ moment,"""
 MOVING_PART = 0.33
 """where fewer than this part of them are found as often as what stands still."""
 
+
+CLEARER = 1.1
+"""How much more of what moves another line of time must show, where the first shows some."""
 
 AWAY_S = 1.5
 """Seconds between two pictures of a reference that are compared for what stands still."""
@@ -57,11 +61,18 @@ def at_its_moment(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee
     moves = {p.offset: _moves(p, pictures) for p in (s.nominee for s in found.sights)}
     moved = _moved(found, moves)
     if moved is not None:
-        return replace(found, moved=moved)
+        found = replace(found, moved=moved)
+        if not found.stands:
+            return found
     moves |= {p.offset: _moves(p, pictures) for p in pictures}
     other = _by_what_moves(found, mine, pictures, moves)
-    moved = None if other is None else _moved(other, moves)
-    return None if other is None or moved is None else replace(other, moved=moved)
+    better = None if other is None else _moved(other, moves)
+    if other is None or better is None:
+        return None if moved is None else found
+    odd = usual(found.speed) and not usual(other.speed)
+    if moved is not None and (odd or sum(better) <= CLEARER * sum(moved)):
+        return found
+    return replace(other, moved=better)
 
 
 def _moved(found: Found, moves: dict[float, Mask]) -> tuple[int, ...] | None:

@@ -6,12 +6,8 @@ import numpy as np
 
 from hashdb.model import Alignment, Codes, Floats, FrameMatch, Ints, Orientation, View
 from matcher.align import STILL, group_alike, reach
-from matcher.localize import Found, Sight, distance_of
+from matcher.localize import Found, Sight, distance_of, usual
 from matcher.score import rescore
-
-USUAL = 0.15
-"""Octaves around the normal speed. A line of another speed is found sooner by chance, and must
-explain more."""
 
 DISTINCT, MOVED, MOVED_PART = 3, 4, 0.1
 """Pictures that look different; features found that move. A picture with fewer is a still one,"""
@@ -20,8 +16,9 @@ ONE_OF_MANY = 65
 """The distance of one picture of a video at the least: only three that agree make a match sure, for
 one moment of another film of the same table may look like the reference."""
 
-DISTINCT_UNUSUAL, SIGHTS_UNUSUAL = 5, 10
-"""Pictures that look different, and sights, below which a line of another speed is chance."""
+DISTINCT_UNUSUAL, SIGHTS_UNUSUAL, LEAST_UNUSUAL = 5, 10, 8
+"""Pictures that look different, and sights, below which a line of another speed is chance; and the
+fewest sights that such a line needs in any case."""
 
 MOVING_SHARE, STANDING_SHARE = (0.02, 0.08), (0.10, 0.25)
 """Parts of a reference's features that are found: from nothing said to all said."""
@@ -40,21 +37,17 @@ def telling_inliers(inliers: int, share: float, spread: float, *, stands: bool) 
     return inliers * whole * wide
 
 
-def _told(sight: Sight, usual: float, stands: bool) -> float:
-    """`usual`: a larger share than this is chance, for an edit leaves about the same everywhere."""
+def _told(sight: Sight, most: float, stands: bool) -> float:
+    """`most`: a larger share than this is chance, for an edit leaves about the same everywhere."""
     seen = sight.agreement
-    return telling_inliers(seen.inliers, min(seen.share, usual), seen.spread, stands=stands)
-
-
-def _usual(speed: float) -> bool:
-    return abs(float(np.log2(speed or 1.0))) <= USUAL
+    return telling_inliers(seen.inliers, min(seen.share, most), seen.spread, stands=stands)
 
 
 def steady(found: Found) -> float:
     """0 to 1: how many of the pictures that should show the reference do, and how few of them show
     another moment of it."""
     seen, against = (x / max(1, found.led) for x in (len(found.sights), found.elsewhere))
-    if _usual(found.speed):
+    if usual(found.speed):
         least, full, weight = 0.15, 0.5, 2.0
     else:
         least, full, weight = 0.6, 0.9, 4.5
@@ -79,13 +72,13 @@ def alignment(
     before, after = reach(offsets, samples, total_s)
     groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
     sure = steady(found)
-    usual = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
+    most = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
     nearest = ONE_OF_MANY if total_s > 0 else 0
     frames = [
         FrameMatch(
             offset=sight.shot.offset,
             reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
-            distance=max(distance_of(sure * _told(sight, usual, found.stands)), nearest),
+            distance=max(distance_of(sure * _told(sight, most, found.stands)), nearest),
             group=groups[i],
             track=track,
             view=View.FULL,
@@ -105,7 +98,7 @@ def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:
     """Numbers of the pictures: those in which nothing moves share one, and of the others those
     with PDQ codes that look alike. Where all look alike, what moves makes them different."""
     sights = found.sights
-    if found.speed == 0.0 or (found.stands and not _usual(found.speed)):
+    if found.speed == 0.0 or (found.stands and not usual(found.speed)):
         return [STILL] * len(sights)
     moved = [True] * len(sights)
     if found.stands and found.moved:
@@ -121,7 +114,9 @@ def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:
         numbers[known] = group_alike(stacked, "pdq")
     distinct = len(set(numbers.tolist()))
     few = len(sights) < SIGHTS_UNUSUAL or len(sights) < 0.9 * found.led
-    if distinct < DISTINCT_UNUSUAL and few and not _usual(found.speed):
+    if not usual(found.speed) and (
+        len(sights) < LEAST_UNUSUAL or (distinct < DISTINCT_UNUSUAL and few)
+    ):
         return [STILL] * len(sights)
     if distinct < DISTINCT:
         numbers = np.arange(len(sights))
