@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hashdb.model import (
     Floats,
@@ -60,6 +59,8 @@ SLACK, SHIFT = 2.0, 5.0
 MOST_REFERENCES = 40
 MOST_LINES = 3
 SHIFT_S, STANDING = 2.0, 0.8
+"""A scene stands still where lines so many seconds beside the right one show so much of it too."""
+
 USUAL = 0.15
 """Octaves around the normal speed. A line of another speed is found sooner by chance, and must
 explain more."""
@@ -73,10 +74,6 @@ TOLD = 60
 
 _TRIED = ((FORWARD, 1.0), (SPEEDS[-1:], 0.85))
 """Moving lines, and a frozen picture. A scene that stands still is on both."""
-
-
-Mask = NDArray[np.bool_]
-Floats32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +100,9 @@ class Sight:
 class Found:
     """One reference in one rendering: its sights on one line of time, all by one map. `led`: shots
     between the first and the last sight that the line leads to a picture of the reference, seen
-    there or not; `elsewhere`: those of them
-    that show the reference, but elsewhere or at another moment; `stands`: two seconds earlier or
-    later the reference shows about the same at the same place; `moved`: of each sight the features
-    found that move in the reference (`matcher.moments`)."""
+    there or not; `elsewhere`: those of them that clearly show another moment of it; `stands`: two
+    seconds earlier or later the reference shows about the same at the same place; `moved`: of each
+    sight the features found that move in the reference (`matcher.moments`)."""
 
     reference: int
     rendering: Rendering

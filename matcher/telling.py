@@ -24,6 +24,11 @@ MOVING_SHARE, STANDING_SHARE = (0.02, 0.08), (0.10, 0.25)
 """Parts of a reference's features that are found: from nothing said to all said."""
 
 ENOUGH_SPREAD = 0.10
+"""Part of the shared picture over which inliers must lie to count in full."""
+
+STEADY, STEADY_ODD = (0.15, 0.5, 2.0), (0.6, 0.9, 4.5)
+"""At normal speed and at others: the part of the shots on a line that must show the reference, the
+part that is enough, and how heavily shots of another moment weigh against it."""
 
 
 def telling_inliers(inliers: int, share: float, spread: float, *, stands: bool) -> float:
@@ -47,10 +52,7 @@ def steady(found: Found) -> float:
     """0 to 1: how many of the pictures that should show the reference do, and how few of them show
     another moment of it."""
     seen, against = (x / max(1, found.led) for x in (len(found.sights), found.elsewhere))
-    if usual(found.speed):
-        least, full, weight = 0.15, 0.5, 2.0
-    else:
-        least, full, weight = 0.6, 0.9, 4.5
+    least, full, weight = STEADY if usual(found.speed) else STEADY_ODD
     return min(1.0, max(0.0, (seen - least) / (full - least))) * max(0.0, 1 - weight * against)
 
 
