@@ -201,6 +201,23 @@ class LocalFeatures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Motion:
+    """What changes in the pictures of one track, coarsely: no picture, only what moves in it.
+
+    `offsets` (f,) float64: presentation times in seconds, rising; `grids` (f, s, s) int8: each
+    cell's mean brightness (of 255) above its median over the track, cut at 127.
+    """
+
+    offsets: Floats
+    grids: NDArray[np.int8]
+    track: int = 0
+
+    def __len__(self) -> int:
+        """Pictures."""
+        return len(self.offsets)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SoundPeaks:
     """Where one sound track of one piece of media is loud for its surroundings.
 
@@ -262,6 +279,7 @@ class MediaFingerprints:
 
     `pictures`: (224, 224, 3) uint8 RGB, spread over the media, where a classifier wants them.
     `local`: local features, one value a track and rendering, where they are wanted.
+    `motion`: beside local features of a video, one value a track.
     `sound`: peaks of the sound, one value a track, where they are wanted and there are any.
     `coverage` is about the pictures: a sound that is missing, broken or longer than a limit takes
     nothing from it, as one that was heard adds nothing. `SoundPeaks.seconds` says what was heard.
@@ -273,6 +291,7 @@ class MediaFingerprints:
     pictures: tuple[NDArray[np.uint8], ...] = ()
     local: tuple[LocalFeatures, ...] = ()
     sound: tuple[SoundPeaks, ...] = ()
+    motion: tuple[Motion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

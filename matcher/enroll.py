@@ -16,6 +16,7 @@ from hashdb.model import (
     Fingerprint,
     LocalFeatures,
     MediaKind,
+    Motion,
     Reference,
     SoundPeaks,
 )
@@ -71,6 +72,7 @@ class Enroller:
             digests,
             look.fingerprints,
             local=look.local,
+            motion=look.motion,
             sound=look.sound,
             looked_for=[s for s in self._signal_types if not SIGNAL_TYPES[s].hashed],
             kind=look.kind,
@@ -147,6 +149,7 @@ class Enroller:
         duration_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
         local: Sequence[LocalFeatures] = (),
+        motion: Sequence[Motion] = (),
         sound: Sequence[SoundPeaks] = (),
         looked_for: Sequence[str] = (),
     ) -> tuple[Reference, bool]:
@@ -162,6 +165,7 @@ class Enroller:
                 duration_s=duration_s,
                 metadata=metadata or {},
                 local=local,
+                motion=motion,
                 sound=sound,
                 looked_for=looked_for,
             )

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hashdb.model import Floats, LocalFeatures, Rendering
+from hashdb.model import Floats, LocalFeatures, Motion, Rendering
 from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
 
 # Local features: a picture every half second, more often in short uploads (so many pictures), less
@@ -21,6 +22,9 @@ LOCAL_PICTURES = 20
 LOCAL_MOST = 600
 STILL_S = 4.0
 STILL_LEVELS, STILL_SAMPLES = 8.0, 4
+# Motion: of a reference often and coarsely (0.25 kB a grid); of an upload each picture finely,
+# since the reference may fill only a part of it.
+MOTION_GAP_S, REFERENCE_GRID, QUERY_GRID = 0.25, 16, 64
 
 
 class LocalLook:
@@ -39,14 +43,18 @@ class LocalLook:
         self._kept: Floats | None = None
         self._something = False
         self._frames: list[tuple[float, tuple[FrameFeatures, ...]]] = []
+        self._watched = MotionWatch(REFERENCE_GRID if sampling.dense else QUERY_GRID)
 
     def see(self, frame: Frame, square: Floats) -> bool:
         """Whether there are features in the picture, or in the last one that was looked at before
         it. `square`: the picture reduced to (64, 64)."""
         since = frame.offset - self._last
+        if self._reference:
+            self._watched.see(frame.offset, square, gap=MOTION_GAP_S)
         if since < self._gap:
             return self._something
         if not self._reference:
+            self._watched.see(frame.offset, square)
             found = self._hasher.query(frame.luma)
         else:
             if since < STILL_S and self._kept is not None and _still(self._kept, square):
@@ -69,6 +77,35 @@ class LocalLook:
             ]
             if pictures:
                 yield _local_features(self._hasher.pipeline, self._number, rendering, pictures)
+
+    def motion(self) -> Motion | None:
+        """None where there are fewer than two pictures, or none with features."""
+        return self._watched.motion(self._number) if self._frames else None
+
+
+class MotionWatch:
+    """What changes in the pictures of one track, in grids of `side` by `side`."""
+
+    def __init__(self, side: int) -> None:
+        self._side = side
+        self._offsets: list[float] = []
+        self._grids: list[NDArray[np.uint8]] = []
+
+    def see(self, offset: float, square: Floats, gap: float = 0.0) -> None:
+        """One picture, reduced to (64, 64); passed over within `gap` seconds of the last one."""
+        if self._offsets and offset - self._offsets[-1] < max(gap - 1e-3, 1e-6):
+            return
+        cells = square.reshape(self._side, 64 // self._side, self._side, 64 // self._side)
+        self._offsets.append(offset)
+        self._grids.append(np.clip(np.rint(cells.mean(axis=(1, 3))), 0, 255).astype(np.uint8))
+
+    def motion(self, track: int) -> Motion | None:
+        """None where there are fewer than two pictures."""
+        if len(self._offsets) < 2:
+            return None
+        grids = np.stack(self._grids)
+        away = np.rint(grids - np.median(grids, axis=0))
+        return Motion(np.array(self._offsets), np.clip(away, -127, 127).astype(np.int8), track)
 
 
 def _still(before: Floats, square: Floats) -> bool:

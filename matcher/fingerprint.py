@@ -317,6 +317,11 @@ def fingerprint(
         local=tuple(
             one for t in tracks.values() if t.local is not None for one in t.local.features()
         ),
+        motion=tuple(
+            one
+            for t in tracks.values()
+            if t.video and t.local is not None and (one := t.local.motion()) is not None
+        ),
     )
 
 

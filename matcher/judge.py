@@ -21,6 +21,7 @@ from hashdb.model import (
     Match,
     MediaFingerprints,
     MediaKind,
+    Motion,
     Orientation,
     Reference,
     Segment,
@@ -187,6 +188,7 @@ class Judge:
         still = [named[i] for i, r in references.items() if r.kind is MediaKind.IMAGE]
         samples = np.unique([s.offset for s in shots])
         alike = _codes_by_offset(look.fingerprints, track)
+        motion = {m.track: m for m in look.motion}.get(track)
         alignments: list[Alignment] = []
         other_moment: set[str] = set()
         for found in localize.lines(shots, sights, backend, still=still):
@@ -194,7 +196,8 @@ class Judge:
             if look.coverage.total_s > 0 and found.reference not in still:
                 mine = [s for s in shots if s.rendering is found.rendering]
                 pictures = backend.pictures(found.reference)
-                moment = at_its_moment(sharpened(found, mine, pictures), mine, pictures)
+                both = self._motion_beside(motion, name)
+                moment = at_its_moment(sharpened(found, mine, pictures), mine, pictures, both)
                 if moment is None:
                     other_moment.add(name)
                     continue
@@ -215,6 +218,14 @@ class Judge:
         seen = {a.reference_id for a in alignments}
         any_moment = seen - images - told
         return Beside(tuple(alignments), frozenset(other_moment - seen), frozenset(any_moment))
+
+    def _motion_beside(self, motion: Motion | None, name: str) -> tuple[Motion, Motion] | None:
+        """The upload's motion and the reference's (its first track's), where both are known."""
+        if motion is None:
+            return None
+        with self._store.read() as tx:
+            known = next(tx.banks.motion([name]), None)
+        return None if known is None else (motion, known[1])
 
     def find_sound(self, look: MediaFingerprints) -> Beside:
         """Alignments by sound; none where it is not wanted or there is none. Sees every change

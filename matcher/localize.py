@@ -102,7 +102,8 @@ class Found:
     between the first and the last sight that the line leads to a picture of the reference, seen
     there or not; `elsewhere`: those of them that clearly show another moment of it; `stands`: two
     seconds earlier or later the reference shows about the same at the same place; `moved`: of each
-    sight the features found that move in the reference (`matcher.moments`)."""
+    sight the features found that move in the reference (`matcher.moments`); `told`: all that moves
+    tells this line (`matcher.motion`)."""
 
     reference: int
     rendering: Rendering
@@ -113,6 +114,7 @@ class Found:
     elsewhere: int = 0
     stands: bool = False
     moved: tuple[int, ...] = ()
+    told: bool = False
 
 
 def shots(features: Iterable[LocalFeatures]) -> list[Shot]:

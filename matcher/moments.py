@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Codes
+from hashdb.model import Codes, Ints, Motion
 from hashdb.ports import Nominee
 from matcher import verify
 from matcher.align import FrameHits, best_line
@@ -28,6 +28,7 @@ from matcher.localize import (
     together,
     usual,
 )
+from matcher.motion import line_of
 
 ALIKE_BITS = 56
 MOMENTS, MOST_MOMENTS = 10, 80
@@ -51,12 +52,18 @@ Mask = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
 
 
-def at_its_moment(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> Found | None:
+def at_its_moment(
+    found: Found,
+    mine: Sequence[Shot],
+    pictures: Sequence[Nominee],
+    motion: tuple[Motion, Motion] | None = None,
+) -> Found | None:
     """What was found, at the moment that the reference's moving parts say; None where they are
     missing: the place is the same, the moment is another.
 
     A feature stands still where pictures of the reference 1.5 s and more away show one like it at
-    the same place. `mine`: the query's shots in that rendering.
+    the same place. `mine`: the query's shots in that rendering; `motion`: the query's and the
+    reference's, where both are known.
     """
     moves = {p.offset: _moves(p, pictures) for p in (s.nominee for s in found.sights)}
     moved = _moved(found, moves)
@@ -64,6 +71,9 @@ def at_its_moment(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee
         found = replace(found, moved=moved)
         if not found.stands:
             return found
+    told = _told_by_motion(found, mine, pictures, motion)
+    if told is not None:
+        return told
     moves |= {p.offset: _moves(p, pictures) for p in pictures}
     other = _by_what_moves(found, mine, pictures, moves)
     better = None if other is None else _moved(other, moves)
@@ -73,6 +83,31 @@ def at_its_moment(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee
     if moved is not None and (odd or sum(better) <= CLEARER * sum(moved)):
         return found
     return replace(other, moved=better)
+
+
+def _told_by_motion(
+    found: Found,
+    mine: Sequence[Shot],
+    pictures: Sequence[Nominee],
+    motion: tuple[Motion, Motion] | None,
+) -> Found | None:
+    """What was found, on the line of time that all that moves tells; None where it tells none."""
+    line = None if motion is None else line_of(found, mine, *motion)
+    if line is None:
+        return None
+    led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)
+    if not seen:
+        return None
+    return replace(
+        found,
+        speed=line.speed,
+        offset=line.offset,
+        sights=tuple(seen),
+        led=between(led, seen),
+        elsewhere=0,
+        moved=(),
+        told=True,
+    )
 
 
 def _moved(found: Found, moves: dict[float, Mask]) -> tuple[int, ...] | None:
@@ -114,13 +149,25 @@ def _repeated(one: Nominee, other: Nominee) -> Mask:
 
 def _alike(one: Codes, at: Floats32, other: Codes, places: Floats32, pixels: float) -> Mask:
     """Which of `one` have one of `other` that looks alike within so many pixels of `at`."""
-    near = (np.abs(at[:, None, :] - places[None, :, :]) <= pixels).all(axis=2)
-    rows, columns = np.nonzero(near)
+    rows, columns = _near(at, places, pixels)
     same = np.zeros(len(one), dtype=np.bool_)
     if len(rows):
         bits = np.bitwise_count(one[rows] ^ other[columns]).sum(axis=1, dtype=np.int64)
         same[rows[bits <= ALIKE_BITS]] = True
     return same
+
+
+def _near(at: Floats32, places: Floats32, pixels: float) -> tuple[Ints, Ints]:
+    """Pairs of rows that lie within so many pixels, across and down. `places` are sorted by
+    columns of so many pixels, so that few are compared."""
+    order = np.argsort(places[:, 0], kind="stable")
+    across = places[order, 0]
+    first = np.searchsorted(across, at[:, 0] - pixels, side="left")
+    count = np.searchsorted(across, at[:, 0] + pixels, side="right") - first
+    rows = np.repeat(np.arange(len(at)), count)
+    columns = order[np.arange(len(rows)) + np.repeat(first - (np.cumsum(count) - count), count)]
+    near = np.abs(at[rows, 1] - places[columns, 1]) <= pixels
+    return rows[near], columns[near]
 
 
 def _by_what_moves(

@@ -52,7 +52,7 @@ def steady(found: Found) -> float:
     """0 to 1: how many of the pictures that should show the reference do, and how few of them show
     another moment of it."""
     seen, against = (x / max(1, found.led) for x in (len(found.sights), found.elsewhere))
-    least, full, weight = STEADY if usual(found.speed) else STEADY_ODD
+    least, full, weight = STEADY if usual(found.speed) or found.told else STEADY_ODD
     return min(1.0, max(0.0, (seen - least) / (full - least))) * max(0.0, 1 - weight * against)
 
 
@@ -76,11 +76,12 @@ def alignment(
     sure = steady(found)
     most = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
     nearest = ONE_OF_MANY if total_s > 0 else 0
+    stands = found.stands and not found.told
     frames = [
         FrameMatch(
             offset=sight.shot.offset,
             reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
-            distance=max(distance_of(sure * _told(sight, most, found.stands)), nearest),
+            distance=max(distance_of(sure * _told(sight, most, stands)), nearest),
             group=groups[i],
             track=track,
             view=View.FULL,
@@ -98,8 +99,11 @@ def alignment(
 
 def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:
     """Numbers of the pictures: those in which nothing moves share one, and of the others those
-    with PDQ codes that look alike. Where all look alike, what moves makes them different."""
+    with PDQ codes that look alike. Where all look alike, what moves makes them different; where
+    all that moves tells their moments, each is one."""
     sights = found.sights
+    if found.told:
+        return list(range(len(sights)))
     if found.speed == 0.0 or (found.stands and not usual(found.speed)):
         return [STILL] * len(sights)
     moved = [True] * len(sights)

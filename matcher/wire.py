@@ -24,6 +24,7 @@ from hashdb.model import (
     LocalFeatures,
     MediaFingerprints,
     MediaKind,
+    Motion,
     Orientation,
     Rendering,
     SoundPeaks,
@@ -39,6 +40,7 @@ _MOST_PICTURES = 4096
 _LONGEST_S = 1e12
 _MOST_SOUNDS = 100
 _LONGEST_SOUND_S = 1e6
+_FINEST = 64
 
 
 class BadAnswer(Exception):
@@ -79,6 +81,7 @@ def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, by
         "fingerprints": [],
         "pictures": [list(p.shape) for p in answer.pictures],
         "local": [_local_head(one) for one in answer.local],
+        "motion": [[m.track, *m.grids.shape] for m in answer.motion],
         "sound": [_sound_head(one) for one in answer.sound],
     }
     parts: list[bytes] = []
@@ -107,6 +110,11 @@ def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, by
             local.sizes.astype("<u2").tobytes(),
             np.ascontiguousarray(local.codes, dtype=np.uint8).tobytes(),
             local.places.astype("<f4").tobytes(),
+        ]
+    for motion in answer.motion:
+        parts += [
+            motion.offsets.astype("<f8").tobytes(),
+            np.ascontiguousarray(motion.grids, dtype=np.int8).tobytes(),
         ]
     for sound in answer.sound:
         parts += [
@@ -188,13 +196,14 @@ def unpack_answer(head: dict[str, Any], body: bytes) -> MediaFingerprints:
         fingerprints = tuple(_fingerprint(one, rest) for one in listed)
         shown = tuple(_picture(shape, rest) for shape in pictures)
         local = tuple(_local(one, rest) for one in head["local"])
+        motion = tuple(_motion(one, rest) for one in head["motion"])
         if not isinstance(head["sound"], list) or len(head["sound"]) > _MOST_SOUNDS:
             raise BadAnswer("too many sounds")
         sound = tuple(_sound(one, rest) for one in head["sound"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswer(f"a field is missing or wrong: {error!r}") from None
     rest.end()
-    return MediaFingerprints(kind, fingerprints, coverage, shown, local, sound)
+    return MediaFingerprints(kind, fingerprints, coverage, shown, local, sound, motion)
 
 
 def _whole(value: object, most: int) -> int:
@@ -270,6 +279,19 @@ def _local(body: dict[str, Any], rest: _Body) -> LocalFeatures:
         _whole(body["track"], 1000),
         Rendering(body["rendering"]),
     )
+
+
+def _motion(shape: object, rest: _Body) -> Motion:
+    if not isinstance(shape, list) or len(shape) != 4 or shape[2] != shape[3]:
+        raise BadAnswer("no motion")
+    pictures, side = _whole(shape[1], _MOST_FRAMES), _whole(shape[2], _FINEST)
+    offsets = rest.take((pictures,), "<f8").astype(np.float64)
+    if not (
+        (offsets >= 0).all() and (offsets <= _LONGEST_S).all() and (np.diff(offsets) > 0).all()
+    ):
+        raise BadAnswer("motion's times are out of range")
+    grids = rest.take((pictures, side, side), "i1")
+    return Motion(offsets, grids, _whole(shape[0], 1000))
 
 
 def _sound(body: dict[str, Any], rest: _Body) -> SoundPeaks:

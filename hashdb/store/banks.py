@@ -31,6 +31,7 @@ from hashdb.model import (
     Fingerprint,
     LocalFeatures,
     MediaKind,
+    Motion,
     Reference,
     SoundPeaks,
     Standing,
@@ -157,6 +158,7 @@ class Banks:
         metadata: Mapping[str, Any] | None = None,
         standing: Standing = Standing.POSITIVE,
         local: Sequence[LocalFeatures] = (),
+        motion: Sequence[Motion] = (),
         sound: Sequence[SoundPeaks] = (),
         looked_for: Collection[str] = (),
     ) -> tuple[Reference, bool]:
@@ -173,6 +175,7 @@ class Banks:
         kept = packing.merged(fingerprints)
         packed = [packing.pack(f) for f in kept]
         features = [feature_packing.pack_local(f) for f in local if len(f.codes)]
+        features += [feature_packing.pack_motion(m) for m in motion if len(m)]
         features += [feature_packing.pack_sound(s) for s in sound if len(s)]
         found_types = {f["signal_type"] for f in (*packed, *features)}
         features += [feature_packing.pack_nothing(n) for n in looked_for if n not in found_types]
@@ -363,6 +366,11 @@ class Banks:
         """Ids and local features of these references, read a few at a time."""
         for row in self._features(reference_ids, "local"):
             yield row["reference_id"], feature_packing.unpack_local(row)
+
+    def motion(self, reference_ids: Iterable[str]) -> Iterator[tuple[str, Motion]]:
+        """Ids and motion of these references, read a few at a time."""
+        for row in self._features(reference_ids, feature_packing.MOTION):
+            yield row["reference_id"], feature_packing.unpack_motion(row)
 
     def sound_peaks(self, reference_ids: Iterable[str]) -> Iterator[tuple[str, SoundPeaks]]:
         """Ids and peaks of the sound of these references, read a few at a time."""

@@ -7,21 +7,29 @@ counts (f,) u4, sizes (f, 2) u2 in pixels, codes (n, 32) u1, places (n, 4) u2: x
 Sound, version 1, likewise: seconds f8, times (n,) i4 in 1/20,000 s, pitches (n,) u2, levels (n,)
 u1. `n` is the number of peaks.
 
+Motion, beside local features, version 1: the side of a grid u2, offsets (f,) f8, grids
+(f, side, side) i1, all but the side deflated (RFC 1950). `n` is f.
+
 Where a signal type was looked for and nothing was found there is one row with `n` = 0 and no data,
 so that nobody looks for it again.
 """
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 from sqlalchemy import RowMapping
 
 from hashdb.errors import BadFingerprint, DatabaseUnavailable
-from hashdb.model import LocalFeatures, SoundPeaks
+from hashdb.model import LocalFeatures, Motion, SoundPeaks
 
 VERSION = 1
+MOTION = "motion"
+"""What stands in the column `signal_type`; it is none, but comes and goes with `local`."""
+
 _UNITS = np.array([64.0, 64.0, 64.0, 100.0])
 _PICTURE, _FEATURE = 8 + 4 + 4, 32 + 8
 _TICKS = 20_000  # a second
@@ -84,6 +92,44 @@ def unpack_local(row: RowMapping) -> LocalFeatures:
         .astype(np.uint16),
         codes=np.frombuffer(data, "u1", 32 * n, offset=after).reshape(n, 32).copy(),
         places=(places / _UNITS).astype(np.float32),
+        track=row["track"],
+    )
+
+
+def pack_motion(motion: Motion) -> dict[str, Any]:
+    """The columns of a track's motion; `BadFingerprint` where its arrays do not fit."""
+    frames, side = len(motion), motion.grids.shape[-1]
+    if motion.grids.shape != (frames, side, side) or motion.grids.dtype != np.int8:
+        raise BadFingerprint("motion: grids are not one for each picture")
+    data = motion.offsets.astype("<f8").tobytes() + np.ascontiguousarray(motion.grids).tobytes()
+    return {
+        "signal_type": MOTION,
+        "pipeline": "",
+        "track": motion.track,
+        "version": VERSION,
+        "n": frames,
+        "data": struct.pack("<H", side) + zlib.compress(data),
+    }
+
+
+def unpack_motion(row: RowMapping) -> Motion:
+    """The motion of a row; `DatabaseUnavailable` where it cannot be what was written."""
+    n, data = row["n"], bytes(row["data"])
+    if row["version"] != VERSION:
+        raise DatabaseUnavailable(f"motion has the unknown layout {row['version']}")
+    try:
+        (side,) = struct.unpack_from("<H", data)
+        most = n * (8 + side * side)
+        inflated = zlib.decompressobj().decompress(data[2:], most + 1)
+    except (struct.error, zlib.error) as error:
+        raise DatabaseUnavailable(f"motion cannot be read: {error}") from None
+    if n < 0 or len(inflated) != most:
+        raise DatabaseUnavailable(f"motion of {n} pictures has {len(inflated)} bytes")
+    return Motion(
+        offsets=np.frombuffer(inflated, "<f8", n).astype(np.float64),
+        grids=np.frombuffer(inflated, "i1", n * side * side, offset=8 * n)
+        .reshape(n, side, side)
+        .copy(),
         track=row["track"],
     )
 

@@ -1,0 +1,147 @@
+"""Which moment of a reference a fixed camera's copy shows, told by what moves in it. Pure.
+
+Where the camera stands still, every moment shows the same place, and a few blurred features on
+what moves tell little. But once it is known how the reference lies in the upload, all of the
+picture can be compared: where and when it is brighter or darker than usual (background
+subtraction). What moves at the same places at the same times is the same moment: of all lines of
+time the right one agrees far better than any that lies elsewhere, and another hour's best line is
+one among many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import Floats, Motion
+from hashdb.ports import Nominee
+from matcher import verify
+from matcher.localize import FORWARD, Found, Shot
+
+STEP_S = 0.125
+"""Seconds between the lines that are compared."""
+
+NOISE, MOST = 1.0, 12.0
+"""Levels of 255: what changes by less is noise, and what changes by more tells no more."""
+
+FEWEST_CELLS, FEWEST_SHOTS, LEAST_PART = 6, 5, 0.6
+"""Cells of the reference that the upload shows; shots; the part of them that a line must lead to
+the reference."""
+
+AWAY_S = 1.5
+"""Lines that lead the middle of the upload to moments so far apart are different ones."""
+
+CLEARLY, DEVIATIONS, FEWEST_LINES = 1.8, 8.0, 40
+"""How many times more the best line agrees than the best one away from it, and by how many standard
+deviations it lies above all of those; fewer of them tell neither."""
+
+_SUB = 4  # samples to each side of a cell
+_FINER = np.linspace(-0.05, 0.05, 11)  # of the speed, once the line is known
+
+Grids = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`reference = speed * upload + offset`, seconds."""
+
+    speed: float
+    offset: float
+
+
+def line_of(found: Found, mine: Sequence[Shot], upload: Motion, reference: Motion) -> Line | None:
+    """The line of time on which what moves agrees; None where nothing tells it.
+
+    `mine`: the upload's shots in the rendering of `found`, whose first sight's map is of all.
+    """
+    rows = np.searchsorted(upload.offsets, [s.offset for s in mine]).clip(0, len(upload) - 1)
+    rows = np.unique(rows)
+    if len(rows) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
+        return None
+    sight = found.sights[0]
+    grids = _laid(sight.agreement.map, sight.nominee, sight.shot, upload.grids[rows], reference)
+    seen = ~np.isnan(grids[0])
+    if np.count_nonzero(seen) < FEWEST_CELLS:
+        return None
+    if found.rendering.inverted:
+        grids = -grids
+    alike = _changes(grids[:, seen]) @ _changes(reference.grids[:, seen].astype(np.float32)).T
+    return _clearest(upload.offsets[rows], reference.offsets, alike)
+
+
+def _laid(
+    found: verify.Map, nominee: Nominee, shot: Shot, grids: NDArray[np.int8], reference: Motion
+) -> Grids:
+    """(n, s, s) the upload's grids as they lie under the reference's cells; nan where they do
+    not."""
+    side, finer = reference.grids.shape[1], grids.shape[1]
+    at = (np.arange(side * _SUB) + 0.5) / (side * _SUB)
+    x, y = np.meshgrid(at * nominee.width, at * nominee.height)
+    places = verify.mapped(found, np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32))
+    size = (shot.picture.width, shot.picture.height)
+    column, row = (np.floor(places[:, i] / size[i] * finer).astype(np.int64) for i in (0, 1))
+    inside = (column >= 0) & (column < finer) & (row >= 0) & (row < finer)
+    if shot.rendering.mirrored:
+        column = finer - 1 - column
+    values = grids[:, row.clip(0, finer - 1), column.clip(0, finer - 1)].astype(np.float32)
+    sums, counts = (
+        v.reshape(-1, side, _SUB, side, _SUB).sum(axis=(2, 4))
+        for v in (values * inside, inside[None].astype(np.float32))
+    )
+    return np.where(counts >= _SUB * _SUB / 2, sums / np.maximum(counts, 1), np.nan)
+
+
+def _changes(cells: Grids) -> Grids:
+    """(n, cells) how each picture differs from all in each place, not as a whole, cut at noise and
+    at much; of length 1, or 0 where nothing does."""
+    away = cells - np.median(cells, axis=0)
+    away -= np.median(away, axis=1, keepdims=True)
+    away = np.sign(away) * np.clip(np.abs(away) - NOISE, 0.0, MOST)
+    return np.asarray(away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9))
+
+
+def _clearest(at: Floats, moments: Floats, alike: Grids) -> Line | None:
+    """The line on which the pictures agree (`alike` (n, m): each of the upload's with each of the
+    reference's), where none away from it comes near."""
+    middle = (at[0] + at[-1]) / 2
+    lines, agreement = _agreement(at, moments, alike, FORWARD)
+    if not len(agreement):
+        return None
+    best = int(agreement.argmax())
+    leads = lines[:, 0] * middle + lines[:, 1]
+    away = agreement[np.abs(leads - leads[best]) > AWAY_S]
+    if len(away) < FEWEST_LINES:
+        return None
+    deviation = float(away.std()) or 1e-9
+    if agreement[best] < CLEARLY * away.max():
+        return None
+    if agreement[best] - away.mean() < DEVIATIONS * deviation:
+        return None
+    speeds = lines[best, 0] * (1 + _FINER)
+    near, finer = _agreement(at, moments, alike, speeds)
+    close = np.abs(near[:, 0] * middle + near[:, 1] - leads[best]) <= AWAY_S
+    speed, offset = near[close][int(finer[close].argmax())].tolist()
+    return Line(speed, offset)
+
+
+def _agreement(
+    at: Floats, moments: Floats, alike: Grids, speeds: Floats
+) -> tuple[Floats, NDArray[np.float32]]:
+    """(k, 2) speeds and offsets of lines, and how well the pictures on each agree, -1 to 1."""
+    found, told = [], []
+    rows = np.arange(len(at))
+    for speed in speeds.tolist():
+        reach = LEAST_PART * (at[-1] - at[0])
+        first = moments[0] - speed * (at[-1] - reach)
+        offsets = np.arange(first, moments[-1] - speed * (at[0] + reach) + 1e-6, STEP_S)
+        led = speed * at[None, :] + offsets[:, None]
+        column = np.searchsorted(moments, led - STEP_S).clip(0, len(moments) - 1)
+        near = np.abs(moments[column] - led) <= 2 * STEP_S
+        enough = near.sum(axis=1) >= LEAST_PART * len(at)
+        agreement = (alike[rows[None, :], column] * near).sum(axis=1) / np.maximum(near.sum(1), 1)
+        found.append(np.column_stack([np.full(len(offsets), speed), offsets])[enough])
+        told.append(agreement[enough])
+    return np.concatenate(found), np.concatenate(told)
