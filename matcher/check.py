@@ -34,7 +34,15 @@ from hashdb.model import (
 from hashdb.store import Store
 from matcher.decide import Evidence, Failure, decide
 from matcher.judge import NOTHING_BESIDE, Beside, Judge
-from matcher.looks import as_look, dense_windows, interleaved, surer
+from matcher.looks import (
+    all_windows,
+    as_look,
+    closer_windows,
+    dense_windows,
+    interleaved,
+    joined_local,
+    surer,
+)
 from matcher.policy import Policy
 from matcher.ports import Classifier, FingerprintMedia, Sampling
 from matcher.score import as_match
@@ -137,14 +145,14 @@ class Checker:
             look = self._fingerprint(media, sampling, self._signals())
         local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
         sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
-        beside, unseen = local.and_also(sound), (*unseen, *unheard)
-        matches, failures = self._find(look, watch, beside)
-        look, matches, second = self._look_again(media, look, matches, beside, watch)
+        matches, failures = self._find(look, watch, local.and_also(sound))
+        look, matches, second = self._look_again(media, look, matches, local, sound, watch)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s)
         asked, failed = self._classified(asked, look, watch)
         found = _joined(exact, matches)
-        return self._conclude(asked, look, found, (*unseen, *failures, *second, *failed), watch)
+        failures = (*unseen, *unheard, *failures, *second, *failed)
+        return self._conclude(asked, look, found, failures, watch)
 
     def check_hashes(
         self,
@@ -248,25 +256,33 @@ class Checker:
         media: BinaryIO,
         look: MediaFingerprints,
         matches: tuple[Match, ...],
-        beside: Beside,
+        local: Beside,
+        sound: Beside,
         watch: Stopwatch,
     ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
-        """Where something was found, the frames around it looked at one by one."""
-        windows = dense_windows(matches, look)
+        """Where something was found, the frames around it looked at one by one; by local features
+        too, where the first look left them unsure."""
+        closer = closer_windows(local.unsure, look.coverage.total_s)
+        windows = all_windows(dense_windows(matches, look), closer)
         if not windows:
             return look, matches, ()
         media.seek(0)
         sampling = Sampling(dense=False, windows=windows, seconds=self._seconds)
-        signals = tuple(s for s in self._signals() if s != "videohash")
+        left_out = ("videohash", "sound") if closer else ("videohash", "sound", "local")
+        signals = tuple(s for s in self._signals() if s not in left_out)
         try:
             with watch.stage("second_look"):
                 dense = self._fingerprint(media, sampling, signals)
         except (BadMedia, SandboxFailed) as error:
             log.warning("the second look failed: %s", error)
             return look, matches, (Failure("second_look", str(error)),)
-        closer = interleaved(look.fingerprints, dense.fingerprints)
-        look = replace(look, fingerprints=closer)
-        found, failures = self._find(look, watch, beside)
+        prints = interleaved(look.fingerprints, dense.fingerprints)
+        look = replace(look, fingerprints=prints, local=joined_local(look.local, dense.local))
+        unseen: tuple[Failure, ...] = ()
+        if closer:
+            local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
+        found, failures = self._find(look, watch, local.and_also(sound))
+        failures = (*unseen, *failures)
         if not dense.coverage.truncated:
             return look, found, failures
         ended = Failure("second_look", "a limit or damage ended it")

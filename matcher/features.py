@@ -20,6 +20,8 @@ from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
 LOCAL_GAP_S = 0.5
 LOCAL_PICTURES = 20
 LOCAL_MOST = 600
+# In the windows of a second look.
+LOCAL_DENSE_GAP_S, LOCAL_DENSE_MOST = 0.125, 160
 STILL_S = 4.0
 STILL_LEVELS, STILL_SAMPLES = 8.0, 4
 # Motion: of a reference often and coarsely (0.25 kB a grid); of an upload each picture finely,
@@ -38,7 +40,11 @@ class LocalLook:
         self._number = number
         self._reference = sampling.dense
         gap = LOCAL_GAP_S if sampling.dense else min(LOCAL_GAP_S, duration / LOCAL_PICTURES)
-        self._gap = max(gap, duration / LOCAL_MOST) - 1e-3
+        most = LOCAL_MOST
+        if sampling.windows:
+            gap, most = LOCAL_DENSE_GAP_S, LOCAL_DENSE_MOST
+            duration = sum(w.end - w.start for w in sampling.windows)
+        self._gap = max(gap, duration / most) - 1e-3
         self._last = -np.inf
         self._kept: Floats | None = None
         self._something = False

@@ -273,7 +273,7 @@ def fingerprint(
     """
     deadline = time.process_time() + sampling.seconds
     hashers = [h for h in parts.hashers if h.signal_type in signal_types]
-    wants_local = "local" in signal_types and not sampling.windows
+    wants_local = "local" in signal_types
     tracks: dict[int, _Track] = {}
     reaches: dict[int, _Reach] = {}
     pictures = _Pictures(sampling.pictures)

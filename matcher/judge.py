@@ -38,6 +38,9 @@ from matcher.moments import at_its_moment
 from matcher.score import as_match, not_sure
 from matcher.sharpen import sharpened
 
+SURE = 0.9
+"""A closer look is not needed at an alignment with this score."""
+
 FLOOR = 0.05
 """Alignments below it are noise: one picture at the edge of the radius scores 0.10."""
 
@@ -63,17 +66,21 @@ class _Found:
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What signals other than hashes found: alignments, and references (ids) whose place is shown:
-    in `other_moment` what moves in them is missing, in `any_moment` nothing that moves is seen."""
+    in `other_moment` what moves in them is missing, in `any_moment` nothing that moves is seen.
+    `unsure`: moments, in seconds of the upload, at which a reference was seen that no alignment
+    makes sure."""
 
     alignments: tuple[Alignment, ...] = ()
     other_moment: frozenset[str] = frozenset()
     any_moment: frozenset[str] = frozenset()
+    unsure: tuple[float, ...] = ()
 
     def and_also(self, other: Beside) -> Beside:
         return Beside(
             (*self.alignments, *other.alignments),
             self.other_moment | other.other_moment,
             self.any_moment | other.any_moment,
+            (*self.unsure, *other.unsure),
         )
 
 
@@ -217,7 +224,18 @@ class Judge:
         images = {names[i] for i in still}
         seen = {a.reference_id for a in alignments}
         any_moment = seen - images - told
-        return Beside(tuple(alignments), frozenset(other_moment - seen), frozenset(any_moment))
+        sure = {a.reference_id for a in alignments if a.score >= SURE}
+        unsure = {
+            s.shot.offset
+            for s in sights
+            if s.agreement.inliers >= localize.NOMINATING and names[s.nominee.reference] not in sure
+        }
+        return Beside(
+            tuple(alignments),
+            frozenset(other_moment - seen),
+            frozenset(any_moment),
+            tuple(sorted(unsure)),
+        )
 
     def _motion_beside(self, motion: Motion | None, name: str) -> tuple[Motion, Motion] | None:
         """The upload's motion and the reference's (its first track's), where both are known."""

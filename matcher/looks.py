@@ -10,7 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from hashdb.model import Coverage, Fingerprint, Match, MediaFingerprints, MediaKind
+from hashdb.model import (
+    Coverage,
+    Fingerprint,
+    LocalFeatures,
+    Match,
+    MediaFingerprints,
+    MediaKind,
+)
 from hashdb.signals import SIGNAL_TYPES
 from matcher.coverage import judged_seconds
 from matcher.ports import Window
@@ -20,6 +27,10 @@ MARGIN = 3.0
 
 DENSE_SECONDS = 60.0
 """Most seconds of one upload that the second look goes over."""
+
+CLOSER_MARGIN, CLOSER_SECONDS = 1.0, 20.0
+"""Seconds around a moment at which local features saw something that is not sure yet, and most of
+them in all, that the second look describes anew."""
 
 SAME_S = 0.1
 """Seconds within which a frame of the dense look stands for one of the sparse look."""
@@ -70,6 +81,22 @@ def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Wi
         if sum(w.end - w.start for w in tried) <= DENSE_SECONDS:
             merged = tried
     return tuple(merged)
+
+
+def closer_windows(moments: Sequence[float], total: float) -> tuple[Window, ...]:
+    """Where local features saw something that is not sure: around these moments, in seconds."""
+    windows: list[Window] = []
+    for at in sorted(moments):
+        near = Window(max(0.0, at - CLOSER_MARGIN), min(total, at + CLOSER_MARGIN))
+        tried = _merged([*windows, near])
+        if sum(w.end - w.start for w in tried) <= CLOSER_SECONDS:
+            windows = tried
+    return tuple(windows)
+
+
+def all_windows(*some: Sequence[Window]) -> tuple[Window, ...]:
+    """Those of all, joined where they meet."""
+    return tuple(_merged([w for windows in some for w in windows]))
 
 
 def _merged(windows: Sequence[Window]) -> list[Window]:
@@ -123,3 +150,32 @@ def _concatenated(one: Fingerprint, other: Fingerprint) -> Fingerprint:
         quality=np.concatenate([one.quality, other.quality]),
     )
     return both.take(np.argsort(both.offsets, kind="stable"))
+
+
+def joined_local(
+    sparse: Sequence[LocalFeatures], dense: Sequence[LocalFeatures]
+) -> tuple[LocalFeatures, ...]:
+    """The pictures of both looks; of those that both have, the dense one's."""
+    found = []
+    places = dict.fromkeys((f.track, f.rendering) for f in (*sparse, *dense))
+    for track, rendering in places:
+        same = [f for f in (*dense, *sparse) if (f.track, f.rendering) == (track, rendering)]
+        pictures = [(float(f.offsets[i]), f, i) for f in same for i in range(len(f))]
+        kept: list[tuple[float, LocalFeatures, int]] = []
+        for one in sorted(pictures, key=lambda p: p[0]):
+            if not kept or one[0] - kept[-1][0] > SAME_S / 2:
+                kept.append(one)
+        rows = [slice(int(f.starts[i]), int(f.starts[i + 1])) for _, f, i in kept]
+        found.append(
+            replace(
+                same[0],
+                offsets=np.array([offset for offset, *_ in kept]),
+                starts=np.cumsum([0, *(r.stop - r.start for r in rows)], dtype=np.int64),
+                sizes=np.stack([f.sizes[i] for _, f, i in kept]),
+                codes=np.concatenate([f.codes[r] for r, (_, f, _) in zip(rows, kept, strict=True)]),
+                places=np.concatenate(
+                    [f.places[r] for r, (_, f, _) in zip(rows, kept, strict=True)]
+                ),
+            )
+        )
+    return tuple(found)

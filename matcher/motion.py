@@ -58,8 +58,7 @@ def line_of(found: Found, mine: Sequence[Shot], upload: Motion, reference: Motio
 
     `mine`: the upload's shots in the rendering of `found`, whose first sight's map is of all.
     """
-    rows = np.searchsorted(upload.offsets, [s.offset for s in mine]).clip(0, len(upload) - 1)
-    rows = np.unique(rows)
+    rows = np.flatnonzero(np.isin(upload.offsets, [s.offset for s in mine]))
     if len(rows) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
         return None
     sight = found.sights[0]
