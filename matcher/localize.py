@@ -100,10 +100,11 @@ class Sight:
 class Found:
     """One reference in one rendering: its sights on one line of time, all by one map. `led`: shots
     between the first and the last sight that the line leads to a picture of the reference, seen
-    there or not; `elsewhere`: those of them that clearly show another moment of it; `stands`: two
-    seconds earlier or later the reference shows about the same at the same place; `moved`: of each
-    sight the features found that move in the reference (`matcher.moments`); `told`: all that moves
-    tells this line (`matcher.motion`)."""
+    there or not; `elsewhere`: those of them that clearly show another moment of it; `blank`: those
+    of them that show it at no moment; `seen`: sights of it, on any line; `stands`: two seconds
+    earlier or later the reference shows about the same at the same place; `moved`: of each sight
+    the features found that move in the reference (`matcher.moments`); `told`: all that moves tells
+    this line (`matcher.motion`)."""
 
     reference: int
     rendering: Rendering
@@ -112,6 +113,8 @@ class Found:
     sights: tuple[Sight, ...]
     led: int
     elsewhere: int = 0
+    blank: int = 0
+    seen: tuple[Sight, ...] = ()
     stands: bool = False
     moved: tuple[int, ...] = ()
     told: bool = False
@@ -141,7 +144,7 @@ def sighted(some: Sequence[Shot], index: LocalBackend) -> list[Sight]:
     found: list[Sight] = []
     by_row: dict[int, list[tuple[Nominee, Shot]]] = {}
     for shot in some:
-        if shot.rendering is not Rendering.PLAIN and shot.row % 2:
+        if not asked_about(shot.rendering, shot.row):
             continue
         for nominee in index.nominate(shot.picture.codes, shot.picture.places, NOMINEES):
             if nominee.votes >= FEWEST_VOTES:
@@ -153,6 +156,11 @@ def sighted(some: Sequence[Shot], index: LocalBackend) -> list[Sight]:
             if sight is not None:
                 found.append(sight)
     return found
+
+
+def asked_about(rendering: Rendering, row: int) -> bool:
+    """Whether the index is asked about that shot."""
+    return rendering is Rendering.PLAIN or row % 2 == 0
 
 
 def _verified(shot: Shot, nominee: Nominee) -> Sight | None:
@@ -203,13 +211,12 @@ def _lines_of(
             led, seen_there = together(speed, offset, on, mine, pictures, known, still=still)
             told = favour * sum(min(s.agreement.inliers, TOLD) for s in seen_there)
             if told > strength:
-                best = Found(
-                    reference, rendering, speed, offset, tuple(seen_there), between(led, seen_there)
-                )
+                nothing = Found(reference, rendering, 0.0, 0.0, (), 0, seen=tuple(seen))
+                best = on_line(nothing, speed, offset, led, seen_there)
                 strength, rows = told, {s.shot.row for s in (*on, *seen_there)}
         if best is not None:
             stands = not still and _stands_still(best, mine, pictures, known)
-            found.append(replace(best, elsewhere=_elsewhere(best, seen), stands=stands))
+            found.append(replace(best, stands=stands))
         rest = [s for s in rest if s.shot.row not in rows]
     return found
 
@@ -286,28 +293,35 @@ def _led(
     return led
 
 
-def _elsewhere(found: Found, seen: Sequence[Sight]) -> int:
-    """How many shots on the line show another moment of the reference clearly better."""
-    on = {s.shot.row: s.agreement.inliers for s in found.sights}
-    first = min(s.shot.offset for s in found.sights)
-    last = max(s.shot.offset for s in found.sights)
-    off: dict[int, int] = {}
-    for sight in seen:
-        moment = found.speed * sight.shot.offset + found.offset
-        if first <= sight.shot.offset <= last and abs(sight.nominee.offset - moment) > OFF_LINE_S:
-            row = sight.shot.row
-            off[row] = max(off.get(row, 0), sight.agreement.inliers)
-    return sum(n >= NOMINATING and n > CLEARLY * on.get(row, 0) for row, n in off.items())
-
-
-def between(led: Sequence[Shot], seen: Sequence[Sight]) -> int:
-    """How many of the shots that a line leads to the reference lie between the first and the last
-    that show it."""
-    if not seen:
-        return 0
-    first = min(s.shot.offset for s in seen)
-    last = max(s.shot.offset for s in seen)
-    return sum(first <= s.offset <= last for s in led)
+def on_line(
+    found: Found, speed: float, offset: float, led: Sequence[Shot], sights: Sequence[Sight]
+) -> Found:
+    """The same on that line of time: what `together` tells of it, and what speaks against it."""
+    if not sights:
+        return replace(found, speed=speed, offset=offset, sights=(), led=0, elsewhere=0, blank=0)
+    first = min(s.shot.offset for s in sights)
+    last = max(s.shot.offset for s in sights)
+    on = {s.shot.row: s.agreement.inliers for s in sights}
+    most = dict.fromkeys((s.shot.row for s in found.seen), 0)
+    off = dict.fromkeys(most, 0)
+    for sight in found.seen:
+        row, inliers = sight.shot.row, sight.agreement.inliers
+        most[row] = max(most[row], inliers)
+        if abs(sight.nominee.offset - speed * sight.shot.offset - offset) > OFF_LINE_S:
+            off[row] = max(off[row], inliers)
+    rows = [s.row for s in led if first <= s.offset <= last]
+    asked = [row for row in rows if asked_about(found.rendering, row)]
+    return replace(
+        found,
+        speed=speed,
+        offset=offset,
+        sights=tuple(sights),
+        led=len(rows),
+        elsewhere=sum(
+            off.get(row, 0) >= NOMINATING and off[row] > CLEARLY * on.get(row, 0) for row in rows
+        ),
+        blank=sum(row not in on and not most.get(row) for row in asked),
+    )
 
 
 def _stands_still(

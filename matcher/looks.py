@@ -28,9 +28,9 @@ MARGIN = 3.0
 DENSE_SECONDS = 60.0
 """Most seconds of one upload that the second look goes over."""
 
-CLOSER_MARGIN, CLOSER_SECONDS = 1.0, 20.0
-"""Seconds around a moment at which local features saw something that is not sure yet, and most of
-them in all, that the second look describes anew."""
+BRIEF, CLOSER_MARGIN, CLOSER_SECONDS = 2.0, 1.0, 20.0
+"""Seconds that something may be seen by local features to be looked at closer; around it; and most
+of them in all."""
 
 SAME_S = 0.1
 """Seconds within which a frame of the dense look stands for one of the sparse look."""
@@ -84,14 +84,28 @@ def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Wi
 
 
 def closer_windows(moments: Sequence[float], total: float) -> tuple[Window, ...]:
-    """Where local features saw something that is not sure: around these moments, in seconds."""
+    """Where local features saw something so briefly that they cannot be sure: around these moments,
+    in seconds. What they saw for longer they have looked at well enough."""
     windows: list[Window] = []
-    for at in sorted(moments):
-        near = Window(max(0.0, at - CLOSER_MARGIN), min(total, at + CLOSER_MARGIN))
+    for run in _runs(sorted(moments)):
+        if run[-1] - run[0] > BRIEF:
+            continue
+        near = Window(max(0.0, run[0] - CLOSER_MARGIN), min(total, run[-1] + CLOSER_MARGIN))
         tried = _merged([*windows, near])
         if sum(w.end - w.start for w in tried) <= CLOSER_SECONDS:
             windows = tried
     return tuple(windows)
+
+
+def _runs(moments: Sequence[float]) -> list[list[float]]:
+    """Moments that follow each other within twice the margin."""
+    runs: list[list[float]] = []
+    for at in moments:
+        if runs and at - runs[-1][-1] <= 2 * CLOSER_MARGIN:
+            runs[-1].append(at)
+        else:
+            runs.append([at])
+    return runs
 
 
 def all_windows(*some: Sequence[Window]) -> tuple[Window, ...]:

@@ -21,9 +21,9 @@ from matcher.localize import (
     STEP,
     Found,
     Shot,
-    between,
     distance_of,
     fitted,
+    on_line,
     picture_of,
     together,
     usual,
@@ -98,16 +98,8 @@ def _told_by_motion(
     led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)
     if not seen:
         return None
-    return replace(
-        found,
-        speed=line.speed,
-        offset=line.offset,
-        sights=tuple(seen),
-        led=between(led, seen),
-        elsewhere=0,
-        moved=(),
-        told=True,
-    )
+    settled = on_line(found, line.speed, line.offset, led, seen)
+    return replace(settled, moved=(), told=True)
 
 
 def _moved(found: Found, moves: dict[float, Mask]) -> tuple[int, ...] | None:
@@ -204,11 +196,4 @@ def _by_what_moves(
     led, seen = together(speed, offset, found.sights, mine, pictures, {}, still=False)
     if not seen:
         return None
-    return replace(
-        found,
-        speed=speed,
-        offset=offset,
-        sights=tuple(seen),
-        led=between(led, seen),
-        elsewhere=0,
-    )
+    return on_line(found, speed, offset, led, seen)

@@ -8,7 +8,6 @@ shift, the right one agrees best wherever anything moves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from matcher.localize import (
     Found,
     Shot,
     Sight,
-    between,
+    on_line,
     picture_of,
     together,
 )
@@ -55,7 +54,7 @@ def sharpened(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -
     led, seen = together(speed, offset, found.sights, mine, pictures, {}, still=False)
     if _shown(seen) < _shown(found.sights):
         return found
-    return replace(found, speed=speed, offset=offset, sights=tuple(seen), led=between(led, seen))
+    return on_line(found, speed, offset, led, seen)
 
 
 def _moment(found: Found, sight: Sight, pictures: Sequence[Nominee]) -> float | None:

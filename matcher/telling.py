@@ -31,6 +31,11 @@ STEADY, STEADY_ODD = (0.15, 0.5, 2.0), (0.6, 0.9, 4.5)
 part that is enough, and how heavily shots of another moment weigh against it."""
 
 
+BLANK = 0.67
+"""How much less a shot that shows nothing of the reference, at any moment, counts among those at an
+odd speed: footage in between slows a copy down, and another moment of the place would be seen."""
+
+
 def telling_inliers(inliers: int, share: float, spread: float, *, stands: bool) -> float:
     """Inliers that tell of a copy. A copy shows most of what the reference shows, wherever nothing
     lies over it; another picture of the same table shares some of its grain, or one poster. A scene
@@ -51,8 +56,10 @@ def _told(sight: Sight, most: float, stands: bool) -> float:
 def steady(found: Found) -> float:
     """0 to 1: how many of the pictures that should show the reference do, and how few of them show
     another moment of it."""
-    seen, against = (x / max(1, found.led) for x in (len(found.sights), found.elsewhere))
-    least, full, weight = STEADY if usual(found.speed) or found.told else STEADY_ODD
+    odd = not (usual(found.speed) or found.told)
+    least, full, weight = STEADY_ODD if odd else STEADY
+    led = max(1.0, found.led - BLANK * found.blank * odd)
+    seen, against = len(found.sights) / led, found.elsewhere / led
     return min(1.0, max(0.0, (seen - least) / (full - least))) * max(0.0, 1 - weight * against)
 
 
