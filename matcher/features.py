@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from hashdb.model import Floats, LocalFeatures, Motion, Rendering
 from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
 
-# Local features: a picture every half second, more often in short uploads (so many pictures), less
-# often in very long ones (so many at most). In a reference, a picture of whose 64 x 64 samples
-# fewer than STILL_SAMPLES differ by more than STILL_LEVELS of 255 from the last one kept is kept
-# every STILL_S only.
-LOCAL_GAP_S = 0.5
+# Local features: of references a picture every half second; of uploads one a second, more often in
+# short ones (so many pictures), less often in very long ones (so many at most). In a reference, a
+# picture of whose 64 x 64 samples fewer than STILL_SAMPLES differ by more than STILL_LEVELS of 255
+# from the last one kept is kept every STILL_S only.
+LOCAL_GAP_S, QUERY_GAP_S = 0.5, 1.0
 LOCAL_PICTURES = 20
 LOCAL_MOST = 600
 # In the windows of a second look.
@@ -30,8 +30,8 @@ MOTION_GAP_S, REFERENCE_GRID, QUERY_GRID = 0.25, 16, 64
 
 
 class LocalLook:
-    """The local features of one track's pictures, `LOCAL_GAP_S` apart or as far as `most` of them
-    need to be. Of a reference's still scenes one picture in `STILL_S` is kept."""
+    """The local features of one track's pictures, as far apart as is said above, and what moves in
+    them. Of a reference's still scenes one picture in `STILL_S` is kept."""
 
     def __init__(
         self, hasher: LocalHasher, number: int, sampling: Sampling, duration: float
@@ -39,7 +39,7 @@ class LocalLook:
         self._hasher = hasher
         self._number = number
         self._reference = sampling.dense
-        gap = LOCAL_GAP_S if sampling.dense else min(LOCAL_GAP_S, duration / LOCAL_PICTURES)
+        gap = LOCAL_GAP_S if sampling.dense else min(QUERY_GAP_S, duration / LOCAL_PICTURES)
         most = LOCAL_MOST
         if sampling.windows:
             gap, most = LOCAL_DENSE_GAP_S, LOCAL_DENSE_MOST
