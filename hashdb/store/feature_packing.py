@@ -119,11 +119,12 @@ def unpack_motion(row: RowMapping) -> Motion:
         raise DatabaseUnavailable(f"motion has the unknown layout {row['version']}")
     try:
         (side,) = struct.unpack_from("<H", data)
-        most = n * (8 + side * side)
-        inflated = zlib.decompressobj().decompress(data[2:], most + 1)
+        size = max(0, n) * (8 + side * side)
+        inflater = zlib.decompressobj()
+        inflated = inflater.decompress(data[2:], size + 1)
     except (struct.error, zlib.error) as error:
         raise DatabaseUnavailable(f"motion cannot be read: {error}") from None
-    if n < 0 or len(inflated) != most:
+    if n < 0 or len(inflated) != size or not inflater.eof:
         raise DatabaseUnavailable(f"motion of {n} pictures has {len(inflated)} bytes")
     return Motion(
         offsets=np.frombuffer(inflated, "<f8", n).astype(np.float64),

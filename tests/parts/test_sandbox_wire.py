@@ -12,6 +12,7 @@ from hashdb.model import (
     Fingerprint,
     MediaFingerprints,
     MediaKind,
+    Motion,
     Orientation,
     SoundPeaks,
     View,
@@ -42,7 +43,9 @@ def answer() -> MediaFingerprints:
         seconds=9.5,
     )
     coverage = Coverage(1.0, 2.0, 3, 0, True)
-    return MediaFingerprints(MediaKind.VIDEO, (one,), coverage, (picture,), (), (peaks,))
+    grids = np.arange(-64, 64, dtype=np.int8).reshape(2, 8, 8)
+    motion = Motion(np.array([0.5, 0.75]), grids, track=1)
+    return MediaFingerprints(MediaKind.VIDEO, (one,), coverage, (picture,), (), (peaks,), (motion,))
 
 
 def test_there_and_back():
@@ -58,6 +61,11 @@ def test_there_and_back():
     for name in ("codes", "offsets", "spans", "quality"):
         assert np.array_equal(getattr(got, name), getattr(sent, name))
     assert np.array_equal(found.pictures[0], answer().pictures[0])
+    (moved,), (said_motion,) = found.motion, answer().motion
+    assert moved.track == 1
+    for name in ("offsets", "grids"):
+        assert np.array_equal(getattr(moved, name), getattr(said_motion, name))
+        assert getattr(moved, name).dtype == getattr(said_motion, name).dtype
     (heard,), (said_peaks,) = found.sound, answer().sound
     assert (heard.pipeline, heard.track, heard.seconds) == ("peaks-1", 2, 9.5)
     for name in ("times", "pitches", "levels"):
@@ -112,6 +120,15 @@ def changed(**fields: object) -> dict[str, object]:
         {"pictures": [[-224, -224, 3]]},
         {"pictures": []},
         {"local": None},
+        {"motion": None},
+        {"motion": [[1, 2, 8]]},
+        {"motion": [[1, 2, 8, 9]]},
+        {"motion": [[1, 3, 8, 8]]},
+        {"motion": [[1, 1, 8, 8]]},
+        {"motion": [[1, -2, 8, 8]]},
+        {"motion": [[-1, 2, 8, 8]]},
+        {"motion": [[1, 2, 65, 65]]},
+        {"motion": []},
         {"sound": None},
         {"sound": {}},
         {"sound": [{}]},

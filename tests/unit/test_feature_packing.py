@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashdb.errors import BadFingerprint, DatabaseUnavailable
-from hashdb.model import LocalFeatures, Rendering
+from hashdb.model import LocalFeatures, Motion, Rendering
+from hashdb.store import feature_packing
 from hashdb.store.feature_packing import VERSION, pack_local, unpack_local
 
 
@@ -172,3 +174,62 @@ def test_the_database_may_give_a_memoryview() -> None:
     assert np.array_equal(
         unpack_local(row | {"data": memoryview(row["data"])}).codes, made(3, 5).codes
     )
+
+
+def motion(frames: int = 5, side: int = 16) -> Motion:
+    rng = np.random.default_rng(frames)
+    grids = rng.integers(-127, 128, (frames, side, side), dtype=np.int8)
+    return Motion(np.arange(frames) / 4, grids, track=3)
+
+
+@pytest.mark.parametrize(("frames", "side"), [(1, 16), (5, 16), (2, 1), (3, 64)])
+def test_motion_there_and_back(frames: int, side: int) -> None:
+    sent = motion(frames, side)
+    back = feature_packing.unpack_motion(feature_packing.pack_motion(sent))  # type: ignore[arg-type]
+    assert back.track == 3
+    assert np.array_equal(back.offsets, sent.offsets)
+    assert np.array_equal(back.grids, sent.grids)
+    assert back.grids.dtype == np.int8
+    back.grids[0] = 0  # it is its own
+
+
+@pytest.mark.parametrize(
+    "grids",
+    [np.zeros((4, 16, 16), np.int8), np.zeros((5, 16, 8), np.int8), np.zeros((5, 16, 16))],
+    ids=["too few", "not square", "no bytes"],
+)
+def test_motion_that_does_not_fit_is_refused(grids: np.ndarray) -> None:
+    with pytest.raises(BadFingerprint):
+        feature_packing.pack_motion(replace(motion(), grids=grids))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"n": 4},
+        {"n": 6},
+        {"n": -1},
+        {"version": 2},
+        {"data": b""},
+        {"data": b"\x10"},
+        {"data": b"\x10\x00nonsense"},
+    ],
+)
+def test_damaged_motion_is_refused(damage: dict[str, object]) -> None:
+    row = feature_packing.pack_motion(motion()) | damage
+    with pytest.raises(DatabaseUnavailable):
+        feature_packing.unpack_motion(row)  # type: ignore[arg-type]
+
+
+def test_motion_cut_short_is_refused() -> None:
+    row = feature_packing.pack_motion(motion())
+    for length in range(len(row["data"])):
+        with pytest.raises(DatabaseUnavailable):
+            feature_packing.unpack_motion(row | {"data": row["data"][:length]})  # type: ignore[arg-type]
+
+
+def test_motion_that_inflates_without_end_takes_no_memory() -> None:
+    row = feature_packing.pack_motion(motion())
+    bomb = row["data"][:2] + zlib.compress(b"\0" * (1 << 27))
+    with pytest.raises(DatabaseUnavailable):
+        feature_packing.unpack_motion(row | {"data": bomb})  # type: ignore[arg-type]

@@ -11,17 +11,32 @@ from hashdb.model import (
     Coverage,
     Digests,
     Fingerprint,
+    LocalFeatures,
     Match,
     MediaFingerprints,
     MediaKind,
     Reference,
+    Rendering,
     Segment,
     SegmentPair,
     Signal,
     Standing,
 )
 from matcher.coverage import judged_seconds
-from matcher.looks import DENSE_SECONDS, MARGIN, as_look, dense_windows, interleaved, surer
+from matcher.looks import (
+    BRIEF,
+    CLOSER_SECONDS,
+    DENSE_SECONDS,
+    MARGIN,
+    all_windows,
+    as_look,
+    closer_windows,
+    dense_windows,
+    interleaved,
+    joined_local,
+    surer,
+)
+from matcher.ports import Window
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -108,3 +123,67 @@ def test_of_two_looks_the_surer_match():
     assert surer([one], [two]) == (one,)
     assert surer([two], [one]) == (one,)
     assert {m.reference.id for m in surer([one], [match("b", 0.1)])} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("moments", "windows"),
+    [
+        ((), []),
+        ((5.0,), [(4.0, 6.0)]),
+        ((5.0, 6.0), [(4.0, 7.0)]),
+        ((0.3,), [(0.0, 1.3)]),
+        ((29.8,), [(28.8, 30.0)]),
+        ((5.0, 20.0), [(4.0, 6.0), (19.0, 21.0)]),
+        ((5.0, 6.0, 7.0), [(4.0, 8.0)]),
+        ((5.0, 6.0, 7.0, 8.0), []),  # seen for long enough
+        ((5.0, 6.0, 7.0, 8.0, 15.0), [(14.0, 16.0)]),
+        ((15.0, 5.0), [(4.0, 6.0), (14.0, 16.0)]),
+    ],
+)
+def test_brief_sights_are_looked_at_closer(moments, windows):
+    found = closer_windows(moments, 30.0)
+    assert [(w.start, w.end) for w in found] == windows
+
+
+def test_a_closer_look_has_a_bound():
+    moments = np.arange(0, 600, 3 + BRIEF).tolist()
+    found = closer_windows(moments, 600.0)
+    assert 0 < sum(w.end - w.start for w in found) <= CLOSER_SECONDS
+
+
+def test_windows_of_several_kinds_are_joined():
+    a, b, c = Window(0, 3), Window(2, 5), Window(8, 9)
+    assert all_windows((a, c), (b,)) == (Window(0, 5), c)
+    assert all_windows((), ()) == ()
+
+
+def local(*offsets, counts, mark=0, rendering=Rendering.PLAIN):
+    n = sum(counts)
+    return LocalFeatures(
+        "test",
+        np.array(offsets, float),
+        np.cumsum([0, *counts]),
+        np.full((len(offsets), 2), 100 + mark, np.uint16),
+        np.full((n, 32), mark, np.uint8),
+        np.full((n, 4), mark, np.float32),
+        rendering=rendering,
+    )
+
+
+def test_pictures_of_two_looks_stand_in_order_and_once():
+    sparse = local(0.0, 1.0, 2.0, counts=(1, 2, 3), mark=1)
+    dense = local(0.75, 1.0, 1.25, counts=(4, 5, 6), mark=2)
+    (both,) = joined_local((sparse,), (dense,))
+    assert both.offsets.tolist() == [0.0, 0.75, 1.0, 1.25, 2.0]
+    assert np.diff(both.starts).tolist() == [1, 4, 5, 6, 3]
+    assert both.sizes[:, 0].tolist() == [101, 102, 102, 102, 101]
+    assert both.codes[:, 0].tolist() == [1] + [2] * 15 + [1] * 3
+    assert both.places[:, 0].tolist() == [1] + [2] * 15 + [1] * 3
+
+
+def test_renderings_of_two_looks_are_kept_apart():
+    sparse = (local(0.0, counts=(1,)), local(0.0, counts=(2,), rendering=Rendering.MIRRORED))
+    dense = (local(0.5, counts=(3,), rendering=Rendering.INVERTED),)
+    found = {f.rendering: np.diff(f.starts).tolist() for f in joined_local(sparse, dense)}
+    assert found == {Rendering.PLAIN: [1], Rendering.MIRRORED: [2], Rendering.INVERTED: [3]}
+    assert joined_local((), ()) == ()

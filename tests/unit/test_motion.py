@@ -1,0 +1,168 @@
+"""Which moment a fixed camera's copy shows, with made footage: dots that wander before a place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hashdb.model import Motion, Rendering
+from hashdb.ports import Nominee
+from matcher import verify
+from matcher.features import QUERY_GRID, REFERENCE_GRID, MotionWatch
+from matcher.localize import Found, Shot, Sight
+from matcher.motion import line_of
+
+WIDTH, HEIGHT = 448, 336
+PLAIN = np.array([[1.0, 0, 0], [0, 1, 0]])
+WINDOW = np.array([[0.5, 0, 100], [0, 0.5, 150]])
+"""The reference at half its size within the upload."""
+
+Grey = NDArray[np.float64]
+
+
+def scene(hour: int, moment: float) -> Grey:
+    """(64, 64): a place, before which some dots wander, others at another hour."""
+    down, across = np.mgrid[0:64, 0:64]
+    picture = 120.0 + 40 * np.sin(across / 5) * np.cos(down / 7)
+    rng = np.random.default_rng(hour)
+    for _ in range(8):
+        x, y, radius = rng.uniform(0, 64), rng.uniform(0, 64), rng.uniform(3, 7)
+        pace = rng.uniform(-20, 20, 2)
+        at = ((x + pace[0] * moment) % 64, (y + pace[1] * moment) % 64)
+        near = (across - at[0]) ** 2 + (down - at[1]) ** 2 <= radius**2
+        picture[near] = rng.uniform(40, 220)
+    return picture
+
+
+def watched(pictures: list[tuple[float, Grey]], side: int) -> Motion:
+    watch = MotionWatch(side)
+    for offset, picture in pictures:
+        watch.see(offset, picture)
+    motion = watch.motion(0)
+    assert motion is not None
+    return motion
+
+
+@pytest.fixture(scope="module")
+def reference() -> Motion:
+    moments = np.arange(0, 30, 0.25).tolist()
+    return watched([(t, scene(1, t)) for t in moments], REFERENCE_GRID)
+
+
+def laid(picture: Grey, by: NDArray[np.float64]) -> Grey:
+    """The picture where the map (in pixels of the whole) lays it, on another, still ground."""
+    out = np.tile(np.linspace(60, 180, 64), (64, 1))
+    for row in range(64):
+        for column in range(64):
+            x, y = (column + 0.5) / 64 * WIDTH, (row + 0.5) / 64 * HEIGHT
+            sx, sy = (x - by[0, 2]) / by[0, 0], (y - by[1, 2]) / by[1, 1]
+            if 0 <= sx < WIDTH and 0 <= sy < HEIGHT:
+                out[row, column] = picture[int(sy / HEIGHT * 64), int(sx / WIDTH * 64)]
+    return out
+
+
+def seen(times: list[float], by: NDArray[np.float64], rendering: Rendering) -> Found:
+    """A reference found by what stands still, on a line that says nothing."""
+    places = np.zeros((0, 4), np.float32)
+    codes = np.zeros((0, 32), np.uint8)
+    picture = verify.Picture(codes, places, WIDTH, HEIGHT)
+    nominee = Nominee(0.0, 0, 0.0, codes, places, WIDTH, HEIGHT)
+    none = np.empty(0, np.int64)
+    agreement = verify.Agreement(by, 30, 100, 0.5, none, none)
+    pairs = verify.candidates(picture, picture)
+    sights = tuple(
+        Sight(Shot(row, t, rendering, picture), nominee, pairs, agreement)
+        for row, t in enumerate(times)
+    )
+    return Found(0, rendering, 1.0, 0.0, sights, len(sights), stands=True)
+
+
+def asked(
+    reference: Motion,
+    *,
+    hour: int = 1,
+    speed: float = 1.0,
+    start: float = 9.0,
+    by: NDArray[np.float64] = PLAIN,
+    rendering: Rendering = Rendering.PLAIN,
+    noise: float = 0.0,
+) -> tuple[float, float] | None:
+    """Speed and offset that are told of a copy of 6 s."""
+    times = np.arange(0, 6 / speed, 0.4 / speed).tolist()
+    rng = np.random.default_rng(3)
+    pictures = []
+    for t in times:
+        picture = laid(scene(hour, start + speed * t), by) + rng.normal(0, 1, (64, 64)) * noise
+        picture = 255 - picture if rendering.inverted else picture
+        picture = picture[:, ::-1] if rendering.mirrored else picture
+        pictures.append((t, np.clip(picture, 0, 255)))
+    found = seen(times, by, rendering)
+    line = line_of(found, [s.shot for s in found.sights], watched(pictures, QUERY_GRID), reference)
+    return None if line is None else (line.speed, line.offset)
+
+
+@pytest.mark.parametrize("rendering", list(Rendering))
+@pytest.mark.parametrize("by", [PLAIN, WINDOW], ids=["whole", "a window"])
+def test_the_moment_is_told(by: NDArray[np.float64], rendering: Rendering, reference: Motion):
+    told = asked(reference, by=by, rendering=rendering)
+    assert told is not None
+    speed, offset = told
+    assert speed * 3 + offset == pytest.approx(12.0, abs=0.3)
+    assert speed == pytest.approx(1.0, abs=0.08)
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])
+def test_the_speed_is_told(speed: float, reference: Motion):
+    told = asked(reference, speed=speed, start=4.0)
+    assert told is not None
+    assert told[0] == pytest.approx(speed, rel=0.08)
+    assert told[0] * 3 / speed + told[1] == pytest.approx(7.0, abs=0.4)
+
+
+def test_noise_does_not_hide_it(reference: Motion):
+    told = asked(reference, noise=25.0)
+    assert told is not None
+    assert told[0] * 3 + told[1] == pytest.approx(12.0, abs=0.4)
+
+
+@pytest.mark.parametrize("hour", range(2, 22))
+def test_another_hour_tells_nothing(hour: int, reference: Motion):
+    assert asked(reference, hour=hour) is None
+
+
+def test_where_nothing_moves_nothing_is_told(reference: Motion):
+    still = [(t, scene(1, 0.0)) for t in np.arange(0, 6, 0.4).tolist()]
+    found = seen([t for t, _ in still], PLAIN, Rendering.PLAIN)
+    mine = [s.shot for s in found.sights]
+    assert line_of(found, mine, watched(still, QUERY_GRID), reference) is None
+    frozen = watched([(t, scene(1, 0.0)) for t in np.arange(0, 30, 0.25).tolist()], REFERENCE_GRID)
+    moving = watched([(t, scene(1, t)) for t, _ in still], QUERY_GRID)
+    assert line_of(found, mine, moving, frozen) is None
+
+
+def test_a_reference_too_short_to_compare_tells_nothing():
+    short = watched([(t, scene(1, t)) for t in np.arange(0, 1, 0.25).tolist()], REFERENCE_GRID)
+    assert asked(short, start=0.0) is None
+
+
+def test_too_few_pictures_tell_nothing(reference: Motion):
+    times = [0.0, 0.4, 0.8]
+    found = seen(times, PLAIN, Rendering.PLAIN)
+    upload = watched([(t, scene(1, 9 + t)) for t in times], QUERY_GRID)
+    assert line_of(found, [s.shot for s in found.sights], upload, reference) is None
+
+
+def test_grids_are_means_above_the_usual_cut_at_what_a_byte_holds():
+    dark, light = np.zeros((64, 64)), np.full((64, 64), 255.0)
+    pictures = [(0.0, dark), (1.0, dark), (2.0, light), (2.1, light), (3.0, dark)]
+    watch = MotionWatch(REFERENCE_GRID)
+    for offset, picture in pictures:
+        watch.see(offset, picture, gap=0.25)
+    motion = watch.motion(4)
+    assert motion is not None
+    assert motion.track == 4
+    assert motion.offsets.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert motion.grids.dtype == np.int8
+    assert motion.grids[:, 0, 0].tolist() == [0, 0, 127, 0]
+    assert MotionWatch(16).motion(0) is None
