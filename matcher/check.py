@@ -34,7 +34,7 @@ from hashdb.model import (
 from hashdb.store import Store
 from matcher.decide import Evidence, Failure, decide
 from matcher.judge import NOTHING_BESIDE, Beside, Judge
-from matcher.looks import as_look, dense_windows, interleaved, surer
+from matcher.looks import as_look, dense_windows, interleaved, surer, unsure
 from matcher.policy import Policy
 from matcher.ports import Classifier, FingerprintMedia, Sampling
 from matcher.score import as_match
@@ -55,6 +55,7 @@ class Asked:
     request_digest: str
     classifications: tuple[Classification, ...]
     metadata: Mapping[str, Any]
+    suspicious: bool = False
 
 
 class Stopwatch:
@@ -109,15 +110,24 @@ class Checker:
         *,
         classifications: Sequence[Classification] = (),
         metadata: Mapping[str, Any] | None = None,
+        suspicious: bool = False,
     ) -> Verdict:
         """Judge a file. The verdict is recorded before it is returned.
+
+        `suspicious`: what the caller says of the upload; a policy may look closer for it.
 
         The same `upload_id` with the same bytes from the same key gets the verdict it got before;
         with other bytes `UploadConflict`. Raises the `BadMedia` family where the file cannot be
         judged and the `Unavailable` family where a part that is needed does not answer.
         """
         asked = Asked(
-            key_id, upload_id, digests, digests.sha256 or "", tuple(classifications), metadata or {}
+            key_id,
+            upload_id,
+            digests,
+            media_request_digest(digests, suspicious=suspicious),
+            tuple(classifications),
+            metadata or {},
+            suspicious,
         )
         before = self._judged_before(asked)
         if before is not None:
@@ -134,11 +144,15 @@ class Checker:
             seconds=self._seconds,
         )
         with watch.stage("fingerprint"):
-            look = self._fingerprint(media, sampling, self._signals())
+            look = self._fingerprint(media, sampling, self._first_signals(suspicious))
         local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
         sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
         beside, unseen = local.and_also(sound), (*unseen, *unheard)
         matches, failures = self._find(look, watch, beside)
+        if self._looks_closer(asked, look, matches):
+            local, missed = self._look_closer(media, look, watch)
+            beside, unseen = local.and_also(sound), (*unseen, *missed)
+            matches, failures = self._find(look, watch, beside)
         look, matches, second = self._look_again(media, look, matches, beside, watch)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s)
@@ -184,6 +198,43 @@ class Checker:
     def _signals(self) -> tuple[str, ...]:
         return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
 
+    def _first_signals(self, suspicious: bool) -> tuple[str, ...]:
+        """What the first look is for; the child does not make what is not wanted."""
+        if self._policy.local.when == "always" or suspicious:
+            return self._signals()
+        return tuple(s for s in self._signals() if s != "local")
+
+    def _looks_closer(
+        self, asked: Asked, look: MediaFingerprints, matches: tuple[Match, ...]
+    ) -> bool:
+        """Whether local features were not looked at yet, and are to be."""
+        if self._policy.local.when != "unsure" or asked.suspicious:
+            return False
+        if "local" not in self._policy.signals:
+            return False
+        query = Query(asked.upload_id, asked.digests)
+        ruling = decide(Evidence(query, look.kind, look.coverage, matches), self._policy)
+        return unsure(ruling.action, matches, look.coverage)
+
+    def _look_closer(
+        self, media: BinaryIO, look: MediaFingerprints, watch: Stopwatch
+    ) -> tuple[Beside, tuple[Failure, ...]]:
+        """The media decoded once more, for its local features."""
+        media.seek(0)
+        sampling = Sampling(dense=False, seconds=self._seconds)
+        try:
+            with watch.stage("local_look"):
+                closer = self._fingerprint(media, sampling, ("local",))
+        except (BadMedia, SandboxFailed) as error:
+            log.warning("the look at local features failed: %s", error)
+            return NOTHING_BESIDE, (Failure("local_look", str(error)),)
+        found, failures = self._find_beside(
+            replace(look, local=closer.local), watch, "local_features", self._judge.find_local
+        )
+        if closer.coverage.truncated and not look.coverage.truncated:
+            failures = (*failures, Failure("local_look", "a limit or damage ended it"))
+        return found, failures
+
     def _settled(self, exact: Sequence[Match]) -> MediaFingerprints | None:
         """What there is to say of a file whose SHA-256 settles it, so that it need not be decoded:
         nothing can outrank a block, nor explain more than an allowed file where no model is asked.
@@ -209,7 +260,7 @@ class Checker:
             return None
         verdict, request_digest = before
         if request_digest != asked.request_digest:
-            raise UploadConflict(f"upload_id {asked.upload_id!r} was used with other bytes")
+            raise UploadConflict(f"upload_id {asked.upload_id!r} was used with other content")
         return verdict
 
     def _find(
@@ -334,6 +385,12 @@ class Checker:
                 metadata=asked.metadata,
                 expires_at=verdict.judged_at + self._retention,
             )
+
+
+def media_request_digest(digests: Digests, *, suspicious: bool) -> str:
+    """What makes two requests with media the same: its bytes, and whether they are to be looked at
+    as suspicious, for that may change the verdict."""
+    return (digests.sha256 or "") + ("+suspicious" if suspicious else "")
 
 
 def _joined(exact: Sequence[Match], found: Sequence[Match]) -> tuple[Match, ...]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hashdb.model import Coverage, Fingerprint, Match, MediaFingerprints, MediaKind
+from hashdb.model import Action, Coverage, Fingerprint, Match, MediaFingerprints, MediaKind
 from hashdb.signals import SIGNAL_TYPES
 from matcher.coverage import judged_seconds
 from matcher.ports import Window
@@ -70,6 +70,18 @@ def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Wi
         if sum(w.end - w.start for w in tried) <= DENSE_SECONDS:
             merged = tried
     return tuple(merged)
+
+
+def unsure(action: Action, matches: Sequence[Match], coverage: Coverage) -> bool:
+    """Whether local features could still change what the first pass concluded.
+
+    `action`: what the policy asks for by the first pass. A block needs no more evidence. Short of
+    it, anything that was hit at all is a lead, however weak, and so is a look of which hashes saw
+    less than half: frames too flat for them may have features.
+    """
+    if action is Action.BLOCK:
+        return False
+    return bool(matches) or 2 * coverage.flat_frames > coverage.frames
 
 
 def _merged(windows: Sequence[Window]) -> list[Window]:
