@@ -20,12 +20,9 @@ FILE = "calibration.toml"
 
 SEEN = ("hashes", "odd_hashes", "local")
 NAMES = (*SEEN, "sound")
-"""The kinds of evidence: those of pictures, and sound. `odd_hashes`: hashes that agree at another
-speed than about the normal one, which look-alikes do too, for there are many such speeds. Local
-features and sound weigh their speeds themselves."""
-
-USUAL = 0.15
-"""Speeds within so much of 1, as log2, are about normal: 0.90 to 1.11."""
+"""The kinds of evidence: those of pictures, and sound. `hashes`: of all types, for those of 64 bits
+rarely say anything alone, and on lines of about normal speed; `odd_hashes`: at any speed, on which
+look-alikes agree too, for there are many. Local features and sound weigh their own speeds."""
 
 DAMPING = 5.0
 """Pictures of one upload are not independent: what is a look-alike in one is one in the next. So
@@ -119,16 +116,6 @@ def summed(said: Mapping[str, float]) -> float:
     """Hashes and local features see the same pictures: what deceives one deceives the other, so the
     one that says most counts. Sound is another witness, and adds."""
     return max(said.get(kind, 0.0) for kind in SEEN) + said.get("sound", 0.0)
-
-
-def kind_of(signal_type: str, speed: float, pictures: int) -> str:
-    """The kind of evidence that an alignment of so many distinct pictures is. Hashes of all types
-    share a weight: those of 64 bits rarely say anything alone, so that there is little to fit one
-    on. One picture has no speed to be odd."""
-    if signal_type in ("local", "sound"):
-        return signal_type
-    usual = pictures < 2 or (speed > 0 and abs(math.log2(speed)) <= USUAL)
-    return "hashes" if usual else "odd_hashes"
 
 
 def chance(x: float) -> float:

@@ -7,6 +7,7 @@ it is: docs/decisions/0009-one-score.md. `matcher.calibration` makes the score o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,13 +25,16 @@ from hashdb.model import (
     Signal,
 )
 from hashdb.signals import SIGNAL_TYPES
-from matcher.calibration import CALIBRATION, kind_of
+from matcher.calibration import CALIBRATION
 
 UNSURE = 18
 """Bits of PDQ at which one picture alone is not confident by the default policy."""
 
 LONE = 0.12
 """What a picture's evidence is worth where no others agree with it in time."""
+
+USUAL = 0.15
+"""Speeds within so much of 1, as log2, are about normal: 0.90 to 1.11."""
 
 TOLERANCE = 0.35
 """Seconds by which a hit may lie off its line: half a query's finest sampling, and rounding."""
@@ -79,7 +83,7 @@ def rescore(
         frames=ordered,
         segments=_segments(ordered) if video else _still_segment(ordered),
         score=CALIBRATION.probability(
-            {_kind(alignment.signal_type, alignment.speed, ordered): told},
+            by_kind(alignment.signal_type, ordered),
             moving=video and not one_code,
             prior=prior,
         ),
@@ -134,22 +138,41 @@ def as_match(
 
 
 def strongest(alignments: Iterable[Alignment]) -> dict[str, float]:
-    """By kind (`matcher.calibration.NAMES`) the evidence of its best alignment."""
+    """By kind (`matcher.calibration.NAMES`) the most evidence of one alignment."""
     found: dict[str, float] = {}
     for one in alignments:
-        kind = _kind(one.signal_type, one.speed, one.frames)
-        found[kind] = max(one.evidence, found.get(kind, 0.0))
+        for kind, told in by_kind(one.signal_type, one.frames).items():
+            found[kind] = max(told, found.get(kind, 0.0))
     return found
 
 
-def _kind(signal_type: str, speed: float, frames: Iterable[FrameMatch]) -> str:
-    return kind_of(signal_type, speed, len({f.group for f in frames}))
+def by_kind(signal_type: str, frames: Sequence[FrameMatch]) -> dict[str, float]:
+    """What one alignment's frames say, by kind of evidence."""
+    if not frames:
+        return {}
+    told = evidence(signal_type, frames)
+    if signal_type in ("local", "sound"):
+        return {signal_type: told}
+    lines: dict[int, list[FrameMatch]] = {}
+    for frame in frames:
+        lines.setdefault(frame.line, []).append(frame)
+    usual = [frame for line in lines.values() if _is_usual(line) for frame in line]
+    return {"odd_hashes": told, "hashes": evidence(signal_type, usual) if usual else 0.0}
+
+
+def _is_usual(line: Sequence[FrameMatch]) -> bool:
+    """Whether a line is of about normal speed; one picture has no speed to be odd."""
+    t = np.array([f.offset for f in line])
+    if len({f.group for f in line}) < 2 or not np.ptp(t) > 0:
+        return True
+    speed = float(np.polyfit(t, [f.reference_offset for f in line], 1)[0])
+    return speed > 0 and abs(math.log2(speed)) <= USUAL
 
 
 def together(alignments: Iterable[Alignment], prior: float | None = None) -> float:
     """The score of pictures and sound together; 0 where only one of them shows the reference."""
     found = strongest(alignments)
-    if "sound" not in found or len(found) == 1:
+    if "sound" not in found or found.keys() == {"sound"}:
         return 0.0
     return CALIBRATION.probability(found, prior=prior)
 
