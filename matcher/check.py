@@ -217,9 +217,9 @@ class Checker:
         return unsure(ruling.action, matches, look.coverage)
 
     def _look_closer(
-        self, media: BinaryIO, look: MediaFingerprints, watch: Stopwatch
+        self, media: BinaryIO, first: MediaFingerprints, watch: Stopwatch
     ) -> tuple[Beside, tuple[Failure, ...]]:
-        """The media decoded once more, for its local features."""
+        """The media decoded once more, for the local features of what the `first` look saw."""
         media.seek(0)
         sampling = Sampling(dense=False, seconds=self._seconds)
         try:
@@ -229,9 +229,9 @@ class Checker:
             log.warning("the look at local features failed: %s", error)
             return NOTHING_BESIDE, (Failure("local_look", str(error)),)
         found, failures = self._find_beside(
-            replace(look, local=closer.local), watch, "local_features", self._judge.find_local
+            replace(first, local=closer.local), watch, "local_features", self._judge.find_local
         )
-        if closer.coverage.truncated and not look.coverage.truncated:
+        if closer.coverage.truncated and not first.coverage.truncated:
             failures = (*failures, Failure("local_look", "a limit or damage ended it"))
         return found, failures
 
@@ -308,7 +308,7 @@ class Checker:
             return look, matches, ()
         media.seek(0)
         sampling = Sampling(dense=False, windows=windows, seconds=self._seconds)
-        signals = tuple(s for s in self._signals() if s != "videohash")
+        signals = tuple(s for s in self._signals() if s not in ("videohash", "local"))
         try:
             with watch.stage("second_look"):
                 dense = self._fingerprint(media, sampling, signals)

@@ -597,3 +597,46 @@ def test_the_text_spells_out_a_few_findings_and_counts_the_rest():
 )
 def test_seconds_of_a_union(segments: list[tuple[float, float]], seconds: float):
     assert covered_s(Segment(*s) for s in segments) == seconds
+
+
+class TestPrior:
+    """Scores come at the calibration's prior and are ruled at the policy's."""
+
+    LOW = "[score]\nprior = 0.1"
+
+    def test_at_a_lower_prior_the_same_evidence_is_less_sure(self):
+        match = scored(BAD, 0.8)
+        assert judge(match).action is Action.BLOCK
+        assert judge(match, rules=self.LOW).action is Action.ALLOW
+
+    def test_the_verdict_states_its_own(self):
+        (match,) = judge(scored(BAD, 0.99), rules=self.LOW).matches
+        assert match.score == pytest.approx(0.99 / (0.99 + 0.01 * 81))
+        assert match.signals[0].score == match.score
+
+    def test_what_is_exact_stays_certain(self):
+        ruling = judge(exact(BAD), rules="[score]\nprior = 0.001")
+        assert (ruling.action, ruling.matches[0].score) == (Action.BLOCK, 1.0)
+
+    def test_what_an_allow_list_leaves_is_at_it_too(self):
+        quoted = shown(NEWS, frames(0, 2))
+        rest = judge(shown(BAD, frames(0, 4, LIKELY)), quoted, rules="[score]\nprior = 0.95")
+        (left,) = [m for m in rest.matches if m.reference.id == "ref_bad"]
+        plain = shown(BAD, frames(2, 4, LIKELY))
+        (same,) = judge(plain, rules="[score]\nprior = 0.95").matches
+        assert left.score == pytest.approx(same.score)
+
+
+class TestPicturesAndSoundTogether:
+    def test_what_both_show_counts_where_neither_is_sure(self):
+        seen = shown(BAD, frames(0, 6, 49))
+        heard = shown(BAD, frames(0, 6, 94), "sound")
+        match = as_match(BAD, [*seen.alignments, *heard.alignments])
+        assert max(seen.score, heard.score) < 0.75 < match.score
+        assert says(judge(match)) == ("block", "confident_match")
+
+    def test_seconds_that_only_one_of_them_shows_do_not(self):
+        seen = shown(BAD, frames(0, 6, 49))
+        heard = shown(BAD, frames(5, 11, 94), "sound")
+        match = as_match(BAD, [*seen.alignments, *heard.alignments])
+        assert says(judge(match)) == ("review", "short_match")

@@ -21,7 +21,15 @@ from hashdb.model import (
     Standing,
 )
 from matcher.coverage import judged_seconds
-from matcher.looks import DENSE_SECONDS, MARGIN, as_look, dense_windows, interleaved, surer
+from matcher.looks import (
+    DENSE_SECONDS,
+    MARGIN,
+    as_look,
+    dense_windows,
+    interleaved,
+    surer,
+    unsure,
+)
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -108,3 +116,20 @@ def test_of_two_looks_the_surer_match():
     assert surer([one], [two]) == (one,)
     assert surer([two], [one]) == (one,)
     assert {m.reference.id for m in surer([one], [match("b", 0.1)])} == {"a", "b"}
+
+
+class TestUnsure:
+    SEEN, FLAT = Coverage(9.0, 9.0, 10, 0), Coverage(9.0, 9.0, 10, 6)
+
+    def test_nothing_hit_and_enough_seen_is_sure(self):
+        assert not unsure(Action.ALLOW, (), self.SEEN)
+
+    def test_any_hit_is_a_lead(self):
+        assert unsure(Action.ALLOW, (match("r", 0.06, (0, 1)),), self.SEEN)
+        assert unsure(Action.REVIEW, (match("r", 0.7, (0, 1)),), self.SEEN)
+
+    def test_a_block_needs_no_more(self):
+        assert not unsure(Action.BLOCK, (match("r", 0.9, (0, 9)),), self.FLAT)
+
+    def test_a_look_that_hashes_saw_little_of_is_not(self):
+        assert unsure(Action.REVIEW, (), self.FLAT)

@@ -193,7 +193,8 @@ def test_the_documentation_has_every_reason_code_in_order():
 
 
 @pytest.mark.parametrize(
-    "section", ["signals", "defaults", "coverage", "failures", "combined", "classifier"]
+    "section",
+    ["signals", "score", "local", "defaults", "coverage", "failures", "combined", "classifier"],
 )
 def test_the_documentation_has_every_key_and_its_default(section: str):
     heading = next(h for h in DOCS.split("\n## ") if h.startswith(f"`[{section}"))
