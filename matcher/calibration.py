@@ -28,10 +28,10 @@ DAMPING = 5.0
 """Pictures of one upload are not independent: what is a look-alike in one is one in the next. So
 the sum of what they say counts as its logarithm, from about here on."""
 
-STILL = -3.25
-"""The intercept of images, whose evidence counts as it is: the benchmark has none to fit them on,
-and one picture of a video is another thing, for the next ones might have agreed. By it an image is
-confident by the default policy up to 16 bits of PDQ, and possible up to 29 (decision 9)."""
+STILL = (-3.15, 0.86)
+"""Intercept and weight of images, undamped: the benchmark has none to fit them on, and one picture
+of a video is another thing, for the next ones might have agreed. By these an image is confident by
+the default policy up to 16 bits of PDQ, and possible up to 28, as decision 9 had it."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
@@ -104,7 +104,7 @@ class Calibration(_Values):
             said = {kind: weights[kind] * damped(told) for kind, told in evidence.items()}
             x = self.intercept + summed(said)
         else:
-            x = STILL + summed(evidence)
+            x = STILL[0] + STILL[1] * summed(evidence)
         return restated(chance(x), self.prior, self.prior if prior is None else prior)
 
 

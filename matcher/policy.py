@@ -57,8 +57,8 @@ class Overrides(_Rules):
 
 
 class Defaults(_Rules):
-    confident: Share = 0.75
-    possible: Share = 0.40
+    confident: Share = 0.65
+    possible: Share = 0.35
     min_seconds: Seconds = 3.0
     min_fraction: Share = 0.5
 
