@@ -38,8 +38,10 @@ from tests.made_world import (
 )
 
 CLEAR, WEAK = 0.9, 0.5
-CLEAR_EVIDENCE = 5.2  # log-odds; images are on a scale of their own
 """Scores: of a copy; and of what a policy must not act on."""
+
+CLEAR_EVIDENCE = 5.2
+"""The evidence of a copy, in log-odds: the scores of images are on a scale of their own."""
 
 
 @pytest.fixture(scope="module")
