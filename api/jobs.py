@@ -95,7 +95,7 @@ def promise(
 
 def _same(upload_id: str, before: str, sent: str) -> None:
     if before != sent:
-        raise UploadConflict(f"upload_id {upload_id!r} was used with other bytes")
+        raise UploadConflict(f"upload_id {upload_id!r} was used with other content")
 
 
 def spool(parts: Parts) -> Path:
@@ -121,6 +121,7 @@ def run(parts: Parts, job: Job) -> Verdict:
             Digests(payload["sha256"], payload["md5"]),
             classifications=classifications_of(sent),
             metadata=payload["metadata"],
+            suspicious=payload.get("suspicious", False),
         )
 
 

@@ -65,7 +65,7 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     store = Store.open(settings.database_url)
     _warn_of_unknown_banks(store, policy)
-    index = reference_index(settings, store)
+    index = reference_index(settings, store, policy)
     index.open(progress)
     sandbox = make_sandbox(settings)
     judge = Judge(
@@ -96,15 +96,16 @@ def _warn_of_unknown_banks(store: Store, policy: Policy) -> None:
         log.warning("the policy has rules for the bank %r, which does not exist", name)
 
 
-def reference_index(settings: Settings, store: Store) -> ReferenceIndex:
-    """The index of a database, not yet opened."""
+def reference_index(settings: Settings, store: Store, policy: Policy) -> ReferenceIndex:
+    """The index of a database, not yet opened. Local features and sounds are held where the policy
+    counts them: they take most of its memory."""
     return ReferenceIndex(
         store,
         FaissIndex,
         folder=settings.data_dir / "index",
         signal_types=[s for s, kind in SIGNAL_TYPES.items() if kind.hashed and not kind.exact],
-        local=LocalIndex,
-        sound=lambda: SoundIndex(_filed),
+        local=LocalIndex if "local" in policy.signals else None,
+        sound=(lambda: SoundIndex(_filed)) if "sound" in policy.signals else None,
     )
 
 

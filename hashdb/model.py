@@ -394,7 +394,9 @@ class FrameMatch:
 class Alignment:
     """A reference's footage found in a query, by one signal type, in one placing of the picture.
 
-    `score` is 0 to 1: see `matcher.score.score`. `speed` is reference seconds a query second.
+    `score` is 0 to 1: the calibrated probability by this alignment alone, at the calibration's own
+    prior (`matcher.calibration`). `speed` is reference seconds a query second. `evidence`: the
+    log-odds that its distinct pictures add (`matcher.score.evidence`), which no prior is in yet.
     """
 
     reference_id: str
@@ -404,6 +406,7 @@ class Alignment:
     frames: tuple[FrameMatch, ...]
     score: float
     speed: float = 1.0
+    evidence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

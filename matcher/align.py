@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Alignment, Codes, Fingerprint, Floats, FrameMatch, Ints
-from matcher.score import PRIOR, TOLERANCE, WEIGHTS, agreeing_lines, rescore, sigmoid
+from matcher.score import TOLERANCE, WEIGHTS, agreeing_lines, rescore
 
 MAX_GROUPS = 64
 """Distinct pictures counted: the score has long been 1 by then."""
@@ -83,10 +83,10 @@ def is_still(alignment: Alignment) -> bool:
 
 
 def upper_bound(signal_type: str, hits: FrameHits) -> float:
-    """The best score that these hits could have: every query frame distinct, all in agreement."""
+    """The most evidence that these hits could be: every query frame distinct, all in agreement."""
     best = np.zeros(int(hits.queries.max(initial=-1)) + 1)
     np.maximum.at(best, hits.queries, WEIGHTS[signal_type].of(hits.distances))
-    return sigmoid(PRIOR + float(best.sum()))
+    return float(best.sum())
 
 
 def align(

@@ -42,6 +42,7 @@ from matcher.looks import (
     interleaved,
     joined_local,
     surer,
+    unsure,
 )
 from matcher.policy import Policy
 from matcher.ports import Classifier, FingerprintMedia, Sampling
@@ -63,6 +64,7 @@ class Asked:
     request_digest: str
     classifications: tuple[Classification, ...]
     metadata: Mapping[str, Any]
+    suspicious: bool = False
 
 
 class Stopwatch:
@@ -117,15 +119,24 @@ class Checker:
         *,
         classifications: Sequence[Classification] = (),
         metadata: Mapping[str, Any] | None = None,
+        suspicious: bool = False,
     ) -> Verdict:
         """Judge a file. The verdict is recorded before it is returned.
+
+        `suspicious`: what the caller says of the upload; a policy may look closer for it.
 
         The same `upload_id` with the same bytes from the same key gets the verdict it got before;
         with other bytes `UploadConflict`. Raises the `BadMedia` family where the file cannot be
         judged and the `Unavailable` family where a part that is needed does not answer.
         """
         asked = Asked(
-            key_id, upload_id, digests, digests.sha256 or "", tuple(classifications), metadata or {}
+            key_id,
+            upload_id,
+            digests,
+            media_request_digest(digests, suspicious=suspicious),
+            tuple(classifications),
+            metadata or {},
+            suspicious,
         )
         before = self._judged_before(asked)
         if before is not None:
@@ -142,10 +153,13 @@ class Checker:
             seconds=self._seconds,
         )
         with watch.stage("fingerprint"):
-            look = self._fingerprint(media, sampling, self._signals())
+            look = self._fingerprint(media, sampling, self._first_signals(suspicious))
         local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
         sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
         matches, failures = self._find(look, watch, local.and_also(sound))
+        if self._looks_closer(asked, look, matches):
+            look, local, unseen = self._look_closer(media, look, watch)
+            matches, failures = self._find(look, watch, local.and_also(sound))
         look, matches, second = self._look_again(media, look, matches, local, sound, watch)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s)
@@ -192,6 +206,42 @@ class Checker:
     def _signals(self) -> tuple[str, ...]:
         return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
 
+    def _first_signals(self, suspicious: bool) -> tuple[str, ...]:
+        """What the first look is for; the child does not make what is not wanted."""
+        if self._policy.local.when == "always" or suspicious:
+            return self._signals()
+        return tuple(s for s in self._signals() if s != "local")
+
+    def _looks_closer(
+        self, asked: Asked, look: MediaFingerprints, matches: tuple[Match, ...]
+    ) -> bool:
+        """Whether local features were not looked at yet, and are to be."""
+        if self._policy.local.when != "unsure" or asked.suspicious:
+            return False
+        if "local" not in self._policy.signals:
+            return False
+        query = Query(asked.upload_id, asked.digests)
+        ruling = decide(Evidence(query, look.kind, look.coverage, matches), self._policy)
+        return unsure(ruling.action, matches, look.coverage)
+
+    def _look_closer(
+        self, media: BinaryIO, first: MediaFingerprints, watch: Stopwatch
+    ) -> tuple[MediaFingerprints, Beside, tuple[Failure, ...]]:
+        """The media decoded once more, for the local features of what the `first` look saw."""
+        media.seek(0)
+        sampling = Sampling(dense=False, seconds=self._seconds)
+        try:
+            with watch.stage("local_look"):
+                closer = self._fingerprint(media, sampling, ("local",))
+        except (BadMedia, SandboxFailed) as error:
+            log.warning("the look at local features failed: %s", error)
+            return first, NOTHING_BESIDE, (Failure("local_look", str(error)),)
+        look = replace(first, local=closer.local, motion=closer.motion)
+        found, failures = self._find_beside(look, watch, "local_features", self._judge.find_local)
+        if closer.coverage.truncated and not first.coverage.truncated:
+            failures = (*failures, Failure("local_look", "a limit or damage ended it"))
+        return look, found, failures
+
     def _settled(self, exact: Sequence[Match]) -> MediaFingerprints | None:
         """What there is to say of a file whose SHA-256 settles it, so that it need not be decoded:
         nothing can outrank a block, nor explain more than an allowed file where no model is asked.
@@ -217,7 +267,7 @@ class Checker:
             return None
         verdict, request_digest = before
         if request_digest != asked.request_digest:
-            raise UploadConflict(f"upload_id {asked.upload_id!r} was used with other bytes")
+            raise UploadConflict(f"upload_id {asked.upload_id!r} was used with other content")
         return verdict
 
     def _find(
@@ -350,6 +400,12 @@ class Checker:
                 metadata=asked.metadata,
                 expires_at=verdict.judged_at + self._retention,
             )
+
+
+def media_request_digest(digests: Digests, *, suspicious: bool) -> str:
+    """What makes two requests with media the same: its bytes, and whether they are to be looked at
+    as suspicious, for that may change the verdict."""
+    return (digests.sha256 or "") + ("+suspicious" if suspicious else "")
 
 
 def _joined(exact: Sequence[Match], found: Sequence[Match]) -> tuple[Match, ...]:

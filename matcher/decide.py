@@ -24,6 +24,7 @@ from hashdb.model import (
     Reason,
 )
 from hashdb.signals import SIGNAL_TYPES
+from matcher.calibration import CALIBRATION, restated
 from matcher.findings import (
     Evidence,
     Failure,
@@ -114,24 +115,40 @@ def _finite(evidence: Evidence) -> Evidence:
 
 
 def _counted(matches: Iterable[Match], policy: Policy) -> Iterator[Match]:
-    """The matches by the signal types that the policy counts."""
-    for match in matches:
+    """The matches by the signal types that the policy counts, at the policy's prior."""
+    for match in (_stated(m, policy.score.prior) for m in matches):
         if all(s.signal_type in policy.signals for s in match.signals):
             yield match
             continue
         alignments = [a for a in match.alignments if a.signal_type in policy.signals]
         equal = [name for name in digests(match) if name in policy.signals]
-        rest = _rebuilt(match, alignments, equal)
+        rest = _rebuilt(match, alignments, equal, policy)
         if rest is not None:
             yield rest
 
 
-def _rebuilt(match: Match, alignments: Sequence[Alignment], equal: Sequence[str]) -> Match | None:
+def _stated(match: Match, prior: float) -> Match:
+    """The match with its scores at that prior; they come at the calibration's own."""
+
+    def at(score: float) -> float:
+        return restated(score, CALIBRATION.prior, prior)
+
+    return replace(
+        match,
+        score=at(match.score),
+        signals=tuple(replace(s, score=at(s.score)) for s in match.signals),
+        alignments=tuple(replace(a, score=at(a.score)) for a in match.alignments),
+    )
+
+
+def _rebuilt(
+    match: Match, alignments: Sequence[Alignment], equal: Sequence[str], policy: Policy
+) -> Match | None:
     """The match with these alignments and equal digests as its only evidence."""
     if not alignments and not equal:
         return None
     whole = match.segments[0] if equal and match.segments else None
-    return as_match(match.reference, alignments, equal, whole)
+    return as_match(match.reference, alignments, equal, whole, prior=policy.score.prior)
 
 
 # Allow-lists: they take evidence away before the rules see it.
@@ -180,13 +197,14 @@ def _unexplained(
 ) -> list[Ruled]:
     """The matches scored anew by the frames that no allow-list explains."""
     remaining = []
+    prior = policy.score.prior
     for ruled in listed:
         alignments = []
         for alignment in ruled.match.alignments:
             frames = [f for f in alignment.frames if not _is_explained(alignment, f, explained)]
             if len(frames) == len(alignment.frames):
                 alignments.append(alignment)
-            elif (rest := rescore(alignment, frames, video=video)) is not None:
+            elif (rest := rescore(alignment, frames, video=video, prior=prior)) is not None:
                 alignments.append(rest)
         kept = _kept(ruled, tuple(alignments), policy)
         if kept is not None:
@@ -198,7 +216,7 @@ def _kept(ruled: Ruled, alignments: tuple[Alignment, ...], policy: Policy) -> Ru
     """The match with these alignments and its digests, which nothing explains away."""
     if alignments and alignments == ruled.match.alignments:
         return ruled
-    rest = _rebuilt(ruled.match, alignments, digests(ruled.match))
+    rest = _rebuilt(ruled.match, alignments, digests(ruled.match), policy)
     return None if rest is None else rule(rest, policy)
 
 

@@ -9,9 +9,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 
-from hashdb.model import Action, Classification, Coverage, Match, MediaKind, Query, Segment
+from hashdb.model import (
+    Action,
+    Alignment,
+    Classification,
+    Coverage,
+    Match,
+    MediaKind,
+    Query,
+    Segment,
+)
 from matcher.policy import CombinedRules, Policy, Thresholds
+from matcher.score import together
 
 
 class ReasonCode(StrEnum):
@@ -74,8 +85,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """A match with its bank's thresholds. `parts`: the score by pictures and the upload's
-    stretches of each alignment; digests are left aside."""
+    """A match with its bank's thresholds. `parts`: the score and the upload's stretches of each
+    alignment, and of what pictures and sound show together; digests are left aside."""
 
     match: Match
     limits: Thresholds
@@ -83,7 +94,7 @@ class Ruled:
 
     @property
     def score(self) -> float:
-        """The best by pictures; 0 without any."""
+        """The best by pictures and sound; 0 without any."""
         return max((score for score, _ in self.parts), default=0.0)
 
     def stretches(self, sure: Callable[[float], bool]) -> Iterator[Segment]:
@@ -102,7 +113,19 @@ def rule(match: Match, policy: Policy) -> Ruled:
     if not match.alignments and not match.exact:
         parts = [(match.score, match.segments)]
     limits = policy.for_bank(match.reference.bank)
-    return Ruled(match, limits, tuple((s, tuple(p.query for p in pairs)) for s, pairs in parts))
+    alone = [(score, tuple(p.query for p in pairs)) for score, pairs in parts]
+    both = together(match.alignments, policy.score.prior)
+    if both > max((score for score, _ in alone), default=1.0):
+        alone.append((both, corroborated(match.alignments)))
+    return Ruled(match, limits, tuple(alone))
+
+
+def corroborated(alignments: Sequence[Alignment]) -> tuple[Segment, ...]:
+    """The upload's stretches that pictures and sound show both: only these add up."""
+    seen = [p.query for a in alignments if a.signal_type != "sound" for p in a.segments]
+    heard = [p.query for a in alignments if a.signal_type == "sound" for p in a.segments]
+    both = [Segment(max(a.start, b.start), min(a.end, b.end)) for a, b in product(seen, heard)]
+    return tuple(s for s in both if s.seconds >= 0)
 
 
 def digests(match: Match) -> list[str]:
@@ -115,7 +138,7 @@ def combined(p_match: float, p_class: float, prior: float) -> float:
 
     log-odds(match) + log-odds(classifier) - log-odds(prior): what the classifier says beyond the
     share of harm that its scores presume (`prior`) is added to the match, whose score holds its
-    own prior already (`matcher.score.PRIOR`). Uncalibrated: neither is a probability yet.
+    own prior already (the policy's `score.prior`). Uncalibrated, for so are classifiers' scores.
     """
     x = _logit(p_match) + _logit(p_class) - _logit(prior)
     return 1.0 / (1.0 + math.exp(-x))

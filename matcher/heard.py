@@ -32,7 +32,7 @@ it for a second or two, so it does not count as found."""
 PER_NAT = 0.35
 """What a nat of a sound's evidence says, in log-odds of our score: with `soundmatch.ENOUGH` nats a
 match is just confident. Nats are against chance alone; music made of the same samples, or words of
-one recording, are not chance. Uncalibrated."""
+one recording, are not chance. `matcher.calibration` weighs it."""
 
 _APART_S = 3.0  # segments of one line lie so far apart that they are not taken for one
 

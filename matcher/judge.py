@@ -42,7 +42,7 @@ SURE = 0.9
 """A closer look is not needed at an alignment with this score."""
 
 FLOOR = 0.05
-"""Alignments below it are noise: one picture at the edge of the radius scores 0.10."""
+"""Alignments of less evidence are noise: one picture at the edge of the radius says 0.75."""
 
 _IN_NEGATIVE = (Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL)
 """Placings that are also looked up with their colours inverted."""
@@ -160,7 +160,7 @@ class Judge:
                     continue
                 if reference.id in beside.any_moment:
                     alignment = not_sure(alignment)
-            if alignment is not None and alignment.score >= FLOOR:
+            if alignment is not None and alignment.evidence >= FLOOR:
                 if not SIGNAL_TYPES[one.query.signal_type].per_frame:
                     alignment = replace(alignment, segments=(_whole(reference, total_s),))
                 alignments.setdefault(reference.id, []).append(alignment)
@@ -217,7 +217,7 @@ class Judge:
                 total_s=look.coverage.total_s,
                 alike=alike,
             )
-            if alignment is not None and alignment.score >= FLOOR:
+            if alignment is not None and alignment.evidence >= FLOOR:
                 alignments.append(alignment)
         # where nothing that moves is seen, it may be another moment as well
         told = {a.reference_id for a in alignments if not is_still(a)}

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from hashdb.model import (
+    Action,
     Coverage,
     Fingerprint,
     LocalFeatures,
@@ -111,6 +112,18 @@ def _runs(moments: Sequence[float]) -> list[list[float]]:
 def all_windows(*some: Sequence[Window]) -> tuple[Window, ...]:
     """Those of all, joined where they meet."""
     return tuple(_merged([w for windows in some for w in windows]))
+
+
+def unsure(action: Action, matches: Sequence[Match], coverage: Coverage) -> bool:
+    """Whether local features could still change what the first pass concluded.
+
+    `action`: what the policy asks for by the first pass. A block needs no more evidence. Short of
+    it, anything that was hit at all is a lead, however weak, and so is a look of which hashes saw
+    less than half: frames too flat for them may have features.
+    """
+    if action is Action.BLOCK:
+        return False
+    return bool(matches) or 2 * coverage.flat_frames > coverage.frames
 
 
 def _merged(windows: Sequence[Window]) -> list[Window]:

@@ -57,10 +57,23 @@ class Overrides(_Rules):
 
 
 class Defaults(_Rules):
-    confident: Share = 0.80
-    possible: Share = 0.50
+    confident: Share = 0.65
+    possible: Share = 0.35
     min_seconds: Seconds = 3.0
     min_fraction: Share = 0.5
+
+
+class ScoreRules(_Rules):
+    """`prior`: the share of true ones among all pairs of an upload and a reference that was hit in
+    it, at which scores are stated."""
+
+    prior: Probability = 0.90
+
+
+class LocalRules(_Rules):
+    """When an upload's local features are looked at: see `matcher.looks.unsure`."""
+
+    when: Literal["always", "unsure", "suspicious"] = "always"
 
 
 class CoverageRules(_Rules):
@@ -112,6 +125,8 @@ class CombinedRules(_Rules):
 class _File(_Rules):
     version: Version
     signals: Signals = Signals()
+    local: LocalRules = LocalRules()
+    score: ScoreRules = ScoreRules()
     defaults: Defaults = Defaults()
     labels: Mapping[Name, Overrides] = Field(default_factory=dict)
     banks: Mapping[Name, Overrides] = Field(default_factory=dict)
@@ -158,6 +173,8 @@ class Policy:
     failures: FailureRules
     classifier: ClassifierRules
     combined: CombinedRules
+    score: ScoreRules
+    local: LocalRules
 
     def for_bank(self, bank: Bank) -> Thresholds:
         """The bank's thresholds: by its name, else by its label, else the defaults. The action is
@@ -216,6 +233,8 @@ def parse_policy(data: bytes, source: str) -> Policy:
         failures=file.failures,
         classifier=file.classifier,
         combined=file.combined,
+        score=file.score,
+        local=file.local,
     )
 
 

@@ -1,15 +1,14 @@
 """What an alignment's evidence says, as one score and as segments. Pure.
 
-The score is a probability on a log-odds scale, not yet calibrated: a prior against, plus what
-each distinct picture says for it. So one number means the same for an image (one picture), a
-short clip (a few) and a film (many), and a still scene counts as the one picture that it is.
-docs/decisions/0009-one-score.md says why.
+Each distinct picture adds evidence on a scale of log-odds. So it means the same for an image (one
+picture), a short clip (a few) and a film (many), and a still scene counts as the one picture that
+it is: docs/decisions/0009-one-score.md. `matcher.calibration` makes the score of it, a probability.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,15 +24,17 @@ from hashdb.model import (
     SegmentPair,
     Signal,
 )
-
-PRIOR = -3.0
-"""Log-odds that a reference which was hit at all is shown: about 1 in 20, before any distance."""
+from hashdb.signals import SIGNAL_TYPES
+from matcher.calibration import CALIBRATION
 
 UNSURE = 18
-"""Bits of PDQ at which one picture alone has a score of 0.78."""
+"""Bits of PDQ at which one picture alone is not confident by the default policy."""
 
 LONE = 0.12
 """What a picture's evidence is worth where no others agree with it in time."""
+
+USUAL = 0.15
+"""Speeds within so much of 1, as log2, are about normal: 0.90 to 1.11."""
 
 TOLERANCE = 0.35
 """Seconds by which a hit may lie off its line: half a query's finest sampling, and rounding."""
@@ -62,20 +63,31 @@ WEIGHTS = {
 _SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "videohash", "sound")
 
 
-def sigmoid(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, x))))
-
-
-def rescore(alignment: Alignment, frames: Sequence[FrameMatch], *, video: bool) -> Alignment | None:
-    """The same alignment with the given frames as its only evidence; None where none is left."""
+def rescore(
+    alignment: Alignment,
+    frames: Sequence[FrameMatch],
+    *,
+    video: bool,
+    prior: float | None = None,
+) -> Alignment | None:
+    """The same alignment with the given frames as its only evidence; None where none is left.
+    `prior`: at which the score is stated, the calibration's own where it is not given."""
     if not frames:
         return None
     ordered = tuple(sorted(frames, key=lambda f: (f.track, f.offset)))
+    told = evidence(alignment.signal_type, ordered)
+    kind = SIGNAL_TYPES[alignment.signal_type]
+    one_code = kind.hashed and not kind.per_frame
     return replace(
         alignment,
         frames=ordered,
         segments=_segments(ordered) if video else _still_segment(ordered),
-        score=score(alignment.signal_type, ordered),
+        score=CALIBRATION.probability(
+            by_kind(alignment.signal_type, ordered),
+            moving=video and not one_code,
+            prior=prior,
+        ),
+        evidence=told,
     )
 
 
@@ -91,12 +103,15 @@ def as_match(
     alignments: Sequence[Alignment],
     exact: Sequence[str] = (),
     whole: SegmentPair | None = None,
+    *,
+    prior: float | None = None,
 ) -> Match:
     """One reference's alignments (and the digests that are equal) as one match.
 
-    The score is the best alignment's, each signal's its own best one's. The segments are the best
-    alignment's (of equally good ones, hashes', whose ends are the sharpest), made longer where
-    others continue them, and others' where they speak of other times; of an exact match, `whole`.
+    The score is that of all evidence together, each signal's that of its own best alignment. The
+    segments are the best alignment's (of equally good ones, hashes', whose ends are the sharpest),
+    made longer where others continue them, and others' where they speak of other times; of an exact
+    match, `whole`. `prior`: at which the score is stated, as the alignments' are.
     """
     ranked = sorted(
         alignments,
@@ -115,11 +130,51 @@ def as_match(
                 segments[segments.index(beside[0])] = _union(beside[0], pair)
     return Match(
         reference,
-        score=max(best.values()),
+        score=max([*best.values(), together(alignments, prior)]),
         signals=tuple(Signal(name, value) for name, value in best.items()),
         segments=tuple(sorted(segments, key=lambda p: (p.query.start, p.query.end))),
         alignments=tuple(ranked),
     )
+
+
+def strongest(alignments: Iterable[Alignment]) -> dict[str, float]:
+    """By kind (`matcher.calibration.NAMES`) the most evidence of one alignment."""
+    found: dict[str, float] = {}
+    for one in alignments:
+        for kind, told in by_kind(one.signal_type, one.frames).items():
+            found[kind] = max(told, found.get(kind, 0.0))
+    return found
+
+
+def by_kind(signal_type: str, frames: Sequence[FrameMatch]) -> dict[str, float]:
+    """What one alignment's frames say, by kind of evidence."""
+    if not frames:
+        return {}
+    told = evidence(signal_type, frames)
+    if signal_type in ("local", "sound"):
+        return {signal_type: told}
+    lines: dict[int, list[FrameMatch]] = {}
+    for frame in frames:
+        lines.setdefault(frame.line, []).append(frame)
+    usual = [frame for line in lines.values() if _is_usual(line) for frame in line]
+    return {"odd_hashes": told, "hashes": evidence(signal_type, usual) if usual else 0.0}
+
+
+def _is_usual(line: Sequence[FrameMatch]) -> bool:
+    """Whether a line is of about normal speed; one picture has no speed to be odd."""
+    t = np.array([f.offset for f in line])
+    if len({f.group for f in line}) < 2 or not np.ptp(t) > 0:
+        return True
+    speed = float(np.polyfit(t, [f.reference_offset for f in line], 1)[0])
+    return speed > 0 and abs(math.log2(speed)) <= USUAL
+
+
+def together(alignments: Iterable[Alignment], prior: float | None = None) -> float:
+    """The score of pictures and sound together; 0 where only one of them shows the reference."""
+    found = strongest(alignments)
+    if "sound" not in found or found.keys() == {"sound"}:
+        return 0.0
+    return CALIBRATION.probability(found, prior=prior)
 
 
 def _overlap(one: Segment, other: Segment) -> bool:
@@ -148,8 +203,8 @@ def _union(one: SegmentPair, other: SegmentPair) -> SegmentPair:
     return SegmentPair(query, Segment(low, high))
 
 
-def score(signal_type: str, frames: Sequence[FrameMatch]) -> float:
-    """0 to 1 from the evidence of distinct pictures; see the module's text.
+def evidence(signal_type: str, frames: Sequence[FrameMatch]) -> float:
+    """What distinct pictures say together, in log-odds, 0 or more; see the module's text.
 
     A group of look-alike frames counts once, by its closest one. A picture counts in full where
     its line says more than any few hits would by chance (`_agrees`), else by `LONE`; the closest
@@ -164,7 +219,7 @@ def score(signal_type: str, frames: Sequence[FrameMatch]) -> float:
         best[frame.group] = max(best.get(frame.group, 0.0), float(weight) * share)
     total = sum(best.values())
     alone = float(weights.max())
-    return sigmoid(PRIOR + max(total, alone))
+    return max(total, alone)
 
 
 def agreeing_lines(frames: Sequence[FrameMatch]) -> set[int]:

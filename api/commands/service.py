@@ -19,6 +19,7 @@ from hashdb.model import Key, Role
 from hashdb.snapshot import SnapshotState
 from hashdb.store import Store
 from hashdb.sync import Pulled, pull
+from matcher.policy import load_policy
 
 SYNC_KEY = "SEAWALL_SYNC_KEY"
 SNAPSHOTS = {
@@ -236,7 +237,9 @@ def index_verify(context: click.Context, as_json: bool) -> None:
     from api import wiring
 
     settings = Settings.from_env()
-    opened = wiring.reference_index(settings, Store.open(settings.database_url))
+    opened = wiring.reference_index(
+        settings, Store.open(settings.database_url), load_policy(settings.policy)
+    )
     opened.open(save=False)
     report = opened.verify()
     value = {
@@ -265,7 +268,9 @@ def index_rebuild(as_json: bool) -> None:
     from api import wiring
 
     settings = Settings.from_env()
-    made = wiring.reference_index(settings, Store.open(settings.database_url))
+    made = wiring.reference_index(
+        settings, Store.open(settings.database_url), load_policy(settings.policy)
+    )
     with output.fraction("references") as progress:
         made.rebuild(progress, save=False)
     try:

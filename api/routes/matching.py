@@ -26,6 +26,7 @@ from hashdb.errors import (
 from hashdb.model import Role, Verdict, new_id, now
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.store import Transaction
+from matcher.check import media_request_digest
 from matcher.ports import Sampling
 
 MEDIA_ERRORS = (
@@ -57,12 +58,13 @@ def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
             media.media(),
             holds=jobs.MEDIA,
             upload_id=upload_id,
-            request_digest=digests.sha256 or "",
+            request_digest=media_request_digest(digests, suspicious=form.suspicious),
             rest={
                 "sha256": digests.sha256,
                 "md5": digests.md5,
                 "classifications": [c.model_dump() for c in form.classifications],
                 "metadata": form.metadata,
+                "suspicious": form.suspicious,
             },
         )
         return _promised(service, job.id)
@@ -74,6 +76,7 @@ def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
         digests,
         classifications=jobs.classifications_of(form.classifications),
         metadata=form.metadata,
+        suspicious=form.suspicious,
     )
     return _judged(service, verdict, began)
 

@@ -24,6 +24,8 @@ from api.schemas.base import (
 from api.schemas.fingerprints import FingerprintIn, FingerprintOut
 from hashdb.model import Action, JobState, MediaKind
 
+SUSPICIOUS = "look closer, where the policy's `[local]` has that for such uploads only"
+
 
 class ClassificationIn(In):
     label: Label
@@ -60,6 +62,9 @@ class MatchHashes(Hashes):
     upload_id: UploadId | None = None
     classifications: list[ClassificationIn] = Field(default_factory=list, max_length=1000)
     metadata: Metadata = Field(default_factory=dict)
+    suspicious: bool = Field(
+        False, description="as of media, and without effect: hashes cannot be looked at closer"
+    )
     file: JsonValue = Field(None, description="of `seawall hash --json`; not looked at")
     coverage: JsonValue = Field(None, description="of `POST /hash`; not looked at")
 
@@ -72,6 +77,7 @@ class MatchForm(TextIn):
         default_factory=list
     )
     metadata: Json[Metadata] = Field(default_factory=dict)
+    suspicious: bool = Field(False, description=SUSPICIOUS)
 
 
 class HashForm(TextIn):

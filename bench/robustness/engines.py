@@ -20,6 +20,7 @@ from hashdb.errors import SeawallError
 from hashdb.model import Match, Verdict, new_id
 from matcher.check import Checker
 from matcher.digest import digest_file
+from matcher.score import strongest
 
 __all__ = ["ENGINES", "Engine", "Found", "Named", "PeerEngine", "PeerMissing", "Seawall", "make"]
 
@@ -149,7 +150,8 @@ def _named(match: Match, *, counted: bool) -> Named:
         (p.query.start, p.query.end, p.reference.start, p.reference.end) for p in match.segments
     )
     signals = tuple(dict.fromkeys(s.signal_type for s in match.signals))
-    return Named(match.reference.source or "", match.score, boxes, signals, counted)
+    evidence = strongest(match.alignments)
+    return Named(match.reference.source or "", match.score, boxes, signals, counted, evidence)
 
 
 class PeerEngine:

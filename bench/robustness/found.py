@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ class Named:
     """One reference that an engine saw in a sample, however weakly.
 
     `counted`: it had a say in the action. `score`: higher is surer; its scale is the engine's own.
-    `segments` is empty for engines without times.
+    `segments` is empty for engines without times. `evidence`: by kind, in log-odds, where the
+    engine has it (`matcher.score.strongest`).
     """
 
     reference: str
@@ -26,6 +27,7 @@ class Named:
     segments: tuple[Box, ...] = ()
     signals: tuple[str, ...] = ()
     counted: bool = True
+    evidence: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import pytest
 
 from hashdb.model import Fingerprint
 from matcher.align import FrameHits, align, group_alike
-from matcher.score import as_match, rescore, score
+from matcher.score import as_match, evidence, rescore
 
 RNG = np.random.default_rng(20190315)
 
@@ -154,7 +154,7 @@ def test_without_a_part_of_its_evidence():
     assert near(b.segments[0].query, 0, 2.5)
     assert b.score <= a.score
     assert rescore(a, (), video=True) is None
-    assert score("pdq", a.frames) == a.score
+    assert evidence("pdq", a.frames) == a.evidence
 
 
 def test_a_flat_gap_inside_a_copy_does_not_cut_it():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -13,7 +12,7 @@ from hashdb.index.landmarks import SoundIndex
 from hashdb.model import Alignment, Segment, SegmentPair, SoundPeaks
 from matcher.heard import PER_NAT, alignment, sounds
 from matcher.landmarks import landmarks, pack_moments
-from matcher.score import PRIOR, WEIGHTS, as_match, rescore
+from matcher.score import WEIGHTS, as_match, rescore
 from matcher.soundmatch import SoundMatch
 from tests.unit.test_decide import reference
 
@@ -56,7 +55,7 @@ def test_segments_are_the_matchs_and_the_evidence_is_never_more(pairs, evidence)
     seconds = round(sum(b - a for a, b, *_ in pairs))
     assert sum(weights) <= wanted + 1e-9
     assert sum(weights) >= min(wanted - 0.07, 6.5 * seconds)
-    assert found.score == pytest.approx(1 / (1 + math.exp(-min(60.0, PRIOR + sum(weights)))))
+    assert found.evidence == pytest.approx(sum(weights))
     assert found.score > 0.8
     assert {(f.track, f.line >= 0) for f in found.frames} == {(1, True)}
     assert len({f.group for f in found.frames}) == len(found.frames)
@@ -67,12 +66,13 @@ def test_seconds_that_are_taken_away_leave_two_segments_and_their_share_of_the_e
     left = rescore(found, [f for f in found.frames if not 10 < f.offset < 20], video=True)
     assert left is not None
     assert spans(left) == [pytest.approx((0, 10, 100, 110)), pytest.approx((20, 30, 120, 130))]
-    assert 0.99 < left.score < found.score
+    assert 0.97 < left.score < found.score
+    assert left.evidence < found.evidence
 
 
 def test_an_endless_stretch_of_little_evidence_keeps_it():
     found = as_alignment(match((0.0, 3000.0, 0.0, 3000.0), evidence=20.0))
-    assert found.score == pytest.approx(1 / (1 + math.exp(-(PRIOR + 7.0))), abs=0.01)
+    assert found.evidence == pytest.approx(7.0, abs=0.06)
 
 
 def test_sound_continues_the_segments_of_pictures():

@@ -40,6 +40,9 @@ from tests.made_world import (
 CLEAR, WEAK = 0.9, 0.5
 """Scores: of a copy; and of what a policy must not act on."""
 
+CLEAR_EVIDENCE = 5.2
+"""The evidence of a copy, in log-odds: the scores of images are on a scale of their own."""
+
 
 @pytest.fixture(scope="module")
 def index() -> LocalIndex:
@@ -229,7 +232,7 @@ def test_an_image_matches_a_moment_of_a_video_with_one_picture(index: LocalIndex
     _, (found,) = looked_for(query, index)
     assert found.reference == 1
     a = aligned(found, query, total_s=0.0)
-    assert a.score > CLEAR
+    assert a.evidence > CLEAR_EVIDENCE
     (pair,) = a.segments
     assert (pair.query.start, pair.query.end) == (0, 0)
     assert pair.reference.start == pair.reference.end == pytest.approx(5.0, abs=0.3)
@@ -241,7 +244,7 @@ def test_an_image_matches_an_image() -> None:
     _, found = looked_for(query, held, still=[0, 1])
     assert [one.reference for one in found] == [0]
     a = aligned(found[0], query, total_s=0.0)
-    assert a.score > CLEAR
+    assert a.evidence > CLEAR_EVIDENCE
     assert (a.segments[0].reference.start, a.segments[0].reference.end) == (0, 0)
 
 

@@ -35,6 +35,7 @@ from matcher.looks import (
     interleaved,
     joined_local,
     surer,
+    unsure,
 )
 from matcher.ports import Window
 
@@ -187,3 +188,20 @@ def test_renderings_of_two_looks_are_kept_apart():
     found = {f.rendering: np.diff(f.starts).tolist() for f in joined_local(sparse, dense)}
     assert found == {Rendering.PLAIN: [1], Rendering.MIRRORED: [2], Rendering.INVERTED: [3]}
     assert joined_local((), ()) == ()
+
+
+class TestUnsure:
+    SEEN, FLAT = Coverage(9.0, 9.0, 10, 0), Coverage(9.0, 9.0, 10, 6)
+
+    def test_nothing_hit_and_enough_seen_is_sure(self):
+        assert not unsure(Action.ALLOW, (), self.SEEN)
+
+    def test_any_hit_is_a_lead(self):
+        assert unsure(Action.ALLOW, (match("r", 0.06, (0, 1)),), self.SEEN)
+        assert unsure(Action.REVIEW, (match("r", 0.7, (0, 1)),), self.SEEN)
+
+    def test_a_block_needs_no_more(self):
+        assert not unsure(Action.BLOCK, (match("r", 0.9, (0, 9)),), self.FLAT)
+
+    def test_a_look_that_hashes_saw_little_of_is_not(self):
+        assert unsure(Action.REVIEW, (), self.FLAT)

@@ -27,7 +27,7 @@ def policy(text: str = ""):
 def test_the_packaged_default_holds_what_its_users_were_promised():
     p = load_policy(None)
     assert p.signals == {"sha256", "md5", "pdq", "phash", "local", "sound"}
-    assert p.for_bank(bank()) == Thresholds(Action.BLOCK, 0.8, 0.5, 3.0, 0.5)
+    assert p.for_bank(bank()) == Thresholds(Action.BLOCK, 0.65, 0.35, 3.0, 0.5)
     assert p.classifier.labels == {}
     assert (p.combined.review, p.combined.block) == (0.9, None)
     assert p.coverage.min_fraction == 0.8
@@ -55,16 +55,16 @@ def test_a_banks_rules_come_from_its_name_then_its_label_then_the_defaults():
         min_seconds = 4
         [labels.terror]
         min_seconds = 2.0
-        possible = 0.4
+        possible = 0.45
         [banks.partner]
         action = "review"
         possible = 0.6
         """
     )
     assert p.for_bank(bank()).min_seconds == 4.0
-    assert p.for_bank(bank(label="terror")) == Thresholds(Action.BLOCK, 0.8, 0.4, 2.0, 0.5)
+    assert p.for_bank(bank(label="terror")) == Thresholds(Action.BLOCK, 0.65, 0.45, 2.0, 0.5)
     both = p.for_bank(bank("partner", label="terror"))
-    assert both == Thresholds(Action.REVIEW, 0.8, 0.6, 2.0, 0.5)
+    assert both == Thresholds(Action.REVIEW, 0.65, 0.6, 2.0, 0.5)
 
 
 def test_a_banks_own_action_holds_unless_the_policy_names_one():
@@ -139,7 +139,7 @@ def test_how_many_seconds_a_block_needs(total_s: float, needed: float):
             "[classifier.labels.gore]\nreview = 0.9\nblock = 0.8",
             "classifier.labels.gore: review (0.9) is above block (0.8)",
         ),
-        ("[defaults]\npossible = 0.9", "defaults: possible (0.9) is above confident (0.8)"),
+        ("[defaults]\npossible = 0.9", "defaults: possible (0.9) is above confident (0.65)"),
         (
             "[labels.x]\npossible = 0.7\n[banks.y]\nconfident = 0.6",
             "labels.x with banks.y: possible (0.7) is above confident (0.6)",
@@ -193,7 +193,8 @@ def test_the_documentation_has_every_reason_code_in_order():
 
 
 @pytest.mark.parametrize(
-    "section", ["signals", "defaults", "coverage", "failures", "combined", "classifier"]
+    "section",
+    ["signals", "score", "local", "defaults", "coverage", "failures", "combined", "classifier"],
 )
 def test_the_documentation_has_every_key_and_its_default(section: str):
     heading = next(h for h in DOCS.split("\n## ") if h.startswith(f"`[{section}"))

@@ -1,0 +1,202 @@
+"""When local features are looked at: always, where the first pass is unsure, or where a caller
+says that the upload is suspicious."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from api import wiring
+from api.app import create_app
+from api.parts import Parts
+from api.settings import Settings
+from hashdb.errors import SandboxFailed
+from hashdb.model import Role
+from matcher.ports import Sampling
+from tests.http.conftest import part, problem
+
+MEDIA = Path(__file__).parents[1] / "media"
+VIDEO = MEDIA / "o554_movie.mp4"
+RECODED = MEDIA / "p555_movie.ogv"
+UNRELATED = MEDIA / "o597_bbb.mp4"
+
+Match = Callable[..., TestResponse]
+
+
+def cropped(source: Path, target: Path, share: float) -> bytes:
+    """So much of each side of every picture, without sound."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = old.streams.video[0]
+        width, height = (int(share * n) // 2 * 2 for n in (stream.width, stream.height))
+        left, top = (stream.width - width) // 3, (stream.height - height) // 3
+        out = new.add_stream("libx264", rate=stream.average_rate or Fraction(25))
+        out.width, out.height, out.pix_fmt = width, height, "yuv420p"
+        for frame in old.decode(stream):
+            picture = frame.to_ndarray(format="rgb24")[top : top + height, left : left + width]
+            new.mux(out.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        new.mux(out.encode(None))
+    return target.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def crop(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A crop of whose hashes none is near the reference's."""
+    return cropped(VIDEO, tmp_path_factory.mktemp("crop") / "crop.mp4", 0.6)
+
+
+@pytest.fixture(scope="module")
+def slight(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A crop of whose hashes some are, but not enough to be sure."""
+    return cropped(VIDEO, tmp_path_factory.mktemp("crop") / "slight.mp4", 0.9)
+
+
+@contextmanager
+def serving(folder: Path, rules: str) -> Iterator[tuple[Parts, Match]]:
+    """A service under those rules, with one video in a bank."""
+    folder.mkdir()
+    policy = folder / "policy.toml"
+    policy.write_text(f'version = "t"\n{rules}\n')
+    settings = Settings(
+        folder,
+        f"sqlite:///{folder / 'seawall.db'}",
+        policy=policy,
+        max_upload_mb=8,
+        rate_limit="100000/minute",
+    )
+    with closing(wiring.build(settings)) as parts:
+        with parts.store.begin() as tx:
+            _, secret = tx.access.create(Role.ADMIN, "test")
+        headers = {"Authorization": f"Bearer {secret}"}
+        client: FlaskClient = create_app(parts, run_jobs=False).test_client()
+        client.post("/banks", json={"name": "attacks"}, headers=headers)
+        data = {"bank": "attacks", "media": part(VIDEO.read_bytes())}
+        assert client.post("/references", data=data, headers=headers).status_code == 201
+
+        def match(media: bytes, **fields: str) -> TestResponse:
+            sent = {"media": part(media, "upload.mp4"), **fields}
+            return client.post("/match", data=sent, headers=headers)
+
+        yield parts, match
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Parts, Match]]:
+    folder = tmp_path_factory.mktemp("when") / "data"
+    with serving(folder, '[local]\nwhen = "suspicious"') as found:
+        yield found
+
+
+@contextmanager
+def looks(parts: Parts) -> Iterator[list[Sequence[str]]]:
+    """What each look of the sandbox is asked for."""
+    asked: list[Sequence[str]] = []
+    real = parts.checker._fingerprint
+
+    def noting(media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]):
+        asked.append(signal_types)
+        return real(media, sampling, signal_types)
+
+    parts.checker._fingerprint = noting
+    try:
+        yield asked
+    finally:
+        parts.checker._fingerprint = real
+
+
+def signals(answer: TestResponse) -> set[str]:
+    return {s["signal_type"] for m in answer.json["matches"] for s in m["signals"]}
+
+
+class TestWhereItIsSaid:
+    def test_a_crop_passes_that_nobody_suspects(self, said: tuple[Parts, Match], crop: bytes):
+        answer = said[1](crop)
+        assert (answer.json["action"], answer.json["reason"]["code"]) == ("allow", "no_match")
+
+    def test_and_is_found_where_the_caller_does(self, said: tuple[Parts, Match], crop: bytes):
+        answer = said[1](crop, suspicious="true")
+        assert answer.json["action"] == "block"
+        assert signals(answer) >= {"local"}
+
+    def test_the_first_look_makes_no_features(self, said: tuple[Parts, Match], crop: bytes):
+        with looks(said[0]) as asked:
+            said[1](crop)
+            assert ["local" in signal_types for signal_types in asked] == [False]
+            said[1](crop, suspicious="true")
+            assert "local" in asked[1]
+
+    def test_the_same_upload_is_another_one_where_it_is_suspicious(
+        self, said: tuple[Parts, Match], crop: bytes
+    ):
+        _, match = said
+        assert match(crop, upload_id="u1").json["action"] == "allow"
+        assert match(crop, upload_id="u1").json["action"] == "allow"
+        problem(match(crop, upload_id="u1", suspicious="true"), "upload-conflict")
+        assert match(crop, upload_id="u2", suspicious="true").json["action"] == "block"
+
+    def test_what_is_neither_true_nor_false_is_refused(
+        self, said: tuple[Parts, Match], crop: bytes
+    ):
+        body = problem(said[1](crop, suspicious="maybe"), "bad-argument")
+        assert body["errors"][0]["pointer"] == "/suspicious"
+
+
+@pytest.fixture(scope="module")
+def unsure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Parts, Match]]:
+    folder = tmp_path_factory.mktemp("when") / "data"
+    with serving(folder, '[local]\nwhen = "unsure"') as found:
+        yield found
+
+
+class TestWhereTheFirstPassIsUnsure:
+    def test_a_lead_is_followed(self, unsure: tuple[Parts, Match], slight: bytes):
+        with looks(unsure[0]) as asked:
+            answer = unsure[1](slight)
+        assert answer.json["action"] == "block"
+        assert signals(answer) >= {"local"}
+        assert answer.json["timings_ms"]["local_look"] > 0
+        assert ["local" in signal_types for signal_types in asked] == [False, True, False]
+        assert tuple(asked[1]) == ("local",)
+
+    @pytest.mark.parametrize("path", [RECODED, UNRELATED], ids=["a block", "nothing was hit"])
+    def test_what_is_sure_costs_no_second_look(self, unsure: tuple[Parts, Match], path: Path):
+        with looks(unsure[0]) as asked:
+            unsure[1](path.read_bytes())
+        assert not any("local" in signal_types for signal_types in asked)
+
+    def test_suspicious_is_heeded(self, unsure: tuple[Parts, Match], crop: bytes):
+        assert unsure[1](crop).json["action"] == "allow"
+        assert unsure[1](crop, suspicious="true").json["action"] == "block"
+
+    def test_a_look_that_fails_is_never_plain(self, unsure: tuple[Parts, Match], slight: bytes):
+        checker = unsure[0].checker
+        real = checker._fingerprint
+
+        def failing(media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]):
+            if "local" in signal_types:
+                raise SandboxFailed("gone")
+            return real(media, sampling, signal_types)
+
+        checker._fingerprint = failing
+        try:
+            answer = unsure[1](slight)
+        finally:
+            checker._fingerprint = real
+        assert answer.json["action"] != "allow"
+        assert "part_failed" in answer.json["reason"]["codes"]
+
+
+def test_a_policy_without_them_holds_none(tmp_path: Path):
+    rules = "[signals]\nlocal = false\nsound = false"
+    with serving(tmp_path / "data", rules) as (parts, match):
+        assert parts.index.local() is None
+        assert parts.index.sound() is None
+        answer = match(RECODED.read_bytes(), suspicious="true")
+        assert answer.json["action"] == "block"

@@ -1,0 +1,160 @@
+"""Evidence into a probability: what holds of the form, and of the numbers that are packaged."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hashdb.model import Alignment, FrameMatch, Orientation, View
+from matcher.calibration import CALIBRATION, FILE, NAMES, parse_calibration, restated
+from matcher.policy import load_policy
+from matcher.score import by_kind, not_sure, rescore, together
+
+DATA = resources.files("matcher").joinpath(FILE).read_text()
+LIMITS = load_policy(None).defaults
+
+evidences = st.dictionaries(st.sampled_from(NAMES), st.floats(0, 500), max_size=len(NAMES))
+priors = st.floats(0.001, 0.999)
+
+
+def frames(
+    *distances: int, speed: float = 1.0, signal_type: str = "pdq", video: bool = True
+) -> Alignment:
+    """An alignment of distinct pictures, one a second."""
+    found = [
+        FrameMatch(float(i), 20 + speed * i, d, i, 0, View.FULL, 0, 0.5, 0.5)
+        for i, d in enumerate(distances)
+    ]
+    empty = Alignment("r", signal_type, Orientation.ORIGINAL, (), (), 0.0, speed)
+    made = rescore(empty, found, video=video)
+    assert made is not None
+    return made
+
+
+class TestProbability:
+    @given(evidences, st.sampled_from(NAMES), st.floats(0, 100), st.booleans(), priors)
+    def test_more_evidence_never_lowers(self, evidence, kind, more, moving, prior):
+        raised = {**evidence, kind: evidence.get(kind, 0.0) + more}
+        before = CALIBRATION.probability(evidence, moving=moving, prior=prior)
+        after = CALIBRATION.probability(raised, moving=moving, prior=prior)
+        assert 0.0 <= before <= after <= 1.0
+
+    @given(evidences, priors, priors)
+    def test_a_higher_prior_never_lowers(self, evidence, one, other):
+        low, high = sorted((one, other))
+        assert CALIBRATION.probability(evidence, prior=low) <= CALIBRATION.probability(
+            evidence, prior=high
+        )
+
+    def test_its_own_prior_is_the_default(self):
+        evidence = {"hashes": 6.0}
+        assert CALIBRATION.probability(evidence, prior=CALIBRATION.prior) == pytest.approx(
+            CALIBRATION.probability(evidence)
+        )
+        assert load_policy(None).score.prior == CALIBRATION.prior
+
+    def test_pictures_of_two_kinds_do_not_add_up_and_sound_does(self):
+        one = CALIBRATION.probability({"hashes": 6.0})
+        assert CALIBRATION.probability({"hashes": 6.0, "local": 1.0}) == one
+        assert CALIBRATION.probability({"hashes": 6.0, "sound": 1.0}) > one
+
+
+class TestRestated:
+    def test_by_hand(self):
+        # 3 to 1 at even odds is 1 to 1 where one in four is true
+        assert restated(0.75, 0.5, 0.25) == pytest.approx(0.5)
+
+    @given(st.floats(0, 1), priors, priors)
+    def test_there_and_back(self, score, one, other):
+        assert restated(restated(score, one, other), other, one) == pytest.approx(score, abs=1e-6)
+
+    @pytest.mark.parametrize("certain", [0.0, 1.0])
+    def test_what_is_certain_stays_so(self, certain: float):
+        assert restated(certain, 0.9, 0.01) == certain
+
+
+class TestImages:
+    """The rule of decision 9, which the benchmark does not touch: it has no images."""
+
+    @pytest.mark.parametrize("distance", [0, 8, 16])
+    def test_a_close_image_is_confident(self, distance: int):
+        assert frames(distance, video=False).score >= LIMITS.confident
+
+    @pytest.mark.parametrize("distance", [18, 24, 28])
+    def test_a_farther_one_is_possible(self, distance: int):
+        assert LIMITS.possible <= frames(distance, video=False).score < LIMITS.confident
+
+    @pytest.mark.parametrize("distance", [31, 46])
+    def test_a_far_one_is_neither(self, distance: int):
+        assert frames(distance, video=False).score < LIMITS.possible
+
+    @pytest.mark.parametrize("video", [True, False])
+    def test_a_picture_of_another_moment_is_not_confident(self, video: bool):
+        assert not_sure(frames(0, video=video)).score < LIMITS.confident
+
+
+class TestKinds:
+    def test_hashes_at_an_odd_speed_say_less(self):
+        usual, odd = frames(20, 20, 20, 20), frames(20, 20, 20, 20, speed=-1.0)
+        assert odd.evidence == usual.evidence
+        assert odd.score < usual.score
+
+    def test_a_line_of_normal_speed_beside_an_odd_one_counts_in_full(self):
+        alone = frames(4, 4, 4)
+        beside = [
+            FrameMatch(30.0 + i, 90 - i, 4, 10 + i, 0, View.FULL, 1, 0.5, 0.5) for i in range(3)
+        ]
+        told = by_kind("pdq", [*alone.frames, *beside])
+        assert told["hashes"] == pytest.approx(alone.evidence)
+        assert told["odd_hashes"] == pytest.approx(2 * alone.evidence)
+
+    def test_one_picture_has_no_speed(self):
+        still = [FrameMatch(float(i), 7.0, 10, 0, 0, View.FULL, 0) for i in range(4)]
+        told = by_kind("pdq", still)
+        assert told["hashes"] == told["odd_hashes"] > 0
+
+    def test_a_hash_of_a_whole_video_may_be_possible_alone(self):
+        assert frames(0, signal_type="videohash").score >= LIMITS.possible
+
+    def test_one_phash_may_not(self):
+        assert frames(0, signal_type="phash").score < LIMITS.possible
+
+    def test_pictures_and_sound_together_are_more_than_each(self):
+        seen, heard = frames(24, 24), frames(60, 60, 60, signal_type="sound")
+        assert together([seen, heard]) > max(seen.score, heard.score)
+        assert together([seen]) == together([heard]) == 0.0
+
+
+class TestFile:
+    @pytest.mark.parametrize(
+        ("old", "new", "complaint"),
+        [
+            ("version = 1", "version = 2", "version: "),
+            ("prior = ", "prior = 1", "prior: "),
+            ("hashes = ", "hashes = -", "weights.hashes: "),
+            ("local = ", "locale = ", "weights.local: "),
+            ("[training]", "[trained]", "training: "),
+            ("seed = ", 'seed = "', "is not TOML"),
+        ],
+    )
+    def test_a_bad_one_is_refused(self, old: str, new: str, complaint: str):
+        assert old in DATA
+        with pytest.raises(ValueError, match="c.toml: ") as refused:
+            parse_calibration(DATA.replace(old, new, 1).encode(), "c.toml")
+        assert complaint in str(refused.value)
+
+    def test_bounds_that_stand_on_their_heads_are_refused(self):
+        low, high = CALIBRATION.bounds.local
+        turned = DATA.replace(f"[{low:.4f}, {high:.4f}]", "[2.0, 1.0]")
+        assert turned != DATA
+        with pytest.raises(ValueError, match=r"bounds\.local: 2\.0 is above 1\.0"):
+            parse_calibration(turned.encode(), "c.toml")
+
+    def test_the_packaged_ones_coefficients_lie_within_their_bounds(self):
+        values = {"intercept": CALIBRATION.intercept, **CALIBRATION.weights.model_dump()}
+        for name, (low, high) in CALIBRATION.bounds.model_dump().items():
+            assert low <= values[name] <= high, name
+        assert 0 < CALIBRATION.training.true < CALIBRATION.training.pairs
