@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from hashdb.errors import (
     BadMedia,
     ClassifierUnavailable,
+    DescriptorUnavailable,
     SandboxFailed,
     SeawallError,
     UploadConflict,
@@ -131,13 +132,17 @@ class Checker:
         sampling = Sampling(
             dense=False,
             pictures=PICTURES if self._classifier else 0,
+            describe=self._judge.describes,
             seconds=self._seconds,
         )
         with watch.stage("fingerprint"):
             look = self._fingerprint(media, sampling, self._signals())
         local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
         sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
-        beside, unseen = local.and_also(sound), (*unseen, *unheard)
+        neural, untold = self._find_beside(look, watch, "neural", self._judge.find_neural)
+        look = replace(look, to_describe=())  # megabytes that nobody needs any more
+        beside = local.and_also(sound).and_also(neural)
+        unseen = (*unseen, *unheard, *untold)
         matches, failures = self._find(look, watch, beside)
         look, matches, second = self._look_again(media, look, matches, beside, watch)
         with watch.stage("digest_lookup"):
@@ -237,6 +242,9 @@ class Checker:
         with watch.stage(stage):
             try:
                 return find(look), ()
+            except DescriptorUnavailable as error:
+                log.warning("the descriptor model failed: %s", error)
+                return NOTHING_BESIDE, (Failure("descriptor", str(error)),)
             except SeawallError:
                 raise
             except Exception as error:  # one signal's fault must not cost the others' verdict

@@ -152,11 +152,11 @@ def _moment(alignment: Alignment, frame: FrameMatch) -> _Moment:
 
 def _explained(allowed: Iterable[Ruled]) -> _Explained:
     """What allow-lists explain: the frames that a reference's possible alignments hold, where one
-    of its alignments is confident, and no more."""
+    of its alignments is confident (not by likeness alone), and no more."""
     moments = {
         _moment(alignment, frame)
         for ruled in allowed
-        if any(a.score >= ruled.limits.confident for a in ruled.match.alignments)
+        if ruled.score >= ruled.limits.confident
         for alignment in ruled.match.alignments
         if alignment.score >= ruled.limits.possible
         for frame in alignment.frames

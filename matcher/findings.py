@@ -74,16 +74,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """A match with its bank's thresholds. `parts`: the score by pictures and the upload's
-    stretches of each alignment; digests are left aside."""
+    """A match with its bank's thresholds. `parts`: the score and the upload's stretches of each
+    alignment by what can tell a copy from its like. `likeness`: the score by descriptors, which
+    cannot. Digests are left aside."""
 
     match: Match
     limits: Thresholds
     parts: tuple[tuple[float, tuple[Segment, ...]], ...]
+    likeness: float = 0.0
 
     @property
     def score(self) -> float:
-        """The best by pictures; 0 without any."""
+        """The best of the parts; 0 without any."""
         return max((score for score, _ in self.parts), default=0.0)
 
     def stretches(self, sure: Callable[[float], bool]) -> Iterator[Segment]:
@@ -98,11 +100,13 @@ class Ruled:
 
 def rule(match: Match, policy: Policy) -> Ruled:
     """The match under its bank's thresholds."""
-    parts = [(a.score, a.segments) for a in match.alignments]
+    parts = [(a.score, a.segments) for a in match.alignments if a.signal_type != "neural"]
+    likeness = max((a.score for a in match.alignments if a.signal_type == "neural"), default=0.0)
     if not match.alignments and not match.exact:
         parts = [(match.score, match.segments)]
     limits = policy.for_bank(match.reference.bank)
-    return Ruled(match, limits, tuple((s, tuple(p.query for p in pairs)) for s, pairs in parts))
+    stretches = tuple((s, tuple(p.query for p in pairs)) for s, pairs in parts)
+    return Ruled(match, limits, stretches, likeness)
 
 
 def digests(match: Match) -> list[str]:
@@ -140,9 +144,9 @@ def match_findings(remaining: Sequence[Ruled], coverage: Coverage) -> Iterator[F
         yield from _exact_findings(ruled)
         if ruled.score >= ruled.limits.confident:
             yield _confident_finding(ruled, remaining, coverage)
-        elif ruled.score >= ruled.limits.possible:
+        elif (score := max(ruled.score, ruled.likeness)) >= ruled.limits.possible:
             text = f"May show {_shown(ruled, coverage)}."
-            yield Finding(ReasonCode.POSSIBLE_MATCH, Action.REVIEW, text, ruled.score, ruled.match)
+            yield Finding(ReasonCode.POSSIBLE_MATCH, Action.REVIEW, text, score, ruled.match)
 
 
 def _exact_findings(ruled: Ruled) -> Iterator[Finding]:
@@ -287,4 +291,4 @@ def _shown(ruled: Ruled, coverage: Coverage) -> str:
     seconds = covered_s(p.query for p in ruled.match.segments)
     length = f"{seconds:.1f} s of {coverage.total_s:.1f} s, " if coverage.total_s > 0 else ""
     by = f" by {' and '.join(names)}" if names else ""
-    return f"{named(ruled.match)}{by}: {length}score {ruled.score:.2f}"
+    return f"{named(ruled.match)}{by}: {length}score {max(ruled.score, ruled.likeness):.2f}"

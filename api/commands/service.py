@@ -236,7 +236,9 @@ def index_verify(context: click.Context, as_json: bool) -> None:
     from api import wiring
 
     settings = Settings.from_env()
-    opened = wiring.reference_index(settings, Store.open(settings.database_url))
+    opened = wiring.reference_index(
+        settings, Store.open(settings.database_url), wiring.make_descriptor(settings)
+    )
     opened.open(save=False)
     report = opened.verify()
     value = {
@@ -265,7 +267,9 @@ def index_rebuild(as_json: bool) -> None:
     from api import wiring
 
     settings = Settings.from_env()
-    made = wiring.reference_index(settings, Store.open(settings.database_url))
+    made = wiring.reference_index(
+        settings, Store.open(settings.database_url), wiring.make_descriptor(settings)
+    )
     with output.fraction("references") as progress:
         made.rebuild(progress, save=False)
     try:
