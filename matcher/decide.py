@@ -44,7 +44,7 @@ from matcher.score import as_match, rescore
 
 __all__ = ["Evidence", "Failure", "ReasonCode", "Ruling", "decide"]
 
-NEAR_S = {"local": 0.3, "sound": 0.6}
+NEAR_S = {"local": 0.3, "sound": 0.6, "neural": 0.6}
 """How far off an allow-list's moment may lie that explains one of this signal type: local features
 are taken of fewer frames than hashes, and not always of the same; seconds of sound begin where each
 reference's begin. Other signals' moments are frames, and those are equal or not."""

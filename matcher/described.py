@@ -25,7 +25,17 @@ from hashdb.model import (
     View,
 )
 from hashdb.ports import DescriptorHits
-from matcher.align import LINGERS, MAX_GROUPS, MAX_LINES, STILL, FrameHits, Line, best_line, reach
+from matcher.align import (
+    LINGERS,
+    MAX_GROUPS,
+    MAX_LINES,
+    SPEEDS,
+    STILL,
+    FrameHits,
+    Line,
+    best_line,
+    reach,
+)
 from matcher.ports import DescriptorModel
 from matcher.score import TOLERANCE, WEIGHTS, agreeing_lines, rescore
 
@@ -35,6 +45,11 @@ NEARLY = 0.02
 
 AROUND_S = 1.0
 """Seconds to each side of a moment that are no other time."""
+
+SEAM_S = 0.02
+
+FORWARD = SPEEDS[SPEEDS > 0]
+"""Not backwards, and no frozen picture: either is one line through whatever looks alike."""
 
 DISTINCT = 3
 """Distinct pictures that must agree in time."""
@@ -86,7 +101,7 @@ def alignment(
     rest = _frame_hits(hits, levels)
     lines: list[Line] = []
     while len(rest) and len(lines) < MAX_LINES:
-        line = best_line(query.offsets, rest, "neural", still=False)
+        line = best_line(query.offsets, rest, "neural", still=False, speeds=FORWARD)
         lines.append(line)
         rest = rest.take(~np.isin(rest.queries, line.hits.queries))
     frames = _frames(query, lines, hits, levels, total_s)
@@ -104,8 +119,9 @@ def alignment(
 
 def _frame_hits(hits: DescriptorHits, levels: Levels) -> FrameHits:
     """The hits as `align` takes them. A picture stands for the time up to halfway to its
-    neighbours, which the tolerance of a line makes longer at both ends: so much is cut off."""
-    cut = np.minimum(TOLERANCE, (hits.ends - hits.starts) / 2)
+    neighbours, which the tolerance of a line makes longer at both ends: so much is cut off, and a
+    little more, for a line where two pictures meet would have both."""
+    cut = np.minimum(TOLERANCE + SEAM_S, (hits.ends - hits.starts) / 2)
     return FrameHits(
         hits.queries,
         hits.starts + cut,

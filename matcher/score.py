@@ -57,7 +57,8 @@ WEIGHTS = {
     "videohash": Weight(3.5, 7.0),
     "sound": Weight(6.5, 100.0),  # its distances are `matcher.heard.alignment`'s
     "local": Weight(6.5, 100.0),  # its distance is `matcher.localize.distance_of`
-    # What looks alike is not the same: no one or two pictures may reach a policy's thresholds.
+    # What looks alike is not the same: `matcher.described` asks for three distinct pictures, and
+    # one alone stays below a policy's thresholds.
     "neural": Weight(2.2, 100.0),  # its distances are `matcher.described.Levels.distances`
 }
 

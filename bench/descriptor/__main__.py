@@ -5,12 +5,13 @@
 The first half of every video becomes a reference. Judged by descriptors alone are edited copies of
 it (single pictures edited, `bench.descriptor.edits`, not encoded again), its second half (the same
 place at another moment: the hardest negative), and against all other videos' references. Files
-that show the same footage (`natural_pairs.csv` in the folder) are no negatives.
+of one footage (`natural_pairs.csv` in the folder) come in once.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import time
 from collections import defaultdict
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from bench.copies import related, videos
+from bench.copies import copies_in, related, videos
 from bench.descriptor.edits import EDITS, Edit
 from hashdb.errors import SeawallError
 from hashdb.index.descriptors import DescriptorIndex
@@ -33,6 +34,7 @@ from matcher.sandbox import Sandbox
 
 GAP_S = 1.0  # left out before the middle
 SHARED = 0.97  # two videos with pictures as near as that show the same footage
+SEED = 2019
 EDITED_SIDE = 448  # of the pictures that are edited
 
 
@@ -177,7 +179,10 @@ def main() -> int:
     seen: list[Video] = []
     began, pictures = time.process_time(), 0
     with Sandbox() as sandbox:
-        for path in tqdm(videos(options.folder), desc="looked at", disable=None):
+        copies = copies_in(related(options.folder))
+        paths = [p for p in videos(options.folder) if p.name not in copies]
+        random.Random(SEED).shuffle(paths)
+        for path in tqdm(paths, desc="looked at", disable=None):
             if len(seen) == options.most:
                 break
             try:

@@ -46,8 +46,8 @@ model = "{NAME}.onnx"
 licence = "Apache-2.0 (weights: ImageNet)"
 mean = [0.485, 0.456, 0.406]
 std = [0.229, 0.224, 0.225]
-floor = 0.70
-sure = 0.85
+floor = 0.65
+sure = 0.90
 """
 
 

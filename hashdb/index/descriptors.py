@@ -4,7 +4,7 @@ by block in single precision.
 The index is one tuple of segments that never change, as in `hashdb.index.landmarks`: any number of
 threads may search beside `add` and `remove`. numpy only: of 100,000 rows of 1,280 numbers, for 60
 queries, it took 0.33 CPU seconds where FAISS's range search over half-precision rows took 11.9 and
-that over single-precision ones, at twice the memory, 2.1 (`make bench-descriptor-index`).
+that over single-precision ones, at twice the memory, 2.1 (`python -m bench.descriptor.index`).
 """
 
 from __future__ import annotations

@@ -70,6 +70,15 @@ def test_an_excerpt_is_found_where_it_lies_and_other_footage_is_not() -> None:
     assert {f.track for f in found.frames} == {1}
 
 
+def test_pictures_of_the_very_same_moments_are_found_at_those() -> None:
+    """A reference that looks alike for long: lines through where two pictures meet tempt most."""
+    times = np.arange(0.0, 30.0, 1.0)
+    reference = Descriptors("m:1", times, moving(times / 6))
+    query = Descriptors("m:1", times[:24], moving(times[:24] / 6))
+    (found,) = find(query, reference, levels=Levels(0.3, 0.9)).values()
+    assert (found.speed, found.score > 0.9) == (pytest.approx(1.0, abs=0.05), True)
+
+
 @pytest.mark.parametrize("speed", [0.6, 1.0, 1.7])
 def test_at_other_speeds(speed: float) -> None:
     times = np.arange(0.0, 16.0, 1.0)
