@@ -297,7 +297,9 @@ def fingerprint(
                 hashers,
                 sampling,
                 None if local is None else LocalLook(local, frame.track, sampling, duration),
-                ShownLook(frame.track, sampling, duration) if wants_shown else None,
+                ShownLook(frame.track, sampling, duration, opened.info.tracks)
+                if wants_shown
+                else None,
                 video=video,
             )
             reaches[frame.track] = _Reach(duration)

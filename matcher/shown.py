@@ -14,19 +14,19 @@ GAP_S, SHORT_PICTURES = 1.0, 10
 """A picture a second; of a short upload so many."""
 
 REFERENCE_BYTES, UPLOAD_BYTES = 192 << 20, 64 << 20
-"""Of all pictures of a track. At 224 pixels a side that is 21 minutes of a reference at a picture a
-second, 7 of an upload; longer ones are shown at longer steps."""
+"""Of all pictures, shared among the tracks. At 224 pixels a side that is 22 minutes of a reference
+at a picture a second, 7 of an upload; longer ones are shown at longer steps."""
 
 
 class ShownLook:
     """Keeps pictures `GAP_S` apart; where they grow too many, every other one goes and the step
     doubles."""
 
-    def __init__(self, number: int, sampling: Sampling, duration: float) -> None:
+    def __init__(self, number: int, sampling: Sampling, duration: float, tracks: int) -> None:
         self._number = number
         self._side = sampling.describe
         room = REFERENCE_BYTES if sampling.dense else UPLOAD_BYTES
-        self._most = max(2, room // (3 * self._side**2))
+        self._most = max(2, room // (3 * self._side**2 * max(1, tracks)))
         self._gap = GAP_S if sampling.dense else min(GAP_S, duration / SHORT_PICTURES)
         self._kept: list[tuple[float, Picture]] = []
 
