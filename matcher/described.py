@@ -28,7 +28,6 @@ from hashdb.ports import DescriptorHits
 from matcher.align import (
     LINGERS,
     MAX_GROUPS,
-    MAX_LINES,
     SPEEDS,
     STILL,
     FrameHits,
@@ -51,8 +50,12 @@ SEAM_S = 0.02
 FORWARD = SPEEDS[SPEEDS > 0]
 """Not backwards, and no frozen picture: either is one line through whatever looks alike."""
 
-DISTINCT = 3
-"""Distinct pictures that must agree in time."""
+DISTINCT, MISSED = 3, 2
+"""Distinct pictures that must agree in time, and pictures of the upload that may be missed between
+two of them: in a long upload a few that lie far apart are on some line by chance."""
+
+MOST_LINES = 4
+"""Of one reference in one track: each costs a sweep over all speeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,10 @@ def describe(model: DescriptorModel, shown: Sequence[Pictures]) -> tuple[Descrip
 
 def by_reference(hits: DescriptorHits) -> Iterator[tuple[int, DescriptorHits]]:
     """The hits of each reference's ordinal."""
-    for ordinal in np.unique(hits.ordinals).tolist():
-        yield ordinal, hits.take(hits.ordinals == ordinal)
+    order = np.argsort(hits.ordinals, kind="stable")
+    ordinals, counts = np.unique(hits.ordinals, return_counts=True)
+    for ordinal, end, count in zip(ordinals, np.cumsum(counts), counts, strict=True):
+        yield int(ordinal), hits.take(order[end - count : end])
 
 
 def alignment(
@@ -100,7 +105,7 @@ def alignment(
     distinct pictures agree in time. `hits`: those in this reference."""
     rest = _frame_hits(hits, levels)
     lines: list[Line] = []
-    while len(rest) and len(lines) < MAX_LINES:
+    while len(rest) and len(lines) < MOST_LINES:
         line = best_line(query.offsets, rest, "neural", still=False, speeds=FORWARD)
         lines.append(line)
         rest = rest.take(~np.isin(rest.queries, line.hits.queries))
@@ -137,14 +142,16 @@ def _frames(
     levels: Levels,
     total_s: float,
 ) -> list[FrameMatch]:
-    """One a hit on a line."""
+    """One a hit on a line; each run of a line has a number of its own."""
     before, after = reach(query.offsets, query.offsets, total_s)
     groups = _groups(query, [row for line in lines for row in line.hits.queries.tolist()], levels)
-    frames = []
-    for number, line in enumerate(lines):
+    frames: list[FrameMatch] = []
+    for line in lines:
         lingers = _lingers(line, hits, levels)
-        on_line = (line.hits.queries, line.moments, line.hits.distances, lingers)
-        for row, moment, distance, still in zip(*(c.tolist() for c in on_line), strict=True):
+        gaps = np.diff(line.hits.queries, prepend=line.hits.queries[:1]) > MISSED + 1
+        runs = np.cumsum(gaps) + (frames[-1].line + 1 if frames else 0)
+        on_line = (line.hits.queries, line.moments, line.hits.distances, lingers, runs)
+        for row, moment, distance, still, run in zip(*(c.tolist() for c in on_line), strict=True):
             frames.append(
                 FrameMatch(
                     offset=float(query.offsets[row]),
@@ -153,7 +160,7 @@ def _frames(
                     group=STILL if still else groups[row],
                     track=query.track,
                     view=View.FULL,
-                    line=number,
+                    line=run,
                     before=float(before[row]),
                     after=float(after[row]),
                 )

@@ -47,6 +47,9 @@ _IN_NEGATIVE = (Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL)
 MOST_HITS = 2000
 """Hits kept of one query code, the nearest: a picture that so many references share says little."""
 
+MOST_ALIKE = 300
+"""The same of a query's descriptor: a bank of one kind of footage looks alike all over."""
+
 MOST_REFERENCES = 100
 """References that are aligned for one upload, of allow-lists and of all others: the likeliest."""
 
@@ -264,7 +267,7 @@ class Judge:
         levels = described.Levels(model.floor, model.sure)
         alignments: list[Alignment] = []
         for query in described.describe(model, look.to_describe):
-            hits = backend.search(query.vectors, model.floor, MOST_HITS)
+            hits = backend.search(query.vectors, model.floor, MOST_ALIKE)
             mine = {names[ordinal]: some for ordinal, some in described.by_reference(hits)}
             with self._store.read() as tx:
                 references = tx.banks.references_by_ids(mine)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from api.settings import Settings
 from api.wiring import make_descriptor
 from hashdb.errors import BadSetting, DescriptorUnavailable
-from matcher.descriptors.onnx import OnnxDescriptor
+from matcher.descriptors.onnx import Manifest, OnnxDescriptor
 from matcher.policy import parse_policy
 from matcher.tensor import OddTensor, as_vectors
 from tests import media_maker as make
@@ -160,3 +162,14 @@ def test_without_onnx_runtime_the_start_fails_and_says_what_to_install(tmp_path:
             assert (
                 "SEAWALL_DESCRIPTOR needs ONNX Runtime: pip install 'seawall[onnx]'" in run.stderr
             )
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "descriptors.md").read_text()
+
+
+def test_the_documentation_has_every_key_and_its_example_is_a_manifest() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \|", DOCS, re.MULTILINE)
+    named = [key for row in rows for key in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(Manifest.model_fields)
+    example = "\n".join(re.findall(r"^    (\w+ = .*)$", DOCS, re.MULTILINE))
+    assert Manifest.model_validate(tomllib.loads(example)).name == "sscd-disc-mixup"

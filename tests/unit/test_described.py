@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hashdb.index.descriptors import DescriptorIndex
 from hashdb.model import Alignment, Descriptors, Pictures
+from hashdb.ports import DescriptorHits
 from matcher import described
 from matcher.described import Levels
 
@@ -135,6 +136,37 @@ def test_a_place_that_lingers_in_the_reference_says_not_when() -> None:
     mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
     query = Descriptors("m:1", np.arange(6.0), mixed.astype(np.float16))
     assert find(query, reference, levels=Levels(0.5, 0.995)) == {}
+
+
+def test_pictures_that_agree_by_chance_far_apart_in_a_long_upload_are_no_match() -> None:
+    """Half an hour against half an hour, every picture like some others at random."""
+    random = np.random.default_rng(7)
+    count, each = 400, 5
+    vectors = random.normal(size=(count, 64))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    query = Descriptors("m:1", 4.0 * np.arange(count), vectors.astype(np.float16))
+    starts = random.integers(0, 1800, count * each).astype(np.float64)
+    hits = DescriptorHits(
+        np.repeat(np.arange(count), each),
+        np.zeros(count * each, dtype=np.int32),
+        starts,
+        starts + 1.0,
+        random.uniform(0.70, 0.78, count * each).astype(np.float32),
+    )
+    found = described.alignment("ref", query, hits, LEVELS, total_s=1600.0)
+    assert found is None or found.score < 0.5
+
+
+def test_an_excerpt_of_a_long_upload_is_found_though_pictures_are_missed() -> None:
+    times = np.arange(0.0, 300.0, 1.0)
+    vectors = np.zeros((300, WIDE), dtype=np.float16)
+    vectors[:, WIDE - 2] = 1.0
+    shown = [n for n in range(100, 120) if n % 3]
+    vectors[shown] = moving(np.array(shown) - 80.0)
+    (found,) = find(Descriptors("m:1", times, vectors), film(60.0)).values()
+    (pair,) = found.segments
+    assert (pair.query.start, pair.query.end) == pytest.approx((101.0, 119.0), abs=1.5)
+    assert found.score > 0.9
 
 
 def test_distances() -> None:
