@@ -123,7 +123,7 @@ class Rendering(StrEnum):
 class SignalType:
     """One kind of hash; the table is in `hashdb.signals`.
 
-    `bits` of one code (digests match only if equal; 0: it has no codes); `radius`: the Hamming distance
+    `bits` of one code (digests match only if equal; 0: no codes); `radius`: the Hamming distance
     in bits up to which two codes are looked at; `min_quality`: frames below it are left out.
     `hashed`: its evidence is rows of codes (`Fingerprint`) that are searched within the radius;
     otherwise it has a value type and an index of its own.
