@@ -7,6 +7,7 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST_ARGS ?=
+DESCRIPTOR := build/descriptor/efficientnet-lite0.toml
 
 # The first Python that is new enough; set PYTHON to name one yourself.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -20,7 +21,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes bench-robustness bench-peers clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes bench-robustness bench-peers bench-descriptor descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -61,7 +62,8 @@ format: $(STAMP) ## let ruff lay out the code
 test: lint ## lint, then every test but the heavy ones
 	$(PY) -m pytest -m "not heavy" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
-test-heavy: $(STAMP) ## the slow tests: wheel, demo, kills, several processes
+test-heavy: $(STAMP) ## the slow tests: wheel, demo, kills, several processes, a real model
+	-@$(MAKE) --no-print-directory descriptor-model
 	$(PY) -m pytest -m heavy $(PYTEST_ARGS)
 
 test-all: test test-heavy ## both
@@ -90,6 +92,14 @@ bench-robustness: $(STAMP) ## edited copies and negatives of MEDIA=folder: what 
 
 bench-peers: $(STAMP) ## install the peers that bench-robustness ENGINES=all measures beside
 	$(PY) -m bench.robustness.peers
+
+descriptor-model: $(DESCRIPTOR) ## make a real descriptor model from a package that ships weights
+
+$(DESCRIPTOR): bench/descriptor/efficientnet.py bench/descriptor/weights.py | $(STAMP)
+	$(PY) -m bench.descriptor.efficientnet $(@D)
+
+bench-descriptor: $(STAMP) $(DESCRIPTOR) ## measure that model on the videos in MEDIA=folder
+	$(PY) -m bench.descriptor $(MEDIA) $(DESCRIPTOR) $(BENCH_ARGS)
 
 clean: ## remove what make made; leaves seawall-data alone
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

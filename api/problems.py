@@ -120,6 +120,9 @@ _TABLE = (
     _p("classifier-unavailable", 503, "The classifier does not answer",
       "The written policy wants a classifier's opinion, and there is none to be had. Hold the "
       "upload and try again.", open=False),
+    _p("descriptor-unavailable", 503, "The descriptor model failed",
+      "The model that describes pictures failed, so that the media was not added. Try again; an "
+      "operator finds more in the log.", open=False),
     _p("partner-unavailable", 503, "The exchange's other side does not answer",
       "The partner's feed could not be read. What was read before stays.", open=False),
     _p("job-abandoned", 503, "The job was given up",
@@ -163,6 +166,7 @@ BY_ERROR: dict[type[Exception], ProblemType] = {
         errors.DatabaseUnavailable: "database-unavailable",
         errors.SandboxFailed: "sandbox-failed",
         errors.ClassifierUnavailable: "classifier-unavailable",
+        errors.DescriptorUnavailable: "descriptor-unavailable",
         errors.PartnerUnavailable: "partner-unavailable",
         errors.NotUpgraded: "not-upgraded",
         errors.BadSnapshot: "bad-snapshot",

@@ -77,6 +77,7 @@ class Settings:
     classifier_onnx: Path | None = None
     classifier_labels: tuple[str, ...] = ()
     classifier_timeout_s: float = 2.0
+    descriptor: Path | None = None
     log_level: str = "INFO"
 
     @classmethod
@@ -104,5 +105,6 @@ class Settings:
             classifier_onnx=_read(env, "SEAWALL_CLASSIFIER_ONNX", Path, none_path),
             classifier_labels=_read(env, "SEAWALL_CLASSIFIER_LABELS", _labels, ()),
             classifier_timeout_s=_read(env, "SEAWALL_CLASSIFIER_TIMEOUT_S", _positive_float, 2.0),
+            descriptor=_read(env, "SEAWALL_DESCRIPTOR", Path, none_path),
             log_level=_read(env, "SEAWALL_LOG_LEVEL", str, "INFO").upper(),
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from api.settings import Settings
 from hashdb.errors import BadArgument, BadSetting
 from hashdb.exchange.jsonl import FileFeed, HttpFeed
+from hashdb.index.descriptors import DescriptorIndex
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.landmarks import SoundIndex
 from hashdb.index.local import LocalIndex
@@ -24,12 +25,13 @@ from hashdb.store import Store
 from matcher.check import Checker
 from matcher.classifiers.onnx import OnnxClassifier
 from matcher.classifiers.remote import RemoteClassifier
+from matcher.descriptors.onnx import OnnxDescriptor
 from matcher.enroll import Enroller
 from matcher.hashers import pdq, vpdq
 from matcher.judge import Judge
 from matcher.landmarks import landmarks, pack_moments
 from matcher.policy import Policy, load_policy
-from matcher.ports import Classifier, FingerprintMedia, Limits
+from matcher.ports import Classifier, DescriptorModel, FingerprintMedia, Limits
 from matcher.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
@@ -62,10 +64,11 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
     """Opens the database and the index and makes the parts. `progress` (done, all) is told of a
     rebuild of the index. Raises `BadSetting`, `BadPolicy`, `NotUpgraded`, `DatabaseUnavailable`."""
     policy = load_policy(settings.policy)
+    descriptor = make_descriptor(settings, policy)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     store = Store.open(settings.database_url)
     _warn_of_unknown_banks(store, policy)
-    index = reference_index(settings, store, policy)
+    index = reference_index(settings, store, policy, descriptor)
     index.open(progress)
     sandbox = make_sandbox(settings)
     judge = Judge(
@@ -74,6 +77,7 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
         signal_types=sorted(policy.signals),
         orientations=pdq.orientations,
         degenerate=pdq.degenerate,
+        descriptor=descriptor,
     )
     checker = Checker(
         store,
@@ -84,7 +88,7 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
         retention=timedelta(days=settings.retention_days),
         seconds=settings.decode_seconds,
     )
-    enroller = make_enroller(store, sandbox, policy)
+    enroller = make_enroller(store, sandbox, policy, descriptor)
     return Parts(settings, store, index, sandbox, judge, checker, enroller, policy)
 
 
@@ -96,9 +100,11 @@ def _warn_of_unknown_banks(store: Store, policy: Policy) -> None:
         log.warning("the policy has rules for the bank %r, which does not exist", name)
 
 
-def reference_index(settings: Settings, store: Store, policy: Policy) -> ReferenceIndex:
+def reference_index(
+    settings: Settings, store: Store, policy: Policy, descriptor: DescriptorModel | None
+) -> ReferenceIndex:
     """The index of a database, not yet opened. Local features and sounds are held where the policy
-    counts them: they take most of its memory."""
+    counts them: they take most of its memory. So are descriptors, where there is a model."""
     return ReferenceIndex(
         store,
         FaissIndex,
@@ -106,6 +112,8 @@ def reference_index(settings: Settings, store: Store, policy: Policy) -> Referen
         signal_types=[s for s, kind in SIGNAL_TYPES.items() if kind.hashed and not kind.exact],
         local=LocalIndex if "local" in policy.signals else None,
         sound=(lambda: SoundIndex(_filed)) if "sound" in policy.signals else None,
+        neural=None if descriptor is None else DescriptorIndex,
+        model="" if descriptor is None else descriptor.model,
     )
 
 
@@ -128,10 +136,30 @@ def make_sandbox(settings: Settings) -> Sandbox:
     )
 
 
-def make_enroller(store: Store, sandbox: FingerprintMedia, policy: Policy) -> Enroller:
-    # References carry every signal that is cheap, so that a policy can switch one on later.
-    stored = tuple(dict.fromkeys(["pdq", "phash", "local", "sound", *sorted(policy.signals)]))
-    return Enroller(store, sandbox, signal_types=stored, degenerate=pdq.degenerate)
+def make_enroller(
+    store: Store, sandbox: FingerprintMedia, policy: Policy, descriptor: DescriptorModel | None
+) -> Enroller:
+    # References carry every signal that is cheap, and descriptors where there is a model, so that a
+    # policy can switch one on later.
+    always = ["pdq", "phash", "local", "sound", *(["neural"] if descriptor else [])]
+    stored = tuple(dict.fromkeys([*always, *sorted(policy.signals)]))
+    return Enroller(
+        store,
+        sandbox,
+        signal_types=stored,
+        degenerate=pdq.degenerate,
+        descriptor=descriptor,
+    )
+
+
+def make_descriptor(settings: Settings, policy: Policy | None = None) -> DescriptorModel | None:
+    """The descriptor model of the settings. Raises `BadSetting`, also where the policy wants one
+    and there is none."""
+    if settings.descriptor is not None:
+        return OnnxDescriptor(settings.descriptor)
+    if policy is not None and "neural" in policy.signals:
+        raise BadSetting("the policy has signals.neural on, and SEAWALL_DESCRIPTOR names no model")
+    return None
 
 
 read_vpdq = vpdq.read_vpdq

@@ -26,6 +26,7 @@ SeawallError
 |   |-- DatabaseUnavailable
 |   |-- SandboxFailed        the decoding child died without an answer
 |   |-- ClassifierUnavailable
+|   |-- DescriptorUnavailable
 |   `-- PartnerUnavailable
 |-- NotUpgraded              the database's schema is not this version's
 `-- BadSnapshot              a snapshot file is damaged or of another version
@@ -134,6 +135,10 @@ class SandboxFailed(Unavailable):
 
 class ClassifierUnavailable(Unavailable):
     """The classifier does not answer, or its circuit is open."""
+
+
+class DescriptorUnavailable(Unavailable):
+    """The descriptor model failed, or gave no vectors."""
 
 
 class PartnerUnavailable(Unavailable):

@@ -123,7 +123,7 @@ class Rendering(StrEnum):
 class SignalType:
     """One kind of hash; the table is in `hashdb.signals`.
 
-    `bits` of one code (0 for digests, which match only if equal); `radius`: the Hamming distance
+    `bits` of one code (digests match only if equal; 0: no codes); `radius`: the Hamming distance
     in bits up to which two codes are looked at; `min_quality`: frames below it are left out.
     `hashed`: its evidence is rows of codes (`Fingerprint`) that are searched within the radius;
     otherwise it has a value type and an index of its own.
@@ -250,6 +250,40 @@ class SoundPeaks:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """Small pictures of one track of a video, for a descriptor model.
+
+    `offsets` (n,) float64: presentation times in seconds, rising; `pixels` (n, side, side, 3)
+    uint8 RGB, squeezed to squares.
+    """
+
+    offsets: Floats
+    pixels: NDArray[np.uint8]
+    track: int = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Descriptors:
+    """What a model says of some pictures of one track, one vector a picture.
+
+    `model` names the model, its weights and what its pictures are put through: vectors of two
+    models cannot be compared. `offsets` (n,) float64: presentation times in seconds, rising;
+    `vectors` (n, d) float16 of length 1, so that their product is the cosine of their angle.
+    """
+
+    model: str
+    offsets: Floats
+    vectors: NDArray[np.float16]
+    track: int = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """How much of an upload was looked at.
@@ -281,6 +315,7 @@ class MediaFingerprints:
     `local`: local features, one value a track and rendering, where they are wanted.
     `motion`: beside local features of a video, one value a track.
     `sound`: peaks of the sound, one value a track, where they are wanted and there are any.
+    `to_describe`: pictures for a descriptor model, one value a track, where they are wanted.
     `coverage` is about the pictures: a sound that is missing, broken or longer than a limit takes
     nothing from it, as one that was heard adds nothing. `SoundPeaks.seconds` says what was heard.
     """
@@ -292,6 +327,7 @@ class MediaFingerprints:
     local: tuple[LocalFeatures, ...] = ()
     sound: tuple[SoundPeaks, ...] = ()
     motion: tuple[Motion, ...] = ()
+    to_describe: tuple[Pictures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

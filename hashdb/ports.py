@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Codes, Ints, LocalFeatures, SoundPeaks
+from hashdb.model import Codes, Descriptors, Floats, Ints, LocalFeatures, SoundPeaks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,6 +158,70 @@ class LandmarkBackend(Protocol):
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that is held, for a snapshot. Ordinals stand in `references`, each once, and in
         `ordinals`, one for each landmark."""
+        ...
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Fill this index, which is empty, from `arrays()`. Raises `BadSnapshot`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DescriptorHits:
+    """Pictures of references that look like a query's, one row a hit, in no order.
+
+    `queries` (k,) int64: row of the query's vectors; `ordinals` (k,) int32: the reference's;
+    `starts`, `ends` (k,) float64: the stretch of the reference that its picture stands for, in
+    seconds; `similarities` (k,) float32: cosines.
+    """
+
+    queries: Ints
+    ordinals: NDArray[np.int32]
+    starts: Floats
+    ends: Floats
+    similarities: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def take(self, rows: NDArray[np.bool_] | Ints) -> DescriptorHits:
+        return DescriptorHits(
+            self.queries[rows],
+            self.ordinals[rows],
+            self.starts[rows],
+            self.ends[rows],
+            self.similarities[rows],
+        )
+
+
+class DescriptorBackend(Protocol):
+    """Descriptors of references, all of one model; searches may run beside an `add` or a
+    `remove`, and see the descriptors as they stood before or after it."""
+
+    def __len__(self) -> int:
+        """How many descriptors can be found."""
+        ...
+
+    def add(self, descriptors: Iterable[tuple[int, Descriptors]]) -> None:
+        """Add descriptors of references that are not here yet, each with the reference's ordinal.
+        `BadFingerprint` where their vectors do not fit those that are here."""
+        ...
+
+    def remove(self, ordinals: Iterable[int]) -> None:
+        """Take references out; those that are not there are passed over."""
+        ...
+
+    def search(self, vectors: NDArray[np.floating[Any]], least: float, most: int) -> DescriptorHits:
+        """Of each of (m, d) vectors of length 1 the pictures whose cosine is `least` or more, at
+        most the `most` nearest."""
+        ...
+
+    def counts(self) -> dict[int, int]:
+        """By ordinal, how many descriptors can be found."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that is held, for a snapshot. Ordinals stand in `references`, one for each
+        descriptor."""
         ...
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -10,8 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
-from hashdb.model import Codes, Fingerprint, Floats, Ints, LocalFeatures, SoundPeaks
-from hashdb.ports import CodeHits, IndexBackend, LandmarkBackend, LocalBackend
+from hashdb.model import (
+    Codes,
+    Descriptors,
+    Fingerprint,
+    Floats,
+    Ints,
+    LocalFeatures,
+    SoundPeaks,
+)
+from hashdb.ports import (
+    CodeHits,
+    DescriptorBackend,
+    IndexBackend,
+    LandmarkBackend,
+    LocalBackend,
+)
 
 _QUERIES = 32  # searched at once where hits are cut
 
@@ -164,7 +178,8 @@ def _nearest(hits: CodeHits, most: int) -> tuple[CodeHits, Ints]:
 class Shelves:
     """What is held of all references, as of change `number`, whose reference is `last`.
 
-    `local` holds the local features and `sound` the sounds, if any are wanted.
+    `local` holds the local features, `sound` the sounds and `neural` the descriptors of one model,
+    if any are wanted.
 
     `names` only grows, because hits refer to it; `ordinals` has the references with codes here.
     One writer at a time; searches may run beside it.
@@ -177,12 +192,14 @@ class Shelves:
     ordinals: dict[str, int] = field(default_factory=dict)
     local: LocalBackend | None = None
     sound: LandmarkBackend | None = None
+    neural: DescriptorBackend | None = None
 
     def add(
         self,
         fingerprints: Iterable[tuple[str, Fingerprint]],
         local: Iterable[tuple[str, LocalFeatures]] = (),
         sound: Iterable[tuple[str, SoundPeaks]] = (),
+        neural: Iterable[tuple[str, Descriptors]] = (),
     ) -> None:
         """Add all that is held of references, all of a reference's in one call. What is of
         references that are here already is passed over, so a change that is applied twice counts
@@ -197,6 +214,8 @@ class Shelves:
             self.local.add(list(self._fresh(local, fresh)))
         if self.sound is not None:
             self.sound.add(list(self._fresh(sound, fresh)))
+        if self.neural is not None:
+            self.neural.add(list(self._fresh(neural, fresh)))
         for kind, some in parts.items():
             shelf = self.shelves[kind]
             joined = join_rows(some, shelf.backend.bits)
@@ -222,13 +241,13 @@ class Shelves:
         if ordinals:
             for shelf in self.shelves.values():
                 shelf.remove(ordinals)
-            for index in (self.local, self.sound):
+            for index in (self.local, self.sound, self.neural):
                 if index is not None:
                     index.remove(ordinals)
 
     def feature_counts(self) -> list[tuple[str, str, int]]:
-        """Ids and signal types of references with local features or sounds, and how many features
-        or peaks can be found."""
+        """Ids and signal types of references with local features, sounds or descriptors, and how
+        many features, peaks or descriptors can be found."""
         counts: list[tuple[str, str, int]] = []
         if self.local is not None:
             found = self.local.arrays()
@@ -237,6 +256,8 @@ class Shelves:
             counts += [(self.names[o], "local", int(sums[o])) for o in rows]
         if self.sound is not None:
             counts += [(self.names[o], "sound", n) for o, n in self.sound.peaks().items()]
+        if self.neural is not None:
+            counts += [(self.names[o], "neural", n) for o, n in self.neural.counts().items()]
         return counts
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -263,6 +284,10 @@ class Shelves:
             arrays.update({f"sound/{name}": array for name, array in found.items()})
             for name in ("references", "ordinals"):
                 arrays[f"sound/{name}"] = ordinals[found[name]]
+        if self.neural is not None:
+            found = self.neural.arrays()
+            arrays.update({f"neural/{name}": array for name, array in found.items()})
+            arrays["neural/references"] = ordinals[found["references"]]
         return arrays
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -274,7 +299,8 @@ class Shelves:
             for kind, shelf in self.shelves.items():
                 columns = [arrays[f"{kind}/{c.name}"] for c in fields(Rows)]
                 shelf.add(_checked(Rows(*columns), shelf.backend.bits, len(names)))
-            for kind, index in (("local", self.local), ("sound", self.sound)):
+            indices = (("local", self.local), ("sound", self.sound), ("neural", self.neural))
+            for kind, index in indices:
                 if index is not None:
                     index.load(_features(arrays, kind, len(names)))
         except (KeyError, ValueError) as error:

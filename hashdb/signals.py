@@ -25,6 +25,9 @@ SIGNAL_TYPES: dict[str, SignalType] = {
         SignalType("local", bits=256, radius=60, min_quality=0, hashed=False),
         # Landmarks of three peaks match only if equal; a second of sound stands for a frame.
         SignalType("sound", bits=32, radius=0, min_quality=0, per_frame=False, hashed=False),
+        # Vectors, compared by the cosine of their angle. No evidence about a frame that an
+        # allow-list may take from other signals: what looks alike is not the same.
+        SignalType("neural", bits=0, radius=0, min_quality=50, per_frame=False, hashed=False),
     )
 }
 

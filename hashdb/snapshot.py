@@ -23,7 +23,7 @@ from hashdb import format as files
 from hashdb import verification
 from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable
 from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Floats, Ints
-from hashdb.ports import IndexBackend, LandmarkBackend, LocalBackend
+from hashdb.ports import DescriptorBackend, IndexBackend, LandmarkBackend, LocalBackend
 from hashdb.shelf import Shelf, Shelves
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.store import Store, Transaction
@@ -80,11 +80,12 @@ class ReferenceHits:
 class ReferenceIndex:
     """All references' codes; any number of threads may use one.
 
-    `backends` makes an engine for codes of so many bits, `local` one for local features and
-    `sound` one for sounds (None: they are not indexed). `folder` is where the snapshot lies; None
-    keeps none. Disabled references are in the index, withdrawn ones are not: which may be enforced
-    is for the caller to ask the database. `save_every`: a snapshot is written each time that so
-    many changes have been applied since the last one.
+    `backends` makes an engine for codes of so many bits, `local` one for local features, `sound`
+    one for sounds and `neural` one for the descriptors of `model` (None: they are not indexed).
+    `folder` is where the snapshot lies; None keeps none. Disabled references are in the index,
+    withdrawn ones are not: which may be enforced is for the caller to ask the database.
+    `save_every`: a snapshot is written each time that so many changes have been applied since the
+    last one.
     """
 
     def __init__(
@@ -97,11 +98,15 @@ class ReferenceIndex:
         save_every: int = 1000,
         local: Callable[[], LocalBackend] | None = None,
         sound: Callable[[], LandmarkBackend] | None = None,
+        neural: Callable[[], DescriptorBackend] | None = None,
+        model: str = "",
     ) -> None:
         self._store = store
         self._backends = backends
         self._local = local
         self._sound = sound
+        self._neural = neural
+        self._model = model
         self._folder = folder
         self._types = tuple(signal_types)
         self._save_every = save_every
@@ -209,6 +214,11 @@ class ReferenceIndex:
         state = self._state
         return None if state.sound is None else (state.sound, state.names)
 
+    def neural(self) -> tuple[DescriptorBackend, Sequence[str]] | None:
+        """The same for the references' descriptors."""
+        state = self._state
+        return None if state.neural is None else (state.neural, state.names)
+
     def rebuild(self, progress: Progress | None = None, *, save: bool = True) -> None:
         """Read all from the database, then `save`. Searches meanwhile see the old state, and what
         is added meanwhile."""
@@ -244,6 +254,7 @@ class ReferenceIndex:
                     "bits": {kind: SIGNAL_TYPES[kind].bits for kind in self._types},
                     "local": state.local is not None,
                     "sound": state.sound is not None,
+                    "neural": self._model if state.neural is not None else None,
                 }
             self._folder.mkdir(parents=True, exist_ok=True)
             files.sweep(self._folder)
@@ -253,7 +264,8 @@ class ReferenceIndex:
 
     def verify(self) -> Verification:
         """Compare every code in the database with what the index can find, content and count, and
-        search for a sample of them; of local features and sounds, how many each reference has.
+        search for a sample of them; of local features, sounds and descriptors, how many each
+        reference has.
         Searches and changes may go on beside it."""
         self.refresh()
         with self._lock:
@@ -271,9 +283,8 @@ class ReferenceIndex:
         with self._store.read() as tx:
             stream = tx.banks.all_fingerprints(self._types)
             stored = verification.contents_of_fingerprints(stream)
-            stored.update(
-                verification.contents_of_counts(tx.banks.feature_counts(self._featured()))
-            )
+            features = tx.banks.feature_counts(self._featured(), self._model)
+            stored.update(verification.contents_of_counts(features))
             moved = {c.reference_id for page in _pages(tx, number) for c in page}
         missing, extra = verification.compare(held, stored)
         return Verification(
@@ -290,6 +301,7 @@ class ReferenceIndex:
             shelves,
             local=None if self._local is None else self._local(),
             sound=None if self._sound is None else self._sound(),
+            neural=None if self._neural is None else self._neural(),
         )
 
     def _load(self) -> tuple[Shelves | None, SnapshotState]:
@@ -324,6 +336,8 @@ class ReferenceIndex:
         for name, wanted in (("local", self._local), ("sound", self._sound)):
             if meta.get(name) != (wanted is not None):
                 raise BadSnapshot(f"it was made with {name} features, not wanted now, or without")
+        if meta.get("neural") != (None if self._neural is None else self._model):
+            raise BadSnapshot(f"its descriptors are of the model {meta.get('neural')!r}")
         if meta.get("database") != self._store.identity():
             raise BadSnapshot("it is of another database")
         number, last = meta.get("number"), meta.get("last")
@@ -350,7 +364,8 @@ class ReferenceIndex:
                 if progress is not None:
                     progress(done, max(done, state.number))
             # A black picture has no code, and may have a sound.
-            featured = {name for name, _, _ in tx.banks.feature_counts(self._featured())}
+            counts = tx.banks.feature_counts(self._featured(), self._model)
+            featured = {name for name, _, _ in counts}
             rest = sorted(featured - set(state.ordinals))
             for first in range(0, len(rest), _FEATURED):
                 self._take(state, tx, rest[first : first + _FEATURED], [])
@@ -376,7 +391,7 @@ class ReferenceIndex:
 
     def _featured(self) -> list[str]:
         """The signal types that are indexed and have an index of their own."""
-        wanted = (("local", self._local), ("sound", self._sound))
+        wanted = (("local", self._local), ("sound", self._sound), ("neural", self._neural))
         return [name for name, index in wanted if index is not None]
 
     def _take(
@@ -391,6 +406,7 @@ class ReferenceIndex:
             fingerprints,
             tx.banks.local_features(names) if self._local is not None else (),
             tx.banks.sound_peaks(names) if self._sound is not None else (),
+            tx.banks.descriptors(names, self._model) if self._neural is not None else (),
         )
 
     def _fingerprints(self, tx: Transaction, reference_id: str) -> list[Fingerprint]:

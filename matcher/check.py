@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from hashdb.errors import (
     BadMedia,
     ClassifierUnavailable,
+    DescriptorUnavailable,
     SandboxFailed,
     SeawallError,
     UploadConflict,
@@ -150,22 +151,26 @@ class Checker:
         sampling = Sampling(
             dense=False,
             pictures=PICTURES if self._classifier else 0,
+            describe=self._judge.describes,
             seconds=self._seconds,
         )
         with watch.stage("fingerprint"):
             look = self._fingerprint(media, sampling, self._first_signals(suspicious))
         local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
         sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
-        matches, failures = self._find(look, watch, local.and_also(sound))
+        neural, untold = self._find_beside(look, watch, "neural", self._judge.find_neural)
+        look = replace(look, to_describe=())  # megabytes that nobody needs any more
+        others = sound.and_also(neural)
+        matches, failures = self._find(look, watch, local.and_also(others))
         if self._looks_closer(asked, look, matches):
             look, local, unseen = self._look_closer(media, look, watch)
-            matches, failures = self._find(look, watch, local.and_also(sound))
-        look, matches, second = self._look_again(media, look, matches, local, sound, watch)
+            matches, failures = self._find(look, watch, local.and_also(others))
+        look, matches, second = self._look_again(media, look, matches, local, others, watch)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s)
         asked, failed = self._classified(asked, look, watch)
         found = _joined(exact, matches)
-        failures = (*unseen, *unheard, *failures, *second, *failed)
+        failures = (*unseen, *unheard, *untold, *failures, *second, *failed)
         return self._conclude(asked, look, found, failures, watch)
 
     def check_hashes(
@@ -295,6 +300,9 @@ class Checker:
         with watch.stage(stage):
             try:
                 return find(look), ()
+            except DescriptorUnavailable as error:
+                log.warning("the descriptor model failed: %s", error)
+                return NOTHING_BESIDE, (Failure("descriptor", str(error)),)
             except SeawallError:
                 raise
             except Exception as error:  # one signal's fault must not cost the others' verdict

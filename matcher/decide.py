@@ -45,7 +45,7 @@ from matcher.score import as_match, rescore
 
 __all__ = ["Evidence", "Failure", "ReasonCode", "Ruling", "decide"]
 
-NEAR_S = {"local": 0.3, "sound": 0.6}
+NEAR_S = {"local": 0.3, "sound": 0.6, "neural": 0.6}
 """How far off an allow-list's moment may lie that explains one of this signal type: local features
 are taken of fewer frames than hashes, and not always of the same; seconds of sound begin where each
 reference's begin. Other signals' moments are frames, and those are equal or not."""
@@ -169,11 +169,11 @@ def _moment(alignment: Alignment, frame: FrameMatch) -> _Moment:
 
 def _explained(allowed: Iterable[Ruled]) -> _Explained:
     """What allow-lists explain: the frames that a reference's possible alignments hold, where one
-    of its alignments is confident, and no more."""
+    of its alignments is confident (not by likeness alone), and no more."""
     moments = {
         _moment(alignment, frame)
         for ruled in allowed
-        if any(a.score >= ruled.limits.confident for a in ruled.match.alignments)
+        if ruled.score >= ruled.limits.confident
         for alignment in ruled.match.alignments
         if alignment.score >= ruled.limits.possible
         for frame in alignment.frames

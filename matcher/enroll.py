@@ -12,6 +12,7 @@ from hashdb.errors import BadArgument, BadMedia
 from hashdb.model import (
     Bank,
     Codes,
+    Descriptors,
     Digests,
     Fingerprint,
     LocalFeatures,
@@ -22,13 +23,15 @@ from hashdb.model import (
 )
 from hashdb.signals import SIGNAL_TYPES, meaningful
 from hashdb.store import Store
-from matcher.ports import FingerprintMedia, Sampling
+from matcher.described import describe
+from matcher.ports import DescriptorModel, FingerprintMedia, Sampling
 
 
 class Enroller:
     """Adds and withdraws references; who did it is recorded in the same transaction.
 
-    `degenerate`: which PDQ codes come of no picture; they are not kept.
+    `degenerate`: which PDQ codes come of no picture; they are not kept. `descriptor`: the model
+    that describes the pictures of videos, if any.
     """
 
     def __init__(
@@ -38,11 +41,14 @@ class Enroller:
         *,
         signal_types: Sequence[str],
         degenerate: Callable[[Codes], NDArray[np.bool_]],
+        descriptor: DescriptorModel | None = None,
         seconds: float = 3600.0,
     ) -> None:
         self._store = store
         self._fingerprint = fingerprint
         self._signal_types = tuple(s for s in signal_types if not SIGNAL_TYPES[s].exact)
+        self._descriptor = descriptor
+        self._model = "" if descriptor is None else descriptor.model
         self._degenerate = degenerate
         self._seconds = seconds
 
@@ -58,11 +64,12 @@ class Enroller:
     ) -> tuple[Reference, bool]:
         """The reference for a file, and whether it is new: a file that the bank already has gives
         its reference again, without being decoded, unless that one lacks a signal type that is
-        wanted. Raises the `BadMedia` family."""
+        wanted. Raises the `BadMedia` family, and `DescriptorUnavailable`."""
         known = self._known(bank, digests)
         if known is not None:
             return known, False
-        sampling = Sampling(dense=True, max_frames=1_000_000, seconds=self._seconds)
+        side = 0 if self._descriptor is None else self._descriptor.side
+        sampling = Sampling(dense=True, max_frames=1_000_000, seconds=self._seconds, describe=side)
         look = self._fingerprint(media, sampling, self._signal_types)
         if look.coverage.truncated and look.coverage.fraction < 0.5:
             judged, total = look.coverage.judged_s, look.coverage.total_s
@@ -74,6 +81,9 @@ class Enroller:
             local=look.local,
             motion=look.motion,
             sound=look.sound,
+            descriptors=(
+                () if self._descriptor is None else describe(self._descriptor, look.to_describe)
+            ),
             looked_for=[s for s in self._signal_types if not SIGNAL_TYPES[s].hashed],
             kind=look.kind,
             actor=actor,
@@ -132,7 +142,9 @@ class Enroller:
             for reference, name in tx.banks.by_digest(digests):
                 here = reference.bank.id == bank.id and reference.withdrawn_at is None
                 if name == "sha256" and here:
-                    complete = tx.banks.signal_types(reference.id) >= set(self._signal_types)
+                    complete = set(self._signal_types) <= tx.banks.signal_types(
+                        reference.id, self._model
+                    )
                     return reference if complete else None
         return None
 
@@ -151,6 +163,7 @@ class Enroller:
         local: Sequence[LocalFeatures] = (),
         motion: Sequence[Motion] = (),
         sound: Sequence[SoundPeaks] = (),
+        descriptors: Sequence[Descriptors] = (),
         looked_for: Sequence[str] = (),
     ) -> tuple[Reference, bool]:
         kept = [self._searchable(f) for f in fingerprints]
@@ -167,7 +180,9 @@ class Enroller:
                 local=local,
                 motion=motion,
                 sound=sound,
+                descriptors=descriptors,
                 looked_for=looked_for,
+                model=self._model,
             )
             if created:
                 tx.audit.record(actor, "add", reference.id, {"bank": bank.name, "source": source})

@@ -86,15 +86,17 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Ruled:
     """A match with its bank's thresholds. `parts`: the score and the upload's stretches of each
-    alignment, and of what pictures and sound show together; digests are left aside."""
+    alignment by what can tell a copy from its like, and of what pictures and sound show together.
+    `likeness`: the score by descriptors, which cannot tell. Digests are left aside."""
 
     match: Match
     limits: Thresholds
     parts: tuple[tuple[float, tuple[Segment, ...]], ...]
+    likeness: float = 0.0
 
     @property
     def score(self) -> float:
-        """The best by pictures and sound; 0 without any."""
+        """The best of the parts; 0 without any."""
         return max((score for score, _ in self.parts), default=0.0)
 
     def stretches(self, sure: Callable[[float], bool]) -> Iterator[Segment]:
@@ -109,7 +111,8 @@ class Ruled:
 
 def rule(match: Match, policy: Policy) -> Ruled:
     """The match under its bank's thresholds."""
-    parts = [(a.score, a.segments) for a in match.alignments]
+    parts = [(a.score, a.segments) for a in match.alignments if a.signal_type != "neural"]
+    likeness = max((a.score for a in match.alignments if a.signal_type == "neural"), default=0.0)
     if not match.alignments and not match.exact:
         parts = [(match.score, match.segments)]
     limits = policy.for_bank(match.reference.bank)
@@ -117,13 +120,18 @@ def rule(match: Match, policy: Policy) -> Ruled:
     both = together(match.alignments, policy.score.prior)
     if both > max((score for score, _ in alone), default=1.0):
         alone.append((both, corroborated(match.alignments)))
-    return Ruled(match, limits, tuple(alone))
+    return Ruled(match, limits, tuple(alone), likeness)
 
 
 def corroborated(alignments: Sequence[Alignment]) -> tuple[Segment, ...]:
     """The upload's stretches that pictures and sound show both: only these add up."""
-    seen = [p.query for a in alignments if a.signal_type != "sound" for p in a.segments]
-    heard = [p.query for a in alignments if a.signal_type == "sound" for p in a.segments]
+    seen, heard = (
+        [p.query for a in some for p in a.segments]
+        for some in (
+            [a for a in alignments if a.signal_type not in ("sound", "neural")],
+            [a for a in alignments if a.signal_type == "sound"],
+        )
+    )
     both = [Segment(max(a.start, b.start), min(a.end, b.end)) for a, b in product(seen, heard)]
     return tuple(s for s in both if s.seconds >= 0)
 
@@ -163,9 +171,9 @@ def match_findings(remaining: Sequence[Ruled], coverage: Coverage) -> Iterator[F
         yield from _exact_findings(ruled)
         if ruled.score >= ruled.limits.confident:
             yield _confident_finding(ruled, remaining, coverage)
-        elif ruled.score >= ruled.limits.possible:
+        elif (score := max(ruled.score, ruled.likeness)) >= ruled.limits.possible:
             text = f"May show {_shown(ruled, coverage)}."
-            yield Finding(ReasonCode.POSSIBLE_MATCH, Action.REVIEW, text, ruled.score, ruled.match)
+            yield Finding(ReasonCode.POSSIBLE_MATCH, Action.REVIEW, text, score, ruled.match)
 
 
 def _exact_findings(ruled: Ruled) -> Iterator[Finding]:
@@ -310,4 +318,4 @@ def _shown(ruled: Ruled, coverage: Coverage) -> str:
     seconds = covered_s(p.query for p in ruled.match.segments)
     length = f"{seconds:.1f} s of {coverage.total_s:.1f} s, " if coverage.total_s > 0 else ""
     by = f" by {' and '.join(names)}" if names else ""
-    return f"{named(ruled.match)}{by}: {length}score {ruled.score:.2f}"
+    return f"{named(ruled.match)}{by}: {length}score {max(ruled.score, ruled.likeness):.2f}"

@@ -39,6 +39,7 @@ from matcher.ports import (
     Picture,
     Sampling,
 )
+from matcher.shown import ShownLook
 
 PICTURE_SIDE = 224
 # Neighbours whose codes differ by no more than this are one code with a span. Re-encoding moves a
@@ -173,10 +174,12 @@ class _Track:
         hashers: Sequence[Hasher],
         sampling: Sampling,
         local: LocalLook | None,
+        shown: ShownLook | None,
         *,
         video: bool,
     ) -> None:
         self.local = local
+        self.shown = shown
         self.video = video
         self.merges = merge = sampling.dense and not sampling.windows
         self.look = parts.look
@@ -207,6 +210,8 @@ class _Track:
             for rows in (*self.rows[View.FULL], *self.rows[View.TRIMMED]):
                 rows.interrupt()
             return described
+        if self.shown is not None and whole.quality >= SIGNAL_TYPES["neural"].min_quality:
+            self.shown.see(frame)
         crop = self.borders.crop(frame.luma)
         cut = _cut(frame.luma, crop)
         full = self._hash(frame.offset, View.FULL, whole)
@@ -265,7 +270,8 @@ def fingerprint(
     Uploads (`sampling.dense` not set, or `windows` given): every sampled frame by itself, in all
     placings that its hasher gives; the view `trimmed` beside `full` where borders were found.
     References (`dense`): the original placing only, near-identical neighbours merged into spans.
-    Frames below the signal type's quality give no code and are counted as flat.
+    Frames below the signal type's quality give no code and are counted as flat. Of a video,
+    `sampling.describe` pixels wide pictures of what is not flat are given back beside.
     `sampling.seconds` of CPU time after its beginning the look ends, truncated.
 
     Raises what the decoder raises while it reads on, and `MediaTimeout` or `CorruptMedia` where
@@ -274,6 +280,8 @@ def fingerprint(
     deadline = time.process_time() + sampling.seconds
     hashers = [h for h in parts.hashers if h.signal_type in signal_types]
     wants_local = "local" in signal_types
+    video = opened.info.kind is MediaKind.VIDEO
+    wants_shown = sampling.describe and video and not sampling.windows
     tracks: dict[int, _Track] = {}
     reaches: dict[int, _Reach] = {}
     pictures = _Pictures(sampling.pictures)
@@ -289,7 +297,10 @@ def fingerprint(
                 hashers,
                 sampling,
                 None if local is None else LocalLook(local, frame.track, sampling, duration),
-                video=opened.info.kind is MediaKind.VIDEO,
+                ShownLook(frame.track, sampling, duration, opened.info.tracks)
+                if wants_shown
+                else None,
+                video=video,
             )
             reaches[frame.track] = _Reach(duration)
         frames += 1
@@ -321,6 +332,11 @@ def fingerprint(
             one
             for t in tracks.values()
             if t.video and t.local is not None and (one := t.local.motion()) is not None
+        ),
+        to_describe=tuple(
+            some
+            for t in tracks.values()
+            if t.shown is not None and (some := t.shown.pictures()) is not None
         ),
     )
 

@@ -32,9 +32,10 @@ from hashdb.ports import LocalBackend
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
-from matcher import heard, localize, telling
+from matcher import described, heard, localize, telling
 from matcher.align import FrameHits, align, is_still, upper_bound
 from matcher.moments import at_its_moment
+from matcher.ports import DescriptorModel
 from matcher.score import as_match, not_sure
 from matcher.sharpen import sharpened
 
@@ -49,6 +50,9 @@ _IN_NEGATIVE = (Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL)
 
 MOST_HITS = 2000
 """Hits kept of one query code, the nearest: a picture that so many references share says little."""
+
+MOST_ALIKE = 300
+"""The same of a query's descriptor: a bank of one kind of footage looks alike all over."""
 
 MOST_REFERENCES = 100
 """References that are aligned for one upload, of allow-lists and of all others: the likeliest."""
@@ -92,6 +96,7 @@ class Judge:
 
     `orientations`: (n, bytes) PDQ codes to (n, 8, bytes), for uploads of which only codes came.
     `degenerate`: which PDQ codes come of no picture (or were made up); they match nothing.
+    `descriptor`: the model that the index holds descriptors of, where `neural` is wanted.
     """
 
     def __init__(
@@ -102,12 +107,19 @@ class Judge:
         signal_types: Sequence[str],
         orientations: Callable[[Codes], Codes],
         degenerate: Callable[[Codes], NDArray[np.bool_]],
+        descriptor: DescriptorModel | None = None,
     ) -> None:
         self._store = store
         self._index = index
         self._signal_types = frozenset(signal_types)
         self._orientations = orientations
         self._degenerate = degenerate
+        self._descriptor = descriptor if "neural" in self._signal_types else None
+
+    @property
+    def describes(self) -> int:
+        """The side in pixels of the pictures that `find_neural` wants of an upload; 0: none."""
+        return 0 if self._descriptor is None else self._descriptor.side
 
     def exact(self, digests: Digests, *, total_s: float | None = None) -> tuple[Match, ...]:
         """Matches by the file's digests; `total_s` is the upload's duration where it is known."""
@@ -269,6 +281,35 @@ class Judge:
         ]
         return Beside(tuple(a for a in found if a is not None))
 
+    def find_neural(self, look: MediaFingerprints) -> Beside:
+        """Alignments by the descriptors of an upload's pictures; none where they are not wanted or
+        there are none. Sees every change committed before the call. Raises
+        `DescriptorUnavailable`."""
+        model = self._descriptor
+        if model is None or not look.to_describe:
+            return Beside()
+        self._index.refresh()
+        indexed = self._index.neural()
+        if indexed is None or not len(indexed[0]):
+            return Beside()
+        backend, names = indexed
+        levels = described.Levels(model.floor, model.sure)
+        alignments: list[Alignment] = []
+        for query in described.describe(model, look.to_describe):
+            hits = backend.search(query.vectors, model.floor, MOST_ALIKE)
+            mine = {names[ordinal]: some for ordinal, some in described.by_reference(hits)}
+            with self._store.read() as tx:
+                references = tx.banks.references_by_ids(mine)
+            counted = [i for i in mine if i in references and references[i].enforceable]
+            bounds = {i: described.upper_bound(mine[i], levels) for i in counted}
+            for name in _best(bounds, references):
+                found = described.alignment(
+                    name, query, mine[name], levels, total_s=look.coverage.total_s
+                )
+                if found is not None and found.score >= FLOOR:
+                    alignments.append(found)
+        return Beside(tuple(alignments))
+
     def _queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
         """The fingerprints that may be searched, with PDQ's orientations made up where missing, and
         as a negative: inverting a picture turns nearly every bit of its PDQ code."""
@@ -352,11 +393,17 @@ def _likeliest(found: Sequence[_Found], references: dict[str, Reference]) -> lis
         if bound >= FLOOR:
             bounds[reference.id] = max(bounds.get(reference.id, 0.0), bound)
             kept.append(one)
-    chosen: set[str] = set()
+    chosen = set(_best(bounds, references))
+    return [one for one in kept if one.reference_id in chosen]
+
+
+def _best(bounds: dict[str, float], references: dict[str, Reference]) -> list[str]:
+    """The references with the highest bounds, of allow-lists and of all others."""
+    chosen: list[str] = []
     for allowed in (False, True):
         side = [i for i in bounds if (references[i].bank.action is Action.ALLOW) == allowed]
-        chosen.update(sorted(side, key=lambda i: (-bounds[i], i))[:MOST_REFERENCES])
-    return [one for one in kept if one.reference_id in chosen]
+        chosen += sorted(side, key=lambda i: (-bounds[i], i))[:MOST_REFERENCES]
+    return chosen
 
 
 def _whole(reference: Reference, total_s: float | None) -> SegmentPair:

@@ -44,6 +44,7 @@ class Signals(_Rules):
     videohash: bool = False
     local: bool = True
     sound: bool = True
+    neural: bool = False
 
 
 class Overrides(_Rules):

@@ -57,11 +57,13 @@ class Sampling:
     `dense`: every frame (references), else keyframes and what fills the gaps (uploads).
     `windows`: look densely, but only here. `max_frames` and `seconds` (CPU) end the look early.
     `pictures`: how many RGB pictures, spread over the upload, a classifier is to be given.
+    `describe`: the side in pixels of the pictures that a descriptor model is to be given; 0: none.
     """
 
     dense: bool
     windows: tuple[Window, ...] = ()
     pictures: int = 0
+    describe: int = 0
     max_frames: int = 200_000
     seconds: float = 120.0
 
@@ -220,5 +222,26 @@ class Classifier(Protocol):
         """Probabilities per label for (224, 224, 3) uint8 RGB pictures of one upload.
 
         Raises `ClassifierUnavailable` where the model does not answer in time.
+        """
+        ...
+
+
+class DescriptorModel(Protocol):
+    """A model that says of a picture what it shows, as a vector.
+
+    `model` names it: vectors of other models cannot be compared. `side`: width and height in
+    pixels of the pictures that it wants. A cosine of `floor` or less says nothing, one of `sure`
+    or more as much as one picture can say.
+    """
+
+    model: str
+    side: int
+    floor: float
+    sure: float
+
+    def describe(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """(n, d) vectors of length 1 for n pictures, one or more, (h, w, 3) uint8 RGB each.
+
+        Raises `DescriptorUnavailable` where the model fails.
         """
         ...

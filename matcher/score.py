@@ -58,9 +58,12 @@ WEIGHTS = {
     "videohash": Weight(3.5, 7.0),
     "sound": Weight(6.5, 100.0),  # its distances are `matcher.heard.alignment`'s
     "local": Weight(6.5, 100.0),  # its distance is `matcher.localize.distance_of`
+    # What looks alike is not the same: `matcher.described` asks for three distinct pictures, and
+    # one alone stays below a policy's thresholds.
+    "neural": Weight(2.2, 100.0),  # its distances are `matcher.described.Levels.distances`
 }
 
-_SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "videohash", "sound")
+_SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "videohash", "sound", "neural")
 
 
 def rescore(
@@ -84,7 +87,7 @@ def rescore(
         segments=_segments(ordered) if video else _still_segment(ordered),
         score=CALIBRATION.probability(
             by_kind(alignment.signal_type, ordered),
-            moving=video and not one_code,
+            moving=video and not one_code and alignment.signal_type != "neural",
             prior=prior,
         ),
         evidence=told,
@@ -138,9 +141,9 @@ def as_match(
 
 
 def strongest(alignments: Iterable[Alignment]) -> dict[str, float]:
-    """By kind (`matcher.calibration.NAMES`) the most evidence of one alignment."""
+    """By kind (`matcher.calibration.NAMES`) the most evidence of one alignment; likeness is not."""
     found: dict[str, float] = {}
-    for one in alignments:
+    for one in (a for a in alignments if a.signal_type != "neural"):
         for kind, told in by_kind(one.signal_type, one.frames).items():
             found[kind] = max(told, found.get(kind, 0.0))
     return found
@@ -153,6 +156,8 @@ def by_kind(signal_type: str, frames: Sequence[FrameMatch]) -> dict[str, float]:
     told = evidence(signal_type, frames)
     if signal_type in ("local", "sound"):
         return {signal_type: told}
+    if signal_type == "neural":
+        return {"hashes": told}
     lines: dict[int, list[FrameMatch]] = {}
     for frame in frames:
         lines.setdefault(frame.line, []).append(frame)

@@ -26,6 +26,7 @@ from hashdb.model import (
     MediaKind,
     Motion,
     Orientation,
+    Pictures,
     Rendering,
     SoundPeaks,
     View,
@@ -39,6 +40,7 @@ _MOST_FRAMES = 50_000_000
 _MOST_PICTURES = 4096
 _LONGEST_S = 1e12
 _MOST_SOUNDS = 100
+_LEAST_SIDE, _MOST_SIDE = 8, 4096
 _LONGEST_SOUND_S = 1e6
 _FINEST = 64
 
@@ -83,8 +85,9 @@ def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, by
         "local": [_local_head(one) for one in answer.local],
         "motion": [[m.track, *m.grids.shape] for m in answer.motion],
         "sound": [_sound_head(one) for one in answer.sound],
+        "to_describe": [[*some.pixels.shape[:2], some.track] for some in answer.to_describe],
     }
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     for one in answer.fingerprints:
         head["fingerprints"].append(
             {
@@ -122,6 +125,10 @@ def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, by
             sound.pitches.astype("<u2").tobytes(),
             sound.levels.astype(np.uint8).tobytes(),
         ]
+    for some in answer.to_describe:
+        pixels = np.ascontiguousarray(some.pixels, dtype=np.uint8)
+        # joined without another copy: they may be a tenth of the child's memory
+        parts += [some.offsets.astype("<f8").tobytes(), pixels.data.cast("B")]
     return json.dumps(head).encode(), b"".join(parts)
 
 
@@ -200,10 +207,13 @@ def unpack_answer(head: dict[str, Any], body: bytes) -> MediaFingerprints:
         if not isinstance(head["sound"], list) or len(head["sound"]) > _MOST_SOUNDS:
             raise BadAnswer("too many sounds")
         sound = tuple(_sound(one, rest) for one in head["sound"])
+        if not isinstance(head["to_describe"], list) or len(head["to_describe"]) > 1000:
+            raise BadAnswer("too many tracks of pictures")
+        to_describe = tuple(_pictures(shape, rest) for shape in head["to_describe"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswer(f"a field is missing or wrong: {error!r}") from None
     rest.end()
-    return MediaFingerprints(kind, fingerprints, coverage, shown, local, sound, motion)
+    return MediaFingerprints(kind, fingerprints, coverage, shown, local, sound, motion, to_describe)
 
 
 def _whole(value: object, most: int) -> int:
@@ -312,6 +322,20 @@ def _sound(body: dict[str, Any], rest: _Body) -> SoundPeaks:
     return SoundPeaks(
         pipeline, times, pitches.astype(np.uint16), levels, _whole(body["track"], 1000), seconds
     )
+
+
+def _pictures(shape: object, rest: _Body) -> Pictures:
+    if not isinstance(shape, list) or len(shape) != 3:
+        raise BadAnswer("no pictures")
+    count, side = _whole(shape[0], 1_000_000), _whole(shape[1], _MOST_SIDE)
+    offsets = rest.take((count,), "<f8").astype(np.float64)
+    if not count or side < _LEAST_SIDE:
+        raise BadAnswer("no pictures")
+    if not (
+        (offsets >= 0).all() and (offsets <= _LONGEST_S).all() and (np.diff(offsets) > 0).all()
+    ):
+        raise BadAnswer("times are out of range, or do not rise")
+    return Pictures(offsets, rest.take((count, side, side, 3), "u1"), _whole(shape[2], 1000))
 
 
 def _picture(shape: object, rest: _Body) -> NDArray[np.uint8]:

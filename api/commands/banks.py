@@ -110,8 +110,10 @@ def reference_add(
 def opened_enroller(settings: Settings, store: Store) -> Iterator[Enroller]:
     from api import wiring
 
+    policy = load_policy(settings.policy)
+    descriptor = wiring.make_descriptor(settings, policy)
     with closing(wiring.make_sandbox(settings)) as sandbox:
-        yield wiring.make_enroller(store, sandbox, load_policy(settings.policy))
+        yield wiring.make_enroller(store, sandbox, policy, descriptor)
 
 
 def add_media(enroller: Enroller, bank: Bank, file: str, source: str) -> tuple[Reference, bool]:

@@ -238,7 +238,10 @@ def index_verify(context: click.Context, as_json: bool) -> None:
 
     settings = Settings.from_env()
     opened = wiring.reference_index(
-        settings, Store.open(settings.database_url), load_policy(settings.policy)
+        settings,
+        Store.open(settings.database_url),
+        load_policy(settings.policy),
+        wiring.make_descriptor(settings),
     )
     opened.open(save=False)
     report = opened.verify()
@@ -269,7 +272,10 @@ def index_rebuild(as_json: bool) -> None:
 
     settings = Settings.from_env()
     made = wiring.reference_index(
-        settings, Store.open(settings.database_url), load_policy(settings.policy)
+        settings,
+        Store.open(settings.database_url),
+        load_policy(settings.policy),
+        wiring.make_descriptor(settings),
     )
     with output.fraction("references") as progress:
         made.rebuild(progress, save=False)

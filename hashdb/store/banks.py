@@ -27,6 +27,7 @@ from hashdb.model import (
     Action,
     Bank,
     ChangeKind,
+    Descriptors,
     Digests,
     Fingerprint,
     LocalFeatures,
@@ -160,12 +161,15 @@ class Banks:
         local: Sequence[LocalFeatures] = (),
         motion: Sequence[Motion] = (),
         sound: Sequence[SoundPeaks] = (),
+        descriptors: Sequence[Descriptors] = (),
         looked_for: Collection[str] = (),
+        model: str = "",
     ) -> tuple[Reference, bool]:
         """The reference, and whether it is new; a new one is noted in the change log.
 
         `looked_for`: signal types that count as kept even where nothing of them was found (a
-        silent file has no sound), so that nobody needs to look again.
+        silent file has no sound), so that nobody needs to look again. `model`: the one that made
+        the `descriptors`, or would have; those of another model count as lacking.
 
         The bank's living (not withdrawn) reference with the same SHA-256 is given again. Where
         no SHA-256 is known: the one with the same origin, or, of references without frames, with
@@ -177,13 +181,18 @@ class Banks:
         features = [feature_packing.pack_local(f) for f in local if len(f.codes)]
         features += [feature_packing.pack_motion(m) for m in motion if len(m)]
         features += [feature_packing.pack_sound(s) for s in sound if len(s)]
+        features += [feature_packing.pack_descriptors(d) for d in descriptors if len(d)]
         found_types = {f["signal_type"] for f in (*packed, *features)}
-        features += [feature_packing.pack_nothing(n) for n in looked_for if n not in found_types]
+        features += [
+            feature_packing.pack_nothing(name, model if name == "neural" else "")
+            for name in looked_for
+            if name not in found_types
+        ]
         same = _same_media(bank.id, digests, origin, packing.frames(kept))
         found = self._living(same)
         if found is not None:
             brought = {f["signal_type"] for f in (*packed, *features)}
-            if brought <= self.signal_types(found.id):
+            if brought <= self.signal_types(found.id, model):
                 return found, False
             self.withdraw(found.id)
             origin = found.origin  # ours stays ours, a partner's stays the partner's
@@ -323,13 +332,13 @@ class Banks:
 
     # Fingerprints
 
-    def signal_types(self, reference_id: str) -> set[str]:
+    def signal_types(self, reference_id: str, model: str = "") -> set[str]:
         """The signal types of which codes or features are kept of a reference, or that were looked
-        for in vain."""
+        for in vain; `neural` where it was by this model."""
         found: set[str] = set()
         for table in (reference_fingerprints, reference_features):
             query = select(table.c.signal_type).where(table.c.reference_id == reference_id)
-            found.update(self._connection.scalars(query))
+            found.update(self._connection.scalars(query.where(_of_model(table.c, model))))
         return found
 
     def fingerprints(self, reference_id: str) -> Fingerprints:
@@ -377,15 +386,23 @@ class Banks:
         for row in self._features(reference_ids, "sound"):
             yield row["reference_id"], feature_packing.unpack_sound(row)
 
-    def feature_counts(self, signal_types: Sequence[str]) -> Counts:
-        """Ids and signal types of living references with features of these signal types, and how
-        many they have."""
+    def descriptors(
+        self, reference_ids: Iterable[str], model: str
+    ) -> Iterator[tuple[str, Descriptors]]:
+        """Ids and descriptors by that model of these references, read a few at a time."""
+        for row in self._features(reference_ids, "neural"):
+            if row["pipeline"] == model:
+                yield row["reference_id"], feature_packing.unpack_descriptors(row)
+
+    def feature_counts(self, signal_types: Sequence[str], model: str = "") -> Counts:
+        """Ids and signal types of living references with features of these signal types (`neural`
+        by this model), and how many they have."""
         columns, owners = reference_features.c, bank_references
         query = (
             select(columns.reference_id, columns.signal_type, func.sum(columns.n))
             .join(owners, owners.c.id == columns.reference_id)
             .where(owners.c.withdrawn_at.is_(None))
-            .where(columns.signal_type.in_(signal_types), columns.n > 0)
+            .where(columns.signal_type.in_(signal_types), columns.n > 0, _of_model(columns, model))
             .group_by(columns.reference_id, columns.signal_type)
         )
         return [(name, kind, int(n)) for name, kind, n in self._connection.execute(query)]
@@ -468,6 +485,11 @@ def _same_media(
     if not either:
         return None
     return and_(columns.bank_id == bank_id, columns.sha256.is_(None), or_(*either))
+
+
+def _of_model(columns: Any, model: str) -> ColumnElement[bool]:
+    """Rows of `neural` by that model, and all rows of other signal types."""
+    return or_(columns.signal_type != "neural", columns.pipeline == model)
 
 
 def _in_state(state: ReferenceState) -> ColumnElement[bool]:

@@ -10,6 +10,9 @@ u1. `n` is the number of peaks.
 Motion, beside local features, version 1: the side of a grid u2, offsets (f,) f8, grids
 (f, side, side) i1, all but the side deflated (RFC 1950). `n` is f.
 
+Descriptors, version 1, likewise: offsets (n,) f8 in seconds, vectors (n, d) f2. `pipeline` is the
+model; d follows from the length.
+
 Where a signal type was looked for and nothing was found there is one row with `n` = 0 and no data,
 so that nobody looks for it again.
 """
@@ -24,7 +27,7 @@ import numpy as np
 from sqlalchemy import RowMapping
 
 from hashdb.errors import BadFingerprint, DatabaseUnavailable
-from hashdb.model import LocalFeatures, Motion, SoundPeaks
+from hashdb.model import Descriptors, LocalFeatures, Motion, SoundPeaks
 
 VERSION = 1
 MOTION = "motion"
@@ -176,11 +179,47 @@ def unpack_sound(row: RowMapping) -> SoundPeaks:
     )
 
 
-def pack_nothing(signal_type: str) -> dict[str, Any]:
-    """The columns that say that the signal type was looked for in vain."""
+def pack_descriptors(descriptors: Descriptors) -> dict[str, Any]:
+    """The columns of a track's descriptors; `BadFingerprint` where its arrays do not fit."""
+    n, vectors = len(descriptors), descriptors.vectors
+    if vectors.ndim != 2 or len(vectors) != n or not vectors.shape[1]:
+        raise BadFingerprint("neural: there is not one vector for each offset")
+    if not (np.isfinite(vectors).all() and np.isfinite(descriptors.offsets).all()):
+        raise BadFingerprint("neural: a vector or an offset is not finite")
+    parts = (descriptors.offsets.astype("<f8"), vectors.astype("<f2"))
+    return {
+        "signal_type": "neural",
+        "pipeline": descriptors.model,
+        "track": descriptors.track,
+        "version": VERSION,
+        "n": n,
+        "data": b"".join(part.tobytes() for part in parts),
+    }
+
+
+def unpack_descriptors(row: RowMapping) -> Descriptors:
+    """The descriptors of a row; `DatabaseUnavailable` where it cannot be what was written."""
+    n, data = row["n"], bytes(row["data"])
+    if row["version"] != VERSION:
+        raise DatabaseUnavailable(f"descriptors have the unknown layout {row['version']}")
+    wide, rest = divmod(len(data) - 8 * n, 2 * n) if n > 0 else (0, 1)
+    if wide < 1 or rest:
+        raise DatabaseUnavailable(f"{n} descriptors have {len(data)} bytes")
+    return Descriptors(
+        model=row["pipeline"],
+        offsets=np.frombuffer(data, "<f8", n).astype(np.float64),
+        vectors=np.frombuffer(data, "<f2", n * wide, offset=8 * n)
+        .reshape(n, wide)
+        .astype(np.float16),
+        track=row["track"],
+    )
+
+
+def pack_nothing(signal_type: str, model: str = "") -> dict[str, Any]:
+    """The columns that say that the signal type was looked for in vain; `neural` with a `model`."""
     return {
         "signal_type": signal_type,
-        "pipeline": "",
+        "pipeline": model,
         "track": 0,
         "version": VERSION,
         "n": 0,

@@ -21,7 +21,8 @@ from hashdb.errors import BadSetting, ClassifierUnavailable
 from hashdb.model import Classification
 from matcher.classifiers.breaker import CircuitBreaker
 from matcher.classifiers.deadline import Crowded, Exchanges, Line, TooLate
-from matcher.classifiers.tensor import (
+from matcher.ports import Picture
+from matcher.tensor import (
     Layout,
     Normalise,
     OddTensor,
@@ -31,7 +32,6 @@ from matcher.classifiers.tensor import (
     batches,
     read_layout,
 )
-from matcher.ports import Picture
 
 MOST_BYTES = 1 << 20
 """Of an answer: a few labels for a few pictures are far below it."""

@@ -27,8 +27,8 @@ from hashdb.model import Classification
 from matcher.classifiers.breaker import CircuitBreaker
 from matcher.classifiers.onnx import OnnxClassifier
 from matcher.classifiers.remote import RemoteClassifier
-from matcher.classifiers.tensor import Normalise
 from matcher.ports import Picture
+from matcher.tensor import Normalise
 
 LABELS = ("red", "green", "blue")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hashdb.model import (
     MediaKind,
     Motion,
     Orientation,
+    Pictures,
     SoundPeaks,
     View,
 )
@@ -42,10 +44,14 @@ def answer() -> MediaFingerprints:
         track=2,
         seconds=9.5,
     )
+    pixels = np.arange(2 * 16 * 16 * 3, dtype=np.uint8).reshape(2, 16, 16, 3)
+    shown = Pictures(np.array([0.5, 1.5]), pixels, 1)
     coverage = Coverage(1.0, 2.0, 3, 0, True)
     grids = np.arange(-64, 64, dtype=np.int8).reshape(2, 8, 8)
     motion = Motion(np.array([0.5, 0.75]), grids, track=1)
-    return MediaFingerprints(MediaKind.VIDEO, (one,), coverage, (picture,), (), (peaks,), (motion,))
+    return MediaFingerprints(
+        MediaKind.VIDEO, (one,), coverage, (picture,), (), (peaks,), (motion,), (shown,)
+    )
 
 
 def test_there_and_back():
@@ -66,6 +72,10 @@ def test_there_and_back():
     for name in ("offsets", "grids"):
         assert np.array_equal(getattr(moved, name), getattr(said_motion, name))
         assert getattr(moved, name).dtype == getattr(said_motion, name).dtype
+    (shown,), (said_shown,) = found.to_describe, answer().to_describe
+    assert shown.track == 1
+    assert np.array_equal(shown.offsets, said_shown.offsets)
+    assert np.array_equal(shown.pixels, said_shown.pixels)
     (heard,), (said_peaks,) = found.sound, answer().sound
     assert (heard.pipeline, heard.track, heard.seconds) == ("peaks-1", 2, 9.5)
     for name in ("times", "pitches", "levels"):
@@ -146,6 +156,19 @@ def changed(**fields: object) -> dict[str, object]:
         {"sound__0__seconds": 1e7},
         {"sound__0__seconds": float("nan")},
         {"sound__0__seconds": None},
+        {"to_describe": None},
+        {"to_describe": []},
+        {"to_describe": [{}]},
+        {"to_describe": [[2, 16]]},
+        {"to_describe": [[1, 16, 1]]},
+        {"to_describe": [[3, 16, 1]]},
+        {"to_describe": [[0, 16, 1]]},
+        {"to_describe": [[-2, 16, 1]]},
+        {"to_describe": [[2, 0, 1]]},
+        {"to_describe": [[2, 10**6, 1]]},
+        {"to_describe": [[10**15, 16, 1]]},
+        {"to_describe": [[2, 16, -1]]},
+        {"to_describe": [[2, 16, 1]] * 1001},
     ],
 )
 def test_wrong_fields_are_no_answer(fields: dict[str, object]):
@@ -207,3 +230,14 @@ def test_as_many_peaks_as_are_ever_kept_are_an_answer():
     times = np.concatenate([0.98 + step, 1.0 + step, 2.98 + step, 3.0 + step])
     head, body = wire.pack_answer(heard(times), "avi")
     assert len(wire.unpack_answer(wire.unpack_head(head), body).sound[0]) == 4 * PEAKS_PER_S
+
+
+@pytest.mark.parametrize(
+    "offsets", [[0.5, 0.5], [1.5, 0.5], [-1.0, 0.5], [0.5, np.nan], [0.5, 1e13]]
+)
+def test_pictures_at_impossible_times_are_no_answer(offsets: list[float]):
+    (shown,) = answer().to_describe
+    bad = replace(answer(), to_describe=(replace(shown, offsets=np.array(offsets)),))
+    head, body = wire.pack_answer(bad, "avi")
+    with pytest.raises(wire.BadAnswer, match="times"):
+        wire.unpack_answer(wire.unpack_head(head), body)

@@ -18,11 +18,21 @@ import sqlalchemy.event
 
 from hashdb.errors import BadFingerprint
 from hashdb.format import read_file, write_file
+from hashdb.index.descriptors import DescriptorIndex
 from hashdb.index.exact import ExactIndex
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.landmarks import SoundIndex
 from hashdb.index.local import LocalIndex
-from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind, SoundPeaks, View
+from hashdb.model import (
+    Bank,
+    Codes,
+    Descriptors,
+    Digests,
+    Fingerprint,
+    MediaKind,
+    SoundPeaks,
+    View,
+)
 from hashdb.ports import CodeHits, IndexBackend
 from hashdb.snapshot import FILE, KIND, ReferenceIndex, SnapshotState
 from hashdb.store import Store
@@ -776,11 +786,29 @@ def add_features(store: Store, bank: Bank, seed: int, *prints: Fingerprint) -> s
             fingerprints=prints,
             local=[corners(seed + 5)],
             sound=[sound(seed)],
+            descriptors=[vectors(seed), vectors(seed, model="another:1")],
         )
     return reference.id
 
 
-FEATURES = {"local": LocalIndex, "sound": lambda: SoundIndex(filed)}
+def vectors(seed: int, model: str = "m:1") -> Descriptors:
+    rng = np.random.default_rng(seed)
+    return Descriptors(model, np.arange(3.0), rng.normal(size=(3, 40)).astype(np.float16))
+
+
+FEATURES = {
+    "local": LocalIndex,
+    "sound": lambda: SoundIndex(filed),
+    "neural": DescriptorIndex,
+    "model": "m:1",
+}
+
+
+def described_in(index: ReferenceIndex) -> dict[str, int]:
+    """How many descriptors of each reference can be found."""
+    held = index.neural()
+    assert held is not None
+    return {held[1][ordinal]: count for ordinal, count in held[0].counts().items()}
 
 
 def heard_in(index: ReferenceIndex, seed: int) -> set[str]:
@@ -820,6 +848,7 @@ def test_features_are_followed_saved_and_loaded(
         assert [heard_in(one, n) for n in range(4)] == [set(), {ids[1]}, set(), {ids[3]}]
         assert one.sound()[0].seconds == pytest.approx(21.0)
         assert pictured(one, ids[3]) == 1
+        assert described_in(one) == {ids[1]: 3, ids[3]: 3}
         report = one.verify()
         assert report.ok
         assert report.references == 2
@@ -839,6 +868,12 @@ def test_a_snapshot_without_features_is_made_anew_where_they_are_wanted(
     assert index.snapshot is SnapshotState.STALE
     assert heard_in(index, 1) == {reference}
     assert make().snapshot is SnapshotState.STALE
+    index.save()
+    assert make(**FEATURES).snapshot is SnapshotState.GOOD
+    other = make(**FEATURES | {"model": "another:1"})
+    assert other.snapshot is SnapshotState.STALE
+    assert described_in(other) == {reference: 3}
+    assert described_in(make(**FEATURES | {"model": "none:1"})) == {}
 
 
 @on_sqlite
@@ -857,6 +892,9 @@ def test_a_snapshot_without_features_is_made_anew_where_they_are_wanted(
         lambda a: a.update({"sound/landmarks": a["sound/landmarks"][:0]}),
         lambda a: a.update({"local/references": a["local/references"] + 1}),
         lambda a: a.update({"local/references": a["local/references"] - 1}),
+        lambda a: a.update({"neural/references": a["neural/references"] + 1}),
+        lambda a: a.update({"neural/vectors": a["neural/vectors"][1:]}),
+        lambda a: a.pop("neural/starts"),
     ],
 )
 def test_spoilt_features_of_a_snapshot_are_read_anew(
@@ -875,7 +913,7 @@ def test_spoilt_features_of_a_snapshot_are_read_anew(
 
 
 @on_sqlite
-@pytest.mark.parametrize("kind", ["local", "sound"])
+@pytest.mark.parametrize("kind", ["local", "sound", "neural"])
 def test_verify_notices_features_that_are_not_where_they_belong(
     store: Store, bank: Bank, make: Make, kind: str
 ) -> None:
@@ -883,11 +921,11 @@ def test_verify_notices_features_that_are_not_where_they_belong(
     index = make(**FEATURES)
     assert index.verify().ok
     state = index._state
-    backend = state.sound if kind == "sound" else state.local
+    backend = getattr(state, kind)
     backend.remove([state.ordinals[ids[1]]])
     assert index.verify().missing == (ids[1],)
-    features = {kind: [("ref_stray", sound(8) if kind == "sound" else corners(8))]}
-    state.add([], **features)
+    stray = {"local": corners, "sound": sound, "neural": vectors}[kind](8)
+    state.add([], **{kind: [("ref_stray", stray)]})
     report = index.verify()
     assert (report.missing, report.extra) == ((ids[1],), ("ref_stray",))
     index.rebuild()

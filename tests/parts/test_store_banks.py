@@ -20,6 +20,7 @@ from hashdb.model import (
     Action,
     Bank,
     ChangeKind,
+    Descriptors,
     Digests,
     LocalFeatures,
     MediaKind,
@@ -299,6 +300,94 @@ def test_a_damaged_sound_is_noticed(store: Store, bank: Bank, damage: dict[str, 
 def test_sounds_that_do_not_fit_are_refused(store: Store, bank: Bank, bad: SoundPeaks) -> None:
     with store.begin() as tx, pytest.raises(BadFingerprint, match="sound"):
         add(tx, bank, sound=[bad])
+
+
+# Descriptors
+
+
+def vectors(n: int = 5, *, model: str = "m:1", track: int = 0) -> Descriptors:
+    rng = np.random.default_rng(n)
+    return Descriptors(
+        model,
+        np.sort(rng.uniform(0, 60_000, n)),
+        rng.normal(size=(n, 48)).astype(np.float16),
+        track,
+    )
+
+
+def test_descriptors_come_back_by_their_model(store: Store, bank: Bank) -> None:
+    kept = [vectors(40), vectors(3, track=2)]
+    with store.begin() as tx:
+        one = add(tx, bank, "one", descriptors=[*kept, vectors(0, track=1)], model="m:1")
+        two = add(tx, bank, "two", descriptors=[vectors(7, model="n:1")], model="n:1")
+    with store.read() as tx:
+        back = list(tx.banks.descriptors([two.id, one.id, "ref_none"], "m:1"))
+        assert [name for name, _ in back] == [one.id] * 2
+        for (_, found), was in zip(back, kept, strict=True):
+            assert (found.model, found.track) == ("m:1", was.track)
+            assert found.vectors.dtype == np.float16
+            assert np.array_equal(found.vectors, was.vectors)
+            assert np.array_equal(found.offsets, was.offsets)
+        assert [name for name, _ in tx.banks.descriptors([one.id, two.id], "n:1")] == [two.id]
+        assert list(tx.banks.descriptors([one.id, two.id], "other:1")) == []
+        assert tx.banks.feature_counts(["neural"], "m:1") == [(one.id, "neural", 43)]
+        assert tx.banks.feature_counts(["neural", "local"], "n:1") == [(two.id, "neural", 7)]
+        assert tx.banks.signal_types(one.id, "m:1") == {"neural"}
+        assert tx.banks.signal_types(one.id, "n:1") == set()
+
+
+def test_a_reference_with_another_models_descriptors_is_replaced_once(
+    store: Store, bank: Bank
+) -> None:
+    with store.begin() as tx:
+        first = add(tx, bank, fingerprints=[prints()], descriptors=[vectors()], model="m:1")
+        second = add(
+            tx, bank, fingerprints=[prints()], descriptors=[vectors(model="n:1")], model="n:1"
+        )
+        assert first.id != second.id
+        again = {"kind": MediaKind.VIDEO, "digests": digests("video"), "fingerprints": [prints()]}
+        for fields in (
+            {"descriptors": [vectors(model="n:1")], "model": "n:1"},
+            {"looked_for": ["neural"], "model": "n:1"},
+            {},
+        ):
+            assert tx.banks.add_reference(bank, **again, **fields) == (second, False)
+        third, new = tx.banks.add_reference(bank, **again, looked_for=["neural"], model="o:1")
+        assert new
+        assert tx.banks.signal_types(third.id, "o:1") == {"pdq", "neural"}
+        assert list(tx.banks.descriptors([third.id], "o:1")) == []
+
+
+@pytest.mark.parametrize("damage", [{"n": 7}, {"n": -1}, {"version": 2}, {"data": b"x"}])
+def test_damaged_descriptors_are_noticed(
+    store: Store, bank: Bank, damage: dict[str, object]
+) -> None:
+    with store.begin() as tx:
+        made = add(tx, bank, descriptors=[vectors()], model="m:1")
+    with store._engine.connect().execution_options(seawall_write=True) as raw, raw.begin():
+        raw.execute(reference_features.update().values(damage))
+    with store.read() as tx:
+        if damage == {"n": -1}:
+            assert list(tx.banks.descriptors([made.id], "m:1")) == []
+            return
+        with pytest.raises(DatabaseUnavailable, match="descriptors"):
+            list(tx.banks.descriptors([made.id], "m:1"))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replace(vectors(5), vectors=np.zeros((4, 48), np.float16)),
+        replace(vectors(5), vectors=np.zeros(5, np.float16)),
+        replace(vectors(5), vectors=np.full((5, 48), np.nan, np.float16)),
+        replace(vectors(5), offsets=np.array([0, 1, 2, 3, np.inf])),
+    ],
+)
+def test_descriptors_that_do_not_fit_are_refused(
+    store: Store, bank: Bank, bad: Descriptors
+) -> None:
+    with store.begin() as tx, pytest.raises(BadFingerprint, match="neural"):
+        add(tx, bank, descriptors=[bad], model="m:1")
 
 
 # What counts as the same media

@@ -640,3 +640,55 @@ class TestPicturesAndSoundTogether:
         heard = shown(BAD, frames(5, 11, 94), "sound")
         match = as_match(BAD, [*seen.alignments, *heard.alignments])
         assert says(judge(match)) == ("review", "short_match")
+
+
+class TestLikeness:
+    """Descriptors: what looks alike is not the same."""
+
+    RULES = "[signals]\nneural = true"
+
+    def test_it_asks_for_review_and_never_for_a_block(self):
+        match = shown(BAD, frames(0, 20, 0), "neural")
+        assert match.score > 0.99
+        ruling = judge(match, rules=self.RULES)
+        assert says(ruling) == ("review", "possible_match")
+        assert "by neural" in ruling.reason.text
+
+    def test_switched_off_it_says_nothing(self):
+        assert says(judge(shown(BAD, frames(0, 20, 0), "neural"))) == ("allow", "no_match")
+
+    def test_beside_another_signal_it_adds_neither_sureness_nor_seconds(self):
+        sure = shown(BAD, frames(0, 2)).alignments[0]
+        like = shown(BAD, frames(0, 20, 0), "neural").alignments[0]
+        short = judge(as_match(BAD, [sure, like]), rules=self.RULES)
+        assert says(short) == ("review", "short_match")
+        whole = shown(BAD, frames(0, 20)).alignments[0]
+        assert says(judge(as_match(BAD, [whole, like]), rules=self.RULES)) == (
+            "block",
+            "confident_match",
+        )
+
+    def test_with_a_classifier_it_makes_no_more_than_alone(self):
+        rules = f"{self.RULES}\n[combined]\nblock = 0.95"
+        bad = reference("ref_bad", "bad", label="terror")
+        score = Classification("terror", 0.9, "m")
+        ruling = judge(shown(bad, frames(0, 20, 0), "neural"), rules=rules, classifications=[score])
+        assert says(ruling) == ("review", "possible_match")
+
+    def test_one_picture_alone_is_below_every_threshold(self):
+        ruling = judge(shown(BAD, frames(0, 0.5, 0), "neural"), rules=self.RULES)
+        assert says(ruling) == ("allow", "no_match")
+
+    def test_an_allow_list_found_by_likeness_alone_explains_nothing(self):
+        for other in ("pdq", "neural", "sound"):
+            news = shown(NEWS, frames(0, 20, 0), "neural")
+            alone = judge(shown(BAD, frames(0, 20, 0), other), rules=self.RULES)
+            assert judge(shown(BAD, frames(0, 20, 0), other), news, rules=self.RULES) == alone
+            assert alone.action is not Action.ALLOW
+
+    def test_an_allow_list_that_is_sure_explains_what_looks_like_it_too(self):
+        both = [shown(NEWS, frames(0, 20), s).alignments[0] for s in ("pdq", "neural")]
+        ruling = judge(
+            shown(BAD, frames(0, 20, 0), "neural"), as_match(NEWS, both), rules=self.RULES
+        )
+        assert says(ruling) == ("allow", "allow_listed")

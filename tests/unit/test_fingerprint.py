@@ -292,3 +292,51 @@ def test_no_pictures_are_made_where_none_are_wanted() -> None:
         raise AssertionError("nobody wanted a picture")
 
     look(Film([Frame(0.0, scene(1), picture=never)]))
+
+
+def described(
+    seconds: int, sampling: Sampling, luma: Luma | None = None, **info: object
+) -> list[float]:
+    """When the pictures were taken that a descriptor model is given, of four frames a second."""
+
+    def numbered(number: int) -> Frame:
+        def picture(side: int) -> Luma:
+            return np.full((side, side, 3), number % 256, dtype=np.uint8)
+
+        return Frame(number / 4, scene(1) if luma is None else luma, picture=picture)
+
+    kind = info.get("kind", MediaKind.VIDEO)
+    assert isinstance(kind, MediaKind)
+    opened = Film([numbered(i) for i in range(4 * seconds)], MediaInfo(kind, float(seconds), 1))
+    found = look(opened, sampling, types=())
+    if not found.to_describe:
+        return []
+    (shown,) = found.to_describe
+    assert shown.pixels.shape == (len(shown), sampling.describe, sampling.describe, 3)
+    assert shown.pixels[:, 0, 0, 0].tolist() == [int(4 * t) % 256 for t in shown.offsets]
+    return [float(t) for t in shown.offsets]
+
+
+def test_a_descriptor_model_is_given_a_picture_a_second() -> None:
+    reference, upload = (Sampling(dense=d, describe=16) for d in (True, False))
+    assert described(30, reference) == list(range(30))
+    assert described(30, upload) == list(range(30))
+    assert described(5, reference) == list(range(5))
+    assert described(5, upload) == [n / 2 for n in range(10)]
+
+
+def test_long_media_are_described_at_longer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matcher.shown.REFERENCE_BYTES", 20 * 16 * 16 * 3)
+    monkeypatch.setattr("matcher.shown.UPLOAD_BYTES", 10 * 16 * 16 * 3)
+    assert described(70, Sampling(dense=True, describe=16)) == list(range(0, 70, 4))
+    assert described(70, Sampling(dense=False, describe=16)) == list(range(0, 70, 8))
+
+
+def test_what_is_flat_not_wanted_or_no_video_is_not_described() -> None:
+    reference = Sampling(dense=True, describe=16)
+    assert described(5, Sampling(dense=True)) == []
+    assert described(5, reference, halves(120, 160, 0)) == []
+    assert described(5, reference, flat(120, 160, 90)) == []
+    assert described(1, reference, kind=MediaKind.IMAGE) == []
+    windows = Sampling(dense=False, windows=(Window(0.0, 3.0),), describe=16)
+    assert described(5, windows) == []

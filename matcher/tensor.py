@@ -1,5 +1,5 @@
-"""Pictures into a model's input tensor, and its output tensor into scores. What the remote and
-the in-process classifier have in common."""
+"""Pictures into a model's input tensor, and its output tensor into scores or vectors. What the
+remote and the in-process models have in common."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ SIDE = 224
 MOST_SIDE = 2048
 MOST_BATCH = 256
 """More than any picture model takes: a shape beyond it is a mistake, not worth its memory."""
+
+MOST_NUMBERS = 8192
+"""Of one picture's vector: more than any descriptor has, and a bank's memory is so many times as
+many bytes."""
 
 SLACK = 1e-3
 """How far outside 0 to 1 a score may lie by rounding (16-bit floats)."""
@@ -47,9 +51,12 @@ class Layout:
     width: int
 
 
-def read_layout(shape: Sequence[object], channels_first: bool | None = None) -> Layout:
+def read_layout(
+    shape: Sequence[object], channels_first: bool | None = None, size: int | None = None
+) -> Layout:
     """The layout of a 4-dimensional input shape, in which -1, None or a name leaves a dimension
-    open. `channels_first` decides where the shape does not. Raises `OddTensor`."""
+    open. `channels_first` and `size`, width and height, decide where the shape does not. Raises
+    `OddTensor`."""
     if len(shape) != 4:
         raise OddTensor(f"input shape {list(shape)} does not have 4 dimensions")
     sizes = [d if isinstance(d, int) and d > 0 else None for d in shape]
@@ -61,7 +68,10 @@ def read_layout(shape: Sequence[object], channels_first: bool | None = None) -> 
     if colours not in (3, None):
         raise OddTensor(f"input shape {list(shape)} has {colours} colours, not 3")
     height, width = sizes[2:] if channels_first else sizes[1:3]
-    layout = Layout(sizes[0], channels_first, height or SIDE, width or SIDE)
+    if size is not None and (height not in (size, None) or width not in (size, None)):
+        raise OddTensor(f"input shape {list(shape)} does not take pictures of {size} x {size}")
+    side = size or SIDE
+    layout = Layout(sizes[0], channels_first, height or side, width or side)
     if max(layout.height, layout.width) > MOST_SIDE or (layout.batch or 0) > MOST_BATCH:
         raise OddTensor(f"input shape {list(shape)} is too large")
     return layout
@@ -121,3 +131,24 @@ def as_scores(
         Classification(label, float(score), source)
         for label, score in zip(labels, best, strict=True)
     )
+
+
+def as_vectors(outputs: Sequence[NDArray[np.float64]], pictures: int) -> NDArray[np.float32]:
+    """(pictures, d) vectors of length 1, or of length 0 where the model gives nothing but zeros.
+
+    `outputs`: of each batch (batch, d), or that with further dimensions of 1; what goes beyond
+    `pictures` filled up the last batch. Raises `OddTensor` for other shapes, for more than
+    `MOST_NUMBERS` a picture, and for values that are not finite.
+    """
+    shape = list(outputs[0].shape)
+    wide = outputs[0].size // max(1, len(outputs[0])) if outputs[0].ndim >= 2 else 0
+    if max(shape[1:], default=0) != wide or not 2 <= wide <= MOST_NUMBERS:
+        raise OddTensor(f"output of shape {shape} is not one vector for each picture")
+    table = np.concatenate([o.reshape(-1, wide) for o in outputs])
+    if len(table) < pictures:
+        raise OddTensor(f"output of shape {shape} does not fit {pictures} pictures")
+    table = table[:pictures]
+    if not np.isfinite(table).all():
+        raise OddTensor("the output is no vector: a value is not finite")
+    lengths = np.linalg.norm(table, axis=1, keepdims=True)
+    return np.asarray(table / np.maximum(lengths, 1e-12), dtype=np.float32)

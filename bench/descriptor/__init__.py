@@ -1,0 +1,1 @@
+"""A real descriptor model, and what it is worth on real videos."""

@@ -1,0 +1,1 @@
+"""Descriptor models, one file a part."""
