@@ -48,20 +48,51 @@ def _bits(words: Any, row: Any, first: Any, length: Any) -> Any:
 _key: Any = numba.njit(_bits, inline="always")
 
 
+def _sort_group(pairs: Any, begin: Any, ends: Any, rows: Any) -> None:
+    """Counting sort of one group's pairs, whose rows go to `rows` from `begin` on; `ends` become
+    the places after each key's last row."""
+    mask = np.uint64(len(ends) - 1)
+    ends[:] = 0
+    for pair in pairs:
+        ends[pair >> np.uint64(32) & mask] += np.uint32(1)
+    total = np.uint32(begin)
+    for key in range(len(ends)):
+        total, ends[key] = total + ends[key], total
+    for pair in pairs:
+        key = pair >> np.uint64(32) & mask
+        rows[ends[key]] = np.uint32(pair & np.uint64(0xFFFFFFFF))
+        ends[key] += np.uint32(1)
+
+
+_count: Any = numba.njit(_sort_group)
+
+
 def _file(words: Any, part_bits: int, length: int, starts: Any, rows: Any) -> None:
-    """Counting sort by key, part by part."""
+    """Part by part: rows are first put into groups by the high half of their keys, so that each
+    group can then be sorted by counting within the processor's cache."""
+    low = length // 2
+    keys = np.empty(len(words), np.uint32)
+    pairs = np.empty(len(words), np.uint64)  # key, and row in the low 32 bits
+    ends = np.empty(1 << (length - low), np.int64)
     for part in range(len(starts)):
-        ends, first = starts[part], part * part_bits
+        first = part * part_bits
         ends[:] = 0
         for row in range(len(words)):
-            ends[_key(words, row, first, length) + 1] += np.uint32(1)
-        total = np.uint32(0)
-        for key in range(len(ends)):  # where a key's rows begin, one place late
-            total, ends[key] = total + ends[key], total
+            keys[row] = _key(words, row, first, length)
+            ends[keys[row] >> low] += 1
+        total = 0
+        for group in range(len(ends)):
+            total, ends[group] = total + ends[group], total
         for row in range(len(words)):
-            key = _key(words, row, first, length) + 1
-            rows[part, ends[key]] = row
-            ends[key] += np.uint32(1)
+            group = keys[row] >> low
+            pairs[ends[group]] = np.uint64(keys[row]) << np.uint64(32) | np.uint64(row)
+            ends[group] += 1
+        starts[part, 0] = 0
+        begin = 0
+        for group in range(len(ends)):
+            mine = starts[part, (group << low) + 1 : (group + 1 << low) + 1]
+            _count(pairs[begin : ends[group]], begin, mine, rows[part])
+            begin = ends[group]
 
 
 def _gather_rows(start: Any, equal: Any, rows: Any, query: Any, most: Any, out: Any) -> Any:

@@ -150,8 +150,8 @@ def fastest() -> Kernels:
     """Compiled kernels where the extra `fast` is installed, else numpy's."""
     try:
         from hashdb.index.compiled import CompiledKernels
-    except ImportError:
-        log.info("local features are searched by numpy: the extra 'fast' is not installed")
+    except ImportError as error:
+        log.info("local features are searched by numpy, without the extra 'fast': %s", error)
         return NumpyKernels()
     return CompiledKernels()
 
@@ -223,6 +223,10 @@ class LocalIndex:
             for ordinal in np.flatnonzero(sums).tolist():
                 held[ordinal] = held.get(ordinal, 0) + int(sums[ordinal])
         return held
+
+    def filed(self) -> list[Filed]:
+        """The tables, for a look at how full their buckets are."""
+        return [segment.filed for segment in self._segments]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """As `LocalBackend.arrays`."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
 from hashdb.index import filing, local
-from hashdb.index.compiled import CompiledKernels
+from hashdb.index.compiled import CompiledKernels, _compiled
 from hashdb.index.filing import Kernels, NumpyKernels
 from hashdb.index.local import LocalIndex
 from hashdb.model import LocalFeatures
@@ -184,6 +187,24 @@ def test_both_kernels_file_and_find_the_same() -> None:
     ]
     assert found[0] == found[1]
     assert len(found[0]) > 2000
+
+
+def test_without_numba_numpy_serves() -> None:
+    code = "import sys; sys.modules['numba'] = None\n"
+    code += "from hashdb.index.local import LocalIndex; print(type(LocalIndex().kernels).__name__)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "NumpyKernels"
+    assert isinstance(LocalIndex().kernels, CompiledKernels)
+
+
+def test_kernels_compile_where_no_cache_can_be_written() -> None:
+    """Numba finds no place for the cache of a function that has no file, as of a folder that it
+    may not write."""
+    scope: dict[str, Any] = {}
+    exec("def one_more(x): return x + 1", scope)
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        numba.njit(["int64(int64)"], cache=True)(scope["one_more"])
+    assert _compiled(scope["one_more"], "int64(int64)")(1) == 2
 
 
 def test_places_are_as_fine_as_in_the_database() -> None:
