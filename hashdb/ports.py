@@ -63,8 +63,9 @@ class IndexBackend(Protocol):
 class Nominee:
     """A picture of a reference that shares local features with a query's picture.
 
-    `votes`: how many, weighted; `reference`: its ordinal; `offset`: the picture's time in seconds;
-    `codes` (n, 32), `places` (n, 4): see `hashdb.model.LocalFeatures`; `width`, `height` in pixels.
+    `votes`: how many, each weighted by distance and by how few incidents have it; `reference`: its
+    ordinal; `offset`: the picture's time in seconds; `codes` (n, 32), `places` (n, 4): see
+    `hashdb.model.LocalFeatures`; `width`, `height` in pixels.
     """
 
     votes: float
@@ -97,6 +98,10 @@ class LocalBackend(Protocol):
 
     def pictures(self, reference: int) -> list[Nominee]:
         """All pictures of one reference, without votes."""
+        ...
+
+    def counts(self) -> dict[int, int]:
+        """By ordinal, how many features of a reference can be found; none without any."""
         ...
 
     def arrays(self) -> dict[str, NDArray[Any]]:

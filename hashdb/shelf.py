@@ -250,10 +250,7 @@ class Shelves:
         many features, peaks or descriptors can be found."""
         counts: list[tuple[str, str, int]] = []
         if self.local is not None:
-            found = self.local.arrays()
-            sums = np.bincount(found["references"], weights=found["counts"])
-            rows = np.flatnonzero(sums).tolist()
-            counts += [(self.names[o], "local", int(sums[o])) for o in rows]
+            counts += [(self.names[o], "local", n) for o, n in self.local.counts().items()]
         if self.sound is not None:
             counts += [(self.names[o], "sound", n) for o, n in self.sound.peaks().items()]
         if self.neural is not None:

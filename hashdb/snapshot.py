@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 FILE = "references.swl"
 KIND = "references"
-VERSION = 3  # of what meta and arrays mean; the file format has its own
+VERSION = 4  # of what meta and arrays mean; the file format has its own
 
 _PAGE = 1000  # changes read at once
 _CHUNK = 1 << 16  # codes gathered before they are added, while all is read anew

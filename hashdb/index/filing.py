@@ -1,0 +1,115 @@
+"""Codes of 256 bits filed under parts of themselves, and those that are near a query's code.
+
+Each code is filed under `PARTS` parts, 22 bits each and none twice; codes that are equal in a part
+are compared (locality-sensitive hashing by sampled bits: Indyk and Motwani, STOC 1998; Norouzi et
+al., "Fast exact search in Hamming space with multi-index hashing", 2014). Neighbouring bits serve
+as well as bits drawn at random (docs/decisions/0014-local-index-at-scale.md), and are had by a
+shift. Smaller banks use the first bits of each part.
+
+Numpy here; `hashdb.index.compiled` has the same functions as machine code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import Ints
+
+PARTS, PART_BITS = 11, 22
+FEWEST_BITS = 12
+RADIUS = 56
+
+MOST_IN_BUCKET = 64
+"""Codes that are equal in a part and are looked at: of a fuller bucket the oldest half of so many,
+so that all features of what is held very often vote for the same of its pictures, and as many
+spread over the rest, which tell how common it is."""
+
+Words = NDArray[np.uint64]
+"""(n, 4): codes of 256 bits."""
+
+Rows = NDArray[np.uint32]
+
+
+class Kernels(Protocol):
+    """The two functions that take the time. All implementations give the same answers."""
+
+    def file(self, words: Words, length: int, starts: Rows, rows: Rows) -> None:
+        """Fill `starts` (PARTS, 2^length + 1) and `rows` (PARTS, n): the rows with the key k in
+        part p, rising, are `rows[p, starts[p, k]:starts[p, k + 1]]`."""
+        ...
+
+    def near(self, queries: Words, filed: Filed) -> tuple[Ints, Ints, Ints]:
+        """(query row, row, distance in bits) of pairs within `RADIUS` that are equal in any part,
+        as far as `MOST_IN_BUCKET` lets them be looked at; each once, rising by query."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filed:
+    """`words` (n, 4); for `starts` and `rows` see `Kernels.file`; `length`: bits of a key."""
+
+    words: Words
+    length: int
+    starts: Rows
+    rows: Rows
+
+    def buckets(self, queries: Words) -> tuple[Ints, Ints]:
+        """(PARTS, q) first places in `rows`, and how many rows from there on are equal."""
+        part = np.arange(PARTS)[:, None]
+        keys = np.stack([keys_of(queries, p, self.length) for p in range(PARTS)])
+        start = self.starts[part, keys].astype(np.int64)
+        return start, self.starts[part, keys + 1] - start
+
+
+def filed(words: Words, kernels: Kernels) -> Filed:
+    """At least one code."""
+    length = int(np.clip(round(np.log2(len(words))), FEWEST_BITS, PART_BITS))
+    starts = np.empty((PARTS, (1 << length) + 1), np.uint32)
+    rows = np.empty((PARTS, len(words)), np.uint32)
+    kernels.file(words, length, starts, rows)
+    return Filed(words, length, starts, rows)
+
+
+def keys_of(words: Words, part: int, length: int) -> Ints:
+    """(n,) the first `length` bits of a part."""
+    word, shift = divmod(part * PART_BITS, 64)
+    keys = words[:, word] >> np.uint64(shift)
+    if shift + PART_BITS > 64:
+        keys = keys | words[:, word + 1] << np.uint64(64 - shift)
+    return (keys & np.uint64((1 << length) - 1)).astype(np.int64)
+
+
+class NumpyKernels:
+    """A `Kernels`."""
+
+    def file(self, words: Words, length: int, starts: Rows, rows: Rows) -> None:
+        for part in range(PARTS):
+            keys = keys_of(words, part, length)
+            rows[part] = np.argsort(keys, kind="stable")
+            starts[part, 0] = 0
+            np.cumsum(np.bincount(keys, minlength=1 << length), out=starts[part, 1:])
+
+    def near(self, queries: Words, filed: Filed) -> tuple[Ints, Ints, Ints]:
+        start, equal = filed.buckets(queries)
+        pairs: list[Ints] = []
+        apart: list[Ints] = []
+        n, half = len(filed.words), MOST_IN_BUCKET // 2
+        for part in range(PARTS):
+            count = np.minimum(equal[part], MOST_IN_BUCKET)
+            query = np.repeat(np.arange(len(queries)), count)
+            place = np.arange(len(query)) - np.repeat(np.cumsum(count) - count, count)
+            spread = half + (place - half) * (equal[part, query] - half) // half
+            full = (equal[part, query] > MOST_IN_BUCKET) & (place >= half)
+            place = start[part, query] + np.where(full, spread, place)
+            row = filed.rows[part, place].astype(np.int64)
+            different = filed.words[row] ^ queries[query]
+            distance = np.bitwise_count(different).sum(axis=1, dtype=np.int64)
+            good = distance <= RADIUS
+            pairs.append(query[good] * n + row[good])
+            apart.append(distance[good])
+        once, first = np.unique(np.concatenate(pairs), return_index=True)
+        return once // n, once % n, np.concatenate(apart)[first]
