@@ -17,15 +17,21 @@ class CodeHits:
     """Codes within the radius, one row a hit, in no order.
 
     `queries` (k,) int64: the row of the query's codes; `ids` (k,) int64: the id that the code was
-    added under; `distances` (k,) int16: Hamming distance in bits.
+    added under; `distances` (k,) int16: Hamming distance in bits; `codes` (k, bits/8) uint8: the
+    code itself.
     """
 
     queries: Ints
     ids: Ints
     distances: NDArray[np.int16]
+    codes: Codes
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> CodeHits:
+        """Only those hits, in that order."""
+        return CodeHits(self.queries[rows], self.ids[rows], self.distances[rows], self.codes[rows])
 
 
 class IndexBackend(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -118,12 +118,13 @@ class Shelf:
         for first in range(0, max(1, len(codes)), _QUERIES):
             found = self.backend.search(codes[first : first + _QUERIES], radius)
             kept, cut = _nearest(found, most)
-            parts.append(CodeHits(kept.queries + first, kept.ids, kept.distances))
+            parts.append(replace(kept, queries=kept.queries + first))
             crowded.append(cut + first)
         hits = CodeHits(
             np.concatenate([p.queries for p in parts]),
             np.concatenate([p.ids for p in parts]),
             np.concatenate([p.distances for p in parts]),
+            np.concatenate([p.codes for p in parts]),
         )
         return hits, self._rows.take(hits.ids), np.concatenate(crowded)
 
@@ -157,7 +158,7 @@ def _nearest(hits: CodeHits, most: int) -> tuple[CodeHits, Ints]:
     starts = np.cumsum(counts) - counts
     rank = np.arange(len(hits)) - starts[hits.queries[order]]
     kept = order[rank < most]
-    return CodeHits(hits.queries[kept], hits.ids[kept], hits.distances[kept]), crowded
+    return hits.take(kept), crowded
 
 
 @dataclass(slots=True, eq=False)

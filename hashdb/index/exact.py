@@ -77,8 +77,10 @@ class ExactIndex:
                 distances += np.bitwise_count(batch[:, word, None] ^ words[None, :, word])
             rows, columns = np.nonzero(distances <= radius)
             found = distances[rows, columns]
-            parts.append(CodeHits(rows.astype(np.int64) + first, ids[columns], found))
-        return join_hits(parts)
+            parts.append(
+                CodeHits(rows.astype(np.int64) + first, ids[columns], found, stored[columns])
+            )
+        return join_hits(parts, self._bits)
 
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""

@@ -98,7 +98,7 @@ class Segment:
         if self.count < len(self.ids):
             live = self.live[rows]
             found, rows, distances = found[live], rows[live], distances[live]
-        return CodeHits(found, self.ids[rows], distances)
+        return CodeHits(found, self.ids[rows], distances, self.codes[self.code_of[rows]])
 
 
 def build_segment(codes: Codes, ids: Ints) -> Segment:
@@ -185,8 +185,8 @@ class FaissIndex:
             self._segments = tuple(left)
 
     def search(self, codes: Codes, radius: int) -> CodeHits:
-        """As `IndexBackend.search`. Beside the hits themselves (18 bytes each) it takes at most
-        some 100 MB, however many codes lie within the radius."""
+        """As `IndexBackend.search`. Beside the hits themselves (18 bytes and the code each) it
+        takes at most some 100 MB, however many codes lie within the radius."""
         codes = check_codes(codes, self._bits)
         radius = min(check_radius(radius), self._bits)
         segments = self._segments
@@ -196,8 +196,8 @@ class FaissIndex:
             batch = codes[first : first + _QUERIES]
             for segment in segments:
                 for hits in segment.search(batch, radius):
-                    parts.append(CodeHits(hits.queries + first, hits.ids, hits.distances))
-        return join_hits(parts)
+                    parts.append(replace(hits, queries=hits.queries + first))
+        return join_hits(parts, self._bits)
 
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""

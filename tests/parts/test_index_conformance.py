@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from hashdb.errors import BadFingerprint
 from hashdb.index.exact import ExactIndex
 from hashdb.index.faiss_flat import FaissIndex
+from hashdb.index.hamming import HammingIndex
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits, IndexBackend
 
 Make = Callable[[int], IndexBackend]
 Rows = list[tuple[int, int, int]]
 
-ENGINES = [ExactIndex, FaissIndex]
+ENGINES = [ExactIndex, FaissIndex, HammingIndex]
 RADII = [0, 1, 2, 6, 15, 30, 31, 32, 40, 63, 64, 100, 127, 128, 129, 200, 255, 256]
 
 

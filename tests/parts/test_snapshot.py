@@ -629,7 +629,7 @@ class Blind(FaissIndex):
     def search(self, codes: Codes, radius: int) -> CodeHits:
         hits = super().search(codes, radius)
         seen = codes[hits.queries, 0] % 2 == 0
-        return CodeHits(hits.queries[seen], hits.ids[seen], hits.distances[seen])
+        return hits.take(seen)
 
 
 @on_sqlite
