@@ -28,7 +28,7 @@ from hashdb.ports import CodeHits
 
 FILED = 1 << 14  # codes from which a segment has tables
 MOST = 1 << 24  # codes of a segment: a table's rows have 24 bits
-_COMPARED = 16  # a query that is compared with one in so many codes is better compared with all
+_COMPARED = 1 / 16  # share of codes: a query that is compared with more is compared with all
 _ROOM = 1 << 13  # hits there is room for at first
 _SCANNED = 2  # sketches compared in the time in which one code is scanned
 _LINE = 64  # bytes of a cache line; no code of up to 512 bits shall lie across two
@@ -123,7 +123,7 @@ class Segment:
             if plan is None or self.tables is None:
                 after, count = kernels.scan(stored, done, asked, self.words, radius, room)
             else:
-                most = len(self) // _COMPARED
+                most = int(len(self) * _COMPARED)
                 after, count = kernels.search_tables(
                     stored, asked, done, radius, self.tables, plan, most, room
                 )
@@ -144,11 +144,10 @@ class Segment:
         """How to ask the tables; None where that takes longer than a scan, or there are none."""
         if self.tables is None:
             return None
-        keys = self.tables.starts.shape[1] - 1
-        asked = sum(_within(r, keys.bit_length() - 1) for r in _reach(radius, 4 * self.words)[1])
-        if asked * (len(self) / keys + LANES) > _SCANNED * len(self):
+        keys, parts = self.tables.starts.shape[1] - 1, 4 * self.words
+        if _asked(radius, parts, keys) * (len(self) / keys + LANES) > _SCANNED * len(self):
             return None
-        return _plan(radius, 4 * self.words, keys.bit_length() - 1)
+        return _plan(radius, parts, keys)
 
     def _expanded(self, found: Found) -> CodeHits:
         """A hit for each live row with a code that was found."""
@@ -248,11 +247,6 @@ def _has(bits: Bits, rows: Ints) -> NDArray[np.bool_]:
     return np.asarray(bits[rows >> 3] >> (rows & 7).astype(np.uint8) & 1, dtype=np.bool_)
 
 
-def _within(radius: int, bits: int) -> int:
-    """How many numbers of so many bits have at most `radius` of them set."""
-    return sum(math.comb(bits, k) for k in range(radius + 1))
-
-
 def _reach(radius: int, parts: int) -> tuple[list[int], list[int]]:
     """For each table `Plan.limits` and `Plan.radii`.
 
@@ -267,13 +261,20 @@ def _reach(radius: int, parts: int) -> tuple[list[int], list[int]]:
     return [limit for limit in limits for _ in (0, 1)], radii
 
 
+@functools.cache
+def _asked(radius: int, parts: int, keys: int) -> int:
+    """How many keys a query asks for, of `keys` in each table."""
+    bits = keys.bit_length() - 1
+    radii = _reach(radius, parts)[1]
+    return sum(math.comb(bits, apart) for r in radii for apart in range(r + 1))
+
+
 @functools.lru_cache(maxsize=64)
-def _plan(radius: int, parts: int, key_bits: int) -> Plan:
+def _plan(radius: int, parts: int, keys: int) -> Plan:
     limits, radii = _reach(radius, parts)
-    keys = np.arange(1 << key_bits, dtype=np.int64)
-    apart = np.bitwise_count(keys)
-    # In the order of the keys, neighbours share cache lines.
-    masks = {r: keys[apart <= r] for r in sorted(set(radii))}
+    every = np.arange(keys, dtype=np.int64)
+    # In the order of the keys: neighbours share cache lines.
+    masks = {r: every[np.bitwise_count(every) <= r] for r in sorted(set(radii))}
     lengths = [len(m) for m in masks.values()]
     begins = dict(zip(masks, np.cumsum([0, *lengths]).tolist(), strict=False))
     return Plan(

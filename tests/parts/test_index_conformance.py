@@ -16,6 +16,7 @@ from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.hamming import HammingIndex
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits, IndexBackend
+from tests.hamming import always_file
 
 Make = Callable[[int], IndexBackend]
 Rows = list[tuple[int, int, int]]
@@ -24,9 +25,15 @@ ENGINES = [ExactIndex, FaissIndex, HammingIndex]
 RADII = [0, 1, 2, 6, 15, 30, 31, 32, 40, 63, 64, 100, 127, 128, 129, 200, 255, 256]
 
 
-@pytest.fixture(params=ENGINES)
-def make(request: pytest.FixtureRequest) -> Make:
+class AlwaysFiled(HammingIndex):
+    """Files and asks for codes however few there are: see `make`."""
+
+
+@pytest.fixture(params=[*ENGINES, AlwaysFiled])
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
     engine: Make = request.param
+    if engine is AlwaysFiled:
+        always_file(monkeypatch)
     return engine
 
 
@@ -52,6 +59,7 @@ def rows(hits: CodeHits) -> Rows:
     assert hits.queries.dtype == hits.ids.dtype == np.int64
     assert hits.distances.dtype == np.int16
     assert len(hits) == len(hits.queries) == len(hits.ids) == len(hits.distances)
+    assert len(hits) == len(hits.codes)
     return sorted(
         zip(hits.queries.tolist(), hits.ids.tolist(), hits.distances.tolist(), strict=True)
     )

@@ -20,6 +20,7 @@ from hashdb.errors import BadFingerprint
 from hashdb.format import read_file, write_file
 from hashdb.index.exact import ExactIndex
 from hashdb.index.faiss_flat import FaissIndex
+from hashdb.index.hamming import HammingIndex
 from hashdb.index.landmarks import SoundIndex
 from hashdb.index.local import LocalIndex
 from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind, SoundPeaks, View
@@ -87,7 +88,7 @@ def other(store: Store, store_url: str) -> Iterator[Store]:
         yield opened
 
 
-@pytest.fixture(params=[ExactIndex, FaissIndex])
+@pytest.fixture(params=[ExactIndex, FaissIndex, HammingIndex])
 def backend(request: pytest.FixtureRequest) -> Callable[[int], IndexBackend]:
     made: Callable[[int], IndexBackend] = request.param
     return made
@@ -666,7 +667,7 @@ def test_verify_names_what_the_database_does_not_hold(store: Store, bank: Bank, 
 def test_verify_sees_a_time_that_differs(store: Store, bank: Bank, make: Make) -> None:
     reference = add(store, bank, fingerprint())
     index = make()
-    index._state.shelves["pdq"]._rows.offsets[2] += 1
+    index._state.shelves["pdq"]._held.offsets[2] += 1
     assert index.verify().missing == (reference,)
 
 
