@@ -20,7 +20,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes bench-robustness bench-peers clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-scale-hashes bench-copies bench-lookalikes bench-robustness bench-peers clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -76,6 +76,10 @@ bench-index: $(STAMP) ## measure the index
 	$(PY) -m bench.index
 
 MEDIA ?= tests/media
+BENCH_ARGS ?=
+bench-scale-hashes: $(STAMP) ## look frame hashes up in banks of up to ten million (8 GB of memory)
+	$(PY) -m bench.scale_hashes $(MEDIA) $(BENCH_ARGS)
+
 bench-copies: $(STAMP) ## judge everyday copies of the videos in MEDIA=folder
 	$(PY) -m bench.copies $(MEDIA)
 
@@ -84,7 +88,6 @@ bench-lookalikes: $(STAMP) ## judge the second halves of the videos in MEDIA=fol
 
 WORK ?= build/robustness
 ENGINES ?= seawall
-BENCH_ARGS ?=
 bench-robustness: $(STAMP) ## edited copies and negatives of MEDIA=folder: what is found, what alarms
 	$(PY) -m bench.robustness $(MEDIA) --work $(WORK) --engines $(ENGINES) $(BENCH_ARGS)
 
