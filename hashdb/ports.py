@@ -34,6 +34,18 @@ class CodeHits:
         return CodeHits(self.queries[rows], self.ids[rows], self.distances[rows], self.codes[rows])
 
 
+def nearest(queries: Ints, ids: Ints, distances: NDArray[np.int16], most: int) -> Ints | None:
+    """Which hits to keep so that no query has more than its nearest `most`, of equally near ones
+    those of the lowest ids; None where all are kept."""
+    counts = np.bincount(queries)
+    if not len(counts) or int(counts.max()) <= most:
+        return None
+    order = np.lexsort((ids, distances, queries))
+    starts = np.cumsum(counts) - counts
+    rank = np.arange(len(order)) - starts[queries[order]]
+    return np.asarray(order[rank < most])
+
+
 class IndexBackend(Protocol):
     """Exact Hamming range search over codes of one length.
 
@@ -56,8 +68,10 @@ class IndexBackend(Protocol):
         """Take the codes of these ids out; ids that are not there are passed over."""
         ...
 
-    def search(self, codes: Codes, radius: int) -> CodeHits:
-        """Every code within `radius` bits (inclusive) of each of (m, bits/8) query codes."""
+    def search(self, codes: Codes, radius: int, most: int | None = None) -> CodeHits:
+        """Every code within `radius` bits (inclusive) of each of (m, bits/8) query codes. `most`:
+        of a query's hits only the nearest so many are wanted, of equally near ones those of the
+        lowest ids; an engine may give more."""
         ...
 
     def arrays(self) -> tuple[Codes, Ints]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
 from hashdb.model import Codes, Fingerprint, Floats, Ints, LocalFeatures, SoundPeaks
-from hashdb.ports import CodeHits, IndexBackend, LandmarkBackend, LocalBackend
+from hashdb.ports import CodeHits, IndexBackend, LandmarkBackend, LocalBackend, nearest
 
 _QUERIES = 32  # searched at once where hits are cut
 
@@ -151,7 +151,7 @@ class Shelf:
             return hits, self._held.rows(hits.ids, hits.codes), np.empty(0, dtype=np.int64)
         parts, crowded = [], []
         for first in range(0, max(1, len(codes)), _QUERIES):
-            found = self.backend.search(codes[first : first + _QUERIES], radius)
+            found = self.backend.search(codes[first : first + _QUERIES], radius, most + 1)
             kept, cut = _nearest(found, most)
             parts.append(replace(kept, queries=kept.queries + first))
             crowded.append(cut + first)
@@ -187,15 +187,9 @@ class Shelf:
 
 def _nearest(hits: CodeHits, most: int) -> tuple[CodeHits, Ints]:
     """The nearest `most` hits of each query, and the queries that had more."""
-    counts = np.bincount(hits.queries)
-    crowded = np.flatnonzero(counts > most)
-    if not len(crowded):
-        return hits, crowded
-    order = np.lexsort((hits.ids, hits.distances, hits.queries))
-    starts = np.cumsum(counts) - counts
-    rank = np.arange(len(hits)) - starts[hits.queries[order]]
-    kept = order[rank < most]
-    return hits.take(kept), crowded
+    crowded = np.flatnonzero(np.bincount(hits.queries) > most)
+    kept = nearest(hits.queries, hits.ids, hits.distances, most)
+    return (hits if kept is None else hits.take(kept)), crowded
 
 
 @dataclass(slots=True, eq=False)

@@ -62,8 +62,8 @@ class ExactIndex:
             keep = ~np.isin(old_ids, ids)
             self._entries = (old_codes[keep], old_ids[keep])
 
-    def search(self, codes: Codes, radius: int) -> CodeHits:
-        """As `IndexBackend.search`."""
+    def search(self, codes: Codes, radius: int, most: int | None = None) -> CodeHits:
+        """As `IndexBackend.search`; gives all hits, whatever `most` is."""
         queries = check_codes(codes, self._bits).view(np.uint64)
         radius = check_radius(radius)
         stored, ids = self._entries

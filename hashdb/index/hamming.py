@@ -89,7 +89,7 @@ class HammingIndex:
             self._segments = tuple(sorted((s for s in left if s.count), key=len, reverse=True))
             self._merge_later()
 
-    def search(self, codes: Codes, radius: int) -> CodeHits:
+    def search(self, codes: Codes, radius: int, most: int | None = None) -> CodeHits:
         """As `IndexBackend.search`. Beside the hits themselves (18 bytes and the code each) it
         takes a few MB."""
         queries = np.array(check_codes(codes, self._bits))  # never read-only: see the kernels
@@ -97,7 +97,7 @@ class HammingIndex:
         if not len(queries):
             return join_hits([], self._bits)
         words = queries.view(np.uint64)
-        parts = [hits for s in self._segments for hits in s.search(words, radius)]
+        parts = [hits for s in self._segments for hits in s.search(words, radius, most)]
         return join_hits(parts, self._bits)
 
     def arrays(self) -> tuple[Codes, Ints]:

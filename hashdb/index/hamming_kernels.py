@@ -200,18 +200,9 @@ def _ask_table(
                     many += 1
                 if many > _WAITING - LANES:
                     hits = _compare(
-                        stored,
-                        asked,
-                        query,
-                        radius,
-                        tables,
-                        plan,
-                        table,
-                        waiting,
-                        many,
-                        found,
-                        hits,
-                    )
+                        stored, asked, query, radius, tables, plan, table, waiting, many,
+                        found, hits,
+                    )  # fmt: skip
                     compared += many
                     many = 0
     hits = _compare(stored, asked, query, radius, tables, plan, table, waiting, many, found, hits)

@@ -24,7 +24,7 @@ from hashdb.index import hamming_kernels as kernels
 from hashdb.index.hamming_kernels import Asked, Found, Plan, Stored, Tables
 from hashdb.index.machine import LANES
 from hashdb.model import Codes, Ints
-from hashdb.ports import CodeHits
+from hashdb.ports import CodeHits, nearest
 
 FILED = 1 << 14  # codes from which a segment has tables
 MOST = 1 << 24  # codes of a segment: a table's rows have 24 bits
@@ -104,11 +104,11 @@ class Segment:
         codes, rows = self.codes.view(np.uint8).reshape(len(self), 8 * self.words), self.live()
         return codes[rows], self.ids(rows)
 
-    def search(self, queries: Words, radius: int) -> list[CodeHits]:
-        """The hits of (m, words) queries, in parts."""
+    def search(self, queries: Words, radius: int, most: int | None = None) -> list[CodeHits]:
+        """The hits of (m, words) queries, in parts; of each part a query's nearest `most`."""
         parts = []
         for found in self._found(queries.reshape(-1), radius):
-            hits = self._expanded(found)
+            hits = self._expanded(found, most)
             if len(hits):
                 parts.append(hits)
         return parts
@@ -149,7 +149,7 @@ class Segment:
             return None
         return _plan(radius, parts, keys)
 
-    def _expanded(self, found: Found) -> CodeHits:
+    def _expanded(self, found: Found, most: int | None) -> CodeHits:
         """A hit for each live row with a code that was found."""
         queries, rows, distances = found
         if len(self.heads):
@@ -164,6 +164,10 @@ class Segment:
         if self.count < len(self):
             live = ~_has(self.gone, rows)
             queries, rows, distances = queries[live], rows[live], distances[live]
+        # Rows have the order of the ids.
+        kept = None if most is None else nearest(queries, rows, distances, most)
+        if kept is not None:
+            queries, rows, distances = queries[kept], rows[kept], distances[kept]
         codes = self.codes.view(np.uint8).reshape(len(self), 8 * self.words)[rows]
         return CodeHits(queries, self.ids(rows), distances, codes)
 

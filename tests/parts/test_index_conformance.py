@@ -220,6 +220,30 @@ def test_equal_codes_are_all_found(make: Make, bits: int) -> None:
     assert rows(hits) == [(0, i, 0) for i in ids] + [(1, i, 3) for i in ids]
 
 
+def test_hits_carry_their_codes(make: Make, bits: int) -> None:
+    rng = np.random.default_rng(18)
+    codes = random_codes(rng, 200, bits)
+    codes[50:100] = codes[:50]
+    index = filled(make, codes, np.arange(200) * 7)
+    hits = index.search(codes[::3], 25)
+    assert hits.codes.dtype == np.uint8
+    assert (hits.codes == codes[hits.ids // 7]).all()
+    assert index.search(~codes[:1], 0).codes.shape == (0, bits // 8)
+
+
+def test_the_nearest_are_among_those_given_where_not_all_are_wanted(make: Make) -> None:
+    rng = np.random.default_rng(19)
+    query = random_codes(rng, 2, 256)
+    codes = np.stack([flipped(query[0], d % 9, rng) for d in range(90)])
+    codes[80:] = query[0]
+    index = filled(make, codes, rng.permutation(90))
+    every = rows(index.search(query, 8))
+    for most in (1, 2, 19, 20, 21, 89, 90, 500):
+        given = rows(index.search(query, 8, most))
+        wanted = sorted(every, key=lambda hit: (hit[2], hit[1]))[:most]
+        assert set(wanted) <= set(given) <= set(every)
+
+
 def test_many_queries_keep_their_rows(make: Make) -> None:
     rng = np.random.default_rng(7)
     codes = random_codes(rng, 1000, 256)

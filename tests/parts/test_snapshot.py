@@ -627,8 +627,8 @@ class Forgetful(FaissIndex):
 class Blind(FaissIndex):
     """An engine that holds all, and does not find codes whose first byte is odd."""
 
-    def search(self, codes: Codes, radius: int) -> CodeHits:
-        hits = super().search(codes, radius)
+    def search(self, codes: Codes, radius: int, most: int | None = None) -> CodeHits:
+        hits = super().search(codes, radius, most)
         seen = codes[hits.queries, 0] % 2 == 0
         return hits.take(seen)
 
