@@ -2,8 +2,8 @@
 
     python -m bench.scale_hashes FOLDER [--sizes 100000 1000000 10000000] [--work DIR] [--docs DIR]
 
-The bank's first codes are the PDQ hashes of the folder's videos, every frame as references have
-them, by the product's own hasher. The others are made of them: each made scene begins with the
+The bank's first codes are PDQ hashes of the folder's videos, every frame as references have them,
+by the product's own hasher. The others are made of them: each made scene begins with the
 first words of one real code and the last of another, so that parts go together as they do in life,
 and its frames wander as the frames of a hand-held camera do, 12 to 50 bits from one to the next. A
 title card fills a fiftieth of the bank. The codes go through `hashdb.shelf`, as in the product.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
 import gc
 import os
 import tempfile
@@ -51,7 +52,7 @@ BATCH = 128
 SCENE = 40  # frames of a made scene
 WANDER = (12, 50)  # bits from one frame to the next
 CARD = 50  # the title card is one code in so many
-FRAMES = 1500  # of a reference's rows in the shelf
+FRAMES = 300  # hashed of each video; of a reference's rows in the shelf
 ENGINES: dict[str, type[FaissIndex] | type[HammingIndex]] = {
     "faiss": FaissIndex,
     "hamming": HammingIndex,
@@ -124,6 +125,7 @@ def batch_of(codes: Codes, real: Codes, radius: int, rng: np.random.Generator) -
 
 
 def _resident() -> int:
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -173,6 +175,7 @@ def measured(
                 found = search(queries, radius)
                 times.append((time.thread_time() - start) * 1000)
             yield Row(len(codes), name, radius, min(times), found, size, taken)
+        del search  # or its memory would be counted against the next
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
