@@ -38,8 +38,7 @@ class HammingIndex:
     One tuple of segments is replaced in one assignment, so any number of threads may search beside
     `add` and `remove`. `add` merges its codes with small segments at once; large ones are merged
     by a thread of the index's own (four of about one size into one, as log-structured merge trees
-    do), so that neither an addition nor a search waits for it. A fork during a merge only leaves
-    the child with more segments until its next change.
+    do), so that neither an addition nor a search waits for it.
 
     The first index of a process compiles the loops, or reads them from numba's cache.
     """
