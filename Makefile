@@ -21,7 +21,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes bench-robustness bench-peers bench-descriptor bench-scale descriptor-model clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -71,13 +71,17 @@ test-all: test test-heavy ## both
 lock: $(STAMP) ## pin the newest versions that pyproject.toml allows into requirements.lock
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet --upgrade uv
 	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-		--generate-hashes --extra onnx --group dev --no-emit-index-url \
+		--generate-hashes --extra fast --extra onnx --group dev --no-emit-index-url \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 bench-index: $(STAMP) ## measure the index
 	$(PY) -m bench.index
 
 MEDIA ?= tests/media
+BENCH_ARGS ?=
+bench-scale-hashes: $(STAMP) ## look frame hashes up in banks of up to ten million (8 GB of memory)
+	$(PY) -m bench.scale_hashes $(MEDIA) $(BENCH_ARGS)
+
 bench-copies: $(STAMP) ## judge everyday copies of the videos in MEDIA=folder
 	$(PY) -m bench.copies $(MEDIA)
 
@@ -86,7 +90,6 @@ bench-lookalikes: $(STAMP) ## judge the second halves of the videos in MEDIA=fol
 
 WORK ?= build/robustness
 ENGINES ?= seawall
-BENCH_ARGS ?=
 bench-robustness: $(STAMP) ## edited copies and negatives of MEDIA=folder: what is found, what alarms
 	$(PY) -m bench.robustness $(MEDIA) --work $(WORK) --engines $(ENGINES) $(BENCH_ARGS)
 

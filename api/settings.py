@@ -50,6 +50,12 @@ def _rate(text: str) -> str:
     return text
 
 
+def _index(text: str) -> str:
+    if text not in ("auto", "faiss", "hamming"):
+        raise ValueError(text)
+    return text
+
+
 def _labels(text: str) -> tuple[str, ...]:
     labels = tuple(t.strip() for t in text.split(",") if t.strip())
     if not labels:
@@ -64,6 +70,7 @@ class Settings:
     data_dir: Path
     database_url: str
     policy: Path | None = None
+    index: str = "auto"
     retention_days: int = 30
     max_upload_mb: int = 2048
     max_pixels: int = 100_000_000
@@ -92,6 +99,7 @@ class Settings:
             data_dir=data_dir,
             database_url=_read(env, "SEAWALL_DATABASE_URL", str, default_url),
             policy=_read(env, "SEAWALL_POLICY", Path, none_path),
+            index=_read(env, "SEAWALL_INDEX", _index, "auto"),
             retention_days=_read(env, "SEAWALL_RETENTION_DAYS", _positive_int, 30),
             max_upload_mb=_read(env, "SEAWALL_MAX_UPLOAD_MB", _positive_int, 2048),
             max_pixels=_read(env, "SEAWALL_MAX_PIXELS", _positive_int, 100_000_000),

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.landmarks import SoundIndex
 from hashdb.index.local import LocalIndex
 from hashdb.model import Fingerprint, SoundPeaks
+from hashdb.ports import IndexBackend
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
@@ -35,6 +37,8 @@ from matcher.ports import Classifier, DescriptorModel, FingerprintMedia, Limits
 from matcher.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
+
+_MANY_CHANGES = 1000  # from which SEAWALL_INDEX=auto takes the engine for large indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,11 @@ def reference_index(
     settings: Settings, store: Store, policy: Policy, descriptor: DescriptorModel | None
 ) -> ReferenceIndex:
     """The index of a database, not yet opened. Local features and sounds are held where the policy
-    counts them: they take most of its memory. So are descriptors, where there is a model."""
+    counts them: they take most of its memory. So are descriptors, where there is a model. Raises
+    `BadSetting`."""
     return ReferenceIndex(
         store,
-        FaissIndex,
+        _engine(settings, store),
         folder=settings.data_dir / "index",
         signal_types=[s for s, kind in SIGNAL_TYPES.items() if kind.hashed and not kind.exact],
         local=LocalIndex if "local" in policy.signals else None,
@@ -115,6 +120,24 @@ def reference_index(
         neural=None if descriptor is None else DescriptorIndex,
         model="" if descriptor is None else descriptor.model,
     )
+
+
+def _engine(settings: Settings, store: Store) -> Callable[[int], IndexBackend]:
+    """The engine for codes. `auto`: few references are searched as fast by FAISS, which a process
+    has loaded sooner."""
+    if settings.index == "faiss":
+        return FaissIndex
+    if find_spec("numba") is None:
+        if settings.index == "hamming":
+            raise BadSetting("SEAWALL_INDEX=hamming needs numba: pip install 'seawall[fast]'")
+        return FaissIndex
+    if settings.index == "auto":
+        with store.read() as tx:
+            if tx.changes.head() < _MANY_CHANGES:
+                return FaissIndex
+    from hashdb.index.hamming import HammingIndex  # numba may be missing
+
+    return HammingIndex
 
 
 def _filed(peaks: SoundPeaks) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

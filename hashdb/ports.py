@@ -17,15 +17,33 @@ class CodeHits:
     """Codes within the radius, one row a hit, in no order.
 
     `queries` (k,) int64: the row of the query's codes; `ids` (k,) int64: the id that the code was
-    added under; `distances` (k,) int16: Hamming distance in bits.
+    added under; `distances` (k,) int16: Hamming distance in bits; `codes` (k, bits/8) uint8: the
+    code itself.
     """
 
     queries: Ints
     ids: Ints
     distances: NDArray[np.int16]
+    codes: Codes
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> CodeHits:
+        """Only those hits, in that order."""
+        return CodeHits(self.queries[rows], self.ids[rows], self.distances[rows], self.codes[rows])
+
+
+def nearest(queries: Ints, ids: Ints, distances: NDArray[np.int16], most: int) -> Ints | None:
+    """Which hits to keep so that no query has more than its nearest `most`, of equally near ones
+    those of the lowest ids; None where all are kept."""
+    counts = np.bincount(queries)
+    if not len(counts) or int(counts.max()) <= most:
+        return None
+    order = np.lexsort((ids, distances, queries))
+    starts = np.cumsum(counts) - counts
+    rank = np.arange(len(order)) - starts[queries[order]]
+    return np.asarray(order[rank < most])
 
 
 class IndexBackend(Protocol):
@@ -50,8 +68,10 @@ class IndexBackend(Protocol):
         """Take the codes of these ids out; ids that are not there are passed over."""
         ...
 
-    def search(self, codes: Codes, radius: int) -> CodeHits:
-        """Every code within `radius` bits (inclusive) of each of (m, bits/8) query codes."""
+    def search(self, codes: Codes, radius: int, most: int | None = None) -> CodeHits:
+        """Every code within `radius` bits (inclusive) of each of (m, bits/8) query codes. `most`:
+        of a query's hits only the nearest so many are wanted, of equally near ones those of the
+        lowest ids; an engine may give more."""
         ...
 
     def arrays(self) -> tuple[Codes, Ints]:

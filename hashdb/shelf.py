@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +25,7 @@ from hashdb.ports import (
     IndexBackend,
     LandmarkBackend,
     LocalBackend,
+    nearest,
 )
 
 _QUERIES = 32  # searched at once where hits are cut
@@ -81,17 +82,54 @@ def join_rows(parts: Sequence[Rows], bits: int) -> Rows:
     return Rows(*columns)
 
 
-class Shelf:
-    """The rows of one signal type; a row's number is its id in the engine, and is not used again.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """What ids stand for, with room at the end. Of the id i: `offsets[i]`, `spans[i]`. Ids follow
+    on one another in runs of one reference's track: `firsts` (r,) int64, the lowest id of each run,
+    which rise, and behind the last one are the greatest of all; `references`, `tracks` (r,) int32.
+    """
 
-    One writer at a time; searches may run beside it, because rows are written before the engine
-    learns of their ids, and are never changed after.
+    offsets: Floats
+    spans: Floats
+    firsts: Ints
+    references: NDArray[np.int32]
+    tracks: NDArray[np.int32]
+
+    def rows(self, ids: Ints, codes: Codes) -> Rows:
+        """The rows of these ids, whose codes are given."""
+        run = np.searchsorted(self.firsts, ids, side="right") - 1
+        return Rows(
+            codes, self.references[run], self.offsets[ids], self.spans[ids], self.tracks[run]
+        )
+
+
+def _room(rows: int, runs: int, old: _Columns | None = None) -> _Columns:
+    """Room for so many rows and runs, with the `old` ones at the beginning."""
+    new = _Columns(
+        np.empty(rows),
+        np.empty(rows),
+        np.full(runs, np.iinfo(np.int64).max),
+        np.empty(runs, dtype=np.int32),
+        np.empty(runs, dtype=np.int32),
+    )
+    for column in fields(_Columns) if old is not None else ():
+        kept = getattr(old, column.name)
+        getattr(new, column.name)[: len(kept)] = kept
+    return new
+
+
+class Shelf:
+    """The codes of one signal type, in an engine, and the rest of their rows. A row's number is its
+    id in the engine, and is not used again.
+
+    One writer at a time; searches may run beside it, because what ids stand for is written before
+    the engine learns of them, and is never changed after.
     """
 
     def __init__(self, backend: IndexBackend) -> None:
         self.backend = backend
-        self._rows = no_rows(backend.bits)  # with room at the end
-        self._used = 0
+        self._held = _room(0, 0)
+        self._used = self._runs = 0
         self._places: dict[int, tuple[int, int]] = {}  # ordinal: first row, row after the last
 
     def __len__(self) -> int:
@@ -102,9 +140,7 @@ class Shelf:
         if not len(rows):
             return
         first, self._used = self._used, self._used + len(rows)
-        self._make_room()
-        for column in fields(Rows):
-            getattr(self._rows, column.name)[first : self._used] = getattr(rows, column.name)
+        self._hold(rows, first)
         ids = np.arange(first, self._used, dtype=np.int64)
         self.backend.add(np.ascontiguousarray(rows.codes), ids)
         edges = np.flatnonzero(np.diff(rows.references)) + 1
@@ -127,51 +163,48 @@ class Shelf:
         queries are searched a few at a time, and cut before the next."""
         if most is None:
             hits = self.backend.search(codes, radius)
-            return hits, self._rows.take(hits.ids), np.empty(0, dtype=np.int64)
+            return hits, self._held.rows(hits.ids, hits.codes), np.empty(0, dtype=np.int64)
         parts, crowded = [], []
         for first in range(0, max(1, len(codes)), _QUERIES):
-            found = self.backend.search(codes[first : first + _QUERIES], radius)
+            found = self.backend.search(codes[first : first + _QUERIES], radius, most + 1)
             kept, cut = _nearest(found, most)
-            parts.append(CodeHits(kept.queries + first, kept.ids, kept.distances))
+            parts.append(replace(kept, queries=kept.queries + first))
             crowded.append(cut + first)
         hits = CodeHits(
             np.concatenate([p.queries for p in parts]),
             np.concatenate([p.ids for p in parts]),
             np.concatenate([p.distances for p in parts]),
+            np.concatenate([p.codes for p in parts]),
         )
-        return hits, self._rows.take(hits.ids), np.concatenate(crowded)
+        return hits, self._held.rows(hits.ids, hits.codes), np.concatenate(crowded)
 
     def found(self) -> Rows:
         """What the engine can find: its codes, beside what their ids stand for."""
         codes, ids = self.backend.arrays()
-        rows = self._rows.take(ids)
-        return Rows(codes, rows.references, rows.offsets, rows.spans, rows.tracks)
+        return self._held.rows(ids, codes)
 
-    def rows(self) -> Rows:
-        """All rows that were ever added. They never change, so nothing is copied."""
-        return self._rows.take(slice(0, self._used))
-
-    def _make_room(self) -> None:
-        """Room for the used rows, and a quarter more, in new arrays: searches keep the old."""
-        if self._used > len(self._rows):
-            grown = no_rows(self.backend.bits, self._used + self._used // 4 + 64)
-            for column in fields(Rows):
-                old = getattr(self._rows, column.name)
-                getattr(grown, column.name)[: len(old)] = old
-            self._rows = grown
+    def _hold(self, rows: Rows, first: int) -> None:
+        """Write what the ids from `first` on stand for; into new arrays where there is no room:
+        searches keep the old."""
+        changes = (np.diff(rows.references) != 0) | (np.diff(rows.tracks) != 0)
+        begins = np.append(0, np.flatnonzero(changes) + 1)
+        run, self._runs = self._runs, self._runs + len(begins)
+        if self._used > len(self._held.offsets) or self._runs > len(self._held.firsts):
+            room = [used + used // 8 + 64 for used in (self._used, self._runs)]
+            self._held = _room(room[0], room[1], self._held)
+        held = self._held
+        held.offsets[first : self._used] = rows.offsets
+        held.spans[first : self._used] = rows.spans
+        held.references[run : self._runs] = rows.references[begins]
+        held.tracks[run : self._runs] = rows.tracks[begins]
+        held.firsts[run : self._runs] = begins + first  # last: a search may look beside this
 
 
 def _nearest(hits: CodeHits, most: int) -> tuple[CodeHits, Ints]:
     """The nearest `most` hits of each query, and the queries that had more."""
-    counts = np.bincount(hits.queries)
-    crowded = np.flatnonzero(counts > most)
-    if not len(crowded):
-        return hits, crowded
-    order = np.lexsort((hits.ids, hits.distances, hits.queries))
-    starts = np.cumsum(counts) - counts
-    rank = np.arange(len(hits)) - starts[hits.queries[order]]
-    kept = order[rank < most]
-    return CodeHits(hits.queries[kept], hits.ids[kept], hits.distances[kept]), crowded
+    crowded = np.flatnonzero(np.bincount(hits.queries) > most)
+    kept = nearest(hits.queries, hits.ids, hits.distances, most)
+    return (hits if kept is None else hits.take(kept)), crowded
 
 
 @dataclass(slots=True, eq=False)
@@ -266,9 +299,7 @@ class Shelves:
         names = "\n".join(name for name, here in zip(self.names, held, strict=True) if here)
         arrays: dict[str, NDArray[Any]] = {"names": np.frombuffer(names.encode(), dtype=np.uint8)}
         for kind, shelf in self.shelves.items():
-            rows = shelf.rows()
-            if not held.all():
-                rows = rows.take(held[rows.references])
+            rows = shelf.found()
             for column in fields(Rows):
                 arrays[f"{kind}/{column.name}"] = getattr(rows, column.name)
             arrays[f"{kind}/references"] = ordinals[rows.references]

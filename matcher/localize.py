@@ -30,7 +30,7 @@ from matcher.verify import Agreement, Candidates, Picture
 NOMINEES = 6
 """Pictures that the index names for one picture and rendering."""
 
-FEWEST_VOTES = 3.0
+FEWEST_VOTES = 2.0
 VERIFIED = 10
 """Nominees that are verified for one picture of the query, in all renderings."""
 

@@ -54,22 +54,20 @@ def check_radius(radius: int) -> int:
     return int(radius)
 
 
-def no_hits() -> CodeHits:
-    """The answer of an empty search."""
-    none = np.empty(0, dtype=np.int64)
-    return CodeHits(none, none.copy(), np.empty(0, dtype=np.int16))
-
-
-def join_hits(parts: list[CodeHits]) -> CodeHits:
+def join_hits(parts: list[CodeHits], bits: int) -> CodeHits:
     """Several answers as one."""
     if len(parts) == 1:
         return parts[0]
     if not parts:
-        return no_hits()
+        none = np.empty(0, dtype=np.int64)
+        return CodeHits(
+            none, none.copy(), np.empty(0, np.int16), np.empty((0, bits // 8), np.uint8)
+        )
     return CodeHits(
         np.concatenate([p.queries for p in parts]),
         np.concatenate([p.ids for p in parts]),
         np.concatenate([p.distances for p in parts]),
+        np.concatenate([p.codes for p in parts]),
     )
 
 

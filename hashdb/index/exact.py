@@ -62,8 +62,8 @@ class ExactIndex:
             keep = ~np.isin(old_ids, ids)
             self._entries = (old_codes[keep], old_ids[keep])
 
-    def search(self, codes: Codes, radius: int) -> CodeHits:
-        """As `IndexBackend.search`."""
+    def search(self, codes: Codes, radius: int, most: int | None = None) -> CodeHits:
+        """As `IndexBackend.search`; gives all hits, whatever `most` is."""
         queries = check_codes(codes, self._bits).view(np.uint64)
         radius = check_radius(radius)
         stored, ids = self._entries
@@ -77,8 +77,10 @@ class ExactIndex:
                 distances += np.bitwise_count(batch[:, word, None] ^ words[None, :, word])
             rows, columns = np.nonzero(distances <= radius)
             found = distances[rows, columns]
-            parts.append(CodeHits(rows.astype(np.int64) + first, ids[columns], found))
-        return join_hits(parts)
+            parts.append(
+                CodeHits(rows.astype(np.int64) + first, ids[columns], found, stored[columns])
+            )
+        return join_hits(parts, self._bits)
 
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""

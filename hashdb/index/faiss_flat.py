@@ -24,7 +24,7 @@ from hashdb.index.checks import (
     join_hits,
 )
 from hashdb.model import Codes, Ints
-from hashdb.ports import CodeHits
+from hashdb.ports import CodeHits, nearest
 
 _BLOCK = 1 << 15  # codes scanned at once: 1 MB of 256-bit codes stays in the L2 cache
 _QUERIES = 128  # queries scanned at once: with _BLOCK bounds what FAISS allocates to 50 MB
@@ -75,17 +75,19 @@ class Segment:
             return self.codes[self.code_of], self.ids
         return self.codes[self.code_of[self.live]], self.ids[self.live]
 
-    def search(self, queries: Codes, radius: int) -> list[CodeHits]:
-        """The hits of at most `_QUERIES` queries, in parts."""
+    def search(self, queries: Codes, radius: int, most: int | None) -> list[CodeHits]:
+        """The hits of at most `_QUERIES` queries, in parts; of each part the nearest `most`."""
         parts = []
         step = max(_BLOCK, _BLOCK * _QUERIES // len(queries))
         for first in range(0, len(self.codes), step):
             found, codes, distances = _scan(queries, self.codes[first : first + step], radius)
             if len(codes):
-                parts.append(self._expand(found, codes + first, distances))
+                parts.append(self._expand(found, codes + first, distances, most))
         return parts
 
-    def _expand(self, found: Ints, codes: Ints, distances: NDArray[np.int16]) -> CodeHits:
+    def _expand(
+        self, found: Ints, codes: Ints, distances: NDArray[np.int16], most: int | None
+    ) -> CodeHits:
         """One hit for each live entry of the codes that were found."""
         if len(self.codes) < len(self.ids):
             times = self.starts[codes + 1] - self.starts[codes]
@@ -98,7 +100,10 @@ class Segment:
         if self.count < len(self.ids):
             live = self.live[rows]
             found, rows, distances = found[live], rows[live], distances[live]
-        return CodeHits(found, self.ids[rows], distances)
+        kept = None if most is None else nearest(found, self.ids[rows], distances, most)
+        if kept is not None:
+            found, rows, distances = found[kept], rows[kept], distances[kept]
+        return CodeHits(found, self.ids[rows], distances, self.codes[self.code_of[rows]])
 
 
 def build_segment(codes: Codes, ids: Ints) -> Segment:
@@ -184,9 +189,9 @@ class FaissIndex:
             left = sorted((s for s in left if s.count), key=len, reverse=True)
             self._segments = tuple(left)
 
-    def search(self, codes: Codes, radius: int) -> CodeHits:
-        """As `IndexBackend.search`. Beside the hits themselves (18 bytes each) it takes at most
-        some 100 MB, however many codes lie within the radius."""
+    def search(self, codes: Codes, radius: int, most: int | None = None) -> CodeHits:
+        """As `IndexBackend.search`. Beside the hits themselves (18 bytes and the code each) it
+        takes at most some 100 MB, however many codes lie within the radius."""
         codes = check_codes(codes, self._bits)
         radius = min(check_radius(radius), self._bits)
         segments = self._segments
@@ -195,9 +200,9 @@ class FaissIndex:
         for first in range(0, len(codes), _QUERIES):
             batch = codes[first : first + _QUERIES]
             for segment in segments:
-                for hits in segment.search(batch, radius):
-                    parts.append(CodeHits(hits.queries + first, hits.ids, hits.distances))
-        return join_hits(parts)
+                for hits in segment.search(batch, radius, most):
+                    parts.append(replace(hits, queries=hits.queries + first))
+        return join_hits(parts, self._bits)
 
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""

@@ -13,19 +13,27 @@ from hypothesis import strategies as st
 from hashdb.errors import BadFingerprint
 from hashdb.index.exact import ExactIndex
 from hashdb.index.faiss_flat import FaissIndex
+from hashdb.index.hamming import HammingIndex
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits, IndexBackend
+from tests.hamming import always_file
 
 Make = Callable[[int], IndexBackend]
 Rows = list[tuple[int, int, int]]
 
-ENGINES = [ExactIndex, FaissIndex]
+ENGINES = [ExactIndex, FaissIndex, HammingIndex]
 RADII = [0, 1, 2, 6, 15, 30, 31, 32, 40, 63, 64, 100, 127, 128, 129, 200, 255, 256]
 
 
-@pytest.fixture(params=ENGINES)
-def make(request: pytest.FixtureRequest) -> Make:
+class AlwaysFiled(HammingIndex):
+    """Files and asks for codes however few there are: see `make`."""
+
+
+@pytest.fixture(params=[*ENGINES, AlwaysFiled])
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
     engine: Make = request.param
+    if engine is AlwaysFiled:
+        always_file(monkeypatch)
     return engine
 
 
@@ -51,6 +59,7 @@ def rows(hits: CodeHits) -> Rows:
     assert hits.queries.dtype == hits.ids.dtype == np.int64
     assert hits.distances.dtype == np.int16
     assert len(hits) == len(hits.queries) == len(hits.ids) == len(hits.distances)
+    assert len(hits) == len(hits.codes)
     return sorted(
         zip(hits.queries.tolist(), hits.ids.tolist(), hits.distances.tolist(), strict=True)
     )
@@ -209,6 +218,30 @@ def test_equal_codes_are_all_found(make: Make, bits: int) -> None:
     hits = index.search(np.concatenate([code, flipped(code[0], 3, rng)[None], ~code]), 3)
     ids = [*range(1, 5000, 2), *range(6000, 6010)]
     assert rows(hits) == [(0, i, 0) for i in ids] + [(1, i, 3) for i in ids]
+
+
+def test_hits_carry_their_codes(make: Make, bits: int) -> None:
+    rng = np.random.default_rng(18)
+    codes = random_codes(rng, 200, bits)
+    codes[50:100] = codes[:50]
+    index = filled(make, codes, np.arange(200) * 7)
+    hits = index.search(codes[::3], 25)
+    assert hits.codes.dtype == np.uint8
+    assert (hits.codes == codes[hits.ids // 7]).all()
+    assert index.search(~codes[:1], 0).codes.shape == (0, bits // 8)
+
+
+def test_the_nearest_are_among_those_given_where_not_all_are_wanted(make: Make) -> None:
+    rng = np.random.default_rng(19)
+    query = random_codes(rng, 2, 256)
+    codes = np.stack([flipped(query[0], d % 9, rng) for d in range(90)])
+    codes[80:] = query[0]
+    index = filled(make, codes, rng.permutation(90))
+    every = rows(index.search(query, 8))
+    for most in (1, 2, 19, 20, 21, 89, 90, 500):
+        given = rows(index.search(query, 8, most))
+        wanted = sorted(every, key=lambda hit: (hit[2], hit[1]))[:most]
+        assert set(wanted) <= set(given) <= set(every)
 
 
 def test_many_queries_keep_their_rows(make: Make) -> None:

@@ -21,6 +21,7 @@ from hashdb.format import read_file, write_file
 from hashdb.index.descriptors import DescriptorIndex
 from hashdb.index.exact import ExactIndex
 from hashdb.index.faiss_flat import FaissIndex
+from hashdb.index.hamming import HammingIndex
 from hashdb.index.landmarks import SoundIndex
 from hashdb.index.local import LocalIndex
 from hashdb.model import (
@@ -97,7 +98,7 @@ def other(store: Store, store_url: str) -> Iterator[Store]:
         yield opened
 
 
-@pytest.fixture(params=[ExactIndex, FaissIndex])
+@pytest.fixture(params=[ExactIndex, FaissIndex, HammingIndex])
 def backend(request: pytest.FixtureRequest) -> Callable[[int], IndexBackend]:
     made: Callable[[int], IndexBackend] = request.param
     return made
@@ -636,10 +637,10 @@ class Forgetful(FaissIndex):
 class Blind(FaissIndex):
     """An engine that holds all, and does not find codes whose first byte is odd."""
 
-    def search(self, codes: Codes, radius: int) -> CodeHits:
-        hits = super().search(codes, radius)
+    def search(self, codes: Codes, radius: int, most: int | None = None) -> CodeHits:
+        hits = super().search(codes, radius, most)
         seen = codes[hits.queries, 0] % 2 == 0
-        return CodeHits(hits.queries[seen], hits.ids[seen], hits.distances[seen])
+        return hits.take(seen)
 
 
 @on_sqlite
@@ -676,7 +677,7 @@ def test_verify_names_what_the_database_does_not_hold(store: Store, bank: Bank, 
 def test_verify_sees_a_time_that_differs(store: Store, bank: Bank, make: Make) -> None:
     reference = add(store, bank, fingerprint())
     index = make()
-    index._state.shelves["pdq"]._rows.offsets[2] += 1
+    index._state.shelves["pdq"]._held.offsets[2] += 1
     assert index.verify().missing == (reference,)
 
 

@@ -1,0 +1,300 @@
+"""The engine for large indices, where it could go wrong in ways of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hashdb.index import hamming, hamming_kernels, hamming_segments
+from hashdb.index.exact import ExactIndex
+from hashdb.index.hamming import HammingIndex
+from hashdb.index.hamming_segments import FILED, Segment, build_segment
+from hashdb.model import Codes, Ints
+from hashdb.ports import IndexBackend
+from tests.hamming import always_file
+
+ROOT = Path(__file__).parents[2]
+
+
+def random_codes(rng: np.random.Generator, n: int, bits: int = 256) -> Codes:
+    return rng.integers(0, 256, (n, bits // 8), dtype=np.uint8)
+
+
+def flipped(code: Codes, bits: Sequence[int]) -> Codes:
+    every = np.unpackbits(code, bitorder="little")
+    every[list(bits)] ^= 1
+    return np.packbits(every, bitorder="little")
+
+
+def hits(index: IndexBackend, queries: Codes, radius: int) -> list[tuple[int, int, int, bytes]]:
+    found = index.search(queries, radius)
+    codes = [c.tobytes() for c in found.codes]
+    columns = (found.queries.tolist(), found.ids.tolist(), found.distances.tolist(), codes)
+    return sorted(zip(*columns, strict=True))
+
+
+def assert_as_the_oracle(codes: Codes, queries: Codes, radii: Sequence[int]) -> HammingIndex:
+    ids = np.arange(len(codes)) * 3
+    index, oracle = HammingIndex(8 * codes.shape[1]), ExactIndex(8 * codes.shape[1])
+    for engine in (index, oracle):
+        engine.add(codes, ids)
+    for radius in radii:
+        assert hits(index, queries, radius) == hits(oracle, queries, radius)
+    return index
+
+
+@pytest.mark.parametrize("bits", [64, 128, 256, 512])
+def test_differences_spread_in_every_way_are_found(
+    monkeypatch: pytest.MonkeyPatch, bits: int
+) -> None:
+    """Just r bits apart, as evenly over the parts as can be, and as unevenly: that is where a part
+    that is searched a bit too narrowly loses codes."""
+    always_file(monkeypatch)
+    rng = np.random.default_rng(bits)
+    query = random_codes(rng, 1, bits)
+    parts = bits // 16
+    for radius in [*range(12), 15, 16, 30, 31, 32, 39, 40, 45, 46, 47, 60]:
+        near, far = [], []
+        for turn in range(60):
+            order = rng.permutation(parts)
+            if turn % 3 == 0:  # one bit a part, turn by turn
+                places = [16 * p + b for b in rng.permutation(16) for p in order]
+            elif turn % 3 == 1:  # two parts that stand side by side take turns
+                pairs = rng.permutation(parts // 2)
+                places = [32 * p + 16 * h + b for b in range(16) for p in pairs for h in (0, 1)]
+            else:  # part after part
+                places = [16 * p + b for p in order for b in rng.permutation(16)]
+            near.append(flipped(query[0], places[:radius]))
+            far.append(flipped(query[0], places[: radius + 1]))
+        index = HammingIndex(bits)
+        index.add(np.stack([*near, *far]), np.arange(120))
+        found = index.search(query, radius)
+        assert sorted(found.ids.tolist()) == list(range(60)), radius
+        assert set(found.distances.tolist()) == {radius}
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    bits=st.sampled_from([64, 128, 256]),
+    radius=st.integers(0, 70),
+    clusters=st.integers(1, 6),
+    apart=st.integers(0, 60),
+)
+@settings(max_examples=150, deadline=None)
+def test_clusters_as_the_oracle_finds_them(
+    seed: int, bits: int, radius: int, clusters: int, apart: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    centres = random_codes(rng, clusters, bits)
+    picked = centres[rng.integers(clusters, size=200)]
+    noise = rng.random((200, bits)) < apart / 256
+    codes = picked ^ np.packbits(noise, axis=1)
+    codes[::7] = codes[0]
+    with pytest.MonkeyPatch.context() as patch:
+        always_file(patch)
+        assert_as_the_oracle(codes, np.concatenate([centres, codes[:3], ~centres]), [radius])
+
+
+def test_radii_at_which_tables_are_asked_and_at_which_all_is_scanned() -> None:
+    rng = np.random.default_rng(1)
+    codes = random_codes(rng, 40_000)
+    for row in range(300):
+        codes[row] = flipped(codes[row % 7], rng.choice(256, row % 60, replace=False).tolist())
+    index = assert_as_the_oracle(codes, codes[:20], [0, 31, 46, 100])
+    (segment,) = index._segments
+    assert segment._plan(46) is not None
+    assert segment._plan(100) is None
+
+
+def test_a_crowd_of_near_codes_is_found_in_full() -> None:
+    """More hits than there is room for at first, more comparisons than a scan makes, and equal
+    codes among them."""
+    rng = np.random.default_rng(2)
+    codes = random_codes(rng, 50_000)
+    crowd = np.packbits(rng.random((24_000, 256)) < 0.01, axis=1)
+    codes[:24_000] = codes[49_999] ^ crowd
+    codes[24_000:30_000] = codes[49_999]
+    queries = codes[[49_999, 49_998, 5, 31_000]]
+    index = assert_as_the_oracle(codes, queries, [0, 31, 256])
+    assert len(index.search(queries, 46)) >= 2 * 30_000
+
+
+def test_codes_that_share_most_parts_and_are_far() -> None:
+    """All entries of many tables lie under one key: the search falls back to comparing all."""
+    rng = np.random.default_rng(3)
+    codes = np.zeros((20_000, 32), dtype=np.uint8)
+    codes[:, 26:] = random_codes(rng, 20_000, 64)[:, :6]
+    codes[:, 25] = 255
+    queries = np.zeros((2, 32), dtype=np.uint8)
+    queries[1] = codes[100]
+    assert_as_the_oracle(codes, queries, [10, 20, 31])
+
+
+def test_a_code_that_is_repeated_is_filed_once() -> None:
+    rng = np.random.default_rng(4)
+    codes = random_codes(rng, 30_000)
+    codes[rng.permutation(30_000)[:20_000]] = codes[0]
+    index = assert_as_the_oracle(codes, codes[:5], [0, 31])
+    (segment,) = index._segments
+    assert segment.tables is not None
+    distinct = len(np.unique(codes, axis=0))
+    assert segment.tables.rows.shape == (16, 3 * distinct)
+
+
+def test_many_small_additions_end_in_few_segments() -> None:
+    rng = np.random.default_rng(5)
+    codes = random_codes(rng, 8 * FILED)
+    index = HammingIndex(256)
+    for some in np.array_split(np.arange(len(codes)), 300):
+        index.add(codes[some], some)
+    index.wait()
+    assert len(index._segments) < 4 + 15
+    assert max(len(s) for s in index._segments) >= 4 * FILED
+    found = index.search(codes[::1000], 31)
+    assert sorted(found.ids.tolist()) == list(range(0, len(codes), 1000))
+    assert (index.arrays()[0] == codes).all()
+
+
+def test_what_changes_during_a_merge_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    codes = random_codes(rng, 4 * FILED + 10)
+    index, built, merging = HammingIndex(256), hamming._built, threading.Event()
+    gone = np.array([3, FILED + 5, 4 * FILED - 1])
+
+    def slow(entries: Sequence[tuple[Codes, Ints]]) -> list[Segment]:
+        made = built(entries)
+        if threading.current_thread() is not threading.main_thread() and not merging.is_set():
+            merging.set()
+            index.remove(gone)
+            index.remove(np.arange(2 * FILED, 3 * FILED))  # one of the segments as a whole
+            index.add(codes[4 * FILED :], np.arange(4 * FILED, len(codes)))
+        return made
+
+    monkeypatch.setattr(hamming, "_built", slow)
+    for first in range(0, 4 * FILED, FILED):
+        index.add(codes[first : first + FILED], np.arange(first, first + FILED))
+    index.wait()
+    assert merging.is_set()
+    left = np.setdiff1d(np.arange(len(codes)), [*gone, *range(2 * FILED, 3 * FILED)])
+    assert len(index) == len(left)
+    assert (index.arrays()[1] == left).all()
+    assert sorted(index.search(codes[left[::500]], 20).ids.tolist()) == left[::500].tolist()
+
+
+def test_a_merge_that_fails_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    codes = random_codes(np.random.default_rng(7), 4 * FILED + 1)
+    index, built = HammingIndex(256), hamming._built
+
+    def broken(entries: Sequence[tuple[Codes, Ints]]) -> list[Segment]:
+        if threading.current_thread() is not threading.main_thread():
+            raise MemoryError
+        return built(entries)
+
+    monkeypatch.setattr(hamming, "_built", broken)
+    for first in range(0, 4 * FILED, FILED):
+        index.add(codes[first : first + FILED], np.arange(first, first + FILED))
+    index.wait()
+    assert "could not be merged" in caplog.text
+    assert len(index) == 4 * FILED
+    monkeypatch.setattr(hamming, "_built", built)
+    index.add(codes[4 * FILED :], np.array([4 * FILED]))
+    index.wait()
+    assert len(index._segments) == 2
+    assert (index.arrays()[0] == codes).all()
+
+
+def test_a_segment_that_is_mostly_gone_is_built_anew() -> None:
+    codes = random_codes(np.random.default_rng(8), FILED)
+    index = HammingIndex(256)
+    index.add(codes, np.arange(FILED))
+    before = index.nbytes
+    index.remove(np.arange(0, FILED, 2))
+    index.wait()
+    assert index.nbytes < 0.6 * before
+    assert index.search(codes[:4], 31).ids.tolist() == [1, 3]
+
+
+def test_a_segment_holds_so_many_codes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hamming, "MOST", 1000)
+    codes = random_codes(np.random.default_rng(9), 2500)
+    index = HammingIndex(256)
+    index.add(codes, np.arange(2500))
+    assert [len(s) for s in index._segments] == [1000, 1000, 500]
+    assert sorted(index.search(codes, 0).ids.tolist()) == list(range(2500))
+
+
+def test_rows_beyond_16_bits_and_ids_beyond_32() -> None:
+    codes = random_codes(np.random.default_rng(10), 140_000, 64)
+    for ids in (np.arange(140_000) + 2**40, np.arange(140_000) * 2**34 + 5):
+        index = HammingIndex(64)
+        index.add(codes, ids)
+        asked = [0, 65_535, 65_536, 131_072, 139_999]
+        assert set(ids[asked].tolist()) <= set(index.search(codes[asked], 0).ids.tolist())
+        index.remove(ids[asked[1:3]])
+        left = index.search(codes[asked], 0)
+        assert set(left.ids.tolist()) & set(ids[asked].tolist()) == set(ids[[0, 131_072, 139_999]])
+
+
+def test_no_search_compiles_anything(tmp_path: Path) -> None:
+    loops = (
+        hamming_kernels.search_tables,
+        hamming_kernels.scan,
+        hamming_kernels.fill_tables,
+    )
+    codes = random_codes(np.random.default_rng(11), FILED + 5)
+    index = HammingIndex(256)
+    before = [len(loop.signatures) for loop in loops]  # type: ignore[attr-defined]
+    assert before == [1, 1, 1]
+    codes.tofile(tmp_path / "codes")
+    mapped = np.memmap(tmp_path / "codes", dtype=np.uint8, mode="r").reshape(codes.shape)
+    for given_codes, first in ((mapped, 0), (codes[::-2], len(codes)), (codes[:3], 2 * len(codes))):
+        index.add(given_codes, np.arange(first, first + len(given_codes)))
+        for queries in (mapped[:2], codes[::100][:9], np.asfortranarray(codes[:4])):
+            for radius in (0, 31, 200):
+                index.search(queries, radius)
+    small = HammingIndex(64)
+    small.add(codes[:, :8], np.arange(len(codes)))
+    small.search(mapped[:3, :8], 6)
+    assert [len(loop.signatures) for loop in loops] == before  # type: ignore[attr-defined]
+
+
+def test_pairs_of_parts_share_the_radius_out() -> None:
+    """One bit more in every pair, and in every part of it, than is searched is too far."""
+    for parts in (4, 8, 16, 32):
+        for radius in range(16 * parts):
+            limits, radii = hamming_segments._reach(radius, parts)
+            assert sum(limit + 1 for limit in limits[::2]) == radius + 1
+            for limit, first, second in zip(limits[::2], radii[::2], radii[1::2], strict=True):
+                assert first + 1 + second + 1 == limit + 1
+
+
+def test_a_built_segment_is_as_large_as_it_says() -> None:
+    n = 200_000
+    codes = random_codes(np.random.default_rng(12), n)
+    segment = build_segment(codes, np.arange(n))
+    assert segment.nbytes / n < 32 + 16 * 5 + 8
+
+
+WITHOUT = """
+import sys
+sys.modules["numba"] = None
+import api.wiring
+assert "hashdb.index.hamming" not in sys.modules
+"""
+
+
+def test_without_numba_all_else_works() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
