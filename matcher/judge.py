@@ -32,7 +32,7 @@ from hashdb.ports import LocalBackend
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
-from matcher import described, heard, localize, telling
+from matcher import described, heard, localize, nearest, telling
 from matcher.align import FrameHits, align, is_still, upper_bound
 from matcher.moments import at_its_moment
 from matcher.ports import DescriptorModel
@@ -114,6 +114,8 @@ class Judge:
         self._signal_types = frozenset(signal_types)
         self._orientations = orientations
         self._degenerate = degenerate
+        if "local" in self._signal_types:
+            nearest.warm()
         self._descriptor = descriptor if "neural" in self._signal_types else None
 
     @property

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Codes, Floats, Ints
+from matcher.nearest import nearest
 
 RADIUS = 64
 """Bits within which two features may be a pair."""
@@ -70,27 +71,13 @@ class Agreement:
         return self.inliers / max(1, self.visible)
 
 
-def distances(one: Codes, other: Codes) -> NDArray[np.uint16]:
-    """(n, m) bits."""
-    a = np.ascontiguousarray(one).view(np.uint64)
-    b = np.ascontiguousarray(other).view(np.uint64)
-    total = np.zeros((len(a), len(b)), dtype=np.uint16)
-    for word in range(a.shape[1]):
-        total += np.bitwise_count(a[:, word, None] ^ b[None, :, word])
-    return total
-
-
 def pairs(query: Picture, reference: Picture) -> tuple[Ints, Ints, Ints]:
     """(query row, reference row, distance) of features that look alike and like nothing else."""
-    table = distances(query.codes, reference.codes)
-    best = table.argmin(axis=1)
-    rows = np.arange(len(table))
-    near = table[rows, best].astype(np.int64)
-    second = np.partition(table, 1, axis=1)[:, 1] if table.shape[1] > 1 else near + 256
-    mutual = table.argmin(axis=0)[best] == rows
-    stands_out = (near <= RATIO * second) | (near <= SURE) & mutual
-    kept = np.flatnonzero((near <= RADIUS) & stands_out)
-    return kept, best[kept], near[kept]
+    found = nearest(query.codes, reference.codes)
+    mutual = found.back[found.rows] == np.arange(len(found.rows))
+    stands_out = (found.bits <= RATIO * found.next_bits) | (found.bits <= SURE) & mutual
+    kept = np.flatnonzero((found.bits <= RADIUS) & stands_out)
+    return kept, found.rows[kept], found.bits[kept]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

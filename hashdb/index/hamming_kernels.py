@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.index.machine import (
+from hashdb.machine import (
     LANES,
     compiled,
     inlined,

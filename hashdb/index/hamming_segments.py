@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hashdb.index import hamming_kernels as kernels
 from hashdb.index.hamming_kernels import Asked, Found, Plan, Stored, Tables
-from hashdb.index.machine import LANES
+from hashdb.machine import LANES
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits, nearest
 

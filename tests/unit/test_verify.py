@@ -169,18 +169,6 @@ def test_all_features_in_one_place_agree_on_nothing() -> None:
         assert agreement(candidates(query, of)) is None
 
 
-def test_distances_are_bits() -> None:
-    rng = np.random.default_rng(7)
-    one, other = made(7, 9).codes, made(8, 5).codes
-    other[0] = one[3]
-    other[1] = flipped(one[4:5], 17, rng)[0]
-    table = verify.distances(one, other)
-    bits = np.unpackbits(one, axis=1)[:, None, :] != np.unpackbits(other, axis=1)[None, :, :]
-    assert np.array_equal(table, bits.sum(axis=2))
-    assert table[3, 0] == 0
-    assert table[4, 1] == 17
-
-
 def test_pairs_are_near_and_stand_out() -> None:
     """Of a feature that the reference has twice, nobody can say which it is; very near ones are
     paired all the same, since patterns repeat."""
