@@ -51,6 +51,35 @@ def recall_per_tier(results: Sequence[Result], path: Path) -> None:
         _save(figure, path)
 
 
+def recall_per_edit(results: Sequence[Result], path: Path) -> None:
+    """A table as a picture: a row an edit (and a tier, in bold), a column an engine, each cell the
+    share that is found as shipped; blank where there is none."""
+    rows: list[tuple[str, str | None]] = []
+    for tier in tiers_of(results):
+        kinds = dict.fromkeys(k for r in results for t, k in r.kinds if t == tier)
+        rows += [(tier, None), *((tier, k) for k in kinds if len(kinds) > 1)]
+    cells = np.full((len(rows), len(results)), np.nan)
+    for column, result in enumerate(results):
+        for row, (tier, kind) in enumerate(rows):
+            of = result.tiers.get(tier) if kind is None else result.kinds.get((tier, kind))
+            if of is not None and of.shipped.of:
+                cells[row, column] = 100 * of.shipped.value
+    with mpl.rc_context(STYLE | {"font.size": 7.5}):
+        figure, axes = _canvas(2.6 + 0.62 * len(results), 0.6 + 0.155 * len(rows))
+        axes.imshow(cells, cmap="RdYlGn", vmin=0, vmax=100, aspect="auto", alpha=0.75)
+        for (row, column), value in np.ndenumerate(cells):
+            if not np.isnan(value):
+                weight = "bold" if rows[row][1] is None else "normal"
+                axes.text(column, row, f"{value:.0f}", ha="center", va="center", weight=weight)
+        axes.set_xticks(range(len(results)), [r.asked.name for r in results], rotation=30)
+        axes.set_yticks(range(len(rows)), [tier if kind is None else kind for tier, kind in rows])
+        for label, (_, kind) in zip(axes.get_yticklabels(), rows, strict=True):
+            label.set_fontweight("bold" if kind is None else "normal")
+        axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        axes.spines[:].set_visible(False)
+        _save(figure, path)
+
+
 def scores(results: Sequence[Result], samples: Sequence[Sample], path: Path) -> None:
     """Histograms, an engine each: the best score of copies and of negatives, with a line at the
     negatives' highest. Engines whose scores go beyond 1 are scaled to their highest."""
@@ -135,6 +164,7 @@ def draw(results: Sequence[Result], samples: Sequence[Sample], folder: Path) -> 
     """All pictures that answers give, into the folder, named robustness-*.svg."""
     folder.mkdir(parents=True, exist_ok=True)
     recall_per_tier(results, folder / "robustness-recall.svg")
+    recall_per_edit(results, folder / "robustness-edits.svg")
     scores(results, samples, folder / "robustness-scores.svg")
     end_errors(results, folder / "robustness-ends.svg")
 
