@@ -167,7 +167,8 @@ def main() -> int:
     print(
         f"{'video':32} {'lines':>5} {'s':>6} {'gap':>5} known  decode   first     all "
         f"all/min  first/bar   all/bar\n"
-        f"CPU seconds; the bar: one decode from {SMALL_SIDE} lines on, else {SMALL_BAR_S:g} s a minute"
+        f"CPU seconds; the bar: one decode from {SMALL_SIDE} lines on, else "
+        f"{SMALL_BAR_S:g} s a minute"
     )
     costs = []
     with tempfile.TemporaryDirectory(prefix="seawall-cost-") as work:

@@ -284,6 +284,7 @@ class Checker:
                     look.fingerprints,
                     total_s=look.coverage.total_s,
                     beside=beside,
+                    motion=look.motion,
                 )
                 return matches, ()
             except (RuntimeError, MemoryError) as error:

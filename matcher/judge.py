@@ -34,7 +34,7 @@ from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
 from matcher import described, heard, localize, nearest, telling
 from matcher.align import FrameHits, align, is_still, upper_bound
-from matcher.moments import at_its_moment
+from matcher.moments import at_its_moment, still_told
 from matcher.ports import DescriptorModel
 from matcher.score import as_match, not_sure
 from matcher.sharpen import sharpened
@@ -144,10 +144,11 @@ class Judge:
         *,
         total_s: float,
         beside: Beside = NOTHING_BESIDE,
+        motion: Sequence[Motion] = (),
     ) -> tuple[Match, ...]:
         """Matches by fingerprints, and by what was found `beside` them, likeliest first. A still
-        picture of a reference says nothing of another moment, and not much of any. Sees every
-        change committed before the call."""
+        picture of a reference says nothing of another moment, and not much of any, unless the
+        upload's `motion` tells which it is. Sees every change committed before the call."""
         self._index.refresh()
         fingerprints = tuple(fingerprints)
         samples = _samples(fingerprints)
@@ -169,7 +170,10 @@ class Judge:
                 total_s=total_s,
                 samples=samples[one.query.track],
             )
-            if alignment is not None and is_still(alignment):
+            told = self._still_told(alignment, motion)
+            if told is not None:
+                alignment = told
+            elif alignment is not None and is_still(alignment):
                 if reference.id in beside.other_moment:
                     continue
                 if reference.id in beside.any_moment:
@@ -258,6 +262,19 @@ class Judge:
         with self._store.read() as tx:
             known = next(tx.banks.motion([name]), None)
         return None if known is None else (motion, known[1])
+
+    def _still_told(
+        self, alignment: Alignment | None, motion: Sequence[Motion]
+    ) -> Alignment | None:
+        """A still scene by PDQ, at the moment that motion tells; None where it tells none."""
+        if alignment is None or alignment.signal_type != "pdq" or not is_still(alignment):
+            return None
+        for one in motion:
+            both = self._motion_beside(one, alignment.reference_id)
+            told = None if both is None else still_told(alignment, *both)
+            if told is not None:
+                return told
+        return None
 
     def find_sound(self, look: MediaFingerprints) -> Beside:
         """Alignments by sound; none where it is not wanted or there is none. Sees every change

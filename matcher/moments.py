@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Codes, Ints, Motion
+from hashdb.model import Alignment, Codes, Ints, Motion, Orientation, View
 from hashdb.ports import Nominee
 from matcher import verify
 from matcher.align import FrameHits, best_line
@@ -28,7 +28,8 @@ from matcher.localize import (
     together,
     usual,
 )
-from matcher.motion import line_of
+from matcher.motion import laid_by, laid_whole, line_of
+from matcher.score import rescore
 
 ALIKE_BITS = 56
 MOMENTS, MOST_MOMENTS = 10, 80
@@ -85,6 +86,27 @@ def at_its_moment(
     return replace(other, moved=better)
 
 
+def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Alignment | None:
+    """An alignment by hashes of the whole picture in which all may be one scene, at the moment that
+    all that moves tells; None where it tells none."""
+    mirrored = alignment.orientation is Orientation.FLIP_HORIZONTAL
+    if not mirrored and alignment.orientation is not Orientation.ORIGINAL:
+        return None
+    frames = [f for f in alignment.frames if f.view is View.FULL and f.track == upload.track]
+    if not frames:
+        return None
+    first, last = (pick(f.offset for f in frames) for pick in (min, max))
+    offsets = upload.offsets[(upload.offsets >= first) & (upload.offsets <= last)]
+    line = line_of(offsets, laid_whole(mirrored=mirrored), upload, reference)
+    if line is None:
+        return None
+    told = [
+        replace(f, reference_offset=max(0.0, line.speed * f.offset + line.offset), group=i, line=0)
+        for i, f in enumerate(frames)
+    ]
+    return rescore(replace(alignment, speed=line.speed), told, video=True)
+
+
 def _told_by_motion(
     found: Found,
     mine: Sequence[Shot],
@@ -92,7 +114,8 @@ def _told_by_motion(
     motion: tuple[Motion, Motion] | None,
 ) -> Found | None:
     """What was found, on the line of time that all that moves tells; None where it tells none."""
-    line = None if motion is None else line_of(found, mine, *motion)
+    offsets = np.array([s.offset for s in mine])
+    line = None if motion is None else line_of(offsets, laid_by(found), *motion)
     if line is None:
         return None
     led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)

@@ -10,16 +10,14 @@ one among many.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Floats, Motion
-from hashdb.ports import Nominee
 from matcher import verify
-from matcher.localize import FORWARD, Found, Shot
+from matcher.localize import FORWARD, Found
 
 STEP_S = 0.125
 """Seconds between the lines that are compared."""
@@ -53,39 +51,66 @@ class Line:
     offset: float
 
 
-def line_of(found: Found, mine: Sequence[Shot], upload: Motion, reference: Motion) -> Line | None:
-    """The line of time on which what moves agrees; None where nothing tells it.
+@dataclass(frozen=True, slots=True, eq=False)
+class Laid:
+    """How a reference's picture lies in the upload's: `map` (2, 3) takes places in a picture of
+    `reference_size` (width, height) to places in one of `upload_size`, which is seen in a mirror,
+    or with its brightness inverted, where it says so."""
 
-    `mine`: the upload's shots in the rendering of `found`, whose first sight's map is of all.
-    """
-    rows = np.flatnonzero(np.isin(upload.offsets, [s.offset for s in mine]))
+    map: verify.Map
+    reference_size: tuple[float, float]
+    upload_size: tuple[float, float]
+    mirrored: bool = False
+    inverted: bool = False
+
+
+def laid_by(found: Found) -> Laid:
+    """As the sights of local features, which are all by one map, have it."""
+    sight = found.sights[0]
+    nominee, picture = sight.nominee, sight.shot.picture
+    return Laid(
+        sight.agreement.map,
+        (nominee.width, nominee.height),
+        (picture.width, picture.height),
+        found.rendering.mirrored,
+        found.rendering.inverted,
+    )
+
+
+def laid_whole(*, mirrored: bool) -> Laid:
+    """The whole picture."""
+    return Laid(np.array([[1.0, 0, 0], [0, 1, 0]]), (1.0, 1.0), (1.0, 1.0), mirrored)
+
+
+def line_of(offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> Line | None:
+    """The line of time on which what moves agrees; None where nothing tells it. `offsets`: the
+    upload's pictures that are looked at, of those that it has the motion of."""
+    rows = np.flatnonzero(np.isin(upload.offsets, offsets))
     if len(rows) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
         return None
-    sight = found.sights[0]
-    grids = _laid(sight.agreement.map, sight.nominee, sight.shot, upload.grids[rows], reference)
+    grids = _under(laid, upload.grids[rows], reference.grids.shape[1])
     seen = ~np.isnan(grids[0])
     if np.count_nonzero(seen) < FEWEST_CELLS:
         return None
-    if found.rendering.inverted:
+    if laid.inverted:
         grids = -grids
     shown = _changes(grids[:, seen])
     known = _changes(reference.grids[:, seen].astype(np.float32))
     return _clearest(upload.offsets[rows], reference.offsets, shown, known)
 
 
-def _laid(
-    found: verify.Map, nominee: Nominee, shot: Shot, grids: NDArray[np.int8], reference: Motion
-) -> Grids:
-    """(n, s, s) the upload's grids as they lie under the reference's cells; nan where they do
-    not."""
-    side, finer = reference.grids.shape[1], grids.shape[1]
+def _under(laid: Laid, grids: NDArray[np.int8], side: int) -> Grids:
+    """(n, side, side) the upload's grids as they lie under the reference's cells; nan where they
+    do not."""
+    finer = grids.shape[1]
     at = (np.arange(side * _SUB) + 0.5) / (side * _SUB)
-    x, y = np.meshgrid(at * nominee.width, at * nominee.height)
-    places = verify.mapped(found, np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32))
-    size = (shot.picture.width, shot.picture.height)
-    column, row = (np.floor(places[:, i] / size[i] * finer).astype(np.int64) for i in (0, 1))
+    x, y = np.meshgrid(at * laid.reference_size[0], at * laid.reference_size[1])
+    places = verify.mapped(laid.map, np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32))
+    column, row = (
+        np.floor(places[:, i] / laid.upload_size[i] * finer).astype(np.int64) for i in (0, 1)
+    )
     inside = (column >= 0) & (column < finer) & (row >= 0) & (row < finer)
-    if shot.rendering.mirrored:
+    if laid.mirrored:
         column = finer - 1 - column
     values = grids[:, row.clip(0, finer - 1), column.clip(0, finer - 1)].astype(np.float32)
     sums, counts = (

@@ -20,8 +20,10 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from bench.copies import videos
 from bench.robustness import engines, plots, report
 from bench.robustness.found import Answers, digest_of
+from bench.robustness.padding import Padding
 from bench.robustness.report import Asked, Result
 from bench.robustness.samples import TIERS, Benchmark, Sample, load
 
@@ -42,15 +44,25 @@ def chosen(benchmark: Benchmark, split: str, tiers: Sequence[str]) -> list[Sampl
 class Run:
     """One engine over the samples: answers that are kept are not asked for again."""
 
-    def __init__(self, name: str, work: Path, benchmark: Benchmark, samples: Sequence[Sample]):
+    def __init__(
+        self,
+        name: str,
+        work: Path,
+        benchmark: Benchmark,
+        samples: Sequence[Sample],
+        padding: Padding | None = None,
+    ):
         self._name = name
+        self._padding = padding if name == "seawall" else None
         self._work = work
         self._references = [(r, located(work, r.path)) for r in benchmark.references]
         self._samples = samples
         self._bank = digest_of(
             (p for _, p in self._references), *(r.id for r, _ in self._references)
         )
-        self._answers = work / f"answers-{name}.jsonl"
+        padded = "" if self._padding is None else "-padded"
+        self._answers = work / f"answers-{name}{padded}.jsonl"
+        self._noted = work / f"engine-{name}{padded}.json"
 
     def forget(self) -> None:
         self._answers.unlink(missing_ok=True)
@@ -58,18 +70,19 @@ class Run:
     def asked(self) -> Asked:
         """The engine's answers, those that are missing asked for now."""
         version = engines.version_of(self._name)
+        if self._padding is not None:
+            version += f" {self._padding.codes} {self._padding.features}"
         answers = Answers(self._answers, f"{version} {self._bank}")
         files = {s.id: digest_of([located(self._work, s.path)]) for s in self._samples}
         left = [s for s in self._samples if answers.get(s.id, files[s.id]) is None]
-        noted = self._work / f"engine-{self._name}.json"
-        if left or not noted.exists():
+        if left or not self._noted.exists():
             try:
-                noted.write_text(json.dumps(self._ask(left, answers, files)))
+                self._noted.write_text(json.dumps(self._ask(left, answers, files)))
             except engines.PeerMissing as error:
                 return Asked(self._name, "", "", {}, {}, missing=str(error))
-        if engines.version_of(self._name) != version:
+        if not version.startswith(engines.version_of(self._name)):
             print(f"{self._name} was changed while it was measured", file=sys.stderr)
-        about = json.loads(noted.read_text())
+        about = json.loads(self._noted.read_text())
         found = {s.id: answers.get(s.id, files[s.id]) for s in self._samples}
         return Asked(
             self._name,
@@ -82,7 +95,7 @@ class Run:
     def _ask(
         self, samples: Sequence[Sample], answers: Answers, files: Mapping[str, str]
     ) -> dict[str, object]:
-        engine = engines.make(self._name, self._work, self._bank)
+        engine = engines.make(self._name, self._work, self._bank, self._padding)
         try:
             unread = {}
             for reference, path in self._bar(self._references, "references"):
@@ -127,6 +140,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tiers", default=",".join(TIERS))
     parser.add_argument("--split", default="test", choices=("train", "test", "all"))
     parser.add_argument("--again", action="append", default=[], help="forget this engine's answers")
+    parser.add_argument(
+        "--padded",
+        nargs=2,
+        type=float,
+        metavar="MILLIONS",
+        help="make Seawall's bank so large: frame hashes, local features (such as 10 50)",
+    )
+    parser.add_argument("--every", type=int, default=1, help="judge each so many'th sample only")
     parser.add_argument("--docs", type=Path, help="pictures and tables for the documentation too")
     return parser.parse_args()
 
@@ -139,6 +160,15 @@ def made(options: argparse.Namespace) -> Benchmark:
     return load(options.work / "samples.json")
 
 
+def padding(options: argparse.Namespace, benchmark: Benchmark) -> Padding | None:
+    if options.padded is None:
+        return None
+    codes, features = (round(1e6 * millions) for millions in options.padded)
+    sources = {name for s in benchmark.samples if s.truth for name in s.sources}
+    others = tuple(p for p in videos(options.folder) if p.name not in sources)
+    return Padding(codes, features, others)
+
+
 def main() -> int:
     options = parse()
     names = list(engines.ENGINES) if options.engines == "all" else options.engines.split(",")
@@ -147,13 +177,13 @@ def main() -> int:
         return 2
     options.work.mkdir(parents=True, exist_ok=True)
     benchmark = made(options)
-    samples = chosen(benchmark, options.split, options.tiers.split(","))
+    samples = chosen(benchmark, options.split, options.tiers.split(","))[:: options.every]
     if not samples:
         print("no samples of that split and those tiers", file=sys.stderr)
         return 2
     asked = []
     for name in names:
-        run = Run(name, options.work, benchmark, samples)
+        run = Run(name, options.work, benchmark, samples, padding(options, benchmark))
         if name in options.again:
             run.forget()
         asked.append(run.asked())

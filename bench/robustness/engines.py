@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from api.settings import Settings
 from api.wiring import Parts, build
 from bench.robustness.found import Found, Named, digest_of
+from bench.robustness.padding import Padding, pad
 from bench.robustness.peers import PACKAGES, VENV, WORKER, PeerMissing, Worker, WorkerEnded, install
 from bench.robustness.samples import Reference, Sample
 from hashdb.errors import SeawallError
@@ -41,10 +42,13 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-def make(name: str, work: Path, references: str) -> Engine:
+def make(name: str, work: Path, references: str, padding: Padding | None = None) -> Engine:
     """An engine. `references` is a digest of what will be enrolled: as long as neither it nor the
-    code changes, Seawall keeps its database in the work folder. Raises `PeerMissing`."""
-    return Seawall(work / "seawall", references) if name == "seawall" else PeerEngine(name)
+    code changes, Seawall keeps its database in the work folder. `padding`: Seawall's bank is made
+    so large. Raises `PeerMissing`."""
+    if name == "seawall":
+        return Seawall(work / "seawall", references, padding)
+    return PeerEngine(name)
 
 
 def version_of(name: str) -> str:
@@ -81,7 +85,8 @@ class Seawall:
 
     rule = "the packaged policy"
 
-    def __init__(self, folder: Path, references: str) -> None:
+    def __init__(self, folder: Path, references: str, padding: Padding | None = None) -> None:
+        self._padding = padding
         self.version = version_of("seawall")
         self._folder = folder
         noted = folder / "enrolled.json"
@@ -92,7 +97,9 @@ class Seawall:
                 self._state = kept
         if not self._state["names"]:
             shutil.rmtree(folder, ignore_errors=True)
-        self._parts: Parts = build(Settings.from_env({"SEAWALL_DATA_DIR": str(folder)}))
+        engine = "auto" if padding is None else "hamming"  # what `auto` takes for large banks
+        environ = {"SEAWALL_DATA_DIR": str(folder), "SEAWALL_INDEX": engine}
+        self._parts: Parts = build(Settings.from_env(environ))
         with self._parts.store.begin() as tx:
             banks = {bank.name: bank for bank in tx.banks.list()}
             self._bank = banks.get("bench") or tx.banks.create("bench")
@@ -118,6 +125,10 @@ class Seawall:
         return None
 
     def judge(self, sample: Sample, path: Path) -> Found:
+        if self._padding is not None:
+            self._parts.index.refresh()
+            pad(self._parts.index, self._padding)
+            self._padding = None
         self._recorder.matches = ()
         began = cpu_seconds()
         with path.open("rb") as media:

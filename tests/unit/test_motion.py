@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hashdb.model import Motion, Rendering
+from hashdb.model import Alignment, FrameMatch, Motion, Orientation, Rendering, View
 from hashdb.ports import Nominee
 from matcher import verify
+from matcher.align import STILL
 from matcher.features import QUERY_GRID, REFERENCE_GRID, MotionWatch
 from matcher.localize import Found, Shot, Sight
-from matcher.motion import line_of
+from matcher.moments import still_told
+from matcher.motion import laid_by, laid_whole, line_of
+from matcher.score import rescore
 
 WIDTH, HEIGHT = 448, 336
 PLAIN = np.array([[1.0, 0, 0], [0, 1, 0]])
@@ -98,7 +101,7 @@ def asked(
         picture = picture[:, ::-1] if rendering.mirrored else picture
         pictures.append((t, np.clip(picture, 0, 255)))
     found = seen(times, by, rendering)
-    line = line_of(found, [s.shot for s in found.sights], watched(pictures, QUERY_GRID), reference)
+    line = line_of(np.array(times), laid_by(found), watched(pictures, QUERY_GRID), reference)
     return None if line is None else (line.speed, line.offset)
 
 
@@ -133,12 +136,14 @@ def test_another_hour_tells_nothing(hour: int, reference: Motion):
 
 def test_where_nothing_moves_nothing_is_told(reference: Motion):
     still = [(t, scene(1, 0.0)) for t in np.arange(0, 6, 0.4).tolist()]
-    found = seen([t for t, _ in still], PLAIN, Rendering.PLAIN)
-    mine = [s.shot for s in found.sights]
-    assert line_of(found, mine, watched(still, QUERY_GRID), reference) is None
+    times, laid = np.array([t for t, _ in still]), laid_whole(mirrored=False)
+    assert line_of(times, laid, watched(still, QUERY_GRID), reference) is None
     frozen = watched([(t, scene(1, 0.0)) for t in np.arange(0, 30, 0.25).tolist()], REFERENCE_GRID)
     moving = watched([(t, scene(1, t)) for t, _ in still], QUERY_GRID)
-    assert line_of(found, mine, moving, frozen) is None
+    assert line_of(times, laid, moving, frozen) is None
+    line = line_of(times, laid, moving, reference)
+    assert line is not None
+    assert line.offset == pytest.approx(0.0, abs=0.4)
 
 
 def test_a_reference_too_short_to_compare_tells_nothing():
@@ -148,9 +153,18 @@ def test_a_reference_too_short_to_compare_tells_nothing():
 
 def test_too_few_pictures_tell_nothing(reference: Motion):
     times = [0.0, 0.4, 0.8]
-    found = seen(times, PLAIN, Rendering.PLAIN)
     upload = watched([(t, scene(1, 9 + t)) for t in times], QUERY_GRID)
-    assert line_of(found, [s.shot for s in found.sights], upload, reference) is None
+    assert line_of(np.array(times), laid_whole(mirrored=False), upload, reference) is None
+
+
+def test_pictures_without_motion_are_passed_over(reference: Motion):
+    times = np.arange(0, 6, 0.4)
+    upload = watched([(t, scene(1, 9 + t)) for t in times.tolist()], QUERY_GRID)
+    laid = laid_whole(mirrored=False)
+    line = line_of(np.concatenate([times, times + 0.1]), laid, upload, reference)
+    assert line is not None
+    assert line.offset == pytest.approx(9.0, abs=0.4)
+    assert line_of(times + 0.1, laid, upload, reference) is None
 
 
 def test_grids_are_means_above_the_usual_cut_at_what_a_byte_holds():
@@ -166,3 +180,51 @@ def test_grids_are_means_above_the_usual_cut_at_what_a_byte_holds():
     assert motion.grids.dtype == np.int8
     assert motion.grids[:, 0, 0].tolist() == [0, 0, 127, 0]
     assert MotionWatch(16).motion(0) is None
+
+
+def still_alignment(times: list[float], orientation: Orientation, view: View) -> Alignment:
+    """A still scene by PDQ: every picture looks like any moment."""
+    frames = [
+        FrameMatch(
+            offset=t,
+            reference_offset=3.0,
+            distance=40,
+            group=STILL,
+            track=0,
+            view=view,
+            line=0,
+            before=0.2,
+            after=0.2,
+        )
+        for t in times
+    ]
+    empty = Alignment("ref_1", "pdq", orientation, (), (), 0.0, speed=0.0)
+    made = rescore(empty, frames, video=True)
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("orientation", [Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL])
+def test_a_still_scene_by_hashes_gets_its_moment(orientation: Orientation, reference: Motion):
+    times = np.arange(0, 6, 0.4).tolist()
+    mirrored = orientation is Orientation.FLIP_HORIZONTAL
+    step = -1 if mirrored else 1
+    upload = watched([(t, scene(1, 9 + t)[:, ::step]) for t in times], QUERY_GRID)
+    still = still_alignment(times, orientation, View.FULL)
+    told = still_told(still, upload, reference)
+    assert told is not None
+    assert told.score > 0.9 > still.score
+    (pair,) = told.segments
+    assert (pair.reference.start, pair.reference.end) == pytest.approx((9.0, 15.0), abs=0.6)
+    other = watched([(t, scene(2, 9 + t)[:, ::step]) for t in times], QUERY_GRID)
+    assert still_told(still, other, reference) is None
+
+
+def test_a_turned_or_trimmed_scene_does_not(reference: Motion):
+    times = np.arange(0, 6, 0.4).tolist()
+    upload = watched([(t, scene(1, 9 + t)) for t in times], QUERY_GRID)
+    for orientation, view in (
+        (Orientation.ROTATE_90, View.FULL),
+        (Orientation.ORIGINAL, View.TRIMMED),
+    ):
+        assert still_told(still_alignment(times, orientation, view), upload, reference) is None
