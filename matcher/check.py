@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, BinaryIO
 
 from hashdb.errors import (
@@ -339,7 +340,10 @@ class Checker:
         look = replace(look, fingerprints=prints, local=joined_local(look.local, dense.local))
         unseen: tuple[Failure, ...] = ()
         if closer:
-            local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
+            nearer, unseen = self._find_beside(
+                look, watch, "local_features", partial(self._judge.find_local, usual_only=True)
+            )
+            local = local.or_surer(nearer)
         found, failures = self._find(look, watch, local.and_also(sound))
         failures = (*unseen, *failures)
         if not dense.coverage.truncated:

@@ -79,6 +79,24 @@ class Beside:
     any_moment: frozenset[str] = frozenset()
     unsure: tuple[float, ...] = ()
 
+    def or_surer(self, other: Beside) -> Beside:
+        """`other`, but of each reference the alignments of whichever is surer of it."""
+        best: dict[str, tuple[float, Beside]] = {}
+        for one in (self, other):
+            for a in one.alignments:
+                if a.score > best.get(a.reference_id, (-1.0,))[0]:
+                    best[a.reference_id] = (a.score, one)
+        kept = tuple(
+            a for one in (self, other) for a in one.alignments if best[a.reference_id][1] is one
+        )
+        found = frozenset(best)
+        return replace(
+            other,
+            alignments=kept,
+            other_moment=other.other_moment - found,
+            any_moment=other.any_moment | (self.any_moment & found),
+        )
+
     def and_also(self, other: Beside) -> Beside:
         return Beside(
             (*self.alignments, *other.alignments),
@@ -185,9 +203,10 @@ class Judge:
         matches = [as_match(references[i], found_in) for i, found_in in alignments.items()]
         return tuple(sorted(matches, key=lambda m: (-m.score, m.reference.id)))
 
-    def find_local(self, look: MediaFingerprints) -> Beside:
+    def find_local(self, look: MediaFingerprints, *, usual_only: bool = False) -> Beside:
         """Alignments by local features; none where they are not wanted or not there. Sees every
-        change committed before the call."""
+        change committed before the call. `usual_only`: at about normal speed, or told by motion:
+        of a few seconds looked at closely a line of any other speed is found by chance."""
         if not look.local or "local" not in self._signal_types:
             return Beside()
         self._index.refresh()
@@ -197,11 +216,17 @@ class Judge:
         tracks = sorted({f.track for f in look.local})
         found = NOTHING_BESIDE
         for track in tracks:
-            found = found.and_also(self._local_track(look, track, *indexed))
+            found = found.and_also(self._local_track(look, track, *indexed, usual_only=usual_only))
         return found
 
     def _local_track(
-        self, look: MediaFingerprints, track: int, backend: LocalBackend, names: Sequence[str]
+        self,
+        look: MediaFingerprints,
+        track: int,
+        backend: LocalBackend,
+        names: Sequence[str],
+        *,
+        usual_only: bool,
     ) -> Beside:
         shots = localize.shots(f for f in look.local if f.track == track)
         sights = localize.sighted(shots, backend)
@@ -227,6 +252,8 @@ class Judge:
                     other_moment.add(name)
                     continue
                 found = moment
+            if usual_only and not (localize.usual(found.speed) or found.told):
+                continue
             alignment = telling.alignment(
                 found,
                 name,

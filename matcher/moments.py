@@ -43,6 +43,9 @@ MOVING_PART = 0.33
 """where fewer than this part of them are found as often as what stands still."""
 
 
+FIXED_PART = 0.5
+"""The part of a reference's features that stand still where the camera does."""
+
 CLEARER = 1.1
 """How much more of what moves another line of time must show, where the first shows some."""
 
@@ -70,11 +73,13 @@ def at_its_moment(
     moved = _moved(found, moves)
     if moved is not None:
         found = replace(found, moved=moved)
-        if not found.stands:
+        if usual(found.speed) and not found.stands:
             return found
-    told = _told_by_motion(found, mine, pictures, motion)
+    told = _told_by_motion(found, mine, pictures, motion) if _fixed(moves) else None
     if told is not None:
         return told
+    if moved is not None and not found.stands:
+        return found
     moves |= {p.offset: _moves(p, pictures) for p in pictures}
     other = _by_what_moves(found, mine, pictures, moves)
     better = None if other is None else _moved(other, moves)
@@ -84,6 +89,12 @@ def at_its_moment(
     if moved is not None and (odd or sum(better) <= CLEARER * sum(moved)):
         return found
     return replace(other, moved=better)
+
+
+def _fixed(moves: dict[float, Mask]) -> bool:
+    """Whether the camera stands still in these pictures: most of their features do."""
+    masks = np.concatenate(list(moves.values()))
+    return bool(len(masks) and float(masks.mean()) <= 1 - FIXED_PART)
 
 
 def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Alignment | None:
