@@ -7,6 +7,7 @@ number and at last how it ended (`matcher.forking`). Shutting the line kills the
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -21,6 +22,8 @@ from hashdb.errors import SandboxFailed
 from matcher.child import TEMPLATE, Child, Spawned, last_words, spawn
 from matcher.forking import SAID
 from matcher.ports import Limits
+
+log = logging.getLogger(__name__)
 
 FORKS = sys.platform.startswith("linux")
 """Elsewhere the system's own libraries do not survive a fork, and nothing kills a child whose
@@ -44,13 +47,13 @@ class Template:
         no process can be had."""
         with self._lock:
             for _ in range(2):
-                running = self._running or _Running.start(self._limits)
-                self._running = running
+                running = self._running = self._running or _Running.start(self._limits)
                 child = running.fork()
-                if child is not None and not self._closed:
-                    return child
-                self._running = None
-                running.leave()
+                if child is None:
+                    log.warning("the template process died: %s", running.words())
+                if child is None or self._closed:
+                    self._running = None
+                    running.leave()
                 if child is not None:
                     return child
         raise SandboxFailed("the decoding child could not be started: its template died twice")
@@ -68,7 +71,7 @@ class Template:
     def words(self) -> str:
         """The end of what the template wrote to its standard error."""
         with self._lock:
-            return last_words(self._running.process.stderr) if self._running else ""
+            return self._running.words() if self._running else ""
 
     def close(self) -> None:
         """End the template, as soon as the children at work have ended. A later `fork` starts one
@@ -135,6 +138,10 @@ class _Running:
         stderr = os.fdopen(errors.detach(), "rb", buffering=0)
         return Child(Forked(line, stderr, self), channel, life)
 
+    def words(self) -> str:
+        """The end of what it wrote to its standard error, once."""
+        return last_words(self.process.stderr)
+
     def has(self, child: Child) -> bool:
         return isinstance(child.process, Forked) and child.process.template is self
 
@@ -195,9 +202,13 @@ class Forked:
             pass
 
     def kill(self) -> None:
-        if self.returncode is None:
+        """Where the template has not come to fork it yet, nothing is waited for: the template
+        kills it as soon as it finds the line shut."""
+        if self.poll() is None:
             with suppress(OSError):
                 self._line.shutdown(socket.SHUT_WR)
+            if self._number is None:
+                self._over(-signal.SIGKILL)
 
     def wait(self) -> int:
         """A template that lets us wait for a child that was killed does not work any more: it is

@@ -296,6 +296,28 @@ def test_forked_and_started_children_say_the_same(made: Sandbox):
         assert np.array_equal(one.codes, other.codes)
 
 
+def test_closing_does_not_wait_for_a_template_that_is_not_ready(monkeypatch: pytest.MonkeyPatch):
+    sandbox = Sandbox(spare=2)
+    sandbox.warm()
+    process, children = process_of(sandbox), list(sandbox._waiting)
+    os.kill(process.pid, signal.SIGSTOP)
+    monkeypatch.setattr(templates, "_END_S", 600.0)
+    sandbox.close()
+    assert [child.process.poll() for child in children] == [-signal.SIGKILL] * 2
+    assert process.poll() == -signal.SIGKILL
+
+
+def test_a_child_that_is_ended_before_it_is_forked_is_killed_at_once():
+    template = template_of("channel.send(b'x'); time.sleep(60)", before="time.sleep(0.3)")
+    unborn = forked(template)
+    assert unborn.end() == -signal.SIGKILL
+    child = forked(template)
+    assert answer(child) == b"x"
+    assert until(lambda: children_of(template.process.pid) == [child.process.pid])
+    child.end()
+    template.leave()
+
+
 @pytest.mark.parametrize("spare", [0, 1])
 def test_after_the_templates_death_another_is_started(spare: int):
     with Sandbox(spare=spare) as sandbox:
