@@ -183,17 +183,21 @@ def test_how_a_child_ended_is_told(ends: str, code: int):
     running.leave()
 
 
-def test_a_child_is_killed_with_what_it_started():
+@pytest.mark.parametrize(("ends", "code"), [("time.sleep(60)", -signal.SIGKILL), ("pass", 0)])
+def test_with_a_child_ends_what_it_started(ends: str, code: int):
     running = template_of(
-        """
+        f"""
         if other := os.fork():
             channel.send(str(other).encode())
-        time.sleep(60)
+            {ends}
+        else:
+            time.sleep(60)
         """
     )
     child = forked(running)
     other = int(answer(child))
-    assert child.end() == -signal.SIGKILL
+    child.wait(0.0 if code else 20.0)
+    assert child.end() == code
     assert gone(other)
     running.leave()
 
