@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, Protocol
 
 from hashdb.errors import SandboxFailed
 from matcher import wire
@@ -23,6 +23,7 @@ from matcher.ports import Limits
 
 _PIECE = 1 << 20
 FRAMES = "main"
+TEMPLATE = "template_main"
 VIDEOHASH = "videohash_main"
 _ROOT = str(Path(__file__).resolve().parent.parent)
 # The child finds its modules where its parent found them, whatever its own start says.
@@ -53,11 +54,74 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**_SET, **{name: environ[name] for name in _KEPT if name in environ}}
 
 
+class Process(Protocol):
+    """A child's process, our own child or a template's."""
+
+    stderr: IO[bytes] | None
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None:
+        """Its exit code, negative where a signal ended it; None while it is alive."""
+
+    def ended(self, within: float) -> None:
+        """Wait until it has ended, at most so many seconds."""
+
+    def kill(self) -> None:
+        """Kill it, with all that it started."""
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+
+    def abandon(self) -> None:
+        """Close our ends of what tells of it."""
+
+
+class Spawned(subprocess.Popen[bytes]):
+    """A process of our own, in a session of its own."""
+
+    def ended(self, within: float) -> None:
+        """It is not reaped: its number stays its own."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline and self.returncode is None:
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            with suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+        super().kill()
+
+    def abandon(self) -> None:
+        if self.stderr is not None:
+            self.stderr.close()
+
+
+def spawn(entry: str, given: Mapping[str, Any], descriptors: Sequence[int]) -> Spawned:
+    """Start a process that goes the way `entry` of `matcher.worker`, is `given` values for JSON
+    and keeps these descriptors. Raises `OSError` where no process can be had."""
+    path = list(dict.fromkeys([p for p in sys.path if os.path.isabs(p)] + [_ROOT]))
+    code = f"{_START}{entry}()"
+    return Spawned(
+        [sys.executable, "-I", "-B", "-c", code, json.dumps(given), json.dumps(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=child_environment(os.environ),
+        cwd="/",
+        pass_fds=descriptors,
+        start_new_session=True,
+    )
+
+
 @dataclass(slots=True, eq=False)
 class Child:
     """One started child, and our ends of what leads to it."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     channel: socket.socket
     life: int
     in_force: dict[str, Any] | None = None
@@ -75,19 +139,8 @@ class Child:
             "limits": asdict(limits),
             "folder": folder,
         }
-        code = f"{_START}{entry}()"
-        path = list(dict.fromkeys([p for p in sys.path if os.path.isabs(p)] + [_ROOT]))
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-B", "-c", code, json.dumps(given), json.dumps(path)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=child_environment(os.environ),
-                cwd="/",
-                pass_fds=(theirs.fileno(), ending),
-                start_new_session=True,
-            )
+            process = spawn(entry, given, (theirs.fileno(), ending))
         except OSError as error:
             ours.close()
             os.close(life)
@@ -128,21 +181,14 @@ class Child:
         return bytes(data)
 
     def wait(self, seconds: float) -> None:
-        """Wait until it has ended, at most so long. It is not reaped: its number stays its own."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self.process.returncode is None:
-            if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                return
-            time.sleep(0.005)
+        """Wait until it has ended, at most so long."""
+        self.process.ended(seconds)
 
     def end(self) -> int:
         """Kill it, with all that it started, and close our ends; its exit code."""
-        if self.process.returncode is None:
-            with suppress(OSError):
-                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         code = self.process.wait()
-        self.words = self._last_words()
+        self.words = last_words(self.process.stderr) or self.words
         self.abandon()
         return code
 
@@ -152,18 +198,17 @@ class Child:
         if self.life >= 0:
             os.close(self.life)
             self.life = -1
-        if self.process.stderr is not None:
-            self.process.stderr.close()
+        self.process.abandon()
 
-    def _last_words(self) -> str:
-        """The end of what it wrote to its standard error."""
-        stream = self.process.stderr
-        if stream is None or stream.closed:
-            return self.words
-        os.set_blocking(stream.fileno(), False)
-        with suppress(OSError):
-            return os.read(stream.fileno(), 1 << 16).decode(errors="replace")[-2000:]
+
+def last_words(stream: IO[bytes] | None) -> str:
+    """The end of what a process wrote to its standard error, as far as it was not read yet."""
+    if stream is None or stream.closed:
         return ""
+    os.set_blocking(stream.fileno(), False)
+    with suppress(OSError):
+        return os.read(stream.fileno(), 1 << 16).decode(errors="replace")[-2000:]
+    return ""
 
 
 class OpenFile:

@@ -13,6 +13,7 @@ import errno
 import os
 import platform
 import resource
+import signal
 import struct
 import sys
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from dataclasses import asdict, dataclass
 from matcher import syscalls
 from matcher.syscalls import Numbers
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_DUMPABLE = 4
 _SECCOMP = (317, 277)
@@ -262,7 +264,7 @@ def apply(*, memory: int, open_files: int = 64) -> InForce:
     already.
     """
     limits = limit_resources(memory=memory, file_size=0, open_files=open_files)
-    _undumpable()
+    undumpable()
     landlock = restrict_files()
     limits += limit_processes()
     return InForce(restrict_calls(), landlock, limits)
@@ -273,7 +275,7 @@ def apply_for_programs(
 ) -> InForce:
     """The cage of a child that runs ffmpeg: it may read, run and write what is allowed, only."""
     limits = limit_resources(memory=memory, file_size=file_size, open_files=open_files)
-    _undumpable()
+    undumpable()
     landlock = restrict_files(allowed)
     return InForce(restrict_calls(programs=True), landlock, limits)
 
@@ -300,6 +302,11 @@ def _no_new_privileges() -> bool:
     return _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def _undumpable() -> None:
+def undumpable() -> None:
     """Other processes of the same user may not look into this one."""
     _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def die_with_parent() -> None:
+    """The kernel kills this process when the thread that forked it ends (Linux)."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,9 +1,9 @@
 """Media into fingerprints, in a child process that can do nothing else.
 
-Each piece of media gets a child of its own, which is started beforehand, locks itself in
-(`matcher.lockdown`) before it sees a byte of it, and is given the open file, never a path. It
-sends back arrays, which are checked. What it costs is limited by the kernel, and how long it
-takes by the clock here.
+Each piece of media gets a child of its own, which is forked beforehand from a template
+(`matcher.template`), locks itself in (`matcher.lockdown`) before it sees a byte of it, and is given
+the open file, never a path. It sends back arrays, which are checked. What it costs is limited by
+the kernel, and how long it takes by the clock here.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from hashdb.model import MediaFingerprints, MediaKind
 from matcher import wire
 from matcher.child import FRAMES, VIDEOHASH, Child, OpenFile
 from matcher.ports import Limits, Sampling
+from matcher.template import FORKS, Template
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +53,21 @@ class Sandbox:
 
     `max_children` work at a time, others wait their turn; `spare` children stand ready, so that
     nobody waits for their start. The first call, or `warm`, starts them; `close` ends them.
+    They are forked from a template, unless `forks` is false: then each is started by itself.
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, max_children: int | None = None, spare: int = 1
+        self,
+        limits: Limits | None = None,
+        *,
+        max_children: int | None = None,
+        spare: int = 1,
+        forks: bool = FORKS,
     ) -> None:
         self.limits = limits or Limits()
         self._children = max_children or os.cpu_count() or 2
         self._spare = spare
+        self._forks = forks
         self._in_force: dict[str, Any] | None = None
         self._closed = False
         self._begin()
@@ -69,6 +77,7 @@ class Sandbox:
         self._room = threading.BoundedSemaphore(self._children)
         self._lock = threading.Lock()
         self._waiting: deque[Child] = deque()
+        self._template = Template(self.limits)
 
     def __call__(
         self, media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]
@@ -105,10 +114,8 @@ class Sandbox:
         """End the children that stand ready; those at work end with their calls."""
         self._closed = True
         self._leave_parents_children()
-        with self._lock:
-            waiting, self._waiting = self._waiting, deque()
-        for child in waiting:
-            child.end()
+        self._end_waiting()
+        self._template.close()
 
     def __enter__(self) -> Self:
         return self
@@ -127,7 +134,7 @@ class Sandbox:
         while child is not None and child.process.poll() is not None:
             child.end()
             child = self._pop()
-        child = child or Child.start(FRAMES, self.limits)
+        child = child or self._start()
         with suppress(SandboxFailed):  # who needs the next one will be told
             self._refill()
         return child
@@ -139,14 +146,29 @@ class Sandbox:
     def _refill(self) -> None:
         with self._lock:
             while not self._closed and len(self._waiting) < self._spare:
-                self._waiting.append(Child.start(FRAMES, self.limits))
+                self._waiting.append(self._start())
+
+    def _start(self) -> Child:
+        return self._template.fork() if self._forks else Child.start(FRAMES, self.limits)
+
+    def _end_waiting(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, deque()
+        for child in waiting:
+            child.end()
+
+    def _renew_template(self, child: Child) -> None:
+        """Fork from a new template from now on, if this child is of the present one."""
+        if self._template.forget(child):
+            self._end_waiting()
 
     def _leave_parents_children(self) -> None:
         """After a fork of this process: the children that stand ready, and those at work, are the
         parent's. Ours begin anew, with locks that nobody holds."""
         if self._owner != os.getpid():
-            theirs = self._waiting
+            theirs, template = self._waiting, self._template
             self._begin()
+            template.abandon()
             for child in theirs:
                 child.abandon()
 
@@ -156,7 +178,9 @@ class Sandbox:
         except (TimeoutError, EOFError, OSError, wire.BadAnswer):
             child.wait(1.0)
             child.end()
-            log.error("the decoding child did not start: %s", child.words)
+            words = child.words or self._template.words()
+            self._renew_template(child)
+            log.error("the decoding child did not start: %s", words)
             raise SandboxFailed("the decoding child did not start") from None
 
     def _ask(
@@ -176,7 +200,12 @@ class Sandbox:
         except TimeoutError:
             raise MediaTimeout(f"the media could not be judged within {wall:g} s") from None
         except (EOFError, OSError):
-            raise _death(child) from None
+            problem = _death(child)
+            if isinstance(problem, CorruptMedia):
+                # Its memory was laid out as that of all children of this template is: whoever
+                # tries out a decoder's bug meets another layout at the next try.
+                self._renew_template(child)
+            raise problem from None
         except wire.BadAnswer as error:
             log.error("the decoding child's answer is no answer: %s", error)
             raise SandboxFailed("the decoding child's answer could not be read") from None

@@ -1,7 +1,8 @@
 """The sandboxed child: decodes and hashes one piece of media, and knows no store and no secret.
 
-Started by `matcher.sandbox`. It imports what it needs, locks itself in, says so, waits for one
-open file and one request, answers, and ends.
+Forked from a template (`matcher.template`), which has imported and warmed up what is needed, or
+started by itself (`matcher.child`). It locks itself in, says so, waits for one open file and one
+request, answers, and ends.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import av
 import numpy as np
@@ -36,6 +37,7 @@ from matcher.decode import formats
 from matcher.decode.pyav import PyAvDecoder
 from matcher.decode.sound import RATE, OpenedSound, SoundBlock
 from matcher.fingerprint import FrameParts, fingerprint
+from matcher.forking import fork_children
 from matcher.hashers import borders, local, pdq, phash
 from matcher.hashers.sound import listen
 from matcher.ports import Limits, Sampling
@@ -67,11 +69,29 @@ def cpu_limit(sampling: Sampling, limits: Limits) -> int:
 
 
 def main() -> None:
-    """The way of a child that hashes frames. `sys.argv[1]`: JSON with the descriptors `socket`
-    and `life`, and the `limits`."""
+    """The way of a child that is started by itself and hashes frames. `sys.argv[1]`: JSON with
+    the descriptors `socket` and `life`, and the `limits`."""
     channel, limits, _ = _begin()
     decoder, parts = PyAvDecoder(limits), frame_parts()
     _warm_up(decoder, parts)
+    _serve(channel, limits, decoder, parts)
+
+
+def template_main() -> None:
+    """The way of the template, and from the fork on that of each of its children. `sys.argv[1]`:
+    JSON with the descriptor `socket`, on which children are asked for, and the `limits`."""
+    given, limits = _given()
+    decoder, parts = PyAvDecoder(limits), frame_parts()
+    _warm_up(decoder, parts)
+    lockdown.undumpable()
+    channel, life = fork_children(socket.socket(fileno=given["socket"]))
+    _be_quiet()
+    _watch(life)
+    _serve(socket.socket(fileno=channel), limits, decoder, parts)
+
+
+def _serve(channel: socket.socket, limits: Limits, decoder: PyAvDecoder, parts: FrameParts) -> None:
+    """Lock this process in, then answer one request."""
     in_force = lockdown.apply(memory=limits.memory_mb << 20)
     _send(channel, json.dumps(in_force.as_dict()).encode(), b"")
     media, request = _receive(channel)
@@ -117,12 +137,27 @@ def videohash_main() -> None:
 
 def _begin() -> tuple[socket.socket, Limits, Path | None]:
     """The socket to the parent, the limits, the folder; the child will not outlive the parent."""
-    warnings.simplefilter("ignore")
-    os.set_blocking(2, False)  # whatever a library prints: nobody may have to wait for its reader
-    given = json.loads(sys.argv[1])
-    threading.Thread(target=_die_with_parent, args=(given["life"],), daemon=True).start()
+    given, limits = _given()
+    _watch(given["life"])
     folder = given["folder"] and Path(given["folder"])
-    return socket.socket(fileno=given["socket"]), Limits(**given["limits"]), folder
+    return socket.socket(fileno=given["socket"]), limits, folder
+
+
+def _given() -> tuple[dict[str, Any], Limits]:
+    """What `sys.argv[1]` says."""
+    warnings.simplefilter("ignore")
+    _be_quiet()
+    given: dict[str, Any] = json.loads(sys.argv[1])
+    return given, Limits(**given["limits"])
+
+
+def _be_quiet() -> None:
+    """Whatever a library prints: nobody may have to wait for its reader."""
+    os.set_blocking(2, False)
+
+
+def _watch(life: int) -> None:
+    threading.Thread(target=_die_with_parent, args=(life,), daemon=True).start()
 
 
 def _reply(channel: socket.socket, limits: Limits, work: Callable[[], tuple[bytes, bytes]]) -> None:

@@ -52,10 +52,10 @@ def sandbox() -> Iterator[Sandbox]:
         yield made
 
 
-@pytest.fixture
-def lone() -> Iterator[Sandbox]:
+@pytest.fixture(params=[pytest.param(True, marks=LINUX), False], ids=["forked", "started"])
+def lone(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A sandbox whose one child stands ready, locked in."""
-    with Sandbox(Limits(wall_s=2.0)) as made:
+    with Sandbox(Limits(wall_s=2.0), forks=request.param) as made:
         made.warm()
         made._waiting[0].ready(time.monotonic() + 60)
         yield made
