@@ -57,7 +57,10 @@ SLACK, SHIFT = 2.0, 5.0
 """Times `verify.TOLERANCE`: around the common map, and by which the whole picture may move."""
 
 MOST_REFERENCES = 40
-MOST_LINES = 3
+MOST_LINES, FEWEST_MORE = 3, 3
+"""Lines of time of one reference; sights of any but the strongest one. Two pictures of a place that
+is shown throughout are on some line."""
+
 SHIFT_S, STANDING = 2.0, 0.8
 """A scene stands still where lines so many seconds beside the right one show so much of it too."""
 
@@ -214,7 +217,7 @@ def _lines_of(
                 nothing = Found(reference, rendering, 0.0, 0.0, (), 0, seen=tuple(seen))
                 best = on_line(nothing, speed, offset, led, seen_there)
                 strength, rows = told, {s.shot.row for s in (*on, *seen_there)}
-        if best is not None:
+        if best is not None and (not found or len(best.sights) >= FEWEST_MORE):
             stands = not still and _stands_still(best, mine, pictures, known)
             found.append(replace(best, stands=stands))
         rest = [s for s in rest if s.shot.row not in rows]

@@ -36,6 +36,9 @@ LONE = 0.12
 USUAL = 0.15
 """Speeds within so much of 1, as log2, are about normal: 0.90 to 1.11."""
 
+LONGEST_GAP_S = 2.5
+"""Seconds without a match between matches on one line of time that show the same footage still."""
+
 TOLERANCE = 0.35
 """Seconds by which a hit may lie off its line: half a query's finest sampling, and rounding."""
 
@@ -269,9 +272,9 @@ def _segments(frames: Sequence[FrameMatch]) -> tuple[SegmentPair, ...]:
 
 
 def _longest_gap(one: FrameMatch, other: FrameMatch) -> float:
-    """Seconds between two matched samples that still count as one stretch: one sample missed in a
-    sparse look, a second in a dense one."""
-    return max(1.0, 2.2 * (one.after + other.before))
+    """Seconds between two matched samples of one line that still count as one stretch: some frames
+    that are blurred, or covered, or one sample missed in a sparse look."""
+    return max(LONGEST_GAP_S, 2.2 * (one.after + other.before))
 
 
 def _pair(run: Sequence[FrameMatch]) -> SegmentPair:
