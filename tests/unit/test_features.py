@@ -1,0 +1,89 @@
+"""Which pictures of a track are described, with a hasher that finds something in all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hashdb.model import Rendering
+from matcher.features import (
+    LOCAL_DENSE_GAP_S,
+    LOCAL_GAP_S,
+    LOCAL_MOST,
+    QUERY_GAP_S,
+    STILL_S,
+    LocalLook,
+)
+from matcher.ports import Frame, FrameFeatures, Sampling, Window
+
+NONE = np.zeros((64, 64), np.uint8)
+
+
+class Everything:
+    pipeline = "test"
+
+    def reference(self, _):
+        return FrameFeatures(
+            Rendering.PLAIN, np.zeros((9, 32), np.uint8), np.ones((9, 4), np.float32), 64, 64
+        )
+
+    def query(self, luma):
+        return (self.reference(luma),)
+
+
+def seen(sampling, duration, changes, step=1 / 30):
+    """The offsets of the pictures that were described; `changes(moment)`: the picture's shade."""
+    look = LocalLook(Everything(), 0, sampling, duration)
+    for number in range(round(duration / step)):
+        offset = number * step
+        look.see(Frame(offset, NONE), np.full((64, 64), changes(offset), np.float64))
+    (found,) = look.features()
+    return found.offsets
+
+
+REFERENCE, UPLOAD = Sampling(dense=True), Sampling(dense=False)
+
+
+def slowly(moment):
+    return 20 * moment
+
+
+def fast(moment):
+    return 80 * moment % 255
+
+
+@pytest.mark.parametrize(
+    ("sampling", "duration", "changes", "gap"),
+    [
+        (REFERENCE, 20.0, slowly, LOCAL_GAP_S),
+        (REFERENCE, 20.0, fast, LOCAL_GAP_S / 2),
+        (REFERENCE, 20.0, lambda _: 9.0, STILL_S),
+        (UPLOAD, 60.0, fast, QUERY_GAP_S),
+        (UPLOAD, 60.0, lambda _: 9.0, QUERY_GAP_S),
+        (UPLOAD, 5.0, slowly, 0.25),
+        (UPLOAD, 1800.0, slowly, 1800.0 / LOCAL_MOST),
+        (Sampling(dense=False, windows=(Window(0.0, 4.0),)), 4.0, slowly, LOCAL_DENSE_GAP_S),
+    ],
+    ids=["moving", "racing", "still", "upload", "still upload", "short", "long", "closer"],
+)
+def test_how_often(sampling, duration, changes, gap):
+    steps = np.diff(seen(sampling, duration, changes, step=0.5 if duration > 900 else 1 / 30))
+    assert np.median(steps) == pytest.approx(gap, abs=0.04)
+
+
+def test_a_camera_that_races_for_a_while_is_followed_for_a_while():
+    offsets = seen(REFERENCE, 20.0, lambda t: fast(t) if t < 10 else 20 * t % 200)
+    assert np.median(np.diff(offsets[offsets < 10])) == pytest.approx(LOCAL_GAP_S / 2, abs=0.04)
+    assert np.median(np.diff(offsets[offsets > 10.5])) == pytest.approx(LOCAL_GAP_S, abs=0.04)
+
+
+def test_motion_is_there_beside_features():
+    look = LocalLook(Everything(), 3, REFERENCE, 4.0)
+    for number in range(120):
+        look.see(Frame(number / 30, NONE), np.full((64, 64), number, np.float64))
+    motion = look.motion()
+    assert motion is not None
+    assert motion.track == 3
+    assert motion.grids.shape[1:] == (16, 16)
+    assert np.median(np.diff(motion.offsets)) == pytest.approx(0.25, abs=0.04)
+    assert LocalLook(Everything(), 0, REFERENCE, 4.0).motion() is None
