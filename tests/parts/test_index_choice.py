@@ -12,6 +12,7 @@ from hashdb.errors import BadSetting
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.hamming import HammingIndex
 from hashdb.store import Store
+from matcher.policy import load_policy
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def store(tmp_path: Path) -> Store:
 
 def engine(store: Store, tmp_path: Path, index: str) -> object:
     settings = Settings.from_env({"SEAWALL_DATA_DIR": str(tmp_path), "SEAWALL_INDEX": index})
-    made = wiring.reference_index(settings, store)._state.shelves["pdq"].backend
+    made = wiring.reference_index(settings, store, load_policy(None), None)._state.shelves["pdq"].backend
     return type(made)
 
 
