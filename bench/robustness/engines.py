@@ -147,22 +147,24 @@ class Seawall:
 
 
 def named(verdict: Verdict, seen: Sequence[Match]) -> tuple[Named, ...]:
-    """The verdict's matches, which had a say, then those that the judge saw besides."""
+    """The verdict's matches, which had a say, then those that the judge saw besides. The evidence is
+    what the judge saw: verdicts are kept without their frames."""
     counted = {m.reference.id for m in verdict.matches}
     weaker = [m for m in seen if m.reference.id not in counted]
+    evidence = {m.reference.id: strongest(m.alignments) for m in seen}
     return (
-        *(_named(m, counted=True) for m in verdict.matches),
-        *(_named(m, counted=False) for m in weaker),
+        *(_named(m, evidence, counted=True) for m in verdict.matches),
+        *(_named(m, evidence, counted=False) for m in weaker),
     )
 
 
-def _named(match: Match, *, counted: bool) -> Named:
+def _named(match: Match, evidence: Mapping[str, Mapping[str, float]], *, counted: bool) -> Named:
     boxes = tuple(
         (p.query.start, p.query.end, p.reference.start, p.reference.end) for p in match.segments
     )
     signals = tuple(dict.fromkeys(s.signal_type for s in match.signals))
-    evidence = strongest(match.alignments)
-    return Named(match.reference.source or "", match.score, boxes, signals, counted, evidence)
+    told = evidence.get(match.reference.id, {})
+    return Named(match.reference.source or "", match.score, boxes, signals, counted, told)
 
 
 class PeerEngine:

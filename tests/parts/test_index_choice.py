@@ -22,8 +22,8 @@ def store(tmp_path: Path) -> Store:
 
 def engine(store: Store, tmp_path: Path, index: str) -> object:
     settings = Settings.from_env({"SEAWALL_DATA_DIR": str(tmp_path), "SEAWALL_INDEX": index})
-    made = wiring.reference_index(settings, store, load_policy(None), None)._state.shelves["pdq"].backend
-    return type(made)
+    made = wiring.reference_index(settings, store, load_policy(None), None)
+    return type(made._state.shelves["pdq"].backend)
 
 
 def test_each_engine_by_its_name(store: Store, tmp_path: Path) -> None:
