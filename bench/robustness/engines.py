@@ -147,7 +147,7 @@ class Seawall:
 
 
 def named(verdict: Verdict, seen: Sequence[Match]) -> tuple[Named, ...]:
-    """The verdict's matches, which had a say, then those that the judge saw besides. The evidence is
+    """The verdict's matches, which had a say, then those that the judge saw besides. Evidence is
     what the judge saw: verdicts are kept without their frames."""
     counted = {m.reference.id for m in verdict.matches}
     weaker = [m for m in seen if m.reference.id not in counted]
