@@ -64,7 +64,7 @@ _TABLE = (
       "What was sent does not agree with what is there."),
     _p("name-taken", 409, "A bank of that name exists",
       "Choose another name, or use that bank."),
-    _p("upload-conflict", 409, "The same upload_id was used with other bytes",
+    _p("upload-conflict", 409, "The same upload_id was used with another request",
       "An `upload_id` names one upload for good: this one was judged with other content. Hold "
       "the upload, and ask again under a new `upload_id`."),
     _p("already-decided", 409, "The review has a decision",

@@ -20,9 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import ctypes
 import gc
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +37,7 @@ from api.settings import Settings
 from api.wiring import make_sandbox
 from bench.copies import copies_in, related, videos
 from bench.index import PEER, changes, near_copies
+from bench.scale import resident
 from hashdb.errors import SeawallError
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.hamming import HammingIndex
@@ -124,12 +123,6 @@ def batch_of(codes: Codes, real: Codes, radius: int, rng: np.random.Generator) -
     return np.concatenate([near, turned[rng.choice(len(turned), half, replace=False)]])
 
 
-def _resident() -> int:
-    ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def shelf_of(codes: Codes, backend: IndexBackend) -> Shelf:
     """The codes as rows of references of `FRAMES` frames each."""
     shelf = Shelf(backend)
@@ -165,9 +158,9 @@ def measured(
     for name, build in engines(codes, peer_most):
         HammingIndex(256)  # so that nothing is compiled while the time runs
         gc.collect()
-        before, start = _resident(), time.process_time()
+        before, start = resident(), time.process_time()
         search = build()
-        taken, size = time.process_time() - start, (_resident() - before) / len(codes)
+        taken, size = time.process_time() - start, (resident() - before) / len(codes)
         for radius, queries in batches.items():
             times = []
             for _ in range(rounds):

@@ -16,7 +16,7 @@ SeawallError
 |-- NotFound                 no such bank, reference, verdict, review, job
 |-- Conflict                 the thing exists already, or differs
 |   |-- NameTaken            a bank of that name exists
-|   |-- UploadConflict       the same upload_id with other bytes
+|   |-- UploadConflict       the same upload_id with another request
 |   `-- AlreadyDecided       the review has a decision
 |-- Denied
 |   |-- Unauthenticated      no key, or a key that is not known
@@ -98,7 +98,7 @@ class NameTaken(Conflict):
 
 
 class UploadConflict(Conflict):
-    """The same upload_id was used with other bytes."""
+    """The same upload_id was used with another request: other bytes, or another `suspicious`."""
 
 
 class AlreadyDecided(Conflict):

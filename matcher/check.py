@@ -128,8 +128,9 @@ class Checker:
         `suspicious`: what the caller says of the upload; a policy may look closer for it.
 
         The same `upload_id` with the same bytes from the same key gets the verdict it got before;
-        with other bytes `UploadConflict`. Raises the `BadMedia` family where the file cannot be
-        judged and the `Unavailable` family where a part that is needed does not answer.
+        with other bytes, or another `suspicious`, `UploadConflict`. Raises the `BadMedia` family
+        where the file cannot be judged and the `Unavailable` family where a part that is needed
+        does not answer.
         """
         asked = Asked(
             key_id,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -246,7 +247,7 @@ class Judge:
             if look.coverage.total_s > 0 and found.reference not in still:
                 mine = [s for s in shots if s.rendering is found.rendering]
                 pictures = backend.pictures(found.reference)
-                both = self._motion_beside(motion, name)
+                both = partial(self._motion_beside, motion, name)
                 moment = at_its_moment(sharpened(found, mine, pictures), mine, pictures, both)
                 if moment is None:
                     other_moment.add(name)

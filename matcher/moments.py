@@ -6,7 +6,7 @@ What stands still so says which place it is, and what moves (people, cars, a han
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -60,14 +60,14 @@ def at_its_moment(
     found: Found,
     mine: Sequence[Shot],
     pictures: Sequence[Nominee],
-    motion: tuple[Motion, Motion] | None = None,
+    motion: Callable[[], tuple[Motion, Motion] | None] = lambda: None,
 ) -> Found | None:
     """What was found, at the moment that the reference's moving parts say; None where they are
     missing: the place is the same, the moment is another.
 
     A feature stands still where pictures of the reference 1.5 s and more away show one like it at
-    the same place. `mine`: the query's shots in that rendering; `motion`: the query's and the
-    reference's, where both are known.
+    the same place. `mine`: the query's shots in that rendering; `motion` gives the query's
+    and the reference's, where both are known; it is asked for fixed cameras only.
     """
     moves = {p.offset: _moves(p, pictures) for p in (s.nominee for s in found.sights)}
     moved = _moved(found, moves)
@@ -75,7 +75,7 @@ def at_its_moment(
         found = replace(found, moved=moved)
         if usual(found.speed) and not found.stands:
             return found
-    told = _told_by_motion(found, mine, pictures, motion) if _fixed(moves) else None
+    told = _told_by_motion(found, mine, pictures, motion()) if _fixed(moves) else None
     if told is not None:
         return told
     if moved is not None and not found.stands:

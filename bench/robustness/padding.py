@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from bench.scale import resident
 from bench.scale_hashes import FRAMES
 from bench.scale_hashes import padded as padded_codes
 from bench.scale_padding import padded as padded_features
@@ -40,8 +41,11 @@ class Padding:
 def pad(index: ReferenceIndex, padding: Padding) -> None:
     """Once, when all references are enrolled."""
     state = index._state
+    before = resident()
     _pad_codes(state, padding.codes)
     _pad_features(state, padding)
+    now = resident()
+    tqdm.write(f"padded: {(now - before) / 1e9:.1f} GB more, {now / 1e9:.1f} GB in all")
 
 
 def _pad_codes(state: object, size: int) -> None:

@@ -12,11 +12,10 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from hashdb.index.filing import MOST_IN_BUCKET, PART_BITS, RADIUS, Filed, Rows, Words
+from hashdb.machine import popcount
 from hashdb.model import Ints
 
 _BLOCK = 16  # queries whose rows are gathered before their codes are looked at
@@ -24,16 +23,6 @@ _ROOM = 1 << 15  # pairs, at first
 
 _WORDS = types.Array(types.uint64, 2, "C", readonly=True)
 _ROWS = types.Array(types.uint32, 2, "C", readonly=True)
-
-
-def _popcount(_: Any, word: Any) -> Any:
-    def generate(_: Any, builder: ir.IRBuilder, __: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return types.uint64(types.uint64), generate
-
-
-_ones: Any = intrinsic(_popcount)
 
 
 def _bits(words: Any, row: Any, first: Any, length: Any) -> Any:
@@ -136,8 +125,8 @@ def _near(
             c, d = queries[query, 2], queries[query, 3]
             for i in range(ends[query - first]):
                 row = np.int64(gathered[query - first, i])
-                distance = _ones(words[row, 0] ^ a) + _ones(words[row, 1] ^ b)
-                distance += _ones(words[row, 2] ^ c) + _ones(words[row, 3] ^ d)
+                distance = popcount(words[row, 0] ^ a) + popcount(words[row, 1] ^ b)
+                distance += popcount(words[row, 2] ^ c) + popcount(words[row, 3] ^ d)
                 if distance > radius:
                     continue
                 slot = row & slots - 1
