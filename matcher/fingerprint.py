@@ -279,9 +279,6 @@ def fingerprint(
     """
     deadline = time.process_time() + sampling.seconds
     hashers = [h for h in parts.hashers if h.signal_type in signal_types]
-    wants_local = "local" in signal_types
-    video = opened.info.kind is MediaKind.VIDEO
-    wants_shown = sampling.describe and video and not sampling.windows
     tracks: dict[int, _Track] = {}
     reaches: dict[int, _Reach] = {}
     pictures = _Pictures(sampling.pictures)
@@ -289,20 +286,10 @@ def fingerprint(
     stopped = False
     for frame in opened.frames(sampling):
         if frame.track not in tracks:
-            duration = _duration(opened.info, frame.track)
-            local = parts.local if wants_local else None
-            tracks[frame.track] = _Track(
-                frame.track,
-                parts,
-                hashers,
-                sampling,
-                None if local is None else LocalLook(local, frame.track, sampling, duration),
-                ShownLook(frame.track, sampling, duration, opened.info.tracks)
-                if wants_shown
-                else None,
-                video=video,
+            tracks[frame.track] = _track(
+                frame.track, opened.info, parts, hashers, sampling, local="local" in signal_types
             )
-            reaches[frame.track] = _Reach(duration)
+            reaches[frame.track] = _Reach(_duration(opened.info, frame.track))
         frames += 1
         flat += not tracks[frame.track].see(frame) and bool(hashers)
         reaches[frame.track].add(frame.offset)
@@ -339,6 +326,25 @@ def fingerprint(
             if t.shown is not None and (some := t.shown.pictures()) is not None
         ),
     )
+
+
+def _track(
+    number: int,
+    info: MediaInfo,
+    parts: FrameParts,
+    hashers: Sequence[Hasher],
+    sampling: Sampling,
+    *,
+    local: bool,
+) -> _Track:
+    """What one track's pictures go through."""
+    duration, video = _duration(info, number), info.kind is MediaKind.VIDEO
+    features = shown = None
+    if local and parts.local is not None:
+        features = LocalLook(parts.local, number, sampling, duration)
+    if sampling.describe and video and not sampling.windows:
+        shown = ShownLook(number, sampling, duration, info.tracks)
+    return _Track(number, parts, hashers, sampling, features, shown, video=video)
 
 
 def _duration(info: MediaInfo, track: int) -> float:

@@ -40,6 +40,7 @@ _MOST_FRAMES = 50_000_000
 _MOST_PICTURES = 4096
 _LONGEST_S = 1e12
 _MOST_SOUNDS = 100
+_MOST_LISTED = 10_000
 _LEAST_SIDE, _MOST_SIDE = 8, 4096
 _LONGEST_SOUND_S = 1e6
 _FINEST = 64
@@ -196,12 +197,15 @@ def unpack_answer(head: dict[str, Any], body: bytes) -> MediaFingerprints:
         coverage = _coverage(head["coverage"])
         listed = head["fingerprints"]
         pictures = head["pictures"]
-        if not isinstance(listed, list) or len(listed) > 10_000:
+        if not isinstance(listed, list) or len(listed) > _MOST_LISTED:
             raise BadAnswer("too many fingerprints")
         if not isinstance(pictures, list) or len(pictures) > _MOST_PICTURES:
             raise BadAnswer("too many pictures")
         fingerprints = tuple(_fingerprint(one, rest) for one in listed)
         shown = tuple(_picture(shape, rest) for shape in pictures)
+        for name in ("local", "motion"):
+            if not isinstance(head[name], list) or len(head[name]) > _MOST_LISTED:
+                raise BadAnswer(f"too much of {name}")
         local = tuple(_local(one, rest) for one in head["local"])
         motion = tuple(_motion(one, rest) for one in head["motion"])
         if not isinstance(head["sound"], list) or len(head["sound"]) > _MOST_SOUNDS:
