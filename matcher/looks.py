@@ -26,6 +26,12 @@ from matcher.ports import Window
 MARGIN = 3.0
 """Seconds around the ends of a segment that a second, dense look goes over."""
 
+SURE, LONG_S, SURE_MARGIN = 0.95, 10.0, 1.5
+"""A match with this score, of so many seconds, needs no second look but around those ends that are
+not the upload's own, and so many seconds around them are enough."""
+
+END_S = 0.1
+
 DENSE_SECONDS = 60.0
 """Most seconds of one upload that the second look goes over."""
 
@@ -67,15 +73,19 @@ def as_look(
 
 def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Window, ...]:
     """Where a second, dense look would tell more: around both ends of every segment, and so all
-    of a short one. None for images, and where the first look was dense already."""
+    of a short one; around ends that might lie elsewhere only, where a match is long and sure. None
+    for images, and where the first look was dense already."""
     total = look.coverage.total_s
     if look.kind is MediaKind.IMAGE or total <= 0:
         return ()
     wanted: list[Window] = []
     for match in sorted(matches, key=lambda m: -m.score):
         for pair in match.segments:
+            known = match.score >= SURE and pair.query.seconds >= LONG_S
+            margin = SURE_MARGIN if known else MARGIN
             for end in (pair.query.start, pair.query.end):
-                wanted.append(Window(max(0.0, end - MARGIN), min(total, end + MARGIN)))
+                if not known or END_S < end < total - END_S:
+                    wanted.append(Window(max(0.0, end - margin), min(total, end + margin)))
     merged: list[Window] = []
     for window in wanted:
         tried = _merged([*merged, window])

@@ -36,6 +36,9 @@ LONE = 0.12
 USUAL = 0.15
 """Speeds within so much of 1, as log2, are about normal: 0.90 to 1.11."""
 
+SURELY = 0.95
+"""The score of alignments of which none is worse than another."""
+
 LONGEST_GAP_S = 2.5
 """Seconds without a match between matches on one line of time that show the same footage still."""
 
@@ -115,13 +118,18 @@ def as_match(
     """One reference's alignments (and the digests that are equal) as one match.
 
     The score is that of all evidence together, each signal's that of its own best alignment. The
-    segments are the best alignment's (of equally good ones, hashes', whose ends are the sharpest),
+    segments are the best alignment's (of sure ones, hashes', whose ends are the sharpest),
     made longer where others continue them, and others' where they speak of other times; of an exact
     match, `whole`. `prior`: at which the score is stated, as the alignments' are.
     """
     ranked = sorted(
         alignments,
-        key=lambda a: (-round(a.score, 2), _SHARPEST.index(a.signal_type), a.orientation.value),
+        key=lambda a: (
+            -min(a.score, SURELY),
+            _SHARPEST.index(a.signal_type),
+            -a.score,
+            a.orientation.value,
+        ),
     )
     best: dict[str, float] = dict.fromkeys(exact, 1.0)
     for alignment in ranked:

@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from av import VideoFrame
 from numpy.typing import NDArray
@@ -84,6 +85,11 @@ def _plane(frame: VideoFrame, dtype: type[np.uint8] | type[np.uint16]) -> NDArra
     return values
 
 
+def _expanded(plane: NDArray[np.uint8]) -> Luma:
+    """(H, W) of limited range to full range."""
+    return np.asarray(cv2.LUT(plane, _EXPAND), np.uint8)
+
+
 def _is_full_range(frame: VideoFrame) -> bool:
     name = frame.format.name
     if name.startswith("yuvj") or frame.color_range == _FULL_RANGE:
@@ -114,7 +120,7 @@ def _by_conversion(frame: VideoFrame) -> Luma:
     planar = frame.reformat(format="yuv444p", threads=1)
     plane = _plane(planar, np.uint8)
     assert plane is not None
-    return plane.copy() if _is_full_range(frame) else _EXPAND[plane]
+    return plane.copy() if _is_full_range(frame) else _expanded(plane)
 
 
 def stored_luma(frame: VideoFrame) -> Luma:
@@ -123,13 +129,13 @@ def stored_luma(frame: VideoFrame) -> Luma:
     if _PLAIN.match(name):
         plane = _plane(frame, np.uint8)
         if plane is not None:
-            return plane.copy() if _is_full_range(frame) else _EXPAND[plane]
+            return plane.copy() if _is_full_range(frame) else _expanded(plane)
     deep = _DEEP.match(name)
     if deep:
         plane = _plane(frame, np.uint16)
         if plane is not None:
             shallow = (plane >> (int(deep.group(2)) - 8)).astype(np.uint8)
-            return shallow if _is_full_range(frame) else _EXPAND[shallow]
+            return shallow if _is_full_range(frame) else _expanded(shallow)
     return _by_conversion(frame)
 
 

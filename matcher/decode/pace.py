@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+
+from hashdb.model import Floats
 from matcher.ports import Sampling, Window
 
 MAX_GAP_S = 2.0
@@ -17,6 +20,7 @@ SHORTEST_GAP_S = 0.1
 DENSE_STEP_S = 1 / 30 - 1e-3
 WINDOW_STEP_S = 0.1 - 1e-3
 _SLACK = 1e-3
+_FAR_STEPS = 20  # so far behind, nothing is said of what will be taken
 
 
 class Look(Enum):
@@ -76,6 +80,24 @@ class Picker:
             return False
         return not self.windows or any(w.start <= offset <= w.end for w in self.windows)
 
+    def is_due(self, offset: float, last: float, shown: Floats) -> bool:
+        """Whether the picture at `offset` may be one that is taken, when the last one that was is
+        `last`, which may lie some pictures back. `shown`: when each picture is, in order."""
+        first = 0.0
+        if self.windows:
+            around = [w.start for w in self.windows if w.start <= offset <= w.end]
+            if not around:
+                return False
+            first = min(around)
+        if offset - last > _FAR_STEPS * self.step:
+            return True
+        while last < offset - _SLACK:
+            following = int(np.searchsorted(shown, max(last + self.step, first)))
+            if following == len(shown):
+                return False
+            last = float(shown[following])
+        return last <= offset + _SLACK
+
     def is_done(self, end: float, last: float, *, final: bool) -> bool:
         """Whether the rest of the group that ends at `end` holds nothing that is wanted."""
         if self.windows:
@@ -87,6 +109,23 @@ class Picker:
         return self.max_gap / 2 if final else self.max_gap
 
 
+READ_EVERY_S = 0.01
+
+
+class CpuClock:
+    """CPU seconds of this process, of one thread; read anew when `READ_EVERY_S` have gone by at
+    least, for under some kernels each reading costs as much as decoding a small picture."""
+
+    def __init__(self) -> None:
+        self._seconds, self._read_at = time.process_time(), time.perf_counter()
+
+    def __call__(self) -> float:
+        now = time.perf_counter()
+        if now - self._read_at >= READ_EVERY_S:
+            self._seconds, self._read_at = time.process_time(), now
+        return self._seconds
+
+
 class Pace:
     """A budget of CPU seconds and pictures, spread over the whole length.
 
@@ -95,9 +134,9 @@ class Pace:
     more thinly, and not only at its beginning.
     """
 
-    def __init__(self, sampling: Sampling, clock: Callable[[], float] = time.process_time) -> None:
-        self._clock = clock
-        self._start = clock()
+    def __init__(self, sampling: Sampling, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or CpuClock()
+        self._start = self._clock()
         self._seconds = max(sampling.seconds, 1e-3)
         self._max_frames = max(sampling.max_frames, 1)
         self.frames = 0

@@ -231,8 +231,13 @@ class _Track:
     def _send(self, packet: Packet[Any]) -> Iterator[Frame]:
         self._sent += 1
         self._fresh = False
+        self._context.skip_frame = "DEFAULT"
         if packet.pts is not None and not self._line.by_count:
-            self._waiting[packet.pts] = float(self._line.offsets[self._ordinal])
+            offset = float(self._line.offsets[self._ordinal])
+            due = self._picker.is_due(offset, self._taken, self._line.shown)
+            if not (due or packet.is_keyframe):
+                self._context.skip_frame = "NONREF"  # it need not be decoded for its own sake
+            self._waiting[packet.pts] = offset
             if len(self._waiting) > _REMEMBERED:
                 self._waiting.popitem(last=False)
         try:

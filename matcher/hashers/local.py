@@ -11,7 +11,7 @@ half a turn and each comparison into its opposite.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -74,7 +74,7 @@ def _spread(keypoints: Sequence[Any], shape: tuple[int, int], count: int) -> lis
     """The strongest `count` corners, taken in turns from the cells of a grid."""
     if len(keypoints) <= count:
         return list(keypoints)
-    at = np.array([k.pt for k in keypoints])
+    at = cv2.KeyPoint.convert(keypoints)
     strength = np.array([k.response for k in keypoints])
     height, width = shape
     row = np.minimum(at[:, 1] * _CELLS // height, _CELLS - 1)
@@ -93,44 +93,37 @@ def _corners(picture: NDArray[np.uint8], count: int) -> list[Any]:
 
 
 def _described(
-    picture: NDArray[np.uint8], keypoints: Sequence[Any]
-) -> tuple[Codes, NDArray[np.float32]]:
-    """Codes and (n, 4) x, y, diameter in pixels, angle in degrees, of those that can be had."""
-    kept, codes = _orb(_DESCRIBED).compute(picture, keypoints)
-    if codes is None:
-        return np.zeros((0, 32), np.uint8), np.zeros((0, 4), np.float32)
-    places = np.array([(*k.pt, k.size, k.angle) for k in kept], dtype=np.float32)
-    return codes, places.reshape(-1, 4)
-
-
-def _turned(keypoints: Sequence[Any], width: int, rendering: Rendering) -> list[Any]:
-    """The corners as they are found in that rendering of the picture."""
-    turn = 180.0 if rendering.inverted else 0.0
-    if not rendering.mirrored:
-        return [
-            cv2.KeyPoint(k.pt[0], k.pt[1], k.size, (k.angle + turn) % 360, k.response, k.octave)
-            for k in keypoints
-        ]
-    return [
-        cv2.KeyPoint(
-            width - 1 - k.pt[0], k.pt[1], k.size, (180 - k.angle + turn) % 360, k.response, k.octave
-        )
-        for k in keypoints
-    ]
-
-
-def _rendered(
-    picture: NDArray[np.uint8],
-    mirror: NDArray[np.uint8],
-    keypoints: Sequence[Any],
-    rendering: Rendering,
-) -> FrameFeatures:
-    shown = mirror if rendering.mirrored else picture
-    codes, places = _described(shown, _turned(keypoints, picture.shape[1], rendering))
-    if rendering.inverted:
-        codes = ~codes
+    picture: NDArray[np.uint8], corners: Sequence[Any], renderings: Sequence[Rendering]
+) -> Iterator[FrameFeatures]:
+    """The features in the `renderings`, which are all mirrored or all not, as `picture` is. They
+    are described at once, for most of that is reducing and smoothing the picture."""
     height, width = picture.shape
-    return FrameFeatures(rendering, codes, places, width, height)
+    turned = _turned(corners, width, renderings)
+    kept, codes = _orb(_DESCRIBED).compute(picture, turned)
+    numbers = np.array([k.class_id for k in kept], dtype=np.int64)
+    places = np.array([(*k.pt, k.size, k.angle) for k in kept], dtype=np.float32).reshape(-1, 4)
+    if codes is None:
+        codes = np.zeros((0, 32), np.uint8)
+    for place, rendering in enumerate(renderings):
+        mine = numbers // max(1, len(corners)) == place
+        shown = ~codes[mine] if rendering.inverted else codes[mine]
+        yield FrameFeatures(rendering, shown, places[mine], width, height)
+
+
+def _turned(corners: Sequence[Any], width: int, renderings: Sequence[Rendering]) -> list[Any]:
+    """The corners as they are found in each rendering of the picture, numbered through."""
+    known = [(*k.pt, k.size, k.angle, k.response, k.octave) for k in corners]
+    found: list[Any] = []
+    for rendering in renderings:
+        right, sign = (width - 1, -1) if rendering.mirrored else (0, 1)
+        turn = (180.0 if rendering.mirrored else 0.0) + (180.0 if rendering.inverted else 0.0)
+        found += [
+            cv2.KeyPoint(
+                right + sign * x, y, size, (turn + sign * angle) % 360, response, octave, number
+            )
+            for number, (x, y, size, angle, response, octave) in enumerate(known, len(found))
+        ]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +150,10 @@ class LocalHasher:
         keypoints = _corners(picture, count)
         if len(keypoints) < FEWEST:
             return ()
-        mirror = np.ascontiguousarray(picture[:, ::-1])
-        return tuple(_rendered(picture, mirror, keypoints, r) for r in renderings)
+        found: dict[Rendering, FrameFeatures] = {}
+        for mirrored in (False, True):
+            same = [r for r in renderings if r.mirrored is mirrored]
+            if same:
+                shown = np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture
+                found |= {one.rendering: one for one in _described(shown, keypoints, same)}
+        return tuple(found[r] for r in renderings)

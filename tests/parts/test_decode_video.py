@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from hashdb.model import MediaKind
+from matcher.decode import pyav
 from matcher.decode.luma import Turn, luma_of_rgb, turn_of_matrix
+from matcher.decode.pace import Picker
 from matcher.decode.pyav import PyAvDecoder
 from matcher.ports import Frame, Limits, Sampling, Window
 from tests import media_maker as make
@@ -90,6 +92,47 @@ def test_formats(container: str, codec: str, options: dict[str, str]):
             assert any(
                 alike(frame.luma, pictures[i]) for i in (near - 1, near, near + 1) if 0 <= i < 100
             )
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "options"),
+    [
+        ("mp4", "libx264", {"bf": "3", "preset": "fast"}),
+        ("mpegts", "libx264", {"bf": "1"}),
+        ("mp4", "libx265", {"x265-params": "log-level=none:pools=none:frame-threads=1"}),
+        ("avi", "mpeg4", {"bf": "2"}),
+        ("webm", "libvpx", {"deadline": "realtime", "cpu-used": "8"}),
+    ],
+)
+@pytest.mark.parametrize(
+    "sampling",
+    [UPLOAD, REFERENCE, Sampling(dense=False, windows=(Window(2.0, 3.5), Window(6.1, 6.3)))],
+    ids=["upload", "reference", "windows"],
+)
+def test_pictures_that_nobody_needs_are_not_decoded_and_the_others_stay_the_same(
+    container: str, codec: str, options: dict[str, str], sampling: Sampling, monkeypatch
+):
+    pictures = make.scenes(8)
+    data = make.video(pictures, container=container, codec=codec, options=options, gop=1000)
+    _, some = look(data, sampling)
+    monkeypatch.setattr(Picker, "is_due", lambda *_: True)
+    _, every = look(data, sampling)
+    assert offsets(some) == offsets(every)
+    assert len(some) >= 8
+    for one, other in zip(some, every, strict=True):
+        assert np.array_equal(one.luma, other.luma)
+
+
+def test_of_frames_that_refer_to_each_other_every_other_one_need_not_be_decoded(monkeypatch):
+    data = make.video(make.scenes(8), gop=1000, options={"bf": "3", "preset": "fast"})
+    decoded = []
+    take = pyav._Track._take
+    monkeypatch.setattr(
+        pyav._Track, "_take", lambda self, picture: decoded.append(picture) or take(self, picture)
+    )
+    _, frames = look(data)
+    assert len(frames) >= 8
+    assert len(decoded) < 0.75 * 200
 
 
 @pytest.mark.parametrize(("seconds", "least"), [(1.0, 8), (2.0, 8), (10.0, 10), (60.0, 30)])

@@ -27,7 +27,10 @@ from matcher.looks import (
     BRIEF,
     CLOSER_SECONDS,
     DENSE_SECONDS,
+    LONG_S,
     MARGIN,
+    SURE,
+    SURE_MARGIN,
     all_windows,
     as_look,
     closer_windows,
@@ -103,6 +106,19 @@ def test_windows_lie_around_the_ends_of_segments():
     ]
     assert dense_windows(found, look(0.0, MediaKind.IMAGE)) == ()
     assert dense_windows([], look(100.0)) == ()
+
+
+def test_a_long_sure_match_is_looked_at_again_around_its_inner_ends_only():
+    assert dense_windows([match("a", SURE, (0.0, 100.0))], look(100.0)) == ()
+    (window,) = dense_windows([match("a", SURE, (0.0, 50.0))], look(100.0))
+    assert (window.start, window.end) == (50 - SURE_MARGIN, 50 + SURE_MARGIN)
+
+
+@pytest.mark.parametrize(("score", "end"), [(SURE - 0.01, 100.0), (SURE, LONG_S - 0.1)])
+def test_a_short_or_unsure_match_is_looked_at_again_around_both_ends(score, end):
+    windows = dense_windows([match("a", score, (0.0, end))], look(end))
+    assert windows[0].start == 0.0
+    assert windows[-1].end == end
 
 
 def test_windows_are_no_longer_than_the_budget():
