@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Codes, Rendering
+from hashdb.model import Rendering
 from matcher.ports import AnyLuma, FrameFeatures
 
 PIPELINE = "orb-1"
