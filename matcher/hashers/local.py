@@ -74,7 +74,7 @@ def _spread(keypoints: Sequence[Any], shape: tuple[int, int], count: int) -> lis
     """The strongest `count` corners, taken in turns from the cells of a grid."""
     if len(keypoints) <= count:
         return list(keypoints)
-    at = cv2.KeyPoint.convert(keypoints)
+    at = np.asarray(cv2.KeyPoint.convert(keypoints))
     strength = np.array([k.response for k in keypoints])
     height, width = shape
     row = np.minimum(at[:, 1] * _CELLS // height, _CELLS - 1)
