@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from hashdb.model import Alignment, FrameMatch, Motion, Orientation, Rendering, View
 from hashdb.ports import Nominee
 from matcher import verify
-from matcher.align import STILL
 from matcher.features import QUERY_GRID, REFERENCE_GRID, MotionWatch
 from matcher.localize import Found, Shot, Sight
 from matcher.moments import still_told
 from matcher.motion import laid_by, laid_whole, line_of
-from matcher.score import rescore
+from matcher.score import STILL, rescore
 
 WIDTH, HEIGHT = 448, 336
 PLAIN = np.array([[1.0, 0, 0], [0, 1, 0]])
