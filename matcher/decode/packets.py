@@ -182,8 +182,8 @@ def _missing(
     tracks: dict[int, Timeline],
     latest: float | None,
 ) -> dict[int, float]:
-    """Seconds by which tracks are shorter than the file says, where that is considerable. Of a track
-    that begins late, some files count the time before it as well: it is not missed.
+    """Seconds by which tracks are shorter than the file says, where that is considerable. Of a
+    track that begins late, some files count the time before it as well: it is not missed.
 
     Compared are the pictures that the container lists (ISO media), the tracks' durations, and,
     where only the container has one, the `latest` packet of all tracks.
