@@ -412,7 +412,8 @@ class FrameMatch:
 
     `group` numbers the query frames that look alike: frames of one group count once. `line`
     numbers the runs of frames that agree on one speed and offset. `before` and `after`: the
-    seconds to each side of `offset` that this sample stands for.
+    seconds to each side of `offset` that this sample stands for. `rarity`: 1 where no incident but
+    the reference's own holds the picture, down to 0 (`matcher.rarity`).
     """
 
     offset: float
@@ -424,6 +425,7 @@ class FrameMatch:
     line: int = 0
     before: float = 0.0
     after: float = 0.0
+    rarity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

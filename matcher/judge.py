@@ -35,9 +35,11 @@ from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
 from matcher import described, heard, localize, nearest, telling
 from matcher.align import FrameHits, align, is_still, upper_bound
+from matcher.kinship import Kinship
 from matcher.moments import at_its_moment, still_told
 from matcher.motion import stands_still
 from matcher.ports import DescriptorModel
+from matcher.rarity import Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
 from matcher.score import as_match, as_one_scene, not_sure
 from matcher.sharpen import sharpened
 
@@ -133,6 +135,7 @@ class Judge:
         self._index = index
         self._signal_types = frozenset(signal_types)
         self._orientations = orientations
+        self._kinship = Kinship(store, orientations)
         self._degenerate = degenerate
         if "local" in self._signal_types:
             nearest.warm()
@@ -176,36 +179,79 @@ class Judge:
         with self._store.read() as tx:
             named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
             references = tx.banks.references_by_ids(named)
+        likeliest = _likeliest(found, references)
+        known = [a for a in beside.alignments if _enforced(references.get(a.reference_id))]
+        rare = self._rarities(likeliest, known, references, fingerprints)
+        aligned = [
+            self._aligned(one, references[one.reference_id], samples, beside, motion, total_s)
+            for one in likeliest
+        ]
         alignments: dict[str, list[Alignment]] = {}
-        for known in beside.alignments:
-            if (owner := references.get(known.reference_id)) is not None and owner.enforceable:
-                alignments.setdefault(known.reference_id, []).append(known)
-        for one in _likeliest(found, references):
-            reference = references[one.reference_id]
-            alignment = align(
-                reference.id,
-                one.query,
-                one.hits,
-                still=reference.kind is MediaKind.IMAGE,
-                total_s=total_s,
-                samples=samples[one.query.track],
-            )
-            told = self._still_told(alignment, motion)
-            if told is not None:
-                alignment = told
-            elif alignment is not None and (
-                is_still(alignment) or self._by_chance(alignment, beside, motion)
-            ):
-                if reference.id in beside.other_moment:
-                    continue
-                if reference.id in beside.any_moment:
-                    alignment = not_sure(as_one_scene(alignment))
-            if alignment is not None and alignment.evidence >= FLOOR:
-                if not SIGNAL_TYPES[one.query.signal_type].per_frame:
-                    alignment = replace(alignment, segments=(_whole(reference, total_s),))
-                alignments.setdefault(reference.id, []).append(alignment)
+        for alignment in (*known, *(a for a in aligned if a is not None)):
+            weighed = alignment
+            if references[alignment.reference_id].bank.action is not Action.ALLOW:
+                weighed = rare.weighed(alignment, video=total_s > 0)
+            if weighed is alignment or weighed.evidence >= FLOOR:
+                alignments.setdefault(weighed.reference_id, []).append(weighed)
         matches = [as_match(references[i], found_in) for i, found_in in alignments.items()]
         return tuple(sorted(matches, key=lambda m: (-m.score, m.reference.id)))
+
+    def _aligned(
+        self,
+        one: _Found,
+        reference: Reference,
+        samples: dict[int, Floats],
+        beside: Beside,
+        motion: Sequence[Motion],
+        total_s: float,
+    ) -> Alignment | None:
+        """One query fingerprint's hits in one reference as an alignment; None where they say
+        nothing, or not of this moment."""
+        alignment = align(
+            reference.id,
+            one.query,
+            one.hits,
+            still=reference.kind is MediaKind.IMAGE,
+            total_s=total_s,
+            samples=samples[one.query.track],
+        )
+        told = self._still_told(alignment, motion)
+        if told is not None:
+            alignment = told
+        elif alignment is not None and (
+            is_still(alignment) or self._by_chance(alignment, beside, motion)
+        ):
+            if reference.id in beside.other_moment:
+                return None
+            if reference.id in beside.any_moment:
+                alignment = not_sure(as_one_scene(alignment))
+        if alignment is None or alignment.evidence < FLOOR:
+            return None
+        if not counts(one.query.signal_type):
+            alignment = replace(alignment, segments=(_whole(reference, total_s),))
+        return alignment
+
+    def _rarities(
+        self,
+        hit: Sequence[_Found],
+        known: Sequence[Alignment],
+        references: dict[str, Reference],
+        fingerprints: Sequence[Fingerprint],
+    ) -> Rarities:
+        """How rare the upload's pictures are. An image is all that it shows, so that its picture
+        is its own, and takes nothing from others'."""
+        sightings = [
+            hit_of(f.reference_id, f.query, f.hits) for f in hit if counts(f.query.signal_type)
+        ]
+        sightings += [s for alignment in known for s in sightings_of(alignment)]
+        moving = [s for s in sightings if references[s.reference_id].kind is MediaKind.VIDEO]
+
+        def codes() -> dict[Picture, Codes]:
+            tracks = {s.track for s in moving}
+            each = ((t, _codes_by_offset(fingerprints, t)) for t in tracks)
+            return {picture(t, offset): code for t, some in each for offset, code in some.items()}
+
+        return rarities(moving, self._kinship.of_one_upload(), codes)
 
     def find_local(self, look: MediaFingerprints, *, usual_only: bool = False) -> Beside:
         """Alignments by local features; none where they are not wanted or not there. Sees every
@@ -422,6 +468,10 @@ class Judge:
             )
             for ordinal, rows in zip(ordinals.tolist(), np.split(order, starts[1:]), strict=True)
         ]
+
+
+def _enforced(reference: Reference | None) -> bool:
+    return reference is not None and reference.enforceable
 
 
 def _samples(fingerprints: Iterable[Fingerprint]) -> dict[int, Floats]:

@@ -42,6 +42,9 @@ STILL = -1
 SURELY = 0.95
 """The score of alignments of which none is worse than another."""
 
+COMMON = 0.1
+"""The rarity up to which a picture is no part of a segment, as it adds next to nothing."""
+
 LONGEST_GAP_S = 2.5
 """Seconds without a match between matches on one line of time that show the same footage still."""
 
@@ -87,13 +90,14 @@ def rescore(
     if not frames:
         return None
     ordered = tuple(sorted(frames, key=lambda f: (f.track, f.offset)))
+    shown = [f for f in ordered if f.rarity > COMMON] or ordered
     told = evidence(alignment.signal_type, ordered)
     kind = SIGNAL_TYPES[alignment.signal_type]
     one_code = kind.hashed and not kind.per_frame
     return replace(
         alignment,
         frames=ordered,
-        segments=_segments(ordered) if video else _still_segment(ordered),
+        segments=_segments(shown) if video else _still_segment(shown),
         score=CALIBRATION.probability(
             by_kind(alignment.signal_type, ordered),
             moving=video and not one_code and alignment.signal_type != "neural",
@@ -237,12 +241,12 @@ def _union(one: SegmentPair, other: SegmentPair) -> SegmentPair:
 def evidence(signal_type: str, frames: Sequence[FrameMatch]) -> float:
     """What distinct pictures say together, in log-odds, 0 or more; see the module's text.
 
-    A group of look-alike frames counts once, by its closest one. A picture counts in full where
-    its line says more than any few hits would by chance (`_agrees`), else by `LONE`; the closest
-    one counts in full always.
+    A group of look-alike frames counts once, by the one that says most. A picture counts in full
+    where its line says more than any few hits would by chance (`_agrees`), else by `LONE`; the one
+    that says most counts in full always. What other incidents hold too counts by its rarity.
     """
     distances = np.array([f.distance for f in frames], dtype=np.int64)
-    weights = WEIGHTS[signal_type].of(distances)
+    weights = WEIGHTS[signal_type].of(distances) * np.array([f.rarity for f in frames])
     agreeing = agreeing_lines(frames)
     best: dict[int, float] = {}
     for frame, weight in zip(frames, weights, strict=True):
