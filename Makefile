@@ -21,7 +21,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes bench-cost bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes descriptor-model clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -91,6 +91,10 @@ bench-lookalikes: $(STAMP) ## judge the second halves of the videos in MEDIA=fol
 bench-cost: $(STAMP) ## CPU seconds of judging the videos in MEDIA=folder, beside decoding them
 	$(PY) -m bench.cost $(MEDIA)
 
+bench-decode: export OPENBLAS_NUM_THREADS := 1
+bench-decode: $(STAMP) ## CPU seconds of the first look, beside decoding every frame
+	$(PY) -m bench.decode $(MEDIA) $(BENCH_ARGS)
+
 WORK ?= build/robustness
 ENGINES ?= seawall
 bench-robustness: $(STAMP) ## edited copies and negatives of MEDIA=folder: what is found, what alarms
@@ -98,6 +102,9 @@ bench-robustness: $(STAMP) ## edited copies and negatives of MEDIA=folder: what 
 
 bench-scale: $(STAMP) ## pad the bank to 50 million features: what is found, what it takes
 	$(PY) -m bench.scale $(MEDIA) $(BENCH_ARGS)
+
+bench-service: $(STAMP) ## how soon the service answers, also while videos are decoded
+	$(PY) -m bench.service $(BENCH_ARGS)
 
 bench-peers: $(STAMP) ## install the peers that bench-robustness ENGINES=all measures beside
 	$(PY) -m bench.robustness.peers

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from flask import Flask, Request, Response, g, request
@@ -18,6 +19,7 @@ from api.auth import Gate
 from api.jobs import Runner
 from api.metrics import Metrics
 from api.parts import Parts
+from api.places import Queue
 from api.problems import FieldError, InvalidFields
 from api.routes.route import Answer, Call, Route, Service
 from api.routes.table import ROUTES
@@ -46,6 +48,7 @@ def create_app(parts: Parts, *, run_jobs: bool = True) -> Flask:
     app.url_map.merge_slashes = False
     logging.getLogger("seawall").setLevel(parts.settings.log_level)
     settings = parts.settings
+    queue = Queue.of(settings.decoders, settings.decode_queue)
     metrics = Metrics(
         {
             "seawall_index_codes": (
@@ -53,12 +56,17 @@ def create_app(parts: Parts, *, run_jobs: bool = True) -> Flask:
                 "signal_type",
                 lambda: parts.index.sizes(),
             ),
+            "seawall_uploads_in_hand": (
+                "Uploads with media, by what is done with them",
+                "state",
+                queue.counts,
+            ),
             "seawall_jobs": ("Promises by state", "state", lambda: _job_counts(parts)),
         }
     )
     runner = Runner(parts, metrics, threads=max(1, settings.decoders // 2))
     gate = Gate(parts.store, settings.rate_limit, settings.rate_limit_storage)
-    service = Service(parts, gate, metrics, runner, openapi.document(ROUTES))
+    service = Service(parts, gate, metrics, runner, queue, openapi.document(ROUTES))
     app.extensions["seawall"] = service
     for route in ROUTES:
         _register(app, service, route)
@@ -118,14 +126,23 @@ def _handle(service: Service, route: Route, path: Mapping[str, str]) -> Answer:
 def _with_form(
     service: Service, route: Route, key: Any, path: Mapping[str, str], prefers: bool
 ) -> Answer:
+    """A place is asked for before the body is read: who finds none need not send it."""
     assert route.form is not None
     settings = service.parts.settings
     limit = settings.max_upload_mb * 1024 * 1024
-    with receive_form(request, settings.data_dir / "tmp", limit) as received:
-        form = _from_texts(route.form, received.fields, "")
-        media: IncomingFile = received.media
-        call = Call(key, path, form=form, media=media, respond_async=prefers)
-        return route.view(service, call)
+    with ExitStack() as held:
+        with service.queue.receiving.taken():
+            if not prefers:
+                service.queue.judging.refuse_if_full()
+            body = receive_form(request, settings.data_dir / "tmp", limit)
+            received = held.enter_context(body)
+            form = _from_texts(route.form, received.fields, "")
+            media: IncomingFile = received.media
+            call = Call(key, path, form=form, media=media, respond_async=prefers)
+            if prefers:  # it is stored, and judged when its turn comes
+                return route.view(service, call)
+        with service.queue.judging.taken():
+            return route.view(service, call)
 
 
 def _prefers_async(asked: Request) -> bool:

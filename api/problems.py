@@ -117,6 +117,10 @@ _TABLE = (
     _p("sandbox-failed", 503, "The decoder died",
       "The process that decodes media ended without an answer. Hold the upload and try again; "
       "media that does this every time should be looked at by a person."),
+    _p("queue-full", 503, "Too many uploads are in hand",
+      "As many uploads with media as the service takes at once are on their way or wait for a "
+      "decoder. It was not judged: hold it, and send it again after `Retry-After` seconds, or "
+      "with `Prefer: respond-async`. Hashes are judged meanwhile."),
     _p("classifier-unavailable", 503, "The classifier does not answer",
       "The written policy wants a classifier's opinion, and there is none to be had. Hold the "
       "upload and try again.", open=False),
@@ -165,6 +169,7 @@ BY_ERROR: dict[type[Exception], ProblemType] = {
         errors.Unavailable: "unavailable",
         errors.DatabaseUnavailable: "database-unavailable",
         errors.SandboxFailed: "sandbox-failed",
+        errors.QueueFull: "queue-full",
         errors.ClassifierUnavailable: "classifier-unavailable",
         errors.DescriptorUnavailable: "descriptor-unavailable",
         errors.PartnerUnavailable: "partner-unavailable",
@@ -215,6 +220,14 @@ class TooMany(errors.RateLimited):
         super().__init__(message)
 
 
+class NoPlace(errors.QueueFull):
+    """Too many uploads at once; `retry_after` in seconds."""
+
+    def __init__(self, message: str, retry_after: int):
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
 def problem_type(error: BaseException) -> ProblemType:
     """The table's line for an error: its own class's, or the nearest base class's."""
     for cls in type(error).__mro__:
@@ -249,6 +262,8 @@ def problem_headers(error: BaseException) -> Mapping[str, str]:
     if isinstance(error, TooMany):
         headers["Retry-After"] = str(error.retry_after)
         headers.update(error.headers)
+    elif isinstance(error, NoPlace):
+        headers["Retry-After"] = str(error.retry_after)
     elif status in (429, 503):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, http.MethodNotAllowed) and error.valid_methods:

@@ -28,6 +28,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from api import problems, wiring
 from api.app import SECURITY_HEADERS, create_app
+from api.places import Queue
 from api.settings import Settings
 from hashdb.errors import SeawallError, Unavailable
 from hashdb.model import new_id
@@ -118,7 +119,7 @@ def _options(settings: Settings, where: Where) -> dict[str, Any]:
     return {
         "bind": f"{_bracketed(where.host)}:{where.port}",
         "workers": where.workers,
-        "threads": where.threads,
+        "threads": where.threads + _upload_threads(settings),
         "worker_class": Worker,
         # The limit is on a worker's main loop, which does not answer requests but loads the
         # index: with many references that takes longer than any limit that would make sense.
@@ -132,6 +133,12 @@ def _options(settings: Settings, where: Where) -> dict[str, Any]:
         "control_socket_disable": True,
         "when_ready": lambda arbiter: _tell(arbiter.LISTENERS[0].sock, settings, where),
     }
+
+
+def _upload_threads(settings: Settings) -> int:
+    """Threads that uploads with media may hold, so that as many are left as were asked for."""
+    queue = Queue.of(settings.decoders, settings.decode_queue)
+    return queue.receiving.places + queue.judging.places
 
 
 def _bracketed(host: str) -> str:

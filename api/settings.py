@@ -77,6 +77,7 @@ class Settings:
     decode_seconds: float = 120.0
     decode_memory_mb: int = 2048
     decoders: int = 2
+    decode_queue: int = 8
     rate_limit: str = "600/minute"
     rate_limit_storage: str = "memory://"
     classifier_url: str | None = None
@@ -93,6 +94,7 @@ class Settings:
         data_dir = _read(env, "SEAWALL_DATA_DIR", Path, Path("seawall-data")).absolute()
         default_url = f"sqlite:///{data_dir / 'seawall.db'}"
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+        decoders = _read(env, "SEAWALL_DECODERS", _positive_int, cpus)
         none_path: Path | None = None
         none_text: str | None = None
         return cls(
@@ -105,7 +107,8 @@ class Settings:
             max_pixels=_read(env, "SEAWALL_MAX_PIXELS", _positive_int, 100_000_000),
             decode_seconds=_read(env, "SEAWALL_DECODE_SECONDS", _positive_float, 120.0),
             decode_memory_mb=_read(env, "SEAWALL_DECODE_MEMORY_MB", _positive_int, 2048),
-            decoders=_read(env, "SEAWALL_DECODERS", _positive_int, cpus),
+            decoders=decoders,
+            decode_queue=_read(env, "SEAWALL_DECODE_QUEUE", _positive_int, 4 * decoders),
             rate_limit=_read(env, "SEAWALL_RATE_LIMIT", _rate, "600/minute"),
             rate_limit_storage=_read(env, "SEAWALL_RATE_LIMIT_STORAGE", str, "memory://"),
             classifier_url=_read(env, "SEAWALL_CLASSIFIER_URL", str, none_text),

@@ -25,6 +25,7 @@ SeawallError
 |-- Unavailable              a part that Seawall needs does not answer; try again
 |   |-- DatabaseUnavailable
 |   |-- SandboxFailed        the decoding child died without an answer
+|   |-- QueueFull            too many uploads wait for a decoder
 |   |-- ClassifierUnavailable
 |   |-- DescriptorUnavailable
 |   `-- PartnerUnavailable
@@ -131,6 +132,10 @@ class DatabaseUnavailable(Unavailable):
 
 class SandboxFailed(Unavailable):
     """The decoding child could not be started, or died without an answer."""
+
+
+class QueueFull(Unavailable):
+    """As many uploads as may wait for a decoder do so already."""
 
 
 class ClassifierUnavailable(Unavailable):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Alignment, Codes, Fingerprint, Floats, FrameMatch, Ints
-from matcher.score import TOLERANCE, WEIGHTS, agreeing_lines, rescore
+from matcher.score import STILL, TOLERANCE, WEIGHTS, agreeing_lines, rescore
 
 MAX_GROUPS = 64
 """Distinct pictures counted: the score has long been 1 by then."""
@@ -29,9 +29,6 @@ LINGERS = 1.5
 NEARLY = 6
 """A picture that the reference shows for so many seconds elsewhere, within so many bits of its
 distance, is a still scene's: all such pictures of an alignment count as one."""
-
-STILL = -1
-"""The group of a still scene's pictures."""
 
 REACH = 1.0
 """Seconds to each side that one sampled frame speaks for."""

@@ -29,14 +29,13 @@ from matcher.align import (
     LINGERS,
     MAX_GROUPS,
     SPEEDS,
-    STILL,
     FrameHits,
     Line,
     best_line,
     reach,
 )
 from matcher.ports import DescriptorModel
-from matcher.score import TOLERANCE, WEIGHTS, agreeing_lines, rescore
+from matcher.score import STILL, TOLERANCE, WEIGHTS, agreeing_lines, rescore
 
 NEARLY = 0.02
 """A reference that looks as much like the picture, or less by no more than this cosine, for

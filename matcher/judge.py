@@ -37,9 +37,10 @@ from matcher import described, heard, localize, nearest, telling
 from matcher.align import FrameHits, align, is_still, upper_bound
 from matcher.kinship import Kinship
 from matcher.moments import at_its_moment, still_told
+from matcher.motion import stands_still
 from matcher.ports import DescriptorModel
 from matcher.rarity import Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
-from matcher.score import as_match, not_sure
+from matcher.score import as_match, as_one_scene, not_sure
 from matcher.sharpen import sharpened
 
 SURE = 0.9
@@ -217,11 +218,13 @@ class Judge:
         told = self._still_told(alignment, motion)
         if told is not None:
             alignment = told
-        elif alignment is not None and is_still(alignment):
+        elif alignment is not None and (
+            is_still(alignment) or self._by_chance(alignment, beside, motion)
+        ):
             if reference.id in beside.other_moment:
                 return None
             if reference.id in beside.any_moment:
-                alignment = not_sure(alignment)
+                alignment = not_sure(as_one_scene(alignment))
         if alignment is None or alignment.evidence < FLOOR:
             return None
         if not counts(one.query.signal_type):
@@ -349,6 +352,18 @@ class Judge:
             if told is not None:
                 return told
         return None
+
+    def _by_chance(self, alignment: Alignment, beside: Beside, motion: Sequence[Motion]) -> bool:
+        """Whether it is of a camera that stands still, at a moment that neither local features nor
+        what moves can tell: its pictures differ by who walks through them, and some line of time
+        goes through those that look alike."""
+        name = alignment.reference_id
+        if alignment.signal_type == "sound" or not motion:
+            return False
+        if name not in beside.other_moment | beside.any_moment:
+            return False
+        both = self._motion_beside(motion[0], name)
+        return both is not None and stands_still(both[1])
 
     def find_sound(self, look: MediaFingerprints) -> Beside:
         """Alignments by sound; none where it is not wanted or there is none. Sees every change

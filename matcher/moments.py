@@ -19,6 +19,7 @@ from matcher.align import FrameHits, best_line
 from matcher.localize import (
     FORWARD,
     STEP,
+    USUAL,
     Found,
     Shot,
     distance_of,
@@ -28,7 +29,7 @@ from matcher.localize import (
     together,
     usual,
 )
-from matcher.motion import laid_by, laid_whole, line_of
+from matcher.motion import laid_by, laid_whole, line_of, stands_still
 from matcher.score import rescore
 
 ALIKE_BITS = 56
@@ -67,15 +68,17 @@ def at_its_moment(
 
     A feature stands still where pictures of the reference 1.5 s and more away show one like it at
     the same place. `mine`: the query's shots in that rendering; `motion` gives the query's
-    and the reference's, where both are known; it is asked for fixed cameras only.
+    and the reference's, where both are known.
     """
     moves = {p.offset: _moves(p, pictures) for p in (s.nominee for s in found.sights)}
     moved = _moved(found, moves)
+    both = motion()
+    fixed = both is not None and (_fixed(moves) or stands_still(both[1]))
     if moved is not None:
-        found = replace(found, moved=moved)
+        found = replace(found, moved=moved, stands=found.stands or (fixed and _odd(found.speed)))
         if usual(found.speed) and not found.stands:
             return found
-    told = _told_by_motion(found, mine, pictures, motion()) if _fixed(moves) else None
+    told = _told_by_motion(found, mine, pictures, both) if fixed else None
     if told is not None:
         return told
     if moved is not None and not found.stands:
@@ -88,7 +91,12 @@ def at_its_moment(
     odd = usual(found.speed) and not usual(other.speed)
     if moved is not None and (odd or sum(better) <= CLEARER * sum(moved)):
         return found
-    return replace(other, moved=better)
+    return replace(other, moved=better, stands=other.stands or (fixed and _odd(other.speed)))
+
+
+def _odd(speed: float) -> bool:
+    """Whether a line of that speed can be had by chance where a camera stands still."""
+    return abs(float(np.log2(abs(speed) or 1e-3))) > 2 * USUAL or speed <= 0
 
 
 def _fixed(moves: dict[float, Mask]) -> bool:
@@ -125,8 +133,11 @@ def _told_by_motion(
     motion: tuple[Motion, Motion] | None,
 ) -> Found | None:
     """What was found, on the line of time that all that moves tells; None where it tells none."""
-    offsets = np.array([s.offset for s in mine])
-    line = None if motion is None else line_of(offsets, laid_by(found), *motion)
+    if motion is None:
+        return None
+    first, last = (pick(s.shot.offset for s in found.sights) for pick in (min, max))
+    offsets = np.array([s.offset for s in mine if first <= s.offset <= last])
+    line = line_of(offsets, laid_by(found), *motion)
     if line is None:
         return None
     led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)

@@ -37,6 +37,12 @@ CLEARLY, FEWEST_LINES = 3.5, 40
 deviations of all of those; fewer of them tell nothing. (Of the fixed cameras of the robustness
 benchmark other hours have up to 2.0, copies 4.2 and more.)"""
 
+ALIKE, NOT_NEAR = 0.6, 0.25
+"""Or its correlation itself, and how far it lies above that of any other."""
+
+STILL_LEVELS, STILL_PART = 4, 0.6
+"""A camera stands still where so large a part of all cells differs by no more from the usual."""
+
 _SUB = 4  # samples to each side of a cell
 _FINER = np.array([0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5]) / 100  # of the speed of the best line
 
@@ -62,6 +68,12 @@ class Laid:
     upload_size: tuple[float, float]
     mirrored: bool = False
     inverted: bool = False
+
+
+def stands_still(reference: Motion) -> bool:
+    """Whether a reference was filmed by a camera that stands still, however much moves in it."""
+    away = np.abs(reference.grids - np.median(reference.grids, axis=0))
+    return float((away <= STILL_LEVELS).mean()) >= STILL_PART
 
 
 def laid_by(found: Found) -> Laid:
@@ -139,7 +151,9 @@ def _clearest(at: Floats, moments: Floats, shown: Grids, known: Grids) -> Line |
     away = agreement[np.abs(leads - leads[best]) > AWAY_S]
     if len(away) < FEWEST_LINES:
         return None
-    if agreement[best] - away.max() < CLEARLY * max(float(away.std()), 1e-6):
+    above = float(agreement[best] - away.max())
+    alike = agreement[best] >= ALIKE and above >= NOT_NEAR
+    if not alike and above < CLEARLY * max(float(away.std()), 1e-6):
         return None
     near, finer = _correlations(at, moments, shown, known, lines[best, 0] * (1 + _FINER))
     close = np.abs(near @ (middle, 1.0) - leads[best]) <= AWAY_S

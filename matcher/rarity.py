@@ -21,7 +21,7 @@ from matcher.score import rescore
 
 WHOLE = {"pdq": 18, "phash": 4}
 """Bits up to which a reference holds a picture in full; then less, down to not at all at twice
-that. Of other signal types what is in an alignment was verified, and is held in full."""
+that. Of other signal types an alignment's pictures are held as far as it is likelier than not."""
 
 MORE_THAN_STOCK = 20
 """Distinct pictures, a second or more apart, that two references must both hold of one upload to be
@@ -40,13 +40,12 @@ Kin = Callable[[str, str], bool | None]
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
     """Pictures of one track of an upload in which one reference was found by one signal type, in
-    any order: `offsets` (k,) seconds of the upload, `distances` (k,) bits."""
+    any order: `offsets` (k,) seconds of the upload, `shares` (k,) how far it holds each, 0 to 1."""
 
     reference_id: str
-    signal_type: str
     track: int
     offsets: Floats
-    distances: Ints
+    shares: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,9 +70,7 @@ def held(sightings: Iterable[Sighting]) -> Held:
     shares = np.zeros((len(references), len(pictures)))
     for one, of_one in zip(some, keys, strict=True):
         columns = [pictures[key] for key in of_one]
-        whole = WHOLE.get(one.signal_type)
-        told = 1.0 if whole is None else np.clip(2.0 - one.distances / whole, 0.0, 1.0)
-        np.maximum.at(shares[references[one.reference_id]], columns, told)
+        np.maximum.at(shares[references[one.reference_id]], columns, one.shares)
     most = np.argsort(-shares.sum(axis=1), kind="stable")
     names = list(references)
     return Held(tuple(names[row] for row in most), pictures, shares[most])
@@ -192,20 +189,26 @@ def hit_of(reference_id: str, query: Fingerprint, hits: FrameHits) -> Sighting:
     nearest = np.full(len(query), beyond)
     np.minimum.at(nearest, hits.queries, hits.distances)
     rows = np.flatnonzero(nearest < beyond)
-    return Sighting(
-        reference_id, query.signal_type, query.track, query.offsets[rows], nearest[rows]
-    )
+    shares = _by_distance(query.signal_type, nearest[rows])
+    return Sighting(reference_id, query.track, query.offsets[rows], shares)
+
+
+def _by_distance(signal_type: str, distances: Ints) -> Floats:
+    return np.clip(2.0 - distances / WHOLE[signal_type], 0.0, 1.0)
 
 
 def sightings_of(alignment: Alignment) -> list[Sighting]:
     """What an alignment says of pictures, by track."""
     if not counts(alignment.signal_type):
         return []
-    name, kind = alignment.reference_id, alignment.signal_type
+    kind = alignment.signal_type
     found = []
     for track in sorted({f.track for f in alignment.frames}):
         frames = [f for f in alignment.frames if f.track == track]
         offsets = np.array([f.offset for f in frames])
-        distances = np.array([f.distance for f in frames], dtype=np.int64)
-        found.append(Sighting(name, kind, track, offsets, distances))
+        if kind in WHOLE:
+            shares = _by_distance(kind, np.array([f.distance for f in frames], dtype=np.int64))
+        else:
+            shares = np.full(len(frames), max(0.0, 2 * alignment.score - 1))
+        found.append(Sighting(alignment.reference_id, track, offsets, shares))
     return found

@@ -36,6 +36,9 @@ LONE = 0.12
 USUAL = 0.15
 """Speeds within so much of 1, as log2, are about normal: 0.90 to 1.11."""
 
+STILL = -1
+"""The group of a still scene's pictures."""
+
 SURELY = 0.95
 """The score of alignments of which none is worse than another."""
 
@@ -107,6 +110,18 @@ def rescore(
 def not_sure(alignment: Alignment) -> Alignment:
     """The same alignment with no frame so close that one alone makes it confident."""
     frames = [replace(f, distance=max(f.distance, UNSURE)) for f in alignment.frames]
+    video = any(p.query.seconds > 0 for p in alignment.segments)
+    return rescore(alignment, frames, video=video) or alignment
+
+
+def as_one_scene(alignment: Alignment) -> Alignment:
+    """The same alignment where a line of any but about the normal speed is chance: its frames count
+    as one picture."""
+    lines: dict[int, list[FrameMatch]] = {}
+    for frame in alignment.frames:
+        lines.setdefault(frame.line, []).append(frame)
+    odd = {number for number, line in lines.items() if not _is_usual(line)}
+    frames = [replace(f, group=STILL) if f.line in odd else f for f in alignment.frames]
     video = any(p.query.seconds > 0 for p in alignment.segments)
     return rescore(alignment, frames, video=video) or alignment
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from hashdb.model import Alignment, Codes, Floats, FrameMatch, Ints, Orientation, View
-from matcher.align import STILL, group_alike, reach
+from matcher.align import group_alike, reach
 from matcher.localize import Found, Sight, distance_of, usual
-from matcher.score import rescore
+from matcher.score import STILL, rescore
 
 DISTINCT, MOVED, MOVED_PART = 3, 4, 0.1
 """Pictures that look different; features found that move. A picture with fewer is a still one,"""

@@ -31,7 +31,7 @@ def readyz(service: Service, call: Call) -> Answer:
     checks = {
         "database": _try(service.parts.store.ping),
         "index": _try(lambda: service.parts.index.refresh()),
-        "sandbox": _sandbox(service.parts),
+        "sandbox": _sandbox(service),
     }
     ready = all(v == "ok" for v in checks.values())
     return Answer(schemas.ReadyOut(ready=ready, checks=checks), 200 if ready else 503)
@@ -62,9 +62,11 @@ class _Probe:
 _PROBE = _Probe()
 
 
-def _sandbox(parts: Parts) -> str:
+def _sandbox(service: Service) -> str:
+    """While all decoders are at work, the last state: whoever asks must not wait behind uploads."""
+    parts = service.parts
     with _PROBE.lock:
-        fresh = time.monotonic() - _PROBE.at < SANDBOX_EVERY_S
+        fresh = time.monotonic() - _PROBE.at < SANDBOX_EVERY_S or service.queue.judging.busy()
         if not fresh or _PROBE.owner is not parts.sandbox:
             _PROBE.state = _try(lambda: _decode_one(parts))
             _PROBE.at = time.monotonic()

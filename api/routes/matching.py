@@ -19,6 +19,7 @@ from hashdb.errors import (
     MediaTooLarge,
     NoPicture,
     NotFound,
+    QueueFull,
     SandboxFailed,
     UnsupportedMedia,
     UploadConflict,
@@ -36,6 +37,7 @@ MEDIA_ERRORS = (
     MediaTimeout,
     MediaTooLarge,
     NoPicture,
+    QueueFull,
     SandboxFailed,
     UnsupportedMedia,
 )

@@ -16,6 +16,7 @@ from api.auth import Gate
 from api.jobs import Runner
 from api.metrics import Metrics
 from api.parts import Parts
+from api.places import Queue
 from api.uploads import IncomingFile
 from hashdb.errors import SeawallError, Unauthenticated
 from hashdb.model import Key, Role
@@ -31,6 +32,7 @@ class Service:
     gate: Gate
     metrics: Metrics
     runner: Runner
+    queue: Queue
     document: Mapping[str, Any]
 
 

@@ -182,7 +182,8 @@ def _missing(
     tracks: dict[int, Timeline],
     latest: float | None,
 ) -> dict[int, float]:
-    """Seconds by which tracks are shorter than the file says, where that is considerable.
+    """Seconds by which tracks are shorter than the file says, where that is considerable. Of a
+    track that begins late, some files count the time before it as well: it is not missed.
 
     Compared are the pictures that the container lists (ISO media), the tracks' durations, and,
     where only the container has one, the `latest` packet of all tracks.
@@ -193,7 +194,8 @@ def _missing(
         read = tracks.get(stream.index)
         if read is None or read.by_count:
             continue
-        lost = float((stream.duration or 0) * (stream.time_base or 0)) - read.duration
+        stated = (stream.duration or 0) - max(0, stream.start_time or 0)
+        lost = float(stated * (stream.time_base or 0)) - read.duration
         few = listed and len(read.offsets) < 0.9 * stream.frames
         if few or max(1.0, 0.1 * read.duration) < lost < _LONGEST_S:
             missing[stream.index] = max(lost, 0.0)

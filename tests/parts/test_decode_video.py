@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -158,6 +159,24 @@ def test_keyframes_that_are_none_are_decoded_with_what_follows():
     assert len(frames) >= 8
     for frame in frames:
         assert alike(frame.luma, pictures[round(frame.offset * 25)])
+
+
+def test_a_track_that_begins_late_is_whole():
+    """A piece of a stream, as DASH cuts them: the time before it counts as the track's."""
+    file = io.BytesIO()
+    flags = {"movflags": "frag_keyframe+empty_moov+frag_discont", "use_editlist": "0"}
+    with av.open(file, "w", format="mp4", options=flags) as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number, picture in enumerate(make.scenes(6)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = 200 + number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    opened, frames = look(file.getvalue())
+    assert opened.info.duration == pytest.approx(6.0, abs=0.1)
+    assert not opened.truncated
+    assert offsets(frames)[0] == 0.0
 
 
 def test_every_track_is_looked_at():

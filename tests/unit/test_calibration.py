@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hashdb.model import Alignment, FrameMatch, Orientation, View
 from matcher.calibration import CALIBRATION, FILE, NAMES, parse_calibration, restated
 from matcher.policy import load_policy
-from matcher.score import by_kind, not_sure, rescore, together
+from matcher.score import as_one_scene, by_kind, not_sure, rescore, together
 
 DATA = resources.files("matcher").joinpath(FILE).read_text()
 LIMITS = load_policy(None).defaults
@@ -158,3 +158,13 @@ class TestFile:
         for name, (low, high) in CALIBRATION.bounds.model_dump().items():
             assert low <= values[name] <= high, name
         assert 0 < CALIBRATION.training.true < CALIBRATION.training.pairs
+
+
+class TestOneScene:
+    def test_a_line_of_an_odd_speed_is_one_picture(self):
+        odd = frames(20, 20, 20, 20, speed=-1.0)
+        assert as_one_scene(odd).evidence == frames(20).evidence
+
+    def test_a_line_of_the_normal_speed_stays_as_it_is(self):
+        usual = frames(20, 20, 20, 20)
+        assert as_one_scene(usual) == usual

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from hashdb.model import Alignment, FrameMatch, Motion, Orientation, Rendering, View
 from hashdb.ports import Nominee
-from matcher import verify
-from matcher.align import STILL
+from matcher import motion, verify
 from matcher.features import QUERY_GRID, REFERENCE_GRID, MotionWatch
 from matcher.localize import Found, Shot, Sight
 from matcher.moments import still_told
-from matcher.motion import laid_by, laid_whole, line_of
-from matcher.score import rescore
+from matcher.motion import laid_by, laid_whole, line_of, stands_still
+from matcher.score import STILL, rescore
 
 WIDTH, HEIGHT = 448, 336
 PLAIN = np.array([[1.0, 0, 0], [0, 1, 0]])
@@ -228,3 +227,23 @@ def test_a_turned_or_trimmed_scene_does_not(reference: Motion):
         (Orientation.ORIGINAL, View.TRIMMED),
     ):
         assert still_told(still_alignment(times, orientation, view), upload, reference) is None
+
+
+def test_a_camera_that_stands_still_is_told_from_one_that_pans(reference: Motion):
+    assert stands_still(reference)
+    wide = np.random.default_rng(5).uniform(0, 255, (64, 400))
+    pan = watched([(t, wide[:, int(t * 10) : int(t * 10) + 64]) for t in range(30)], REFERENCE_GRID)
+    assert not stands_still(pan)
+
+
+def test_a_line_that_agrees_far_better_than_any_other_is_clear_however_these_scatter(
+    reference: Motion, monkeypatch: pytest.MonkeyPatch
+):
+    moments = np.arange(5.0, 15.0, 0.5)
+    upload = watched([(t - 5.0, scene(1, t)) for t in moments], QUERY_GRID)
+    monkeypatch.setattr(motion, "CLEARLY", 1e9)
+    line = line_of(upload.offsets, laid_whole(mirrored=False), upload, reference)
+    assert line is not None
+    assert line.offset == pytest.approx(5.0, abs=0.2)
+    monkeypatch.setattr(motion, "ALIKE", 1.1)
+    assert line_of(upload.offsets, laid_whole(mirrored=False), upload, reference) is None

@@ -1,0 +1,319 @@
+"""How soon `seawall serve` answers: hashes alone, hashes while long videos are decoded, and videos.
+
+    python -m bench.service [--hashes 1000000] [--rate 100] [--seconds 30] [--work DIR]
+
+The bank holds made-up hashes (`bench.scale_hashes` says how they are made; here without its title
+card) and two real videos with their local features and sound. The service and the load are
+processes of their own, on loopback. Hash-only requests hold 30 frames; one in ten shows 30 frames
+of a reference, each some bits off. They are sent at a fixed rate, and a latency counts from the
+moment at which the request was to be sent, so that a service that stands still is charged for all
+whom it keeps waiting. While videos are decoded, four uploads of 15 minutes in 720p are in hand,
+sent again as soon as they are answered, refused ones after `Retry-After`. The clip of 10 s in 720p
+is sent alone, one after the other.
+
+The bank is kept in `--work` and used again. Times are this machine's, which the load shares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import os
+import queue
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import av
+import numpy as np
+from tqdm import tqdm
+
+from api import wiring
+from api.settings import Settings
+from bench.edits import Edit, make
+from bench.index import near_copies
+from bench.scale_hashes import padded, real_codes
+from hashdb.model import Action, Codes, Digests, Fingerprint, MediaKind
+from tests.services import Place, serving
+
+ROOT = Path(__file__).parent.parent
+FRAMES = 300  # of a reference
+ASKED = 30  # frames of a request
+RADIUS = 20  # bits that an asked frame is off, at most
+CLIP_S, LONG_S = 10, 900
+SENDERS = 32
+WORK = Path(tempfile.gettempdir()) / "seawall-service"
+VIDEOS = ("o597_bbb.mp4", "o084_oa4_launch.webm")
+
+
+@dataclass
+class Told:
+    """What one sort of request was answered: seconds, statuses, milliseconds by stage."""
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    stages: dict[str, list[float]] = field(default_factory=dict)
+
+    def note(self, seconds: float, status: int, body: bytes) -> None:
+        self.statuses[status] += 1
+        if status != 200:
+            return
+        self.seconds.append(seconds)
+        for stage, ms in json.loads(body)["timings_ms"].items():
+            self.stages.setdefault(stage, []).append(ms)
+
+    def row(self, name: str) -> str:
+        ms = 1000 * np.array(self.seconds or [float("nan")])
+        p50, p99 = np.percentile(ms, [50, 99])
+        others = {s: n for s, n in sorted(self.statuses.items()) if s != 200}
+        answered = f"{len(self.seconds):>8} {p50:>9.1f} {p99:>9.1f} {ms.max():>9.1f}"
+        return f"{name:<32} {answered}  {others or ''}"
+
+    def stage_row(self, name: str) -> str:
+        parts = (f"{stage} {np.median(ms):.1f}" for stage, ms in self.stages.items())
+        return f"{name:<32} {', '.join(parts)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests are sent, and with which key."""
+
+    url: str
+    key: str
+
+    def connect(self) -> http.client.HTTPConnection:
+        place = urlsplit(self.url)
+        return http.client.HTTPConnection(place.hostname or "", place.port, timeout=600)
+
+    def ask(
+        self, connection: http.client.HTTPConnection, body: bytes, kind: str
+    ) -> tuple[int, bytes, float]:
+        """Status, body and `Retry-After` in seconds."""
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": kind}
+        connection.request("POST", "/match", body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), float(answer.headers.get("Retry-After", 0))
+
+
+def fill(folder: Path, codes: Codes) -> None:
+    """A data folder whose bank holds the codes, one a second, and the `VIDEOS`."""
+    parts = wiring.build(Settings.from_env({"SEAWALL_DATA_DIR": str(folder)}))
+    try:
+        with parts.store.begin() as tx:
+            bank = tx.banks.create("attacks", action=Action.BLOCK)
+        for start in tqdm(range(0, len(codes), FRAMES), desc="references", disable=None):
+            print_ = fingerprint(codes[start : start + FRAMES])
+            parts.enroller.add_hashes(
+                bank, Digests(), [print_], kind=MediaKind.VIDEO, actor="bench"
+            )
+        for name in VIDEOS:
+            with (ROOT / "tests" / "media" / name).open("rb") as media:
+                digests = Digests(sha256=f"{len(name):064x}")  # not its own: it is to be decoded
+                parts.enroller.add_media(bank, media, digests, actor="bench")
+        parts.index.refresh()
+        parts.index.save()
+    finally:
+        parts.close()
+
+
+def scenes(real: Codes, n: int, seed: int) -> Codes:
+    """About `n` made-up codes; see the module's text."""
+    codes = padded(real, n + len(real), np.random.default_rng(seed))[len(real) :]
+    return np.ascontiguousarray(codes[(codes != real[0]).any(axis=1)])
+
+
+def fingerprint(codes: Codes) -> Fingerprint:
+    n = len(codes)
+    return Fingerprint(
+        "pdq", "bench", codes, np.arange(n) + 0.0, np.ones(n), np.full(n, 100, np.uint8)
+    )
+
+
+def bodies(stored: Codes, other: Codes, n: int, rng: np.random.Generator) -> list[bytes]:
+    """Requests of `ASKED` frames; one in ten shows what is stored."""
+    made = []
+    for turn in range(n):
+        codes = stored if turn % 10 == 0 else other
+        scenes = (len(codes) - ASKED) // FRAMES
+        start = int(rng.integers(0, scenes)) * FRAMES
+        asked = codes[start : start + ASKED]
+        asked = near_copies(asked, RADIUS, rng) if turn % 10 == 0 else asked
+        frames = [
+            {"offset": float(i), "hash": code.tobytes().hex(), "quality": 100}
+            for i, code in enumerate(asked)
+        ]
+        body = {"duration": ASKED, "fingerprints": [{"signal_type": "pdq", "frames": frames}]}
+        made.append(json.dumps(body).encode())
+    return made
+
+
+def form(media: bytes) -> tuple[bytes, str]:
+    """A multipart body with the file, and its Content-Type."""
+    head = b'--b\r\nContent-Disposition: form-data; name="media"; filename="m"\r\n\r\n'
+    return head + media + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"
+
+
+def clip(folder: Path) -> Path:
+    """10 s of film in 720p."""
+    path = folder / "clip.mp4"
+    if not path.exists():
+        edit = Edit("720p", "scale=1280:720", seconds=CLIP_S, options={"crf": "26"})
+        make(edit, ROOT / "tests" / "media" / VIDEOS[0], path)
+    return path
+
+
+def looped(path: Path, seconds: float) -> Path:
+    """The clip again and again, its packets as they are."""
+    target = path.with_name("long.mp4")
+    if target.exists():
+        return target
+    with av.open(str(target), "w") as new, av.open(str(path)) as first:
+        out = new.add_stream_from_template(first.streams.video[0])
+        for turn in range(round(seconds / CLIP_S)):
+            with av.open(str(path)) as old:
+                stream = old.streams.video[0]
+                assert stream.time_base is not None
+                shift = round(turn * CLIP_S / stream.time_base)
+                for packet in old.demux(stream):
+                    if packet.dts is not None and packet.pts is not None:
+                        packet.dts, packet.pts = packet.dts + shift, packet.pts + shift
+                        packet.stream = out
+                        new.mux(packet)
+    return target
+
+
+def steady(
+    target: Target, asked: Sequence[bytes], rate: float, answer: Callable[[Told], None]
+) -> None:
+    """Send the bodies at a fixed rate, whatever becomes of those before. Runs in a process of its
+    own."""
+    told, lock = Told(), threading.Lock()
+    due: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()
+
+    def send() -> None:
+        connection = target.connect()
+        while (next_one := due.get()) is not None:
+            at, body = next_one
+            status, text, _ = target.ask(connection, body, "application/json")
+            with lock:
+                told.note(time.monotonic() - at, status, text)
+
+    with ThreadPoolExecutor(SENDERS) as pool:
+        for _ in range(SENDERS):
+            pool.submit(send)
+        began = time.monotonic() + 0.2
+        for turn, body in enumerate(asked):
+            at = began + turn / rate
+            time.sleep(max(0.0, at - time.monotonic()))
+            due.put((at, body))
+        for _ in range(SENDERS):
+            due.put(None)
+    answer(told)
+
+
+def load(target: Target, asked: Sequence[bytes], rate: float) -> Told:
+    """`steady`, in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    answers = context.SimpleQueue()
+    process = context.Process(target=steady, args=(target, asked, rate, answers.put))
+    process.start()
+    told: Told = answers.get()
+    process.join()
+    return told
+
+
+@contextmanager
+def uploading(target: Target, path: Path, uploads: int) -> Iterator[Told]:
+    """So many uploads of the file in hand, again and again."""
+    body, kind = form(path.read_bytes())
+    told, stop = Told(), threading.Event()
+
+    def send() -> None:
+        while not stop.is_set():
+            connection, began = target.connect(), time.monotonic()
+            try:
+                status, text, later = target.ask(connection, body, kind)
+            except (OSError, http.client.HTTPException):
+                return  # the service was stopped
+            finally:
+                connection.close()
+            told.note(time.monotonic() - began, status, text)
+            if status != 200:
+                stop.wait(later or 1.0)
+
+    threads = [threading.Thread(target=send, daemon=True) for _ in range(uploads)]
+    for thread in threads:
+        thread.start()
+    time.sleep(2.0)  # until they are being decoded
+    try:
+        yield told
+    finally:
+        stop.set()
+
+
+def one_by_one(target: Target, path: Path, n: int) -> Told:
+    body, kind = form(path.read_bytes())
+    told = Told()
+    for _ in range(n):
+        connection, began = target.connect(), time.monotonic()
+        status, text, _ = target.ask(connection, body, kind)
+        connection.close()
+        told.note(time.monotonic() - began, status, text)
+    return told
+
+
+def measure(
+    target: Target, asked: Sequence[bytes], film: Path, options: argparse.Namespace
+) -> None:
+    rows: dict[str, Told] = {}
+    load(target, asked[: len(asked) // 4], options.rate)  # until all is warm
+    rows["hashes alone"] = load(target, asked, options.rate)
+    rows["10 s of 720p alone"] = one_by_one(target, film, options.uploads)
+    with uploading(target, looped(film, LONG_S), options.videos) as videos:
+        rows["hashes while videos are decoded"] = load(target, asked, options.rate)
+    rows["15 min of 720p meanwhile"] = videos
+    print(f"{'':<32} {'answered':>8} {'p50 ms':>9} {'p99 ms':>9} {'most ms':>9}  not 200")
+    for name, told in rows.items():
+        print(told.row(name))
+    print("\nmedian ms by stage")
+    for name, told in rows.items():
+        print(told.stage_row(name))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--hashes", type=int, default=1_000_000)
+    parser.add_argument("--rate", type=float, default=100.0, help="hash-only requests a second")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of load, each time")
+    parser.add_argument("--videos", type=int, default=4, help="of 15 minutes in hand at once")
+    parser.add_argument("--uploads", type=int, default=20, help="of the clip of 10 s")
+    parser.add_argument("--work", type=Path, default=WORK)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    real = real_codes(ROOT / "tests" / "media", options.work)
+    stored = scenes(real, options.hashes, seed=1)
+    other = scenes(real, 100 * FRAMES, seed=2)
+    folder = options.work / f"data-{options.hashes}"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=options.work) as made:
+            fill(Path(made), stored)
+            os.rename(made, folder)
+            os.mkdir(made)
+    asked = bodies(stored, other, int(options.rate * options.seconds), np.random.default_rng(3))
+    place = Place(folder)
+    with serving(place) as service:
+        measure(Target(service.url, place.key("pipeline")), asked, clip(options.work), options)
+        service.kill()  # uploads are in hand: they would be waited for
+
+
+if __name__ == "__main__":
+    main()
