@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,9 +30,13 @@ RNG = np.random.default_rng(1972)
 
 
 def seen(name: str, *distances: int, kind: str = "pdq", start: int = 0) -> Sighting:
-    """A reference at the moments `start`, `start + 1`, ..."""
-    offsets = start + np.arange(len(distances), dtype=np.float64)
-    return Sighting(name, kind, 0, offsets, np.array(distances))
+    """A reference's hits at the moments `start`, `start + 1`, ..."""
+    n = len(distances)
+    some = np.zeros(start + n), np.zeros(start + n, dtype=np.uint8)
+    offsets = np.arange(start + n, dtype=np.float64)
+    query = Fingerprint(kind, "test", codes(start + n), offsets, *some)
+    rows = start + np.arange(n)
+    return hit_of(name, query, FrameHits(rows, np.zeros(n), np.zeros(n), np.array(distances)))
 
 
 def shares(*rows: Sequence[float]) -> Held:
@@ -63,8 +68,10 @@ def test_a_near_picture_is_held_in_full_and_a_far_one_not_at_all():
     assert known.shares.tolist() == [[1.0, 1.0, 0.5, 0.0, 0.0]]
 
 
-def test_what_was_verified_is_held_in_full():
-    assert held([seen("a", 65, 90, kind="local")]).shares.tolist() == [[1.0, 1.0]]
+def test_what_local_features_show_is_held_as_far_as_it_is_likelier_than_not():
+    sure, unsure = (replace(alignment(kind="local", n=2), score=s) for s in (0.95, 0.4))
+    assert held(sightings_of(sure)).shares.tolist() == [pytest.approx([0.9, 0.9])]
+    assert held(sightings_of(unsure)).shares.tolist() == [[0.0, 0.0]]
 
 
 def test_each_picture_counts_by_its_nearest_hit_of_any_kind():
@@ -76,8 +83,8 @@ def test_each_picture_counts_by_its_nearest_hit_of_any_kind():
 def test_hits_are_by_picture():
     n = np.zeros(3)
     query = Fingerprint("pdq", "test", codes(3), np.array([5.0, 6, 7]), n, n.astype(np.uint8), 2)
-    one = hit_of("a", query, FrameHits(np.array([2, 0, 2]), n, n, np.array([9, 30, 4])))
-    assert (one.track, one.offsets.tolist(), one.distances.tolist()) == (2, [5.0, 7.0], [30, 4])
+    one = hit_of("a", query, FrameHits(np.array([2, 0, 2]), n, n, np.array([9, 27, 4])))
+    assert (one.track, one.offsets.tolist(), one.shares.tolist()) == (2, [5.0, 7.0], [0.5, 1.0])
 
 
 # Which references are of one incident.
