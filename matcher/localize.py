@@ -190,8 +190,23 @@ def lines(
         if max(s.agreement.inliers for s in seen) >= NOMINATING:
             mine = [s for s in some if s.rendering == rendering]
             pictures = index.pictures(reference)
-            found += _lines_of(reference, rendering, mine, seen, pictures, reference in still)
+            mine_found = _lines_of(reference, rendering, mine, seen, pictures, reference in still)
+            other = [s for s in sights if s.nominee.reference == reference]
+            found += [f for f in mine_found if not outshone(f, other)]
     return found
+
+
+def outshone(found: Found, sights: Iterable[Sight]) -> bool:
+    """Whether the pictures on a line show the reference better in another rendering, at whatever
+    moment: a copy is mirrored or it is not, while somebody who moves looks like himself in a mirror
+    now and then. `sights`: of that reference, in all renderings."""
+    better: dict[int, int] = {}
+    for sight in sights:
+        if sight.shot.rendering is not found.rendering:
+            row = sight.shot.row
+            better[row] = max(better.get(row, 0), sight.agreement.inliers)
+    both = [s for s in found.sights if asked_about(Rendering.MIRRORED, s.shot.row)]
+    return sum(better.get(s.shot.row, 0) for s in both) > sum(s.agreement.inliers for s in both)
 
 
 def _lines_of(

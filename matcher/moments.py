@@ -73,12 +73,12 @@ def at_its_moment(
     moves = {p.offset: _moves(p, pictures) for p in (s.nominee for s in found.sights)}
     moved = _moved(found, moves)
     both = motion()
-    fixed = both is not None and (_fixed(moves) or stands_still(both[1]))
+    still = both is not None and stands_still(both[1])
     if moved is not None:
-        found = replace(found, moved=moved, stands=found.stands or (fixed and _odd(found.speed)))
+        found = replace(found, moved=moved, stands=found.stands or (still and _odd(found.speed)))
         if usual(found.speed) and not found.stands:
             return found
-    told = _told_by_motion(found, mine, pictures, both) if fixed else None
+    told = _told_by_motion(found, mine, pictures, both) if still or _fixed(moves) else None
     if told is not None:
         return told
     if moved is not None and not found.stands:
@@ -91,7 +91,7 @@ def at_its_moment(
     odd = usual(found.speed) and not usual(other.speed)
     if moved is not None and (odd or sum(better) <= CLEARER * sum(moved)):
         return found
-    return replace(other, moved=better, stands=other.stands or (fixed and _odd(other.speed)))
+    return replace(other, moved=better, stands=other.stands or (still and _odd(other.speed)))
 
 
 def _odd(speed: float) -> bool:

@@ -40,7 +40,7 @@ benchmark other hours have up to 2.0, copies 4.2 and more.)"""
 ALIKE, NOT_NEAR = 0.6, 0.25
 """Or its correlation itself, and how far it lies above that of any other."""
 
-STILL_LEVELS, STILL_PART = 4, 0.6
+STILL_LEVELS, STILL_PART = 4, 0.7
 """A camera stands still where so large a part of all cells differs by no more from the usual."""
 
 _SUB = 4  # samples to each side of a cell
