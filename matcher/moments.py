@@ -29,7 +29,7 @@ from matcher.localize import (
     together,
     usual,
 )
-from matcher.motion import laid_by, laid_whole, line_of, stands_still
+from matcher.motion import ALIKE, LEAST, laid_by, laid_whole, line_of, stands_still
 from matcher.score import rescore
 
 ALIKE_BITS = 56
@@ -78,7 +78,10 @@ def at_its_moment(
         found = replace(found, moved=moved, stands=found.stands or (still and _odd(found.speed)))
         if usual(found.speed) and not found.stands:
             return found
-    told = _told_by_motion(found, mine, pictures, both) if still or _fixed(moves) else None
+    told = None
+    if (fixed := _fixed(moves)) or still:
+        least = LEAST if fixed else ALIKE  # or a program's window, in which most features change
+        told = _told_by_motion(found, mine, pictures, both, least)
     if told is not None:
         return told
     if moved is not None and not found.stands:
@@ -131,13 +134,15 @@ def _told_by_motion(
     mine: Sequence[Shot],
     pictures: Sequence[Nominee],
     motion: tuple[Motion, Motion] | None,
+    least: float,
 ) -> Found | None:
-    """What was found, on the line of time that all that moves tells; None where it tells none."""
+    """What was found, on the line of time that all that moves tells; None where it tells none.
+    `least`: as of `line_of`."""
     if motion is None:
         return None
     first, last = (pick(s.shot.offset for s in found.sights) for pick in (min, max))
     offsets = np.array([s.offset for s in mine if first <= s.offset <= last])
-    line = line_of(offsets, laid_by(found), *motion)
+    line = line_of(offsets, laid_by(found), *motion, least)
     if line is None:
         return None
     led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)

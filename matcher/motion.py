@@ -37,6 +37,10 @@ CLEARLY, FEWEST_LINES = 3.5, 40
 deviations of all of those; fewer of them tell nothing. (Of the fixed cameras of the robustness
 benchmark other hours have up to 2.0, copies 4.2 and more.)"""
 
+LEAST = 0.2
+"""A lower correlation is chance: of a program's window so few places change that the others scatter
+by next to nothing."""
+
 ALIKE, NOT_NEAR = 0.6, 0.25
 """Or its correlation itself, and how far it lies above that of any other."""
 
@@ -94,9 +98,12 @@ def laid_whole(*, mirrored: bool) -> Laid:
     return Laid(np.array([[1.0, 0, 0], [0, 1, 0]]), (1.0, 1.0), (1.0, 1.0), mirrored)
 
 
-def line_of(offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> Line | None:
+def line_of(
+    offsets: Floats, laid: Laid, upload: Motion, reference: Motion, least: float = LEAST
+) -> Line | None:
     """The line of time on which what moves agrees; None where nothing tells it. `offsets`: the
-    upload's pictures that are looked at, of those that it has the motion of."""
+    upload's pictures that are looked at, of those that it has the motion of. `least`: the lowest
+    correlation that is believed."""
     rows = np.flatnonzero(np.isin(upload.offsets, offsets))
     if len(rows) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
         return None
@@ -108,7 +115,7 @@ def line_of(offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> L
         grids = -grids
     shown = _changes(grids[:, seen])
     known = _changes(reference.grids[:, seen].astype(np.float32))
-    return _clearest(upload.offsets[rows], reference.offsets, shown, known)
+    return _clearest(upload.offsets[rows], reference.offsets, shown, known, least)
 
 
 def _under(laid: Laid, grids: NDArray[np.int8], side: int) -> Grids:
@@ -139,7 +146,7 @@ def _changes(cells: Grids) -> Grids:
     return np.clip(away, -MOST, MOST)
 
 
-def _clearest(at: Floats, moments: Floats, shown: Grids, known: Grids) -> Line | None:
+def _clearest(at: Floats, moments: Floats, shown: Grids, known: Grids, least: float) -> Line | None:
     """The line on which what the upload shows (n, cells) and what is known (m, cells) correlate,
     where none away from it comes near."""
     middle = (at[0] + at[-1]) / 2
@@ -153,6 +160,8 @@ def _clearest(at: Floats, moments: Floats, shown: Grids, known: Grids) -> Line |
         return None
     above = float(agreement[best] - away.max())
     alike = agreement[best] >= ALIKE and above >= NOT_NEAR
+    if agreement[best] < least:
+        return None
     if not alike and above < CLEARLY * max(float(away.std()), 1e-6):
         return None
     near, finer = _correlations(at, moments, shown, known, lines[best, 0] * (1 + _FINER))
