@@ -423,3 +423,28 @@ def test_every_frame_of_an_alignment_lies_on_its_line(index: LocalIndex) -> None
         assert 0 <= frame.distance <= 100
         assert 0 <= frame.before <= 1
         assert 0 <= frame.after <= 1
+
+
+# --- a mirror ---
+
+
+def in_a_mirror(found: Found, strength: float) -> list[Sight]:
+    """The same pictures, seen with so much of the inliers in another rendering."""
+    return [
+        replace(
+            s,
+            shot=replace(s.shot, rendering=Rendering.MIRRORED),
+            agreement=replace(s.agreement, inliers=round(strength * s.agreement.inliers)),
+        )
+        for s in found.sights
+    ]
+
+
+@pytest.mark.parametrize(("strength", "outshone"), [(0.5, False), (1.5, True)])
+def test_a_line_that_another_rendering_outshines_is_none(
+    index: LocalIndex, strength: float, outshone: bool
+) -> None:
+    _, (found, *_) = looked_for(copy(panning(2), 8), index)
+    assert found.rendering is Rendering.PLAIN
+    assert localize.outshone(found, [*found.sights, *in_a_mirror(found, strength)]) is outshone
+    assert not localize.outshone(found, found.sights)
