@@ -101,11 +101,14 @@ def test_a_wrong_key_is_answered_before_the_upload_is_read(tmp_path: Path) -> No
 
 
 def test_half_requests_do_not_hold_the_threads_for_good(tmp_path: Path) -> None:
-    quick = "import api.serve; api.serve.STALLED_AFTER_S = 2; from api.cli import main; main()"
+    quick = (
+        "import os; os.environ.update(SEAWALL_DECODERS='1', SEAWALL_DECODE_QUEUE='1')\n"
+        "import api.serve; api.serve.STALLED_AFTER_S = 2; from api.cli import main; main()"
+    )  # 4 threads for uploads beside the 4 that are asked for
     place = Place(tmp_path / "data", program=(sys.executable, "-c", quick))
     with serving(place, "--threads", "4") as service, ExitStack() as open_connections:
         host, port = service.url.removeprefix("http://").split(":")
-        for half in (b"GET /healthz HTT", b"POST /match HTTP/1.1\r\nHost: x\r\n") * 4:
+        for half in (b"GET /healthz HTT", b"POST /match HTTP/1.1\r\nHost: x\r\n") * 8:
             connection = socket.create_connection((host, int(port)), timeout=20)
             open_connections.enter_context(connection)
             connection.sendall(half)
