@@ -19,10 +19,10 @@ from api.auth import Gate
 from api.jobs import Runner
 from api.metrics import Metrics
 from api.parts import Parts
-from api.places import Queue
 from api.problems import FieldError, InvalidFields
 from api.routes.route import Answer, Call, Route, Service
 from api.routes.table import ROUTES
+from api.slots import Queue
 from api.uploads import IncomingFile, receive_form, receive_json
 from hashdb.errors import NotFound
 from hashdb.model import new_id
@@ -126,7 +126,7 @@ def _handle(service: Service, route: Route, path: Mapping[str, str]) -> Answer:
 def _with_form(
     service: Service, route: Route, key: Any, path: Mapping[str, str], prefers: bool
 ) -> Answer:
-    """A place is asked for before the body is read: who finds none need not send it."""
+    """A slot is asked for before the body is read: who finds none need not send it."""
     assert route.form is not None
     settings = service.parts.settings
     limit = settings.max_upload_mb * 1024 * 1024

@@ -220,7 +220,7 @@ class TooMany(errors.RateLimited):
         super().__init__(message)
 
 
-class NoPlace(errors.QueueFull):
+class NoSlot(errors.QueueFull):
     """Too many uploads at once; `retry_after` in seconds."""
 
     def __init__(self, message: str, retry_after: int):
@@ -262,7 +262,7 @@ def problem_headers(error: BaseException) -> Mapping[str, str]:
     if isinstance(error, TooMany):
         headers["Retry-After"] = str(error.retry_after)
         headers.update(error.headers)
-    elif isinstance(error, NoPlace):
+    elif isinstance(error, NoSlot):
         headers["Retry-After"] = str(error.retry_after)
     elif status in (429, 503):
         headers["Retry-After"] = str(RETRY_AFTER_S)

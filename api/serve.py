@@ -28,8 +28,8 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from api import problems, wiring
 from api.app import SECURITY_HEADERS, create_app
-from api.places import Queue
 from api.settings import Settings
+from api.slots import Queue
 from hashdb.errors import SeawallError, Unavailable
 from hashdb.model import new_id
 from hashdb.store import Store
@@ -138,7 +138,7 @@ def _options(settings: Settings, where: Where) -> dict[str, Any]:
 def _upload_threads(settings: Settings) -> int:
     """Threads that uploads with media may hold, so that as many are left as were asked for."""
     queue = Queue.of(settings.decoders, settings.decode_queue)
-    return queue.receiving.places + queue.judging.places
+    return queue.receiving.slots + queue.judging.slots
 
 
 def _bracketed(host: str) -> str:

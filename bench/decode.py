@@ -15,7 +15,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bench.copies import videos
+from bench.cost import decoded
 from matcher.decode.pyav import PyAvDecoder
-from matcher.fingerprint import fingerprint
+from matcher.fingerprint import FrameParts, fingerprint
 from matcher.ports import Limits, Sampling
 from matcher.worker import frame_parts
 
-RATE, GRAIN = 30, 2.0
+RATE, GRAIN, RUNS = 30, 2.0, 2
 CLIPS: dict[str, tuple[int, dict[str, str]]] = {
     "keyframe every 48": (48, {}),
     "keyframe every 250": (250, {}),
@@ -88,29 +89,13 @@ def _output(
     return container, stream
 
 
-def spent(work: Callable[[], object]) -> float:
-    """CPU seconds, the lesser of two runs."""
-    runs = []
-    for _ in range(2):
-        began = time.process_time()
-        work()
-        runs.append(time.process_time() - began)
-    return min(runs)
-
-
-def decoded(path: Path, skip: str) -> None:
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
-        stream.codec_context.skip_frame = skip
-        for _ in container.decode(stream):
-            pass
-
-
-def looked_at(path: Path, parts: Any) -> None:
+def looked_at(path: Path, parts: FrameParts) -> float:
+    """CPU seconds of the first look."""
+    began = time.process_time()
     with path.open("rb") as media:
         opened = PyAvDecoder(Limits()).open(media)
         fingerprint(opened, parts, Sampling(dense=False, seconds=600), SIGNALS)
+    return time.process_time() - began
 
 
 def main() -> int:
@@ -129,9 +114,9 @@ def main() -> int:
         parts = frame_parts()
         print(f"{'clip':24} {'every frame':>12} {'keyframes':>10} {'first look':>11} {'share':>6}")
         for name, path in paths.items():
-            full = spent(lambda path=path: decoded(path, "DEFAULT"))  # type: ignore[misc]
-            keys = spent(lambda path=path: decoded(path, "NONKEY"))  # type: ignore[misc]
-            look = spent(lambda path=path: looked_at(path, parts))  # type: ignore[misc]
+            full = min(decoded(path) for _ in range(RUNS))
+            keys = min(decoded(path, "NONKEY") for _ in range(RUNS))
+            look = min(looked_at(path, parts) for _ in range(RUNS))
             print(f"{name:24} {full:12.2f} {keys:10.2f} {look:11.2f} {look / full:6.2f}")
     return 0
 

@@ -22,6 +22,8 @@ import json
 import multiprocessing
 import os
 import queue
+import signal
+import sys
 import tempfile
 import threading
 import time
@@ -310,6 +312,7 @@ def main() -> None:
             os.mkdir(made)
     asked = bodies(stored, other, int(options.rate * options.seconds), np.random.default_rng(3))
     place = Place(folder)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the service ends too
     with serving(place) as service:
         measure(Target(service.url, place.key("pipeline")), asked, clip(options.work), options)
         service.kill()  # uploads are in hand: they would be waited for

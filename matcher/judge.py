@@ -215,15 +215,13 @@ class Judge:
             total_s=total_s,
             samples=samples[one.query.track],
         )
-        told = self._still_told(alignment, motion)
-        if told is not None:
-            alignment = told
-        elif alignment is not None and (
-            is_still(alignment) or self._by_chance(alignment, beside, motion)
-        ):
-            if reference.id in beside.other_moment:
+        if alignment is not None and (is_still(alignment) or self._by_chance(alignment, beside)):
+            told = self._told(alignment, motion)
+            if told is not None:
+                alignment = told
+            elif reference.id in beside.other_moment:
                 return None
-            if reference.id in beside.any_moment:
+            elif reference.id in beside.any_moment:
                 alignment = not_sure(as_one_scene(alignment))
         if alignment is None or alignment.evidence < FLOOR:
             return None
@@ -334,36 +332,32 @@ class Judge:
 
     def _motion_beside(self, motion: Motion | None, name: str) -> tuple[Motion, Motion] | None:
         """The upload's motion and the reference's (its first track's), where both are known."""
-        if motion is None:
-            return None
+        known = None if motion is None else self._motion_of(name)
+        return None if motion is None or known is None else (motion, known)
+
+    def _motion_of(self, name: str) -> Motion | None:
+        """What moves in a reference's first track, where it is known."""
         with self._store.read() as tx:
-            known = next(tx.banks.motion([name]), None)
-        return None if known is None else (motion, known[1])
+            found = next(tx.banks.motion([name]), None)
+        return None if found is None else found[1]
 
-    def _still_told(
-        self, alignment: Alignment | None, motion: Sequence[Motion]
-    ) -> Alignment | None:
-        """A still scene by PDQ, at the moment that motion tells; None where it tells none."""
-        if alignment is None or alignment.signal_type != "pdq" or not is_still(alignment):
+    def _told(self, alignment: Alignment, motion: Sequence[Motion]) -> Alignment | None:
+        """An alignment by PDQ at the moment that motion tells; None where it tells none."""
+        if alignment.signal_type != "pdq":
             return None
-        for one in motion:
-            both = self._motion_beside(one, alignment.reference_id)
-            told = None if both is None else still_told(alignment, *both)
-            if told is not None:
-                return told
-        return None
+        known = self._motion_of(alignment.reference_id) if motion else None
+        each = (still_told(alignment, one, known) for one in motion if known is not None)
+        return next((told for told in each if told is not None), None)
 
-    def _by_chance(self, alignment: Alignment, beside: Beside, motion: Sequence[Motion]) -> bool:
-        """Whether it is of a camera that stands still, at a moment that neither local features nor
-        what moves can tell: its pictures differ by who walks through them, and some line of time
-        goes through those that look alike."""
+    def _by_chance(self, alignment: Alignment, beside: Beside) -> bool:
+        """Whether it is of a camera that stands still, at a moment that local features cannot tell:
+        its pictures differ by who walks through them, and some line of time goes through those that
+        look alike."""
         name = alignment.reference_id
-        if alignment.signal_type == "sound" or not motion:
+        if name not in beside.other_moment and name not in beside.any_moment:
             return False
-        if name not in beside.other_moment | beside.any_moment:
-            return False
-        both = self._motion_beside(motion[0], name)
-        return both is not None and stands_still(both[1])
+        known = self._motion_of(name)
+        return known is not None and stands_still(known)
 
     def find_sound(self, look: MediaFingerprints) -> Beside:
         """Alignments by sound; none where it is not wanted or there is none. Sees every change

@@ -68,22 +68,24 @@ def at_its_moment(
 
     A feature stands still where pictures of the reference 1.5 s and more away show one like it at
     the same place. `mine`: the query's shots in that rendering; `motion` gives the query's
-    and the reference's, where both are known.
+    and the reference's, where both are known; it is asked where features leave the moment open.
     """
     moves = {p.offset: _moves(p, pictures) for p in (s.nominee for s in found.sights)}
     moved = _moved(found, moves)
-    both = motion()
-    still = both is not None and stands_still(both[1])
     if moved is not None:
-        found = replace(found, moved=moved, stands=found.stands or (still and _odd(found.speed)))
+        found = replace(found, moved=moved)
         if usual(found.speed) and not found.stands:
             return found
-    told = None
-    if (fixed := _fixed(moves)) or still:
-        least = LEAST if fixed else ALIKE  # or a program's window, in which most features change
-        told = _told_by_motion(found, mine, pictures, both, least)
-    if told is not None:
-        return told
+    both = motion()
+    still = both is not None and stands_still(both[1])
+    if moved is not None and still and _odd(found.speed):
+        found = replace(found, stands=True)
+    fixed = _fixed(moves)
+    if both is not None and (fixed or still):
+        # where most features move, the camera may be a program's window: it must agree clearly
+        told = _told_by_motion(found, mine, pictures, both, LEAST if fixed else ALIKE)
+        if told is not None:
+            return told
     if moved is not None and not found.stands:
         return found
     moves |= {p.offset: _moves(p, pictures) for p in pictures}
@@ -133,13 +135,11 @@ def _told_by_motion(
     found: Found,
     mine: Sequence[Shot],
     pictures: Sequence[Nominee],
-    motion: tuple[Motion, Motion] | None,
+    motion: tuple[Motion, Motion],
     least: float,
 ) -> Found | None:
     """What was found, on the line of time that all that moves tells; None where it tells none.
     `least`: as of `line_of`."""
-    if motion is None:
-        return None
     first, last = (pick(s.shot.offset for s in found.sights) for pick in (min, max))
     offsets = np.array([s.offset for s in mine if first <= s.offset <= last])
     line = line_of(offsets, laid_by(found), *motion, least)

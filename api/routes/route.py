@@ -16,7 +16,7 @@ from api.auth import Gate
 from api.jobs import Runner
 from api.metrics import Metrics
 from api.parts import Parts
-from api.places import Queue
+from api.slots import Queue
 from api.uploads import IncomingFile
 from hashdb.errors import SeawallError, Unauthenticated
 from hashdb.model import Key, Role

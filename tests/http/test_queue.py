@@ -16,9 +16,9 @@ import pytest
 from werkzeug.test import TestResponse
 
 from api import serve
-from api.places import LONGEST_RETRY_S, Places, Queue, retry_after
-from api.problems import NoPlace
+from api.problems import NoSlot
 from api.settings import Settings
+from api.slots import LONGEST_RETRY_S, Queue, Slots, retry_after
 from hashdb.model import Role
 from tests.fakes import FakeSandbox
 from tests.http.conftest import OTHER, PICTURE, Make, Service, part, problem
@@ -174,15 +174,15 @@ def test_threads_are_left_for_what_has_no_media(tmp_path: Path) -> None:
     settings = Settings(tmp_path, "sqlite://", decoders=3, decode_queue=5)
     queue = Queue.of(settings.decoders, settings.decode_queue)
     options = serve._options(settings, serve.Where("::1", 0, workers=1, threads=7, as_json=False))
-    assert options["threads"] - queue.receiving.places - queue.judging.places == 7
-    assert queue.judging.places == 8
+    assert options["threads"] - queue.receiving.slots - queue.judging.slots == 7
+    assert queue.judging.slots == 8
 
 
 def test_when_to_come_again_follows_what_was_measured() -> None:
-    assert retry_after(10.0, places=10, decoders=2) == 8
-    assert retry_after(10.1, places=10, decoders=2) == 9
-    assert retry_after(0.0, places=10, decoders=2) == 1
-    assert retry_after(1e6, places=10, decoders=2) == LONGEST_RETRY_S
+    assert retry_after(10.0, slots=10, decoders=2) == 8
+    assert retry_after(10.1, slots=10, decoders=2) == 9
+    assert retry_after(0.0, slots=10, decoders=2) == 1
+    assert retry_after(1e6, slots=10, decoders=2) == LONGEST_RETRY_S
 
 
 def clock_of(times: list[float]) -> Callable[[], float]:
@@ -191,25 +191,25 @@ def clock_of(times: list[float]) -> Callable[[], float]:
 
 def test_uploads_that_take_long_put_the_next_try_off() -> None:
     now = [0.0]
-    places = Places(2, 1, clock=clock_of(now))
+    slots = Slots(2, 1, clock=clock_of(now))
 
     def refusal() -> int:
-        with places.taken(), places.taken(), pytest.raises(NoPlace) as refused, places.taken():
-            raise AssertionError("there was a third place")
+        with slots.taken(), slots.taken(), pytest.raises(NoSlot) as refused, slots.taken():
+            raise AssertionError("there was a third slot")
         return refused.value.retry_after
 
     assert refusal() == 1
     for _ in range(20):
-        with places.taken():
+        with slots.taken():
             now[0] += 40.0
     assert refusal() == pytest.approx(20, abs=1)
 
 
 def test_those_in_hand_count_before_they_have_ended() -> None:
     now = [0.0]
-    places = Places(2, 1, clock=clock_of(now))
-    with places.taken(), places.taken():
+    slots = Slots(2, 1, clock=clock_of(now))
+    with slots.taken(), slots.taken():
         now[0] = 60.0
-        with pytest.raises(NoPlace) as refused:
-            places.refuse_if_full()
+        with pytest.raises(NoSlot) as refused:
+            slots.refuse_if_full()
     assert refused.value.retry_after == 30

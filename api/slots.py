@@ -1,7 +1,7 @@
-"""Places for uploads with media, so that they never take the threads that hash lookups need.
+"""Slots for uploads with media, so that they never take the threads that hash lookups need.
 
-An upload holds a place while its body is received, and another while it waits for a decoder and is
-judged. Who finds no place free is told at once, and when to come again.
+An upload holds a slot while its body is received, and another while it waits for a decoder and is
+judged. Who finds no slot free is told at once, and when to come again.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from api.problems import NoPlace
+from api.problems import NoSlot
 
 LONGEST_RETRY_S = 120
-_NEWEST = 0.2  # what the newest upload counts for in the mean time that a place is held
+_NEWEST = 0.2  # what the newest upload counts for in the mean time that a slot is held
 
 
-def retry_after(held_s: float, places: int, decoders: int) -> int:
+def retry_after(held_s: float, slots: int, decoders: int) -> int:
     """Whole seconds until those who wait now will have been taken up.
 
-    `held_s`: for how long a place is held. By Little's law `places / held_s` uploads end in a
-    second while all places are taken, and `places - decoders` of them wait.
+    `held_s`: for how long a slot is held. By Little's law `slots / held_s` uploads end in a
+    second while all slots are taken, and `slots - decoders` of them wait.
     """
-    return min(max(1, math.ceil(held_s * (places - decoders) / places)), LONGEST_RETRY_S)
+    return min(max(1, math.ceil(held_s * (slots - decoders) / slots)), LONGEST_RETRY_S)
 
 
-class Places:
+class Slots:
     """So many uploads at once. `served`: how many of them are worked at, the others wait."""
 
     def __init__(
-        self, places: int, served: int, *, clock: Callable[[], float] = time.monotonic
+        self, slots: int, served: int, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.places = places
-        self.served = min(served, places)
+        self.slots = slots
+        self.served = min(served, slots)
         self._clock = clock
         self._lock = threading.Lock()
         self._since: dict[object, float] = {}
@@ -43,7 +43,7 @@ class Places:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Hold a place. Raises `NoPlace` at once where there is none."""
+        """Hold a slot. Raises `NoSlot` at once where there is none."""
         ticket = object()
         with self._lock:
             self._refuse_if_full()
@@ -56,45 +56,45 @@ class Places:
                 self._mean_s += (held - self._mean_s) * (_NEWEST if self._mean_s else 1.0)
 
     def refuse_if_full(self) -> None:
-        """Raises `NoPlace` where a place would not be had now."""
+        """Raises `NoSlot` where a slot would not be had now."""
         with self._lock:
             self._refuse_if_full()
 
     def held(self) -> int:
-        """How many places are taken."""
+        """How many slots are taken."""
         with self._lock:
             return len(self._since)
 
     def busy(self) -> bool:
-        """Whether as many places are taken as are served, so that the next one waits."""
+        """Whether as many slots are taken as are served, so that the next one waits."""
         return self.held() >= self.served
 
     def _refuse_if_full(self) -> None:
-        if len(self._since) < self.places:
+        if len(self._since) < self.slots:
             return
         now = self._clock()
-        # Those that hold a place have not ended yet, but how long they have had it is known.
+        # Those that hold a slot have not ended yet, but how long they have had it is known.
         so_far = sum(now - since for since in self._since.values()) / len(self._since)
-        wait_s = retry_after(max(self._mean_s, so_far), self.places, self.served)
-        raise NoPlace(f"{self.places} uploads are in hand; try again in {wait_s} s", wait_s)
+        wait_s = retry_after(max(self._mean_s, so_far), self.slots, self.served)
+        raise NoSlot(f"{self.slots} uploads are in hand; try again in {wait_s} s", wait_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The places of one process: for bodies that are being received, and for uploads that wait
+    """The slots of one process: for bodies that are being received, and for uploads that wait
     for a decoder or are judged."""
 
-    receiving: Places
-    judging: Places
+    receiving: Slots
+    judging: Slots
 
     @classmethod
     def of(cls, decoders: int, waiting: int) -> Queue:
         """As many bodies may be on their way as uploads may be in hand."""
-        places = decoders + waiting
-        return cls(Places(places, places), Places(places, decoders))
+        slots = decoders + waiting
+        return cls(Slots(slots, slots), Slots(slots, decoders))
 
     def counts(self) -> Mapping[str, float]:
-        """Uploads that hold a place, by what is done with them."""
+        """Uploads that hold a slot, by what is done with them."""
         in_hand = self.judging.held()
         judged = min(in_hand, self.judging.served)
         return {
