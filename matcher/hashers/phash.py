@@ -1,8 +1,8 @@
 """pHash: 64 bits a frame, as the `imagehash` package makes them.
 
 Large pictures are first reduced by area, for the package's own scaling to 32 x 32 costs more than
-all else that is done with a frame. Of 200 frames of five videos none moved by more than 2 of 64 bits
-(docs/decisions/0019-decode-less.md).
+all else that is done with a frame. Of 200 frames of five videos none moved by more than 2 of 64
+bits (docs/decisions/0019-decode-less.md).
 """
 
 from __future__ import annotations
