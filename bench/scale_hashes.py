@@ -31,6 +31,7 @@ import faiss
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from api.settings import Settings
@@ -95,22 +96,28 @@ def real_codes(folder: Path, work: Path) -> Codes:
     return codes
 
 
-def padded(real: Codes, n: int, rng: np.random.Generator) -> Codes:
-    """`n` codes, of which the first are the real ones."""
-    scenes = -(-max(0, n - len(real)) // SCENE)
-    first, last = rng.integers(0, len(real), (2, scenes))
-    cut = rng.integers(1, 4, scenes)[:, None]  # words from the first
-    words = real.view(np.uint64)
-    now = np.where(np.arange(4) < cut, words[first], words[last])
+def wandering(begin: NDArray[np.uint64], rng: np.random.Generator) -> Codes:
+    """(scenes * SCENE, 32): the frames of scenes, of which (scenes, 4) are the first ones."""
+    scenes, now = len(begin), begin.copy()
     made = np.empty((scenes, SCENE, 4), np.uint64)
-    for frame in tqdm(range(SCENE), desc=f"{n:,} codes", disable=None, leave=False):
+    for frame in tqdm(range(SCENE), desc=f"{scenes:,} scenes", disable=None, leave=False):
         made[:, frame] = now
         bits = rng.integers(*WANDER, scenes)
         for turn in range(int(bits.max())):
             place = rng.integers(0, 256, scenes)
             bit = np.left_shift(np.uint64(1), (place & 63).astype(np.uint64))
             now[np.arange(scenes), place >> 6] ^= np.where(turn < bits, bit, np.uint64(0))
-    codes = np.concatenate([real, made.reshape(-1, 4).view(np.uint8)])[:n]
+    return made.reshape(-1, 4).view(np.uint8)
+
+
+def padded(real: Codes, n: int, rng: np.random.Generator) -> Codes:
+    """`n` codes, of which the first are the real ones."""
+    scenes = -(-max(0, n - len(real)) // SCENE)
+    first, last = rng.integers(0, len(real), (2, scenes))
+    cut = rng.integers(1, 4, scenes)[:, None]  # words from the first
+    words = real.view(np.uint64)
+    begin = np.where(np.arange(4) < cut, words[first], words[last])
+    codes = np.concatenate([real, wandering(begin, rng)])[:n]
     codes[rng.choice(np.arange(len(codes) // 2, len(codes)), n // CARD, replace=False)] = real[0]
     return codes
 

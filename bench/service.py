@@ -2,8 +2,10 @@
 
     python -m bench.service [--hashes 1000000] [--rate 100] [--seconds 30] [--work DIR]
 
-The bank holds made-up hashes (`bench.scale_hashes` says how they are made; here without its title
-card) and two real videos with their local features and sound. The service and the load are
+The bank holds made-up hashes and two real videos with their local features and sound. Each made-up
+scene begins with a real frame's hash of which three bits in ten are turned over, and wanders as
+`bench.scale_hashes` says: unrelated scenes lie as far apart as unrelated footage does, of which no
+two frames are nearer than some 70 bits. The service and the load are
 processes of their own, on loopback. Hash-only requests hold 30 frames; one in ten shows 30 frames
 of a reference, each some bits off. They are sent at a fixed rate, and a latency counts from the
 moment at which the request was to be sent, so that a service that stands still is charged for all
@@ -43,13 +45,14 @@ from api import wiring
 from api.settings import Settings
 from bench.edits import Edit, make
 from bench.index import near_copies
-from bench.scale_hashes import padded, real_codes
+from bench.scale_hashes import SCENE, real_codes, wandering
 from hashdb.model import Action, Codes, Digests, Fingerprint, MediaKind
 from tests.services import Place, serving
 
 ROOT = Path(__file__).parent.parent
 FRAMES = 300  # of a reference
 ASKED = 30  # frames of a request
+FLIPPED = 0.3  # part of a real code's bits that a made-up scene has otherwise
 RADIUS = 20  # bits that an asked frame is off, at most
 CLIP_S, LONG_S = 10, 900
 SENDERS = 32
@@ -128,9 +131,12 @@ def fill(folder: Path, codes: Codes) -> None:
 
 
 def scenes(real: Codes, n: int, seed: int) -> Codes:
-    """About `n` made-up codes; see the module's text."""
-    codes = padded(real, n + len(real), np.random.default_rng(seed))[len(real) :]
-    return np.ascontiguousarray(codes[(codes != real[0]).any(axis=1)])
+    """`n` made-up codes; see the module's text."""
+    rng = np.random.default_rng(seed)
+    count = -(-n // SCENE)
+    flips = np.packbits(rng.random((count, 256)) < FLIPPED, axis=1)
+    begin = real[rng.integers(0, len(real), count)] ^ flips
+    return wandering(begin.view(np.uint64), rng)[:n]
 
 
 def fingerprint(codes: Codes) -> Fingerprint:

@@ -25,12 +25,17 @@ _arrayobj: Any = arrayobj
 
 def compiled(function: _Function) -> _Function:
     """The function as machine code that runs without Python's global lock: compiled at its first
-    call, and kept in numba's cache if there is a folder that it may write to."""
+    call, and kept in numba's cache if there is a folder that it may write to.
+
+    It may make no arrays. So numba's runtime, which would count references to each array at each
+    step of a loop, is left out: the loops of the index took twice as long with it.
+    """
     made: _Function
+    options = {"nogil": True, "_nrt": False}
     try:
-        made = _njit(nogil=True, cache=True)(function)
+        made = _njit(cache=True, **options)(function)
     except RuntimeError:  # "no locator available": neither beside the file nor in the home folder
-        made = _njit(nogil=True)(function)
+        made = _njit(**options)(function)
     return made
 
 

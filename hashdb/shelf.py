@@ -28,7 +28,7 @@ from hashdb.ports import (
     nearest,
 )
 
-_QUERIES = 32  # searched at once where hits are cut
+_QUERIES = 128  # searched at once where hits are cut
 
 Features = TypeVar("Features")
 

@@ -5,7 +5,7 @@ What one upload's check, a live stream and the look-back over past uploads have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -175,7 +175,7 @@ class Judge:
         self._index.refresh()
         fingerprints = tuple(fingerprints)
         samples = _samples(fingerprints)
-        found = [f for query in self._queries(fingerprints) for f in self._hits(query)]
+        found = self._hits(list(self._queries(fingerprints)))
         with self._store.read() as tx:
             named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
             references = tx.banks.references_by_ids(named)
@@ -438,30 +438,45 @@ class Judge:
             good &= ~self._degenerate(query.codes)
         return query if good.all() else query.take(good)
 
-    def _hits(self, query: Fingerprint) -> list[_Found]:
-        radius = SIGNAL_TYPES[query.signal_type].radius
-        if not len(query):
-            return []
-        hits: ReferenceHits = self._index.search(
-            query.signal_type, query.codes, radius, most=MOST_HITS
-        )
-        if not len(hits.queries):
-            return []
-        order = np.argsort(hits.references, kind="stable")
-        ordinals, starts = np.unique(hits.references[order], return_index=True)
-        return [
+    def _hits(self, queries: Sequence[Fingerprint]) -> list[_Found]:
+        """What each query hits of each reference, in the order of the queries. Those of a signal
+        type are looked up all at once: that is several times faster than one by one."""
+        found: list[tuple[int, _Found]] = []
+        for name in dict.fromkeys(q.signal_type for q in queries if len(q)):
+            mine = [n for n, q in enumerate(queries) if q.signal_type == name]
+            codes = np.concatenate([queries[n].codes for n in mine])
+            hits = self._index.search(name, codes, SIGNAL_TYPES[name].radius, most=MOST_HITS)
+            if len(hits):
+                found += _by_query(queries, mine, hits)
+        return [one for _, one in sorted(found, key=lambda each: each[0])]
+
+
+def _by_query(
+    queries: Sequence[Fingerprint], mine: Sequence[int], hits: ReferenceHits
+) -> Iterator[tuple[int, _Found]]:
+    """The hits of those queries that are `mine`, whose codes were looked up one after the other."""
+    sizes = [len(queries[n]) for n in mine]
+    query_of = np.repeat(mine, sizes)[hits.queries]
+    row_of = np.concatenate([np.arange(size) for size in sizes])[hits.queries]
+    order = np.lexsort((hits.references, query_of))
+    query_of, references = query_of[order], hits.references[order]
+    changes = np.diff(query_of, prepend=-1) | np.diff(references, prepend=-1)
+    starts = np.flatnonzero(changes)
+    for start, rows in zip(starts.tolist(), np.split(order, starts[1:]), strict=True):
+        number = int(query_of[start])
+        yield (
+            number,
             _Found(
-                query,
-                hits.names[ordinal],
+                queries[number],
+                hits.names[references[start]],
                 FrameHits(
-                    hits.queries[rows],
+                    row_of[rows],
                     hits.offsets[rows],
                     hits.spans[rows],
                     hits.distances[rows].astype(np.int64),
                 ),
-            )
-            for ordinal, rows in zip(ordinals.tolist(), np.split(order, starts[1:]), strict=True)
-        ]
+            ),
+        )
 
 
 def _enforced(reference: Reference | None) -> bool:

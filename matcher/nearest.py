@@ -43,8 +43,10 @@ def by_table(query: Words, reference: Words) -> Nearest:
     return Nearest(rows, bits, after, table.argmin(axis=0))
 
 
-def _each(query: Any, reference: Any, rows: Any, bits: Any, after: Any, back: Any) -> None:
-    nearest = np.full(len(reference), 1 << 30)
+def _each(
+    query: Any, reference: Any, rows: Any, bits: Any, after: Any, back: Any, nearest: Any
+) -> None:
+    """`nearest` (m,): the bits of each reference code's nearest, beyond all at first."""
     for i in range(len(query)):
         a, b, c, d = query[i, 0], query[i, 1], query[i, 2], query[i, 3]
         best, second, at = 1 << 30, 1 << 30, 0
@@ -74,7 +76,7 @@ def by_loops(query: Words, reference: Words) -> Nearest:
     """By Numba. Compiles, or reads its cache, at the first call."""
     rows, bits, after = (np.empty(len(query), np.int64) for _ in range(3))
     back = np.empty(len(reference), np.int64)
-    _compiled(query, reference, rows, bits, after, back)
+    _compiled(query, reference, rows, bits, after, back, np.full(len(reference), 1 << 30))
     return Nearest(rows, bits, after, back)
 
 

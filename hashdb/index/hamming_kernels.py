@@ -21,7 +21,7 @@ from hashdb.machine import (
     prefetch,
 )
 
-_AT_ONCE = 128  # keys fetched together: their cache lines are under way side by side
+_AT_ONCE = 128  # keys asked together, and groups of entries that are near
 _WAITING = 256  # entries that wait for their codes to be fetched
 _BLOCK = 512  # codes scanned at once: 16 KB of 256-bit codes stay in the L1 cache
 
@@ -58,13 +58,14 @@ class Plan(NamedTuple):
     """How far apart a code may be from a query and must still be found by table t.
 
     `limits` (t,) int64: bits of the part and the one beside it together; `radii` (t,) int64: bits
-    of the part's key, -1 where the table is not asked. `masks` int64: `masks[begins[t]:ends[t]]`
-    are the keys of at most `radii[t]` bits.
+    of the part's key, -1 where the table is not asked. `masks` uint16: `masks[begins[t]:ends[t]]`
+    are the keys of at most `radii[t]` bits, and `weights` int64 how many bits they have.
     """
 
     limits: NDArray[np.int64]
     radii: NDArray[np.int64]
-    masks: NDArray[np.int64]
+    masks: NDArray[np.uint16]
+    weights: NDArray[np.int64]
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
 
@@ -75,6 +76,20 @@ class Found(NamedTuple):
     queries: NDArray[np.int64]
     rows: NDArray[np.int64]
     distances: NDArray[np.int16]
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Found:
+        return Found(self.queries[rows], self.rows[rows], self.distances[rows])
+
+
+class Scratch(NamedTuple):
+    """What `search_tables` writes on: `near` (3, _AT_ONCE + 1) uint64, `waiting` (2, _WAITING)."""
+
+    near: NDArray[np.uint64]
+    waiting: NDArray[np.int64]
+
+
+def scratch() -> Scratch:
+    return Scratch(np.empty((3, _AT_ONCE + 1), np.uint64), np.empty((2, _WAITING), np.int64))
 
 
 def room(size: int) -> Found:
@@ -101,12 +116,13 @@ def _distance(codes: Any, at: Any, queries: Any, first: Any, words: Any) -> Any:
 
 
 @compiled
-def fill_tables(stored: Stored, tables: Tables) -> None:
-    """File all codes but those to skip, whose number the tables have room for."""
+def fill_tables(stored: Stored, tables: Tables, places: NDArray[np.int64]) -> None:
+    """File all codes but those to skip, whose number the tables have room for. `places`: room for
+    a number a key."""
     _, halves, skip = stored
     starts, sketches, rows = tables
     parts, keys = starts.shape[0], starts.shape[1] - 1
-    places, n = np.empty(keys, np.int64), len(halves) // parts
+    n = len(halves) // parts
     for t in range(parts):
         starts[t, :] = 0
         for row in range(n):
@@ -144,20 +160,20 @@ def _known(stored: Any, asked: Any, plan: Any, keys: Any, table: Any, query: Any
 
 @inlined
 def _compare(
-    stored: Any, asked: Any, query: Any, radius: Any, tables: Any, plan: Any, table: Any,
+    stored: Any, asked: Any, radius: Any, tables: Any, plan: Any, table: Any,
     waiting: Any, many: Any, found: Any, count: Any,
 ) -> Any:  # fmt: skip
-    """Compare the query with the `many` entries of a table that wait; how many hits there are then,
-    more than there is room for where they do not fit."""
+    """Compare the `many` entries of a table that wait with their queries; how many hits there are
+    then, more than there is room for where they do not fit."""
     words, keys = len(plan.limits) // 4, tables.starts.shape[1] - 1
     hits = count
     for i in range(many):
-        at = 3 * waiting[i]
+        at = 3 * waiting[1, i]
         low, middle = np.int64(tables.rows[table, at]), np.int64(tables.rows[table, at + 1])
-        waiting[i] = low | middle << 8 | np.int64(tables.rows[table, at + 2]) << 16
-        prefetch(stored.codes, waiting[i] * words)
+        waiting[1, i] = low | middle << 8 | np.int64(tables.rows[table, at + 2]) << 16
+        prefetch(stored.codes, waiting[1, i] * words)
     for i in range(many):
-        row = waiting[i]
+        query, row = waiting[0, i], waiting[1, i]
         apart = _distance(stored.codes, row * words, asked.codes, query * words, words)
         if apart <= radius and not _known(stored, asked, plan, keys, table, query, row):
             if hits < len(found.rows):
@@ -169,44 +185,95 @@ def _compare(
 
 
 @inlined
+def _near(starts: Any, sketches: Any, own: Any, beside: Any, limit: Any, plan: Any, begin: Any,
+          end: Any, near: Any) -> Any:  # fmt: skip
+    """Compare the sketches of the keys `own ^ masks[begin:end]`, the first ones of each key, with
+    `beside`. How many groups have some that are near: their places and a bit for each, in `near`;
+    and how many keys have further sketches, those keys, and how many bits of them were given.
+
+    No step waits for the one before: indices are unsigned, for numba looks at each that might be
+    negative, and what is not near is written and then written over, for branches would be guessed
+    wrong.
+    """
+    one, lanes = np.uint64(1), np.uint64(LANES)
+    many, longer = np.uint64(0), np.uint64(0)
+    for m in range(np.uint64(begin), np.uint64(end)):
+        key = own ^ np.uint64(plan.masks[m])
+        at = np.uint64(starts[key])
+        size = np.uint64(starts[key + one]) - at
+        bits = near_lanes(sketches, at, beside, np.uint16(limit - plan.weights[m]))
+        bits &= (one << min(size, lanes)) - one
+        near[np.uint64(0), many] = at
+        near[one, many] = bits
+        many += np.uint64(bits != np.uint64(0))
+        near[np.uint64(2), longer] = m
+        longer += np.uint64(size > lanes)
+    return np.int64(many), np.int64(longer)
+
+
+@inlined
+def _further(starts: Any, sketches: Any, own: Any, beside: Any, limit: Any, plan: Any, near: Any,
+             longer: Any, skip: Any) -> Any:  # fmt: skip
+    """The same of keys with more sketches than are compared at once, from the last of the `longer`
+    ones on, `skip` sketches of which are done: as many groups as there is room for, and what is
+    left."""
+    many, left, done = 0, longer, skip
+    while left and many < _AT_ONCE:
+        m = np.int64(near[2, left - 1])
+        key = np.int64(own) ^ np.int64(plan.masks[m])
+        at, end = np.int64(starts[key]) + done, np.int64(starts[key + 1])
+        bits = near_lanes(sketches, at, beside, np.uint16(limit - plan.weights[m]))
+        if end - at < LANES:
+            bits &= np.uint64((1 << (end - at)) - 1)
+        if bits:
+            near[0, many], near[1, many] = at, bits
+            many += 1
+        done += LANES
+        if end - at <= LANES:
+            left, done = left - 1, LANES
+    return many, left, done
+
+
+@inlined
 def _ask_table(
     stored: Any, asked: Any, query: Any, radius: Any, tables: Any, plan: Any, table: Any,
-    waiting: Any, found: Any, count: Any,
+    near: Any, waiting: Any, many: Any, found: Any, count: Any,
 ) -> Any:  # fmt: skip
-    """Ask one table for one query: hits then, and entries compared. Memory is the slow part, so
-    each step asks for the cache lines of the next, for many keys at once."""
+    """Ask one table for one query: entries that wait then, hits, and how many entries were near."""
     starts, sketches, rows = tables.starts[table], tables.sketches[table], tables.rows[table]
-    keys, parts = len(starts) - 1, len(plan.limits)
-    own = np.int64(asked.halves[query * parts + table]) & (keys - 1)
+    parts, keys, limit = len(plan.limits), len(starts) - 1, plan.limits[table]
+    own = np.uint64(asked.halves[query * parts + table]) & np.uint64(keys - 1)
     beside = asked.halves[query * parts + (table ^ 1)]
-    many, compared, hits, end = 0, 0, count, plan.ends[table]
-    for first in range(plan.begins[table], end, _AT_ONCE):
-        last = min(first + _AT_ONCE, end)
-        for m in range(first, last):
-            prefetch(starts, own ^ plan.masks[m])
-        for m in range(first, last):
-            prefetch(sketches, np.int64(starts[own ^ plan.masks[m]]))
-        for m in range(first, last):
-            key = own ^ plan.masks[m]
-            most = np.uint16(plan.limits[table] - popcount(plan.masks[m]))
-            for at in range(np.int64(starts[key]), np.int64(starts[key + 1]), LANES):
-                near = near_lanes(sketches, at, beside, most)
-                if np.int64(starts[key + 1]) - at < LANES:
-                    near &= np.uint64((1 << (np.int64(starts[key + 1]) - at)) - 1)
-                while near:
-                    waiting[many] = at + lowest_bit(near)
-                    prefetch(rows, 3 * waiting[many])
-                    near &= near - np.uint64(1)
-                    many += 1
-                if many > _WAITING - LANES:
+    follows = min(query + 1, len(asked.halves) // parts - 1)
+    next_own = np.uint64(asked.halves[follows * parts + table]) & np.uint64(keys - 1)
+    wait, hits, compared = many, count, 0
+    for begin in range(plan.begins[table], plan.ends[table], _AT_ONCE):
+        end = min(begin + _AT_ONCE, plan.ends[table])
+        for m in range(np.uint64(begin), np.uint64(end)):
+            at = np.int64(starts[next_own ^ np.uint64(plan.masks[m])])
+            prefetch(sketches, at)
+            prefetch(sketches, at + LANES - 1)
+        groups, longer = _near(starts, sketches, own, beside, limit, plan, begin, end, near)
+        skip = LANES
+        while groups or longer:
+            for group in range(groups):
+                place, bits = np.int64(near[0, group]), near[1, group]
+                while bits:
+                    waiting[0, wait] = query
+                    waiting[1, wait] = place + lowest_bit(bits)
+                    prefetch(rows, 3 * waiting[1, wait])
+                    bits &= bits - np.uint64(1)
+                    wait += 1
+                    compared += 1
+                if wait > _WAITING - LANES:
                     hits = _compare(
-                        stored, asked, query, radius, tables, plan, table, waiting, many,
-                        found, hits,
-                    )  # fmt: skip
-                    compared += many
-                    many = 0
-    hits = _compare(stored, asked, query, radius, tables, plan, table, waiting, many, found, hits)
-    return hits, compared + many
+                        stored, asked, radius, tables, plan, table, waiting, wait, found, hits
+                    )
+                    wait = 0
+            groups, longer, skip = _further(
+                starts, sketches, own, beside, limit, plan, near, longer, skip
+            )
+    return wait, hits, compared
 
 
 @inlined
@@ -230,29 +297,30 @@ def _scan_rows(
 @compiled
 def search_tables(
     stored: Stored, asked: Asked, first: int, radius: int, tables: Tables, plan: Plan, most: int,
-    found: Found,
+    compared: NDArray[np.int64], scratch: Scratch, found: Found,
 ) -> tuple[int, int]:  # fmt: skip
-    """Hits of the queries from `first` on, into `found`: the query that comes next, whose hits had
-    no room, and how many hits there are of those before it. A code is a hit once, by the first
-    table that leads to it. A query that has been compared with more than `most` codes is compared
-    with all instead."""
-    words = len(plan.limits) // 4
-    queries, n = len(asked.codes) // words, len(stored.codes) // words
-    waiting = np.empty(_WAITING, np.int64)
+    """Hits of all queries by the tables from `first` on, into `found`: the table that comes next,
+    whose hits had no room, and how many hits there are by those before it. A code is a hit once, by
+    the first table that leads to it. `compared` (m,): with how many codes each query was compared
+    so far; one that has been with more than `most` is asked no more, and has hits missing."""
+    near, waiting = scratch
     count = 0
-    for query in range(first, queries):
-        before, compared = count, 0
-        for table in range(len(plan.limits)):
-            if plan.radii[table] >= 0 and compared <= most:
-                count, some = _ask_table(
-                    stored, asked, query, radius, tables, plan, table, waiting, found, count
-                )
-                compared += some
-        if compared > most:
-            count = _scan_rows(stored, 0, n, asked, query, words, radius, found, before)
+    for table in range(first, len(plan.limits)):
+        before, wait = count, 0
+        if plan.radii[table] >= 0:
+            for query in range(len(compared)):
+                if compared[query] <= most:
+                    wait, count, some = _ask_table(
+                        stored, asked, query, radius, tables, plan, table, near, waiting, wait,
+                        found, count,
+                    )  # fmt: skip
+                    compared[query] += some
+            count = _compare(
+                stored, asked, radius, tables, plan, table, waiting, wait, found, count
+            )
         if count > len(found.rows):
-            return query, before
-    return queries, count
+            return table, before
+    return len(plan.limits), count
 
 
 @compiled

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,29 +113,36 @@ class Segment:
                 parts.append(hits)
         return parts
 
-    def _found(self, queries: Words, radius: int) -> Iterator[Found]:
-        """Rows within the radius, each distinct code's first, as they fit into the room."""
-        room, plan = kernels.room(_ROOM), self._plan(radius)
-        stored = self._stored()
+    def _found(self, queries: Words, radius: int) -> list[Found]:
+        """Rows within the radius, each distinct code's first, in parts as they fit into a room."""
+        plan = self._plan(radius)
+        if plan is None or self.tables is None:
+            return list(self._by_scan(queries, radius))
         asked = Asked(queries, queries.view(np.uint16))
-        done, end = 0, len(self) if plan is None else len(queries) // self.words
-        while done < end:
-            if plan is None or self.tables is None:
-                after, count = kernels.scan(stored, done, asked, self.words, radius, room)
-            else:
-                most = int(len(self) * _COMPARED)
-                after, count = kernels.search_tables(
-                    stored, asked, done, radius, self.tables, plan, most, room
-                )
-            if count:
-                yield Found(
-                    room.queries[:count].copy(),
-                    room.rows[:count].copy(),
-                    room.distances[:count].copy(),
-                )
-            if after == done:
-                room = kernels.room(8 * len(room.rows))
-            done = after
+        compared = np.zeros(len(queries) // self.words, dtype=np.int64)
+        most, scratch, tables = int(len(self) * _COMPARED), kernels.scratch(), self.tables
+
+        def ask(table: int, room: Found) -> tuple[int, int]:
+            return kernels.search_tables(
+                self._stored(), asked, table, radius, tables, plan, most, compared, scratch, room
+            )
+
+        parts = list(_parts(ask, len(plan.limits)))
+        if (compared > most).any():
+            parts = [part.take(compared[part.queries] <= most) for part in parts]
+            crowded = np.flatnonzero(compared > most)
+            left = queries.reshape(-1, self.words)[crowded].reshape(-1)
+            scanned = self._by_scan(left, radius)
+            parts += [found._replace(queries=crowded[found.queries]) for found in scanned]
+        return parts
+
+    def _by_scan(self, queries: Words, radius: int) -> Iterator[Found]:
+        asked = Asked(queries, queries.view(np.uint16))
+
+        def ask(row: int, room: Found) -> tuple[int, int]:
+            return kernels.scan(self._stored(), row, asked, self.words, radius, room)
+
+        return _parts(ask, len(self))
 
     def _stored(self) -> Stored:
         return Stored(self.codes, self.codes.view(np.uint16), self.repeated)
@@ -170,6 +177,20 @@ class Segment:
             queries, rows, distances = queries[kept], rows[kept], distances[kept]
         codes = self.codes.view(np.uint8).reshape(len(self), 8 * self.words)[rows]
         return CodeHits(queries, self.ids(rows), distances, codes)
+
+
+def _parts(ask: Callable[[int, Found], tuple[int, int]], end: int) -> Iterator[Found]:
+    """What is found from one place after another up to `end`. `ask(place, room)` fills the room,
+    and answers the next place and how many hits there are before it; at the same place again there
+    was no room."""
+    room, done = kernels.room(_ROOM), 0
+    while done < end:
+        after, count = ask(done, room)
+        if count:
+            yield room.take(np.arange(count))
+        if after == done:
+            room = kernels.room(8 * len(room.rows))
+        done = after
 
 
 def build_segment(codes: Codes, ids: Ints) -> Segment:
@@ -209,7 +230,8 @@ def _tables(codes: Words, parts: int, skip: Bits, entries: int) -> Tables:
         np.empty((parts, entries + LANES), dtype=np.uint16),
         np.empty((parts, 3 * entries), dtype=np.uint8),
     )
-    kernels.fill_tables(Stored(codes, codes.view(np.uint16), skip), tables)
+    stored, places = Stored(codes, codes.view(np.uint16), skip), np.empty(1 << key_bits, np.int64)
+    kernels.fill_tables(stored, tables, places)
     return tables
 
 
@@ -284,7 +306,8 @@ def _plan(radius: int, parts: int, keys: int) -> Plan:
     return Plan(
         np.array(limits, dtype=np.int64),
         np.array(radii, dtype=np.int64),
-        np.concatenate(list(masks.values())),
+        np.concatenate(list(masks.values())).astype(np.uint16),
+        np.bitwise_count(np.concatenate(list(masks.values()))).astype(np.int64),
         np.array([begins[r] for r in radii], dtype=np.int64),
         np.array([begins[r] + len(masks[r]) for r in radii], dtype=np.int64),
     )

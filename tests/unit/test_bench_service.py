@@ -7,7 +7,9 @@ import json
 import numpy as np
 
 from api.schemas import MatchHashes
+from bench.scale_hashes import WANDER
 from bench.service import ASKED, FRAMES, RADIUS, Told, bodies, scenes
+from hashdb.signals import SIGNAL_TYPES
 
 
 def made(seed: int, n: int = 4 * FRAMES) -> np.ndarray:
@@ -34,11 +36,17 @@ def test_one_request_in_ten_shows_what_is_stored() -> None:
         assert (nearest(asked_codes(body), stored) <= RADIUS) == (turn % 10 == 0)
 
 
-def test_no_title_card_is_among_made_up_scenes() -> None:
+def test_made_up_scenes_are_as_far_apart_as_unrelated_footage() -> None:
+    """Beyond every radius: chance hits that real banks do not have would be measured as work."""
     real = made(3, 50)
-    codes = scenes(real, 5000, seed=1)
-    assert len(codes) > 4500
-    assert not (codes == real[0]).all(axis=1).any()
+    stored, other = scenes(real, 4000, seed=1), scenes(real, 4000, seed=2)
+    assert stored.shape == other.shape == (4000, 32)
+    off = min(
+        int(np.bitwise_count(stored ^ code).sum(axis=1, dtype=np.int64).min()) for code in other
+    )
+    assert SIGNAL_TYPES["pdq"].radius + 10 < off < 90
+    apart = np.bitwise_count(stored[1:40] ^ stored[:39]).sum(axis=1, dtype=np.int64)
+    assert apart.max() <= WANDER[1]  # within a scene frames follow on one another
 
 
 def test_only_verdicts_count_for_latencies() -> None:

@@ -1,0 +1,115 @@
+"""All of an upload's fingerprints are looked up at once: as if it were one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hashdb.index.faiss_flat import FaissIndex
+from hashdb.index.hamming import HammingIndex
+from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind
+from hashdb.snapshot import ReferenceIndex
+from hashdb.store import Store
+from matcher import judge
+from matcher.hashers import pdq
+from matcher.judge import Judge
+
+WIDTHS = {"pdq": 32, "phash": 8}
+
+
+def prints(codes: Codes, kind: str = "pdq", track: int = 0) -> Fingerprint:
+    n = len(codes)
+    quality = np.full(n, 100, np.uint8)
+    return Fingerprint(kind, "made", codes, np.arange(n) * 1.0, np.zeros(n), quality, track)
+
+
+def footage(seed: int, n: int, kind: str = "pdq") -> Codes:
+    return np.random.default_rng(seed).integers(0, 256, (n, WIDTHS[kind]), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", params=[FaissIndex, HammingIndex])
+def known(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Judge]:
+    """Forty references; a picture that half of them share, and half of them twice."""
+    folder: Path = tmp_path_factory.mktemp("known")
+    store = Store.open(f"sqlite:///{folder / 'seawall.db'}")
+    index = ReferenceIndex(store, request.param, folder=None, signal_types=["pdq", "phash"])
+    index.open()
+    with store.begin() as tx:
+        bank: Bank = tx.banks.create("attacks")
+        for seed in range(40):
+            codes = footage(seed, 12)
+            codes[seed % 12 : seed % 12 + seed % 3] = footage(99, 1)
+            tx.banks.add_reference(
+                bank,
+                kind=MediaKind.VIDEO,
+                digests=Digests(),
+                fingerprints=[prints(codes), prints(footage(seed, 9, "phash"), "phash")],
+            )
+    index.refresh()
+    yield Judge(
+        store,
+        index,
+        signal_types=["pdq", "phash"],
+        orientations=pdq.orientations,
+        degenerate=pdq.degenerate,
+    )
+    store.close()
+
+
+def told(found: list[Any]) -> list[Any]:
+    """Of each query and reference, the hits in the order of the query and of time."""
+    answers = []
+    for one in found:
+        h = one.hits
+        order = np.lexsort((h.distances, h.offsets, h.queries))
+        columns = (h.queries, h.offsets, h.spans, h.distances)
+        hits = [column[order].tolist() for column in columns]
+        answers.append((id(one.query), one.reference_id, hits))
+    return answers
+
+
+@given(
+    shown=st.lists(
+        st.tuples(
+            st.integers(0, 60),  # of which reference, or of none
+            st.integers(0, 12),  # frames
+            st.integers(0, 50),  # bits off
+            st.sampled_from(["pdq", "phash"]),
+            st.integers(0, 1),  # the track
+        ),
+        max_size=6,
+    ),
+    most=st.sampled_from([1, 3, 2000]),
+)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_looked_up_at_once_as_one_by_one(known: Judge, shown: Any, most: int) -> None:
+    rng = np.random.default_rng(0)
+    sent = []
+    for seed, n, off, kind, track in shown:
+        every = np.unpackbits(footage(seed, 12, kind)[:n], axis=1)
+        for row in every:
+            row[rng.choice(row.size, min(off, row.size // 8), replace=False)] ^= 1
+        sent.append(prints(np.packbits(every, axis=1), kind, track))
+    sent.append(prints(footage(99, 3)))
+    queries = list(known._queries(sent))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "MOST_HITS", most)
+        one_by_one = [f for q in queries for f in known._hits([q])]
+        at_once = known._hits(queries)
+    assert at_once
+    assert told(at_once) == told(one_by_one)
+
+
+def test_nothing_to_look_up(known: Judge) -> None:
+    empty = prints(np.empty((0, 32), np.uint8))
+    assert known._hits([]) == known._hits([empty]) == []
+    (one,) = known._hits([empty, prints(footage(3, 4)[1:3])])
+    assert one.hits.queries.tolist() == [0, 1]
