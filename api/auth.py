@@ -14,6 +14,7 @@ from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
 from api.problems import TooMany
+from api.window import MemoryWindow
 from hashdb.errors import BadSetting, Forbidden, Unauthenticated, Unavailable
 from hashdb.model import Key, Role
 from hashdb.store import Store
@@ -56,7 +57,11 @@ class Gate:
         except ValueError:
             raise BadSetting(f"SEAWALL_RATE_LIMIT={rate_limit!r} is no rate") from None
         self._failures = parse(FAILED_AUTH_LIMIT)
-        self._limiter = MovingWindowRateLimiter(storage_from_string(storage))
+        self._limiter: MemoryWindow | MovingWindowRateLimiter = (
+            MemoryWindow()
+            if storage == "memory://"
+            else MovingWindowRateLimiter(storage_from_string(storage))
+        )
 
     def authenticate(self, authorization: str | None, address: str) -> Key:
         """The key of an `Authorization` header; `Unauthenticated` where there is none that is

@@ -403,8 +403,8 @@ class Checker:
             judged_at=now(),
         )
         upright = [f for f in look.fingerprints if f.orientation == Orientation.ORIGINAL]
-        with self._store.begin() as tx:
-            return tx.uploads.record(
+        return self._store.together(
+            lambda tx: tx.uploads.record(
                 asked.key_id,
                 asked.upload_id,
                 asked.request_digest,
@@ -414,6 +414,7 @@ class Checker:
                 metadata=asked.metadata,
                 expires_at=verdict.judged_at + self._retention,
             )
+        )
 
 
 def media_request_digest(digests: Digests, *, suspicious: bool) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, select, text
 
+from hashdb.errors import DatabaseUnavailable
 from hashdb.store import engine as engines
 from hashdb.store import schema
 from hashdb.store.access import Access
@@ -18,9 +21,12 @@ from hashdb.store.casework import Casework
 from hashdb.store.changes import Changes
 from hashdb.store.exchanges import Exchanges
 from hashdb.store.failures import translated
+from hashdb.store.grouping import Group
 from hashdb.store.jobs import Jobs
 from hashdb.store.uploads import Uploads
 from hashdb.tables import meta
+
+Answer = TypeVar("Answer")
 
 
 class Transaction:
@@ -46,7 +52,15 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._alone = engines.is_sqlite(engine.url)
+        self._make_turns()
         _open_stores.add(self)
+
+    def _make_turns(self) -> None:
+        # SQLite's own lock is asked for again and again, by whoever happens to be awake: threads
+        # that wait for it for seconds, while others come and go, are told "database is locked".
+        self._turn = threading.Lock()
+        self._group: Group[Callable[[Transaction], Any]] = Group(self._commit)
 
     @classmethod
     def open(cls, url: str, *, upgrade: bool | None = None) -> Store:
@@ -75,10 +89,55 @@ class Store:
 
         Keep it short, and take nothing slow inside: SQLite lets one writer work at a time.
         """
-        with translated(), engines.write_connection(self._engine) as c, c.begin():
+        with self._my_turn(), translated(), engines.write_connection(self._engine) as c, c.begin():
             transaction = Transaction(c)
             yield transaction
             transaction.changes.flush()
+
+    def together(self, work: Callable[[Transaction], Answer]) -> Answer:
+        """What the work gives, done in a transaction and committed. Pieces of work of several
+        threads may share one transaction and its flush to the disk; one that raises is undone
+        alone. For short work that is done often."""
+        if not self._alone:
+            with self.begin() as tx:
+                return work(tx)
+        answer: Answer = self._group.run(work)
+        return answer
+
+    def _commit(self, works: Sequence[Callable[[Transaction], Any]]) -> list[Any]:
+        if len(works) == 1:
+            with self.begin() as tx:
+                return [works[0](tx)]
+        with self._my_turn(), translated(), engines.write_connection(self._engine) as c, c.begin():
+            return [self._attempt(c, work) for work in works]
+
+    def _attempt(self, c: Connection, work: Callable[[Transaction], Any]) -> Any:
+        """What the work gives, or the exception that undid it; raises where all is undone."""
+        savepoint = c.begin_nested()
+        try:
+            with translated():
+                transaction = Transaction(c)
+                answer = work(transaction)
+                transaction.changes.flush()
+        except Exception as error:
+            savepoint.rollback()
+            return error
+        savepoint.commit()
+        return answer
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        """In this process one thread at a time writes to SQLite. `DatabaseUnavailable` where it
+        does not become this one's turn."""
+        if not self._alone:
+            yield
+            return
+        if not self._turn.acquire(timeout=engines.BUSY_TIMEOUT_S):
+            raise DatabaseUnavailable("database: other transactions do not end")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -104,6 +163,7 @@ class Store:
     def forked(self) -> None:
         """In a child process: the parent's connections are not ours to use or to close."""
         self._engine.dispose(close=False)
+        self._make_turns()  # a thread that is not here may have held the old ones
 
 
 _open_stores: weakref.WeakSet[Store] = weakref.WeakSet()

@@ -96,9 +96,16 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
+        # Past SQLAlchemy where nothing can fail: there are several transactions a request.
+        driver: Any = connection.connection.driver_connection
         write = connection.get_execution_options().get("seawall_write", False)
-        connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if write else 'ON'}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if connection.info.get("seawall_write") != write:
+            driver.execute(f"PRAGMA query_only = {'OFF' if write else 'ON'}")
+            connection.info["seawall_write"] = write
+        if write:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            driver.execute("BEGIN")
 
     return engine
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 
 from hashdb.errors import UploadConflict
 from hashdb.model import Action, Digests, Fingerprint, Verdict, new_id, now
@@ -40,34 +40,38 @@ class Uploads:
         An upload that is recorded already is left as it is: its stored verdict is the answer, or
         `UploadConflict` where the request's digest differs.
         """
+        packed = [packing.pack(f) for f in packing.merged(fingerprints)]
+        row_id = new_id("upl")
+        row = {
+            "id": row_id,
+            "key_id": key_id,
+            "upload_id": upload_id,
+            "request_digest": request_digest,
+            "sha256": digests.sha256,
+            "md5": digests.md5,
+            "metadata": dict(metadata or {}),
+            "received_at": now(),
+            "expires_at": expires_at,
+        }
+        if self._is_new(row):
+            return self._keep(row_id, verdict, packed, queue)
         earlier = self.verdict(key_id, upload_id)
-        if earlier is None:
-            packed = [packing.pack(f) for f in packing.merged(fingerprints)]
-            row_id = new_id("upl")
-            row = {
-                "id": row_id,
-                "key_id": key_id,
-                "upload_id": upload_id,
-                "request_digest": request_digest,
-                "sha256": digests.sha256,
-                "md5": digests.md5,
-                "metadata": dict(metadata or {}),
-                "received_at": now(),
-                "expires_at": expires_at,
-            }
-            try:
-                with self._connection.begin_nested():
-                    self._connection.execute(insert(uploads), row)
-            except IntegrityError:
-                earlier = self.verdict(key_id, upload_id)  # another transaction was faster
-                if earlier is None:
-                    raise
-            else:
-                return self._keep(row_id, verdict, packed, queue)
+        assert earlier is not None  # an upload and its verdict are committed together
         stored, known_digest = earlier
         if known_digest != request_digest:
             raise UploadConflict(f"upload {upload_id!r} was sent before with other content")
         return stored
+
+    def _is_new(self, row: dict[str, Any]) -> bool:
+        """Inserts an upload, unless it is there; on PostgreSQL after waiting for a transaction that
+        may be about to insert it."""
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        statement = (
+            dialect.insert(uploads)
+            .on_conflict_do_nothing(index_elements=[uploads.c.key_id, uploads.c.upload_id])
+            .returning(uploads.c.id)
+        )
+        return self._connection.execute(statement, row).first() is not None
 
     def verdict(self, key_id: str, upload_id: str) -> tuple[Verdict, str] | None:
         """The stored verdict and the digest of its request; None where there is none."""
