@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hashdb.index import hamming_kernels as kernels
 from hashdb.index.checks import (
     check_bits,
     check_codes,
@@ -23,6 +24,7 @@ from hashdb.index.checks import (
     join_hits,
 )
 from hashdb.index.hamming_segments import FILED, MOST, Segment, build_segment
+from hashdb.index.placings import natural_bits, sorted_bits
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits
 
@@ -38,7 +40,8 @@ class HammingIndex:
     One tuple of segments is replaced in one assignment, so any number of threads may search beside
     `add` and `remove`. `add` merges its codes with small segments at once; large ones are merged
     by a thread of the index's own (four of about one size into one, as log-structured merge trees
-    do), so that neither an addition nor a search waits for it.
+    do), so that neither an addition nor a search waits for it. Segments hold the bits of PDQ codes
+    in an order of their own: see `hashdb.index.placings`.
 
     The first index of a process compiles the loops, or reads them from numba's cache.
     """
@@ -67,6 +70,7 @@ class HammingIndex:
         codes, ids = check_entries(codes, ids, self._bits)
         if not len(ids):
             return
+        codes = sorted_bits(codes)
         with self._write:
             if any(len(s.find(ids)) for s in self._segments):
                 raise ValueError("an id is in the index already")
@@ -91,24 +95,23 @@ class HammingIndex:
     def search(self, codes: Codes, radius: int, most: int | None = None) -> CodeHits:
         """As `IndexBackend.search`. Beside the hits themselves (18 bytes and the code each) it
         takes a few MB."""
-        queries = np.array(check_codes(codes, self._bits))  # never read-only: see the kernels
+        queries = sorted_bits(check_codes(codes, self._bits))
         radius = min(check_radius(radius), self._bits)
         if not len(queries):
             return join_hits([], self._bits)
-        words = queries.view(np.uint64)
-        parts = [hits for s in self._segments for hits in s.search(words, radius, most)]
-        return join_hits(parts, self._bits)
+        asked = kernels.asked(queries.view(np.uint64))
+        parts = [hits for s in self._segments for hits in s.search(asked, radius, most)]
+        joined = join_hits(parts, self._bits)
+        return replace(joined, codes=natural_bits(joined.codes))
 
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""
         entries = [s.entries() for s in self._segments]
         if not entries:
             return np.empty((0, self._bits // 8), dtype=np.uint8), np.empty(0, dtype=np.int64)
-        if len(entries) == 1:
-            return entries[0]
         codes, ids = _joined(entries)
         order = np.argsort(ids, kind="stable")
-        return codes[order], ids[order]
+        return natural_bits(codes[order]), ids[order]
 
     def wait(self) -> None:
         """Until nothing is being merged."""
@@ -189,7 +192,7 @@ def _alike(segments: Sequence[Segment]) -> list[Segment]:
 def warm_up() -> None:
     """Compile the loops, or read them from numba's cache: no search shall wait for that."""
     codes = np.random.default_rng(0).integers(0, 256, (FILED, 8), dtype=np.uint8)
-    queries = codes[:1].view(np.uint64)
+    queries = kernels.asked(codes[:1].view(np.uint64))
     segment = build_segment(codes, np.arange(FILED))
     for searched in (segment, replace(segment, tables=None)):
         searched.search(queries, 0)

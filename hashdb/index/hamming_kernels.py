@@ -36,10 +36,34 @@ class Stored(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """m query codes: `codes` (m * words,) uint64, `halves` the same memory as uint16."""
+    """m query codes: `codes` (m * words,) uint64, `halves` the same memory as uint16.
+
+    Queries that have the same 32 bits in two parts side by side ask those parts' tables once. Of
+    the pair of parts p: `members[p]` (m,) int64, the queries by their 32 bits; `sizes[p]` sets of
+    equal ones, of which the set s is `members[p, begins[p, s]:begins[p, s + 1]]`.
+    """
 
     codes: NDArray[np.uint64]
     halves: NDArray[np.uint16]
+    members: NDArray[np.int64]
+    begins: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+
+def asked(codes: NDArray[np.uint64]) -> Asked:
+    """(m, words) uint64, C-contiguous and writable."""
+    pairs = codes.view(np.uint32).T
+    members = np.argsort(pairs, axis=1, kind="stable")
+    begins = np.zeros((len(pairs), len(codes) + 1), dtype=np.int64)
+    sizes = np.zeros(len(pairs), dtype=np.int64)
+    for pair, order in enumerate(members):
+        values = pairs[pair][order]
+        starts = np.flatnonzero(values[1:] != values[:-1]) + 1
+        sizes[pair] = len(starts) + 1
+        begins[pair, 1 : len(starts) + 1] = starts
+        begins[pair, len(starts) + 1] = len(codes)
+    flat = codes.reshape(-1)
+    return Asked(flat, flat.view(np.uint16), np.ascontiguousarray(members), begins, sizes)
 
 
 class Tables(NamedTuple):
@@ -163,8 +187,8 @@ def _compare(
     stored: Any, asked: Any, radius: Any, tables: Any, plan: Any, table: Any,
     waiting: Any, many: Any, found: Any, count: Any,
 ) -> Any:  # fmt: skip
-    """Compare the `many` entries of a table that wait with their queries; how many hits there are
-    then, more than there is room for where they do not fit."""
+    """Compare the `many` entries of a table that wait, each with all queries of its set; how many
+    hits there are then, more than there is room for where they do not fit."""
     words, keys = len(plan.limits) // 4, tables.starts.shape[1] - 1
     hits = count
     for i in range(many):
@@ -172,15 +196,18 @@ def _compare(
         low, middle = np.int64(tables.rows[table, at]), np.int64(tables.rows[table, at + 1])
         waiting[1, i] = low | middle << 8 | np.int64(tables.rows[table, at + 2]) << 16
         prefetch(stored.codes, waiting[1, i] * words)
+    pair = table >> 1
     for i in range(many):
-        query, row = waiting[0, i], waiting[1, i]
-        apart = _distance(stored.codes, row * words, asked.codes, query * words, words)
-        if apart <= radius and not _known(stored, asked, plan, keys, table, query, row):
-            if hits < len(found.rows):
-                found.queries[hits] = query
-                found.rows[hits] = row
-                found.distances[hits] = apart
-            hits += 1
+        alike, row = waiting[0, i], waiting[1, i]
+        for member in range(asked.begins[pair, alike], asked.begins[pair, alike + 1]):
+            query = asked.members[pair, member]
+            apart = _distance(stored.codes, row * words, asked.codes, query * words, words)
+            if apart <= radius and not _known(stored, asked, plan, keys, table, query, row):
+                if hits < len(found.rows):
+                    found.queries[hits] = query
+                    found.rows[hits] = row
+                    found.distances[hits] = apart
+                hits += 1
     return hits
 
 
@@ -236,15 +263,18 @@ def _further(starts: Any, sketches: Any, own: Any, beside: Any, limit: Any, plan
 
 @inlined
 def _ask_table(
-    stored: Any, asked: Any, query: Any, radius: Any, tables: Any, plan: Any, table: Any,
+    stored: Any, asked: Any, alike: Any, radius: Any, tables: Any, plan: Any, table: Any,
     near: Any, waiting: Any, many: Any, found: Any, count: Any,
 ) -> Any:  # fmt: skip
-    """Ask one table for one query: entries that wait then, hits, and how many entries were near."""
+    """Ask one table for one set of queries: entries that wait then, hits, and how many entries were
+    near."""
     starts, sketches, rows = tables.starts[table], tables.sketches[table], tables.rows[table]
     parts, keys, limit = len(plan.limits), len(starts) - 1, plan.limits[table]
+    query = asked.members[table >> 1, asked.begins[table >> 1, alike]]
     own = np.uint64(asked.halves[query * parts + table]) & np.uint64(keys - 1)
     beside = asked.halves[query * parts + (table ^ 1)]
-    follows = min(query + 1, len(asked.halves) // parts - 1)
+    after = min(alike + 1, asked.sizes[table >> 1] - 1)
+    follows = asked.members[table >> 1, asked.begins[table >> 1, after]]
     next_own = np.uint64(asked.halves[follows * parts + table]) & np.uint64(keys - 1)
     wait, hits, compared = many, count, 0
     for begin in range(plan.begins[table], plan.ends[table], _AT_ONCE):
@@ -259,7 +289,7 @@ def _ask_table(
             for group in range(groups):
                 place, bits = np.int64(near[0, group]), near[1, group]
                 while bits:
-                    waiting[0, wait] = query
+                    waiting[0, wait] = alike
                     waiting[1, wait] = place + lowest_bit(bits)
                     prefetch(rows, 3 * waiting[1, wait])
                     bits &= bits - np.uint64(1)
@@ -308,13 +338,18 @@ def search_tables(
     for table in range(first, len(plan.limits)):
         before, wait = count, 0
         if plan.radii[table] >= 0:
-            for query in range(len(compared)):
-                if compared[query] <= most:
+            pair = table >> 1
+            for alike in range(asked.sizes[pair]):
+                begin, end, wanted = asked.begins[pair, alike], asked.begins[pair, alike + 1], False
+                for member in range(begin, end):
+                    wanted |= compared[asked.members[pair, member]] <= most
+                if wanted:
                     wait, count, some = _ask_table(
-                        stored, asked, query, radius, tables, plan, table, near, waiting, wait,
+                        stored, asked, alike, radius, tables, plan, table, near, waiting, wait,
                         found, count,
                     )  # fmt: skip
-                    compared[query] += some
+                    for member in range(begin, end):
+                        compared[asked.members[pair, member]] += some
             count = _compare(
                 stored, asked, radius, tables, plan, table, waiting, wait, found, count
             )

@@ -104,22 +104,21 @@ class Segment:
         codes, rows = self.codes.view(np.uint8).reshape(len(self), 8 * self.words), self.live()
         return codes[rows], self.ids(rows)
 
-    def search(self, queries: Words, radius: int, most: int | None = None) -> list[CodeHits]:
-        """The hits of (m, words) queries, in parts; of each part a query's nearest `most`."""
+    def search(self, queries: Asked, radius: int, most: int | None = None) -> list[CodeHits]:
+        """The hits of some queries, in parts; of each part a query's nearest `most`."""
         parts = []
-        for found in self._found(queries.reshape(-1), radius):
+        for found in self._found(queries, radius):
             hits = self._expanded(found, most)
             if len(hits):
                 parts.append(hits)
         return parts
 
-    def _found(self, queries: Words, radius: int) -> list[Found]:
+    def _found(self, asked: Asked, radius: int) -> list[Found]:
         """Rows within the radius, each distinct code's first, in parts as they fit into a room."""
         plan = self._plan(radius)
         if plan is None or self.tables is None:
-            return list(self._by_scan(queries, radius))
-        asked = Asked(queries, queries.view(np.uint16))
-        compared = np.zeros(len(queries) // self.words, dtype=np.int64)
+            return list(self._by_scan(asked, radius))
+        compared = np.zeros(asked.members.shape[1], dtype=np.int64)
         most, scratch, tables = int(len(self) * _COMPARED), kernels.scratch(), self.tables
 
         def ask(table: int, room: Found) -> tuple[int, int]:
@@ -131,14 +130,12 @@ class Segment:
         if (compared > most).any():
             parts = [part.take(compared[part.queries] <= most) for part in parts]
             crowded = np.flatnonzero(compared > most)
-            left = queries.reshape(-1, self.words)[crowded].reshape(-1)
+            left = kernels.asked(asked.codes.reshape(-1, self.words)[crowded])
             scanned = self._by_scan(left, radius)
             parts += [found._replace(queries=crowded[found.queries]) for found in scanned]
         return parts
 
-    def _by_scan(self, queries: Words, radius: int) -> Iterator[Found]:
-        asked = Asked(queries, queries.view(np.uint16))
-
+    def _by_scan(self, asked: Asked, radius: int) -> Iterator[Found]:
         def ask(row: int, room: Found) -> tuple[int, int]:
             return kernels.scan(self._stored(), row, asked, self.words, radius, room)
 

@@ -17,8 +17,10 @@ from hashdb.index import hamming, hamming_kernels, hamming_segments
 from hashdb.index.exact import ExactIndex
 from hashdb.index.hamming import HammingIndex
 from hashdb.index.hamming_segments import FILED, Segment, build_segment
+from hashdb.index.placings import natural_bits, sorted_bits
 from hashdb.model import Codes, Ints
 from hashdb.ports import IndexBackend
+from matcher.hashers.pdq import orientations
 from tests.hamming import always_file
 
 ROOT = Path(__file__).parents[2]
@@ -75,8 +77,9 @@ def test_differences_spread_in_every_way_are_found(
             near.append(flipped(query[0], places[:radius]))
             far.append(flipped(query[0], places[: radius + 1]))
         index = HammingIndex(bits)
-        index.add(np.stack([*near, *far]), np.arange(120))
-        found = index.search(query, radius)
+        # Parts are those of the order in which the index keeps bits.
+        index.add(natural_bits(np.stack([*near, *far])), np.arange(120))
+        found = index.search(natural_bits(query), radius)
         assert sorted(found.ids.tolist()) == list(range(60)), radius
         assert set(found.distances.tolist()) == {radius}
 
@@ -101,6 +104,53 @@ def test_clusters_as_the_oracle_finds_them(
     with pytest.MonkeyPatch.context() as patch:
         always_file(patch)
         assert_as_the_oracle(codes, np.concatenate([centres, codes[:3], ~centres]), [radius])
+
+
+@given(seed=st.integers(0, 2**32), radius=st.sampled_from([20, 46, 60]), frames=st.integers(1, 20))
+@settings(max_examples=60, deadline=None)
+def test_placings_that_are_looked_up_together(seed: int, radius: int, frames: int) -> None:
+    """Queries that share parts with each other, and references near some of them; one is repeated
+    and one asks for what most codes look like in one part."""
+    rng = np.random.default_rng(seed)
+    shown = random_codes(rng, frames)
+    placed = orientations(shown)
+    queries = np.concatenate([*(placed[:, n] for n in range(8)), ~shown, ~placed[:, 5], shown[:1]])
+    codes = random_codes(rng, 300)
+    for row in range(150):
+        near = queries[rng.integers(len(queries))]
+        codes[row] = flipped(near, rng.choice(256, rng.integers(0, 80), replace=False).tolist())
+    codes[150:220] = natural_bits(np.concatenate([sorted_bits(shown[:1])[:, :16]] * 2, axis=1))
+    codes[150:220, 20:] ^= random_codes(rng, 70)[:, 20:]
+    with pytest.MonkeyPatch.context() as patch:
+        always_file(patch)
+        patch.setattr(hamming_segments, "_COMPARED", rng.choice([0.02, 0.2, 1000.0]))
+        assert_as_the_oracle(codes, queries, [radius])
+
+
+def test_bits_in_another_order_come_back() -> None:
+    for bits in (64, 128, 256, 512):
+        codes = random_codes(np.random.default_rng(bits), 50, bits)
+        moved = sorted_bits(codes)
+        assert (natural_bits(moved) == codes).all()
+        assert (np.bitwise_count(moved).sum(axis=1) == np.bitwise_count(codes).sum(axis=1)).all()
+    assert sorted(_places().tolist()) == list(range(256))
+
+
+def _places() -> Ints:
+    """Where each of 256 bits goes."""
+    one_each = np.packbits(np.eye(256, dtype=np.uint8), axis=1)
+    return np.unpackbits(sorted_bits(one_each), axis=1).argmax(axis=1)
+
+
+def test_placings_share_words() -> None:
+    """A word of 64 bits has two values in all upright placings and the negative, and two more in
+    the turned ones: else nothing is won by the order."""
+    codes = random_codes(np.random.default_rng(1), 20)
+    for shown in codes:
+        placed = orientations(shown[None])[0]
+        words = sorted_bits(np.concatenate([placed, ~shown[None]])).view(np.uint64)
+        for word in range(4):
+            assert len(np.unique(words[:, word])) <= 4
 
 
 def test_radii_at_which_tables_are_asked_and_at_which_all_is_scanned() -> None:
