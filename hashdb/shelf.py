@@ -28,7 +28,7 @@ from hashdb.ports import (
     nearest,
 )
 
-_QUERIES = 128  # searched at once where hits are cut
+_QUERIES = 512  # searched at once where hits are cut: all placings of an upload of 50 frames
 
 Features = TypeVar("Features")
 

@@ -10,7 +10,7 @@ import hmac
 import secrets
 from hashlib import sha256
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from hashdb.errors import NotFound
 from hashdb.model import Key, Role, new_id, now
@@ -18,6 +18,9 @@ from hashdb.store import rows
 from hashdb.tables import api_keys
 
 PREFIX = "swk_"
+
+# Made once: it is asked for every request.
+_BY_SECRET = select(api_keys).where(api_keys.c.secret_hash == bindparam("secret_hash"))
 
 
 class Access:
@@ -45,8 +48,7 @@ class Access:
         digests are compared in constant time.
         """
         wanted = _hash(secret)
-        query = select(api_keys).where(api_keys.c.secret_hash == wanted)
-        row = self._connection.execute(query).mappings().first()
+        row = self._connection.execute(_BY_SECRET, {"secret_hash": wanted}).mappings().first()
         if row is None or not hmac.compare_digest(row["secret_hash"], wanted):
             return None
         return None if row["revoked_at"] is not None else rows.key(row)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, Integer, bindparam, func, insert, select, text
 
 from hashdb.model import Change, ChangeKind, now
 from hashdb.store import rows
@@ -21,6 +21,14 @@ from hashdb.tables import changes
 
 # An arbitrary constant: the key of PostgreSQL's advisory lock around the numbering.
 CHANGES_LOCK = 0x5EA_0A11_0002
+
+# Made once: it is asked for every upload.
+_SINCE = (
+    select(changes)
+    .where(changes.c.number > bindparam("after"))
+    .order_by(changes.c.number)
+    .limit(bindparam("most", type_=Integer()))
+)
 
 
 class Changes:
@@ -57,8 +65,8 @@ class Changes:
         """At most `limit` changes with a higher number, in order; of these banks only, where
         `bank_ids` is given."""
         self.flush()
-        query = select(changes).where(changes.c.number > number)
+        query = _SINCE
         if bank_ids is not None:
             query = query.where(changes.c.bank_id.in_(bank_ids))
-        query = query.order_by(changes.c.number).limit(limit)
-        return [rows.change(row) for row in self._connection.execute(query).mappings()]
+        values = {"after": number, "most": limit}
+        return [rows.change(row) for row in self._connection.execute(query, values).mappings()]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hashdb.errors import UploadConflict
@@ -14,6 +14,19 @@ from hashdb.model import Action, Digests, Fingerprint, Verdict, new_id, now
 from hashdb.store import packing, verdict_json
 from hashdb.store.casework import Casework
 from hashdb.tables import seen, upload_fingerprints, uploads, verdicts
+
+# Made once: these are asked for every upload.
+_VERDICT = (
+    select(verdicts.c.body, uploads.c.request_digest)
+    .join(uploads, uploads.c.id == verdicts.c.upload_row_id)
+    .where(uploads.c.key_id == bindparam("key_id"), uploads.c.upload_id == bindparam("upload_id"))
+)
+_INSERT = {
+    name: dialect.insert(uploads)
+    .on_conflict_do_nothing(index_elements=[uploads.c.key_id, uploads.c.upload_id])
+    .returning(uploads.c.id)
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
 
 
 class Uploads:
@@ -65,22 +78,13 @@ class Uploads:
     def _is_new(self, row: dict[str, Any]) -> bool:
         """Inserts an upload, unless it is there; on PostgreSQL after waiting for a transaction that
         may be about to insert it."""
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        statement = (
-            dialect.insert(uploads)
-            .on_conflict_do_nothing(index_elements=[uploads.c.key_id, uploads.c.upload_id])
-            .returning(uploads.c.id)
-        )
+        statement = _INSERT[self._connection.dialect.name]
         return self._connection.execute(statement, row).first() is not None
 
     def verdict(self, key_id: str, upload_id: str) -> tuple[Verdict, str] | None:
         """The stored verdict and the digest of its request; None where there is none."""
-        query = (
-            select(verdicts.c.body, uploads.c.request_digest)
-            .join(uploads, uploads.c.id == verdicts.c.upload_row_id)
-            .where(uploads.c.key_id == key_id, uploads.c.upload_id == upload_id)
-        )
-        row = self._connection.execute(query).first()
+        values = {"key_id": key_id, "upload_id": upload_id}
+        row = self._connection.execute(_VERDICT, values).first()
         return None if row is None else (verdict_json.from_json(row[0]), row[1])
 
     def verdicts_by_upload(self, upload_id: str) -> list[Verdict]:
