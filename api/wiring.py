@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hashdb.errors import BadArgument, BadSetting
 from hashdb.exchange.jsonl import FileFeed, HttpFeed
 from hashdb.index.descriptors import DescriptorIndex
 from hashdb.index.faiss_flat import FaissIndex
+from hashdb.index.growing import GrowingIndex
 from hashdb.index.landmarks import SoundIndex
 from hashdb.index.local import LocalIndex
 from hashdb.model import Fingerprint, SoundPeaks
@@ -38,7 +40,7 @@ from matcher.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 
-_MANY_CHANGES = 1000  # from which SEAWALL_INDEX=auto takes the engine for large indices
+_MANY_CODES = 20_000  # from which SEAWALL_INDEX=auto takes the engine for large indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def reference_index(
     `BadSetting`."""
     return ReferenceIndex(
         store,
-        _engine(settings, store),
+        _engine(settings),
         folder=settings.data_dir / "index",
         signal_types=[s for s, kind in SIGNAL_TYPES.items() if kind.hashed and not kind.exact],
         local=LocalIndex if "local" in policy.signals else None,
@@ -122,22 +124,24 @@ def reference_index(
     )
 
 
-def _engine(settings: Settings, store: Store) -> Callable[[int], IndexBackend]:
-    """The engine for codes. `auto`: few references are searched as fast by FAISS, which a process
-    has loaded sooner."""
+def _engine(settings: Settings) -> Callable[[int], IndexBackend]:
+    """The engine for codes. `auto`: few codes are searched as fast by FAISS, which a process has
+    loaded sooner."""
     if settings.index == "faiss":
         return FaissIndex
     if find_spec("numba") is None:
         if settings.index == "hamming":
             raise BadSetting("SEAWALL_INDEX=hamming needs numba: pip install 'seawall[fast]'")
         return FaissIndex
-    if settings.index == "auto":
-        with store.read() as tx:
-            if tx.changes.head() < _MANY_CHANGES:
-                return FaissIndex
+    if settings.index == "hamming":
+        return _hamming
+    return partial(GrowingIndex, small=FaissIndex, large=_hamming, many=_MANY_CODES)
+
+
+def _hamming(bits: int) -> IndexBackend:
     from hashdb.index.hamming import HammingIndex  # numba may be missing
 
-    return HammingIndex
+    return HammingIndex(bits)
 
 
 def _filed(peaks: SoundPeaks) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

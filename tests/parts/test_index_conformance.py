@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hashdb.errors import BadFingerprint
 from hashdb.index.exact import ExactIndex
 from hashdb.index.faiss_flat import FaissIndex
+from hashdb.index.growing import GrowingIndex
 from hashdb.index.hamming import HammingIndex
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits, IndexBackend
@@ -29,7 +30,12 @@ class AlwaysFiled(HammingIndex):
     """Files and asks for codes however few there are: see `make`."""
 
 
-@pytest.fixture(params=[*ENGINES, AlwaysFiled])
+def growing(bits: int) -> IndexBackend:
+    """Becomes the other engine when some codes are there."""
+    return GrowingIndex(bits, small=FaissIndex, large=HammingIndex, many=6)
+
+
+@pytest.fixture(params=[*ENGINES, AlwaysFiled, growing])
 def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
     engine: Make = request.param
     if engine is AlwaysFiled:
