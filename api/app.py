@@ -23,6 +23,7 @@ from api.problems import FieldError, InvalidFields
 from api.routes.route import Answer, Call, Route, Service
 from api.routes.table import ROUTES
 from api.slots import Queue
+from api.tracing import SILENT, Tracing
 from api.uploads import IncomingFile, receive_form, receive_json
 from hashdb.errors import NotFound
 from hashdb.model import new_id
@@ -40,7 +41,7 @@ _UNION_TAGS = frozenset({"pdq", "phash", "videohash", "vpdq"})
 _MOST_ERRORS = 20
 
 
-def create_app(parts: Parts, *, run_jobs: bool = True) -> Flask:
+def create_app(parts: Parts, *, run_jobs: bool = True, tracing: Tracing = SILENT) -> Flask:
     """The WSGI application over these parts. Make it after the process has forked: with
     `run_jobs` it starts the threads that keep promises."""
     app = Flask("api", static_folder="static", static_url_path="/static")
@@ -56,20 +57,16 @@ def create_app(parts: Parts, *, run_jobs: bool = True) -> Flask:
                 "signal_type",
                 lambda: parts.index.sizes(),
             ),
-            "seawall_uploads_in_hand": (
-                "Uploads with media, by what is done with them",
-                "state",
-                queue.counts,
-            ),
             "seawall_jobs": ("Promises by state", "state", lambda: _job_counts(parts)),
         }
     )
+    queue.tell(metrics.in_hand)
     runner = Runner(parts, metrics, threads=max(1, settings.decoders // 2))
     gate = Gate(parts.store, settings.rate_limit, settings.rate_limit_storage)
     service = Service(parts, gate, metrics, runner, queue, openapi.document(ROUTES))
     app.extensions["seawall"] = service
     for route in ROUTES:
-        _register(app, service, route)
+        _register(app, service, route, tracing)
     _register_hooks(app, metrics)
     if run_jobs:
         runner.start()
@@ -81,10 +78,17 @@ def _job_counts(parts: Parts) -> Mapping[str, float]:
         return {state.value: float(n) for state, n in tx.jobs.counts().items()}
 
 
-def _register(app: Flask, service: Service, route: Route) -> None:
+def _register(app: Flask, service: Service, route: Route, tracing: Tracing) -> None:
     def view(**path: str) -> Response:
         g.route = route.path
-        return _respond(_handle(service, route, path))
+        with tracing.request(route.method, route.path, request.headers) as answered:
+            try:
+                response = _respond(_handle(service, route, path))
+            except Exception as error:
+                answered(problems.problem_type(error).status)
+                raise
+            answered(response.status_code)
+        return response
 
     # An upload_id may hold slashes.
     rule = re.sub(r"\{(\w+)\}", r"<\1>", route.path).replace("<upload_id>", "<path:upload_id>")
@@ -222,6 +226,7 @@ def _register_hooks(app: Flask, metrics: Metrics) -> None:
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
+        metrics.problem(problems.problem_type(error).slug)
         return _problem(error)
 
     @app.after_request

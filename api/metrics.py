@@ -1,7 +1,8 @@
 """What Prometheus is told. One registry for each app, so that two apps in one process are apart.
 
-Where `PROMETHEUS_MULTIPROC_DIR` is set before the process starts, the numbers of all server
-processes are added up (see prometheus_client's documentation); else each process tells its own.
+Where `PROMETHEUS_MULTIPROC_DIR` is set before this is imported, the numbers of all server processes
+are added up (see prometheus_client's documentation); else each process tells its own. `seawall
+serve` sees to that where it has several workers: `added_up`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
@@ -26,9 +28,10 @@ from hashdb.model import Verdict
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 Measure = Callable[[], Mapping[str, float]]
 
@@ -84,6 +87,20 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._problems = Counter(
+            "seawall_problems",
+            "Requests answered with a problem document, by its type",
+            ["type"],
+            registry=self._registry,
+        )
+        self._in_hand = Gauge(
+            "seawall_uploads_in_hand",
+            "Uploads with media, by what is done with them",
+            ["state"],
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
@@ -97,9 +114,18 @@ class Metrics:
         for stage, milliseconds in verdict.timings_ms.items():
             self._stages.labels(stage).observe(milliseconds / 1000)
 
+    def problem(self, slug: str) -> None:
+        """Count an answer that is a problem document of that type."""
+        self._problems.labels(slug).inc()
+
+    def in_hand(self, counts: Mapping[str, float]) -> None:
+        """How many uploads with media this process has, by state."""
+        for state, number in counts.items():
+            self._in_hand.labels(state).set(number)
+
     def text(self) -> bytes:
         """All of it in Prometheus's text format."""
-        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        if os.environ.get(FOLDER):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import struct
 import sys
@@ -25,11 +26,13 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
+from prometheus_client.multiprocess import mark_process_dead
 
-from api import problems, wiring
+from api import metrics, problems, tracing, wiring
 from api.app import SECURITY_HEADERS, create_app
 from api.settings import Settings
 from api.slots import Queue
+from api.tracing import Tracing
 from hashdb.errors import SeawallError, Unavailable
 from hashdb.model import new_id
 from hashdb.store import Store
@@ -41,6 +44,10 @@ STALLED_AFTER_S = 60
 """A connection that sends or takes nothing for so long gives its thread back."""
 GRACE_S = 30
 """For how long SIGTERM waits for requests that are being answered."""
+SWITCH_S = 0.0005
+"""For how long a thread keeps Python's global lock while others want it. A request gives it up some
+twenty times (each query, each look-up), and would wait for Python's own 5 ms each time while an
+upload with media is judged beside it."""
 PURGE_EVERY_S = 3600.0
 START_TRIES = 30
 BOOT_ERROR = 3
@@ -65,6 +72,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             log.error("%s: %s", request_id, exc, exc_info=exc)
         else:
             log.info("%s: refused: %s", request_id, exc)
+        app = getattr(self, "wsgi", None)
+        if app is not None:
+            app.extensions["seawall"].metrics.problem(kind.slug)
         body = problems.dumps(problems.problem(exc, request_id=request_id)).encode()
         headers = {
             "Connection": "close",
@@ -110,6 +120,7 @@ def serve(settings: Settings, where: Where) -> None:
     """Serves until SIGTERM or SIGINT. Raises what stands in the way of a
     start (`NotUpgraded`, `BadPolicy`, ...) before anything is bound."""
     load_policy(settings.policy)
+    tracing.check()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     Store.open(settings.database_url).close()
     Server(lambda: _app(settings), _options(settings, where)).run()
@@ -131,8 +142,15 @@ def _options(settings: Settings, where: Where) -> dict[str, Any]:
         "header_map": "drop",
         "loglevel": "warning" if settings.log_level == "INFO" else settings.log_level.lower(),
         "control_socket_disable": True,
+        "child_exit": lambda arbiter, worker: _forget(worker.pid),
         "when_ready": lambda arbiter: _tell(arbiter.LISTENERS[0].sock, settings, where),
     }
+
+
+def _forget(pid: int) -> None:
+    """What a process had in hand went with it; what it has counted stays."""
+    if os.environ.get(metrics.FOLDER):
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _upload_threads(settings: Settings) -> int:
@@ -159,16 +177,18 @@ def _tell(listener: socket.socket, settings: Settings, where: Where) -> None:
 
 def _app(settings: Settings) -> Flask:
     """The application of one worker, with what runs beside it."""
-    parts = _build(settings)
+    sys.setswitchinterval(SWITCH_S)
+    traces = tracing.from_env()
+    parts = _build(settings, traces)
     threading.Thread(target=_housekeep, args=(parts,), name="housekeeping", daemon=True).start()
-    return create_app(parts)
+    return create_app(parts, tracing=traces)
 
 
-def _build(settings: Settings) -> wiring.Parts:
+def _build(settings: Settings, traces: Tracing) -> wiring.Parts:
     """The parts; waits for a database that is away while a dead worker is replaced."""
     for left in reversed(range(START_TRIES)):
         try:
-            return wiring.build(settings)
+            return wiring.build(settings, span=traces.stage)
         except SeawallError as error:
             log.error("cannot start: %s", error)
             if not isinstance(error, Unavailable) or not left:

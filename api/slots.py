@@ -29,7 +29,8 @@ def retry_after(held_s: float, slots: int, decoders: int) -> int:
 
 
 class Slots:
-    """So many uploads at once. `served`: how many of them are worked at, the others wait."""
+    """So many uploads at once. `served`: how many of them are worked at, the others wait.
+    `changed` is called after each change of what is held."""
 
     def __init__(
         self, slots: int, served: int, *, clock: Callable[[], float] = time.monotonic
@@ -40,6 +41,7 @@ class Slots:
         self._lock = threading.Lock()
         self._since: dict[object, float] = {}
         self._mean_s = 0.0
+        self.changed: Callable[[], None] = lambda: None
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -48,12 +50,14 @@ class Slots:
         with self._lock:
             self._refuse_if_full()
             self._since[ticket] = self._clock()
+        self.changed()
         try:
             yield
         finally:
             with self._lock:
                 held = self._clock() - self._since.pop(ticket)
                 self._mean_s += (held - self._mean_s) * (_NEWEST if self._mean_s else 1.0)
+            self.changed()
 
     def refuse_if_full(self) -> None:
         """Raises `NoSlot` where a slot would not be had now."""
@@ -92,6 +96,12 @@ class Queue:
         """As many bodies may be on their way as uploads may be in hand."""
         slots = decoders + waiting
         return cls(Slots(slots, slots), Slots(slots, decoders))
+
+    def tell(self, listener: Callable[[Mapping[str, float]], None]) -> None:
+        """Give the listener the counts, now and after each change."""
+        for slots in (self.receiving, self.judging):
+            slots.changed = lambda: listener(self.counts())
+        listener(self.counts())
 
     def counts(self) -> Mapping[str, float]:
         """Uploads that hold a slot, by what is done with them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -26,7 +27,7 @@ from hashdb.ports import IndexBackend
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher.check import Checker
+from matcher.check import Checker, Span
 from matcher.classifiers.onnx import OnnxClassifier
 from matcher.classifiers.remote import RemoteClassifier
 from matcher.descriptors.onnx import OnnxDescriptor
@@ -66,9 +67,15 @@ class Parts:
         self.store.close()
 
 
-def build(settings: Settings, *, progress: Callable[[int, int], None] | None = None) -> Parts:
+def build(
+    settings: Settings,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    span: Span = nullcontext,
+) -> Parts:
     """Opens the database and the index and makes the parts. `progress` (done, all) is told of a
-    rebuild of the index. Raises `BadSetting`, `BadPolicy`, `NotUpgraded`, `DatabaseUnavailable`."""
+    rebuild of the index, `span` of the stages of each upload. Raises `BadSetting`, `BadPolicy`,
+    `NotUpgraded`, `DatabaseUnavailable`."""
     policy = load_policy(settings.policy)
     descriptor = make_descriptor(settings, policy)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -93,6 +100,7 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
         classifier=_classifier(settings),
         retention=timedelta(days=settings.retention_days),
         seconds=settings.decode_seconds,
+        span=span,
     )
     enroller = make_enroller(store, sandbox, policy, descriptor)
     return Parts(settings, store, index, sandbox, judge, checker, enroller, policy)

@@ -11,7 +11,8 @@ of a reference, each some bits off. They are sent at a fixed rate, and a latency
 moment at which the request was to be sent, so that a service that stands still is charged for all
 whom it keeps waiting. While videos are decoded, four uploads of 15 minutes in 720p are in hand,
 sent again as soon as they are answered, refused ones after `Retry-After`. The clip of 10 s in 720p
-is sent alone, one after the other.
+is sent alone, one after the other. Last, references are added by one service while another one on
+the same data is asked for them: counted is the time from the answer to the first match.
 
 The bank is kept in `--work` and used again. Times are this machine's, which the load shares.
 """
@@ -30,7 +31,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -100,11 +101,11 @@ class Target:
         return http.client.HTTPConnection(place.hostname or "", place.port, timeout=600)
 
     def ask(
-        self, connection: http.client.HTTPConnection, body: bytes, kind: str
+        self, connection: http.client.HTTPConnection, body: bytes, kind: str, path: str = "/match"
     ) -> tuple[int, bytes, float]:
         """Status, body and `Retry-After` in seconds."""
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": kind}
-        connection.request("POST", "/match", body, headers)
+        connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read(), float(answer.headers.get("Retry-After", 0))
 
@@ -155,13 +156,18 @@ def bodies(stored: Codes, other: Codes, n: int, rng: np.random.Generator) -> lis
         start = int(rng.integers(0, scenes)) * FRAMES
         asked = codes[start : start + ASKED]
         asked = near_copies(asked, RADIUS, rng) if turn % 10 == 0 else asked
-        frames = [
-            {"offset": float(i), "hash": code.tobytes().hex(), "quality": 100}
-            for i, code in enumerate(asked)
-        ]
-        body = {"duration": ASKED, "fingerprints": [{"signal_type": "pdq", "frames": frames}]}
-        made.append(json.dumps(body).encode())
+        made.append(body_of(asked))
     return made
+
+
+def body_of(codes: Codes) -> bytes:
+    """A request that asks for these frames, one a second."""
+    frames = [
+        {"offset": float(i), "hash": code.tobytes().hex(), "quality": 100}
+        for i, code in enumerate(codes)
+    ]
+    body = {"duration": len(codes), "fingerprints": [{"signal_type": "pdq", "frames": frames}]}
+    return json.dumps(body).encode()
 
 
 def form(media: bytes) -> tuple[bytes, str]:
@@ -279,6 +285,24 @@ def one_by_one(target: Target, path: Path, n: int) -> Told:
     return told
 
 
+def spreading(target: Target, other: Target, bank: str, n: int) -> Told:
+    """References added by one service: how long until another one matches them."""
+    told, rng = Told(), np.random.default_rng(7)
+    adding, asking = target.connect(), other.connect()
+    for _ in range(n):
+        codes = rng.integers(0, 256, (ASKED, 32), dtype=np.uint8)
+        prints = json.loads(body_of(codes))["fingerprints"]
+        body = json.dumps({"bank": bank, "fingerprints": prints}).encode()
+        status, text, _ = target.ask(adding, body, "application/json", "/references")
+        assert status in (200, 201), text
+        began, matched = time.monotonic(), False
+        while not matched:
+            status, text, _ = other.ask(asking, body_of(codes), "application/json")
+            matched = status == 200 and bool(json.loads(text)["matches"])
+        told.note(time.monotonic() - began, status, text)
+    return told
+
+
 def measure(
     target: Target, asked: Sequence[bytes], film: Path, options: argparse.Namespace
 ) -> None:
@@ -289,6 +313,10 @@ def measure(
     with uploading(target, looped(film, LONG_S), options.videos) as videos:
         rows["hashes while videos are decoded"] = load(target, asked, options.rate)
     rows["15 min of 720p meanwhile"] = videos
+    show(rows)
+
+
+def show(rows: Mapping[str, Told]) -> None:
     print(f"{'':<32} {'answered':>8} {'p50 ms':>9} {'p99 ms':>9} {'most ms':>9}  not 200")
     for name, told in rows.items():
         print(told.row(name))
@@ -304,6 +332,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of load, each time")
     parser.add_argument("--videos", type=int, default=4, help="of 15 minutes in hand at once")
     parser.add_argument("--uploads", type=int, default=20, help="of the clip of 10 s")
+    parser.add_argument("--additions", type=int, default=100, help="of references, one by one")
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -322,6 +351,10 @@ def main() -> None:
     with serving(place) as service:
         measure(Target(service.url, place.key("pipeline")), asked, clip(options.work), options)
         service.kill()  # uploads are in hand: they would be waited for
+    with serving(place) as one, serving(place) as other:
+        key = place.key("admin")
+        targets = (Target(one.url, key), Target(other.url, key))
+        show({"added by another process": spreading(*targets, "attacks", options.additions)})
 
 
 if __name__ == "__main__":

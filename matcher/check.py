@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -69,10 +69,15 @@ class Asked:
     suspicious: bool = False
 
 
+Span = Callable[[str], AbstractContextManager[object]]
+"""What is told of a stage while it runs: a span of a trace, say."""
+
+
 class Stopwatch:
     """Milliseconds by stage, summed where a stage runs twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, span: Span) -> None:
+        self._span = span
         self._began = time.perf_counter()
         self._stages: dict[str, float] = {}
 
@@ -80,7 +85,8 @@ class Stopwatch:
     def stage(self, name: str) -> Iterator[None]:
         began = time.perf_counter()
         try:
-            yield
+            with self._span(name):
+                yield
         finally:
             spent = 1000 * (time.perf_counter() - began)
             self._stages[name] = self._stages.get(name, 0.0) + spent
@@ -103,6 +109,7 @@ class Checker:
         classifier: Classifier | None = None,
         retention: timedelta = timedelta(days=30),
         seconds: float = 120.0,
+        span: Span = nullcontext,
     ) -> None:
         self._store = store
         self._judge = judge
@@ -111,6 +118,7 @@ class Checker:
         self._classifier = classifier
         self._retention = retention
         self._seconds = seconds
+        self._span = span
 
     def check_media(
         self,
@@ -144,7 +152,7 @@ class Checker:
         before = self._judged_before(asked)
         if before is not None:
             return before
-        watch = Stopwatch()
+        watch = Stopwatch(self._span)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests)
         known = self._settled(exact)
@@ -198,7 +206,7 @@ class Checker:
         before = self._judged_before(asked)
         if before is not None:
             return before
-        watch = Stopwatch()
+        watch = Stopwatch(self._span)
         counted = self._judge.usable(fingerprints)
         look = as_look(fingerprints, counted, kind=kind, duration_s=duration_s)
         with watch.stage("digest_lookup"):
@@ -403,18 +411,19 @@ class Checker:
             judged_at=now(),
         )
         upright = [f for f in look.fingerprints if f.orientation == Orientation.ORIGINAL]
-        return self._store.together(
-            lambda tx: tx.uploads.record(
-                asked.key_id,
-                asked.upload_id,
-                asked.request_digest,
-                verdict,
-                asked.digests,
-                upright,
-                metadata=asked.metadata,
-                expires_at=verdict.judged_at + self._retention,
+        with self._span("record"):
+            return self._store.together(
+                lambda tx: tx.uploads.record(
+                    asked.key_id,
+                    asked.upload_id,
+                    asked.request_digest,
+                    verdict,
+                    asked.digests,
+                    upright,
+                    metadata=asked.metadata,
+                    expires_at=verdict.judged_at + self._retention,
+                )
             )
-        )
 
 
 def media_request_digest(digests: Digests, *, suspicious: bool) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +25,7 @@ from hashdb.sync import Pulled, pull
 from matcher.policy import load_policy
 
 SYNC_KEY = "SEAWALL_SYNC_KEY"
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 SNAPSHOTS = {
     SnapshotState.GOOD: "the snapshot is good",
     SnapshotState.DAMAGED: "the snapshot is DAMAGED, and is made anew at the next start",
@@ -48,9 +52,26 @@ def serve(host: str, port: int, workers: int, threads: int, as_json: bool) -> No
     Each worker is a process with the whole index in its memory; its threads answer side by side
     what has no media; uploads with media have threads of their own.
     """
-    from api import serve as server
+    with _metrics_added_up(workers):
+        from api import serve as server
 
-    server.serve(Settings.from_env(), server.Where(host, port, workers, threads, as_json))
+        server.serve(Settings.from_env(), server.Where(host, port, workers, threads, as_json))
+
+
+@contextmanager
+def _metrics_added_up(workers: int) -> Iterator[None]:
+    """A folder in which several workers count together. prometheus_client looks for its name when
+    it is imported."""
+    if workers == 1 or os.environ.get(METRICS_DIR):
+        yield
+        return
+    folder, mine = tempfile.mkdtemp(prefix="seawall-metrics-"), os.getpid()
+    os.environ[METRICS_DIR] = folder
+    try:
+        yield
+    finally:
+        if os.getpid() == mine:  # workers come by here too
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @click.group()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import socket
 import sys
@@ -69,6 +70,47 @@ def test_two_workers_answer_alike(tmp_path: Path) -> None:
                 with service.client(key) as client:
                     assert verdict_on(client, seed)["action"] == "block"
         assert service.stop() == 0
+
+
+def test_workers_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever is asked for metrics; also when one of them is gone and was replaced."""
+    place = Place(tmp_path / "data")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with serving(place, "--workers", "2") as service:
+        moderator = {"Authorization": f"Bearer {place.key('moderator')}"}
+
+        def counted() -> set[float]:
+            """What several workers say of the requests for /banks."""
+            told = set()
+            for _ in range(20):
+                text = httpx.get(f"{service.url}/metrics", headers=moderator).text
+                found = re.search(r'seawall_requests_total\{[^}]*"/banks"[^}]*\} (\S+)', text)
+                told.add(float(found[1]) if found else 0.0)
+                assert 'seawall_uploads_in_hand{state="judging"} 0.0' in text
+            return told
+
+        for _ in range(20):
+            assert httpx.get(f"{service.url}/banks", headers=moderator).status_code == 200
+        assert counted() == {20.0}
+        (folder,) = temporary.glob("seawall-metrics-*")
+        workers = children(service.process.pid)
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        until = time.monotonic() + 30
+        while len(set(children(service.process.pid)) - {workers[0]}) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert counted() == {20.0}
+        service.stop()
+    assert not folder.exists()
+
+
+def children(pid: int) -> list[int]:
+    """A process's own workers: gunicorn's, which are forked from it."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in listed]
 
 
 def test_a_service_that_is_told_to_stop_finishes_its_answers(tmp_path: Path) -> None:
