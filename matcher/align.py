@@ -30,6 +30,9 @@ NEARLY = 6
 """A picture that the reference shows for so many seconds elsewhere, within so many bits of its
 distance, is a still scene's: all such pictures of an alignment count as one."""
 
+_AT_ONCE = 1 << 16
+"""Hits whose votes are counted in one step, of all speeds together: bounds the memory."""
+
 REACH = 1.0
 """Seconds to each side that one sampled frame speaks for."""
 
@@ -155,11 +158,13 @@ def best_line(
     if still:
         return _inliers(0.0, 0.0, t, hits, w, tolerance=np.inf)
     best = (-1.0, 1.0, 0.0)
-    for speed in speeds:
-        votes, offset = _best_offset(hits.offsets - speed * t, hits.spans, w)
-        # Ties go to the normal speed, which comes first.
-        if votes > best[0] * 1.02 + 1e-9:
-            best = (votes, float(speed), offset)
+    at_once = max(1, _AT_ONCE // len(hits))
+    for some in np.split(speeds, range(at_once, len(speeds), at_once)):
+        found = _best_offsets(hits.offsets - some[:, None] * t, hits.spans, w)
+        for speed, votes, offset in zip(some.tolist(), *found, strict=True):
+            # Ties go to the normal speed, which comes first.
+            if votes > best[0] * 1.02 + 1e-9:
+                best = (votes, speed, offset)
     _, speed, offset = best
     line = _inliers(speed, offset, t, hits, w)
     for _ in range(6):
@@ -176,15 +181,19 @@ def best_line(
     return line
 
 
-def _best_offset(lows: Floats, spans: Floats, weights: Floats) -> tuple[float, float]:
-    """The offset that most intervals [low - tolerance, low + span + tolerance] hold, and its
-    weight: an exact sweep over the intervals' ends."""
-    edges = np.concatenate([lows - TOLERANCE, lows + spans + TOLERANCE])
-    order = np.argsort(edges, kind="stable")
-    depth = np.cumsum(np.concatenate([weights, -weights])[order])
-    at = int(np.argmax(depth))
-    right = edges[order[at + 1]] if at + 1 < len(order) else edges[order[at]]
-    return float(depth[at]), float((edges[order[at]] + right) / 2)
+def _best_offsets(
+    lows: Floats, spans: Floats, weights: Floats
+) -> tuple[Sequence[float], Sequence[float]]:
+    """For each row of (s, k) `lows` the weight of the offset that most of the k intervals
+    [low - tolerance, low + span + tolerance] hold, and that offset: an exact sweep over the
+    intervals' ends."""
+    edges = np.concatenate([lows - TOLERANCE, lows + spans + TOLERANCE], axis=1)
+    order = np.argsort(edges, axis=1, kind="stable")
+    depth = np.cumsum(np.concatenate([weights, -weights])[order], axis=1)
+    rows, at = np.arange(len(lows)), np.argmax(depth, axis=1)
+    left = edges[rows, order[rows, at]]
+    right = edges[rows, order[rows, np.minimum(at + 1, order.shape[1] - 1)]]
+    return depth[rows, at].tolist(), ((left + right) / 2).tolist()
 
 
 def _inliers(

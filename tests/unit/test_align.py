@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hashdb.model import Fingerprint
-from matcher.align import FrameHits, align, group_alike
-from matcher.score import as_match, evidence, rescore
+from hashdb.model import Fingerprint, Floats
+from matcher.align import SPEEDS, FrameHits, _best_offsets, align, best_line, group_alike
+from matcher.score import TOLERANCE, as_match, evidence, rescore
 
 RNG = np.random.default_rng(20190315)
 
@@ -180,3 +182,47 @@ def test_a_match_takes_other_alignments_segments_where_they_speak_of_other_times
     assert starts == [0, 19]
     assert match.score == 1.0
     assert [s.signal_type for s in match.signals] == ["md5", "pdq"]
+
+
+def one_offset(lows: Floats, spans: Floats, weights: Floats) -> tuple[float, float]:
+    """The sweep of one speed."""
+    edges = np.concatenate([lows - TOLERANCE, lows + spans + TOLERANCE])
+    order = np.argsort(edges, kind="stable")
+    depth = np.cumsum(np.concatenate([weights, -weights])[order])
+    at = int(np.argmax(depth))
+    right = edges[order[at + 1]] if at + 1 < len(order) else edges[order[at]]
+    return float(depth[at]), float((edges[order[at]] + right) / 2)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    k=st.integers(1, 40),
+    grid=st.sampled_from([0.0, 0.25, 1.0]),
+    spans=st.sampled_from([0.0, 0.5, 20.0]),
+)
+@settings(max_examples=200, deadline=None)
+def test_all_speeds_at_once_as_one_by_one(seed: int, k: int, grid: float, spans: float) -> None:
+    """To the last bit; on a grid of times, where ends coincide, too."""
+    rng = np.random.default_rng(seed)
+    moments, t = rng.uniform(0, 60, k), rng.uniform(0, 60, k)
+    if grid:
+        moments, t = np.round(moments / grid) * grid, np.round(t / grid) * grid
+    lengths, weights = rng.uniform(0, spans, k), rng.choice([0.001, 1.0, 6.5], k)
+    votes, offsets = _best_offsets(moments - SPEEDS[:, None] * t, lengths, weights)
+    for speed, vote, offset in zip(SPEEDS, votes, offsets, strict=True):
+        assert (vote, offset) == one_offset(moments - speed * t, lengths, weights)
+
+
+def test_more_hits_than_are_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    times, n = np.arange(30) * 1.0, 300
+    hits = FrameHits(
+        rng.integers(0, 30, n), rng.uniform(0, 60, n), np.full(n, 0.5), rng.integers(0, 46, n)
+    )
+    whole = best_line(times, hits, "pdq", still=False)
+    for at_once in (1, 7 * n, 1000 * n):
+        monkeypatch.setattr("matcher.align._AT_ONCE", at_once)
+        line = best_line(times, hits, "pdq", still=False)
+        assert line.speed == whole.speed
+        assert (line.moments == whole.moments).all()
+        assert (line.hits.queries == whole.hits.queries).all()
