@@ -312,9 +312,13 @@ def _scan_rows(
     found: Any, count: Any,
 ) -> Any:  # fmt: skip
     """Compare a query with the rows from `start` to `stop`; the hits there are then, as above."""
-    hits = count
+    hits, first, codes, queries = count, query * words, stored.codes, asked.codes
     for row in range(start, stop):
-        apart = _distance(stored.codes, row * words, asked.codes, query * words, words)
+        if words == 4:  # most codes are too far by the first half
+            half = popcount(codes[4 * row] ^ queries[first])
+            if half + popcount(codes[4 * row + 1] ^ queries[first + 1]) > radius:
+                continue
+        apart = _distance(codes, row * words, queries, first, words)
         if apart <= radius and not _has(stored.skip, row):
             if hits < len(found.rows):
                 found.queries[hits] = query

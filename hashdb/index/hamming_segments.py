@@ -26,11 +26,11 @@ from hashdb.machine import LANES
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits, nearest
 
-FILED = 1 << 14  # codes from which a segment has tables
+FILED = 1 << 12  # codes from which a segment has tables
 MOST = 1 << 24  # codes of a segment: a table's rows have 24 bits
 _COMPARED = 1 / 16  # share of codes: a query that is compared with more is compared with all
 _ROOM = 1 << 13  # hits there is room for at first
-_SCANNED = 2  # sketches compared in the time in which one code is scanned
+_SCANNED = 8  # sketches compared in the time in which one code is scanned
 _LINE = 64  # bytes of a cache line; no code of up to 512 bits shall lie across two
 
 # Odd 64-bit constants (xxHash's primes) that spread the words of a code over one sort key.
