@@ -7,7 +7,7 @@ What stands still so says which place it is, and what moves (people, cars, a han
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,18 @@ from matcher.localize import (
     together,
     usual,
 )
-from matcher.motion import ALIKE, LEAST, laid_by, laid_whole, line_of, stands_still
+from matcher.motion import (
+    ALIKE,
+    LEAST,
+    UNLIKE,
+    Line,
+    agreement_on,
+    compare,
+    laid_by,
+    laid_whole,
+    moves_little,
+    stands_still,
+)
 from matcher.score import rescore
 
 ALIKE_BITS = 56
@@ -52,6 +63,21 @@ CLEARER = 1.1
 
 AWAY_S = 1.5
 """Seconds between two pictures of a reference that are compared for what stands still."""
+
+AS_WELL = 0.9
+"""Another moment of a reference agrees as well where it does so to this part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What motion says of a still scene: the alignment at the moment that it tells, None where it
+    tells none; `other`: the upload moves, and as the reference does at no moment."""
+
+    alignment: Alignment | None
+    other: bool
+
+
+UNTOLD = Moment(None, other=False)
 
 Mask = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
@@ -86,17 +112,56 @@ def at_its_moment(
         told = _told_by_motion(found, mine, pictures, both, LEAST if fixed else ALIKE)
         if told is not None:
             return told
+    if moved is not None and both is not None and _contradicted(found, pictures, moves, both):
+        moved = None
     if moved is not None and not found.stands:
         return found
     moves |= {p.offset: _moves(p, pictures) for p in pictures}
     other = _by_what_moves(found, mine, pictures, moves)
     better = None if other is None else _moved(other, moves)
+    if other is not None and better is not None and both is not None:
+        other = replace(other, moved=better)
+        better = None if _contradicted(other, pictures, moves, both) else better
     if other is None or better is None:
         return None if moved is None else found
     odd = usual(found.speed) and not usual(other.speed)
     if moved is not None and (odd or sum(better) <= CLEARER * sum(moved)):
         return found
     return replace(other, moved=better, stands=other.stands or (still and _odd(other.speed)))
+
+
+def _contradicted(
+    found: Found,
+    pictures: Sequence[Nominee],
+    moves: dict[float, Mask],
+    motion: tuple[Motion, Motion],
+) -> bool:
+    """Whether what moves speaks against a line of time that stands still or has an odd speed: it
+    agrees too little there; or the reference repeats itself (a timer, slides of one make), so that
+    the upload's pictures show as much of what moves elsewhere in it."""
+    offsets = np.array([s.shot.offset for s in found.sights])
+    agreement = agreement_on(Line(found.speed, found.offset), offsets, laid_by(found), *motion)
+    if agreement is None:
+        return False
+    if agreement.on < UNLIKE:
+        return True
+    if usual(found.speed) and agreement.elsewhere < AS_WELL * agreement.on:
+        return False
+    return _moved_elsewhere(found, pictures, moves) > sum(found.moved)
+
+
+def _moved_elsewhere(found: Found, pictures: Sequence[Nominee], moves: dict[float, Mask]) -> int:
+    """The moving features that the pictures on a line show of moments away from it, at most."""
+    most = {s.shot.row: 0 for s in found.sights}
+    for sight in found.seen:
+        row, nominee = sight.shot.row, sight.nominee
+        away = abs(found.speed * sight.shot.offset + found.offset - nominee.offset)
+        if row in most and away > AWAY_S:
+            if nominee.offset not in moves:
+                moves[nominee.offset] = _moves(nominee, pictures)
+            shown = int(moves[nominee.offset][sight.agreement.references].sum())
+            most[row] = max(most[row], shown)
+    return sum(most.values())
 
 
 def _odd(speed: float) -> bool:
@@ -110,25 +175,29 @@ def _fixed(moves: dict[float, Mask]) -> bool:
     return bool(len(masks) and float(masks.mean()) <= 1 - FIXED_PART)
 
 
-def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Alignment | None:
+def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Moment:
     """An alignment by hashes of the whole picture in which all may be one scene, at the moment that
-    all that moves tells; None where it tells none."""
+    all that moves tells."""
     mirrored = alignment.orientation is Orientation.FLIP_HORIZONTAL
     if not mirrored and alignment.orientation is not Orientation.ORIGINAL:
-        return None
+        return UNTOLD
     frames = [f for f in alignment.frames if f.view is View.FULL and f.track == upload.track]
     if not frames:
-        return None
+        return UNTOLD
     first, last = (pick(f.offset for f in frames) for pick in (min, max))
-    offsets = upload.offsets[(upload.offsets >= first) & (upload.offsets <= last)]
-    line = line_of(offsets, laid_whole(mirrored=mirrored), upload, reference)
+    during = (upload.offsets >= first) & (upload.offsets <= last)
+    found = compare(upload.offsets[during], laid_whole(mirrored=mirrored), upload, reference)
+    if found is None:
+        return UNTOLD
+    line = found.line
     if line is None:
-        return None
+        still = moves_little(upload.grids[during])
+        return Moment(None, other=found.best < UNLIKE and not still)
     told = [
         replace(f, reference_offset=max(0.0, line.speed * f.offset + line.offset), group=i, line=0)
         for i, f in enumerate(frames)
     ]
-    return rescore(replace(alignment, speed=line.speed), told, video=True)
+    return Moment(rescore(replace(alignment, speed=line.speed), told, video=True), other=False)
 
 
 def _told_by_motion(
@@ -139,12 +208,13 @@ def _told_by_motion(
     least: float,
 ) -> Found | None:
     """What was found, on the line of time that all that moves tells; None where it tells none.
-    `least`: as of `line_of`."""
+    `least`: as of `compare`."""
     first, last = (pick(s.shot.offset for s in found.sights) for pick in (min, max))
     offsets = np.array([s.offset for s in mine if first <= s.offset <= last])
-    line = line_of(offsets, laid_by(found), *motion, least)
-    if line is None:
+    compared = compare(offsets, laid_by(found), *motion, least)
+    if compared is None or compared.line is None:
         return None
+    line = compared.line
     led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)
     if not seen:
         return None
