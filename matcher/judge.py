@@ -360,7 +360,7 @@ class Judge:
         look alike. So it is where local features see the place at another moment, and no picture is
         close."""
         name = alignment.reference_id
-        if name in beside.other_moment and all(f.distance > UNSURE for f in alignment.frames):
+        if name in beside.other_moment and not _is_close(alignment):
             return True
         if name not in beside.other_moment and name not in beside.any_moment:
             return False
@@ -470,6 +470,11 @@ class Judge:
             )
             for ordinal, rows in zip(ordinals.tolist(), np.split(order, starts[1:]), strict=True)
         ]
+
+
+def _is_close(alignment: Alignment) -> bool:
+    """Whether any of its pictures says much by itself: 64 bits never do."""
+    return alignment.signal_type == "pdq" and any(f.distance <= UNSURE for f in alignment.frames)
 
 
 def _enforced(reference: Reference | None) -> bool:

@@ -43,6 +43,10 @@ NEAR_S, NEAR_PITCH = 0.1, 6
 PITCHES = 17
 """Steps by which a copy may be higher or lower: 8.5 %."""
 
+REPEATED = 0.5
+"""The part of a line's votes that the reference holds at another moment too, from which on it is a
+song's: those then say nothing."""
+
 ELSEWHERE_S = 1.0
 """Seconds from its line at which a vote speaks for another moment of the reference."""
 
@@ -274,7 +278,8 @@ def _match(
         expected = _expected(line, rest, chance, span)
         runs = _runs(line, expected)
         votes, seconds = sum(r[0] for r in runs), sum(r[1].query.seconds for r in runs)
-        told = votes - _repeated(line, rest)
+        repeated = _repeated(line, rest)
+        told = votes - repeated if repeated >= REPEATED * votes else votes
         evidence = surprise(told, expected * seconds) / DISPERSION - log_trials
         if not runs or (found and evidence < ENOUGH):
             continue
