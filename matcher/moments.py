@@ -203,7 +203,7 @@ def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Momen
         return UNTOLD
     line = found.line
     if line is None:
-        if found.best >= SAME:
+        if found.best >= ALIKE:
             return Moment(alignment, other=False)
         still = moves_little(upload.grids[during])
         return Moment(None, other=found.best < UNLIKE and not still)

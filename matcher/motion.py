@@ -41,8 +41,9 @@ LEAST = 0.2
 """A lower correlation is chance: of a program's window so few places change that the others scatter
 by next to nothing."""
 
-ALIKE, NOT_NEAR = 0.6, 0.25
-"""Or its correlation itself, and how far it lies above that of any other."""
+ALIKE, NOT_NEAR = 0.5, 0.15
+"""Or its correlation itself, and how far it lies above that of any other. (Other moments of fixed
+cameras have at most 0.45, and then others nearly as high.)"""
 
 UNLIKE = 0.3
 """A line of time on which what moves correlates less shows another moment, however alike the place
