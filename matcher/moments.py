@@ -117,7 +117,8 @@ def at_its_moment(
         told = _told_by_motion(found, mine, pictures, both, LEAST if fixed else ALIKE)
         if told is not None:
             return told
-    believed = moved is not None and not _contradicted(found, moves, both)
+    doubted = found.stands or _odd(found.speed)
+    believed = moved is not None and not (doubted and _contradicted(found, moves, both))
     if believed and not found.stands:
         return found
     other = _by_what_moves(found, mine, pictures, moves)
