@@ -75,7 +75,29 @@ class IndexBackend(Protocol):
         ...
 
     def arrays(self) -> tuple[Codes, Ints]:
-        """All codes and ids that can be found, for a snapshot."""
+        """All codes and ids that can be found, in the order of the ids."""
+        ...
+
+    def parts(self) -> tuple[int, Iterator[tuple[Codes, Ints]]]:
+        """The same for a snapshot, a part at a time, and how many codes it is in all: as they
+        stand at the call, whatever is added or removed before they are read."""
+        ...
+
+    @property
+    def shares(self) -> bool:
+        """Whether what `load` is given is kept as it is, so that processes share a map of it."""
+        ...
+
+    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+        """What (n, bits/8) codes under the ids from 0 on are found by, as arrays with names, for a
+        snapshot, beside the codes; none where the engine needs none. Says nothing of what this
+        index holds."""
+        ...
+
+    def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:
+        """Fill this index, which is empty, with codes under the ids from 0 on. `tables`: what
+        `tables` of some engine gave for them; one that has other ones, or none, makes its own.
+        `BadSnapshot` where they do not fit together."""
         ...
 
 
