@@ -166,25 +166,32 @@ class Segment:
         return _plan(radius, parts, keys)
 
     def _expanded(self, found: Found, most: int | None) -> CodeHits:
-        """A hit for each live row with a code that was found."""
+        """A hit for each live row with a code that was found; `most`: rows of one code are as far
+        as one another, so that of each no more than the first so many are wanted."""
         queries, rows, distances = found
+        source = rows  # where the code may be read: rows that repeat it lie far apart
         if len(self.heads):
             heads = rows.astype(np.int32)
             begin = np.searchsorted(self.heads, heads, "left")
             times = np.searchsorted(self.heads, heads, "right") - begin
+            if most is not None:
+                times = np.minimum(times, most + len(self) - self.count)
             before = np.cumsum(times) - times
             places = np.repeat(begin - before, times) + np.arange(times.sum())
+            source = np.concatenate([rows, np.repeat(rows, times)])
             rows = np.concatenate([rows, self.repeats[places]])
             queries = np.concatenate([queries, np.repeat(queries, times)])
             distances = np.concatenate([distances, np.repeat(distances, times)])
         if self.count < len(self):
             live = ~_has(self.gone, rows)
             queries, rows, distances = queries[live], rows[live], distances[live]
+            source = source[live]
         # Rows have the order of the ids.
         kept = None if most is None else nearest(queries, rows, distances, most)
         if kept is not None:
             queries, rows, distances = queries[kept], rows[kept], distances[kept]
-        codes = self.codes.view(np.uint8).reshape(len(self), 8 * self.words)[rows]
+            source = source[kept]
+        codes = self.codes.view(np.uint8).reshape(len(self), 8 * self.words)[source]
         return CodeHits(queries, self.ids(rows), distances, codes)
 
 

@@ -298,3 +298,22 @@ def test_without_numba_all_else_works() -> None:
         [sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_of_a_card_with_many_rows_the_oldest_are_given_also_where_some_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    always_file(monkeypatch)
+    codes = random_codes(np.random.default_rng(13), 4000)
+    codes[1000:3000] = codes[7]
+    index = HammingIndex(256)
+    index.add(codes, np.arange(4000))
+    gone = np.arange(1000, 1400, 2)
+    index.remove(gone)
+    left = np.setdiff1d(np.append(7, np.arange(1000, 3000)), gone)
+    for most in (1, 5, 250):
+        found = index.search(codes[[7, 3999]], 31, most)
+        ids = np.sort(found.ids[found.queries == 0])
+        assert ids[:most].tolist() == left[:most].tolist()
+        assert len(ids) <= most + len(gone)
+        assert (found.codes == codes[found.ids]).all()
