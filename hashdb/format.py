@@ -82,12 +82,13 @@ class _Place:
 class Contents:
     """What one file holds. `kind` says what it is, `meta` is small JSON, `arrays` are read-only
     maps of the file, shared by all processes that map it. `digest` names these contents: SHA-256 in
-    hex. `size`: bytes of the file."""
+    hex; `stamp` names this copy of them. `size`: bytes of the file."""
 
     kind: str
     meta: Mapping[str, Any]
     arrays: Mapping[str, Array]
     digest: str
+    stamp: str
     size: int
     _map: memoryview = field(repr=False)
     _unchecked: Mapping[str, _Place] = field(repr=False)
@@ -247,7 +248,8 @@ def read_file(path: Path, kind: str, *, whole: bool = True) -> Contents:
     try:
         with open(path, "rb") as file:
             begin, digest = _check_prelude(file)
-            size = os.fstat(file.fileno()).st_size
+            found = os.fstat(file.fileno())
+            size, stamp = found.st_size, f"{found.st_ino}.{found.st_mtime_ns}"
             data = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
         header = _read_header(data[begin:])
         if header.get("kind") != kind:
@@ -258,7 +260,7 @@ def read_file(path: Path, kind: str, *, whole: bool = True) -> Contents:
         places = {name: _place(name, place, begin) for name, place in places.items()}
         left = _checked(data, places, math.inf if whole else CHECKED_AT_ONCE)
         arrays = {name: _array(data, place) for name, place in places.items()}
-        return Contents(kind, meta, arrays, digest, size, data, left)
+        return Contents(kind, meta, arrays, digest, stamp, size, data, left)
     except OSError as error:
         raise BadSnapshot(f"{path}: {error.strerror or error}") from error
     except BadSnapshot as error:

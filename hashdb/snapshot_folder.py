@@ -94,13 +94,13 @@ class SnapshotFolder:
         note = self.path / CHECKED
         try:
             late = time.time() - note.stat().st_mtime > CHECKED_FOR_S
-            return not late and note.read_text() == contents.digest
+            return not late and note.read_text() == contents.stamp
         except OSError:
             return False
 
     def _note_checked(self, contents: Contents) -> None:
         try:
-            (self.path / CHECKED).write_text(contents.digest)
+            (self.path / CHECKED).write_text(contents.stamp)
         except OSError as error:
             log.info("that the snapshot was checked cannot be noted: %s", error)
 
