@@ -150,8 +150,13 @@ class LocalBackend(Protocol):
         """All that is held, for a snapshot."""
         ...
 
+    def tables(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """What the features of `arrays()` are found by, for a snapshot too."""
+        ...
+
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Fill this index, which is empty, from `arrays()`. Raises `BadSnapshot`."""
+        """Fill this index, which is empty, from `arrays()`, and with the tables that are among
+        them, if any. They are kept and must not be written to. Raises `BadSnapshot`."""
         ...
 
 

@@ -112,6 +112,7 @@ class Shelves:
             self.names.known(),
             {kind: shelf.packing() for kind, shelf in self.shelves.items()},
             {kind: index.arrays() for kind, index in beside if index is not None},
+            self.local,
         )
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -139,6 +140,7 @@ class ShelvesPacking:
     known: NDArray[np.int32]
     shelves: Mapping[str, Packing]
     features: Mapping[str, Mapping[str, NDArray[Any]]]
+    local: LocalBackend | None
 
     def write(self, out: Writer) -> None:
         """Write it, with the ordinals counted anew without gaps."""
@@ -152,6 +154,9 @@ class ShelvesPacking:
             for name, array in arrays.items():
                 speaks = name in ("references", "ordinals")
                 out.add(f"{kind}/{name}", ordinals[array] if speaks else array)
+        if self.local is not None:
+            for name, array in self.local.tables(self.features["local"]).items():
+                out.add(f"local/{name}", array)
 
 
 def _of(arrays: Mapping[str, NDArray[Any]], kind: str) -> dict[str, NDArray[Any]]:

@@ -250,8 +250,10 @@ def file(codes: Words, words: int) -> Filing:
     repeated = np.zeros(n // 8 + 1, dtype=np.uint8)
     np.bitwise_or.at(repeated, repeats >> 3, (1 << (repeats & 7)).astype(np.uint8))
     entries = n - len(repeats)
-    # Eight to sixteen entries a key: fewer keys than that would not be read in fewer cache lines.
-    key_bits = min(16, entries.bit_length() - 4) if entries >= 32 else 1
+    # Eight entries a key or more: fewer keys would not be read in fewer cache lines. Up to a
+    # million entries the last bit is not worth the two bytes that each then takes for it.
+    most_bits = 15 if entries < 1 << 20 else 16
+    key_bits = min(most_bits, entries.bit_length() - 4) if entries >= 32 else 1
     tables = Tables(
         np.empty((parts, (1 << key_bits) + 1), dtype=np.uint32),
         np.empty((parts, entries + LANES), dtype=np.uint16),
