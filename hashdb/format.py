@@ -206,13 +206,21 @@ def writing(path: Path, kind: str, meta: Mapping[str, Any]) -> Iterator[Writer]:
     Several processes may write the same path at once: the last rename stands. `OSError` where the
     disk refuses, the old file untouched.
     """
+    with replacing(path) as temporary, temporary.open("w+b") as file:
+        writer = Writer(file)
+        yield writer
+        writer.seal(kind, meta)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside, to be written, that takes the place of `path` where nothing is raised; else it
+    is deleted, and the old file is as it was."""
     handle, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{path.name}-", dir=path.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "w+b") as file:
-            writer = Writer(file)
-            yield writer
-            writer.seal(kind, meta)
-            file.flush()
+        yield Path(name)
+        with open(name, "rb") as file:
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -278,6 +279,34 @@ class DescriptorBackend(Protocol):
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Fill this index, which is empty, from `arrays()`. Raises `BadSnapshot`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A snapshot that others may fetch. `file`: its name there; `digest`: see
+    `hashdb.format.Contents`; `size` in bytes; `database`, `number`, `version`: of which database it
+    is, at which change, and in which form."""
+
+    file: str
+    digest: str
+    size: int
+    database: str
+    number: int
+    version: int
+
+
+class SnapshotSource(Protocol):
+    """Where snapshots are published. All raise `BadSnapshot` where it does not answer."""
+
+    def latest(self) -> Published | None:
+        """The latest one; None where nothing is published."""
+        ...
+
+    def fetch(
+        self, published: Published, to: Path, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Write its bytes to a file. `progress(done, all)` counts them. Nothing is checked."""
         ...
 
 

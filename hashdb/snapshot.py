@@ -24,7 +24,14 @@ from hashdb import verification
 from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable, SeawallError
 from hashdb.format import Contents
 from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Floats, Ints
-from hashdb.ports import DescriptorBackend, IndexBackend, LandmarkBackend, LocalBackend
+from hashdb.ports import (
+    DescriptorBackend,
+    IndexBackend,
+    LandmarkBackend,
+    LocalBackend,
+    Published,
+    SnapshotSource,
+)
 from hashdb.shelf import Shelf
 from hashdb.shelves import Shelves
 from hashdb.signals import SIGNAL_TYPES
@@ -50,6 +57,7 @@ _WHOLE = 1 << 24  # bytes of a snapshot that is checked whole before it is used
 # written when that pays, or when a process holds much of the index for itself.
 _CHANGED = 1 / 2000
 _ADDED = 1 / 16
+_FETCHED = 100_000  # bytes that are fetched in about the time in which a change is read back
 
 
 class SnapshotState(StrEnum):
@@ -92,8 +100,8 @@ class ReferenceIndex:
     one for sounds and `neural` one for the descriptors of `model` (None: they are not indexed).
     `folder` is where the snapshot lies; None keeps none. Disabled references are in the index,
     withdrawn ones are not: which may be enforced is for the caller to ask the database.
-    `save_every`: a snapshot is written each time that so many changes have been applied since the
-    last one.
+    `save_every`: a snapshot is written when so many changes have been applied since the last one.
+    `source`: where snapshots are published, for a start with none or an old one.
     """
 
     def __init__(
@@ -108,8 +116,10 @@ class ReferenceIndex:
         sound: Callable[[], LandmarkBackend] | None = None,
         neural: Callable[[], DescriptorBackend] | None = None,
         model: str = "",
+        source: SnapshotSource | None = None,
     ) -> None:
         self._store = store
+        self._source = source
         self._backends = backends
         self._local = local
         self._sound = sound
@@ -156,6 +166,8 @@ class ReferenceIndex:
         """
         with self._lock:
             self._keeps = save
+            if self._source is not None and save:
+                self._receive(self._source)
             if self._resume(whole):
                 return
             if self._folder is None or not save:
@@ -302,6 +314,43 @@ class ReferenceIndex:
             path = self._folder.write(meta, packing)
             self._saved, self._seen = number, self._folder.identity()
         return path
+
+    def published(self) -> tuple[Published, Path]:
+        """The snapshot as it may be published, and its file, which is written anew where changes
+        were applied since, and checked whole. Raises what `save` raises, and `BadSnapshot`."""
+        if self._folder is None:
+            raise ValueError("this index has no folder")
+        if self._folder.identity() is None or self._state.number != self._saved:
+            self.save()
+        found = self._folder.read(whole=True)
+        self._check(found.meta)
+        name = f"references-{found.digest[:16]}.swl"
+        meta = (found.meta["database"], found.meta["number"], VERSION)
+        return Published(name, found.digest, found.size, *meta), self._folder.file
+
+    def _receive(self, source: SnapshotSource) -> None:
+        """Fetch the published snapshot, where there is none here or one that is much older."""
+        assert self._folder is not None
+        try:
+            with self._folder.locked(wait=True):
+                latest = source.latest()
+                if latest is not None and self._wanted(latest):
+                    log.info("fetching a snapshot of %d MB", latest.size // 1_000_000)
+                    self._folder.receive(source, latest)
+        except (BadSnapshot, OSError) as error:
+            log.warning("no snapshot could be fetched: %s", error)
+
+    def _wanted(self, latest: Published) -> bool:
+        assert self._folder is not None
+        if (latest.version, latest.database) != (VERSION, self._store.identity()):
+            log.warning("the published snapshot is of another version or another database")
+            return False
+        try:
+            meta = self._folder.read(whole=False).meta
+            self._check(meta)
+        except BadSnapshot:
+            return True
+        return (latest.number - int(meta["number"])) * _FETCHED > latest.size
 
     def verify(self) -> Verification:
         """Compare every code in the database with what the index can find, content and count, and

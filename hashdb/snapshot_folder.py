@@ -11,13 +11,14 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hashdb import format as files
 from hashdb.errors import BadSnapshot
 from hashdb.format import Contents
+from hashdb.ports import Published, SnapshotSource
 from hashdb.shelves import ShelvesPacking
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ CHECKED_FOR_S = 24 * 3600.0
 """For so long a file that was checked is not checked again, unless that is asked for."""
 
 Identity = tuple[int, int, int]
+Progress = Callable[[int, int], None]
 
 
 class SnapshotFolder:
@@ -57,6 +59,19 @@ class SnapshotFolder:
         with files.writing(self.file, KIND, meta) as out:
             packing.write(out)
         return self.file
+
+    def receive(
+        self, source: SnapshotSource, published: Published, progress: Progress | None = None
+    ) -> None:
+        """Put a published snapshot in the file's place, when all of it was checked. `BadSnapshot`,
+        and the file untouched, where it cannot be had or is damaged; `OSError` where the disk
+        refuses."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with files.replacing(self.file) as temporary:
+            source.fetch(published, temporary, progress)
+            got = files.read_file(temporary, KIND)
+            if got.digest != published.digest:
+                raise BadSnapshot(f"{published.file} is not what was published")
 
     @contextlib.contextmanager
     def locked(self, *, wait: bool) -> Iterator[bool]:
