@@ -34,7 +34,8 @@ CHANGES = 1000
 class Worker:
     """`open_ms`: until it can search; `first_ms`: the first batch, before the file is in its page
     tables; `enter_ms`: what entering it there takes; `own_mb`: memory of its own that came with the
-    opening and the searches; `pss_mb`: all its memory, with its part of what is shared; `add_us`,
+    opening and the searches; `pss_mb`: all its memory, with its part of what is shared, and
+    `beside_mb` the same without its part of the snapshot; `add_us`,
     `remove_us`: of the CPU, for one code's addition and one reference's removal, at the median and
     the 99th percentile."""
 
@@ -45,6 +46,7 @@ class Worker:
     enter_ms: float
     own_mb: float
     pss_mb: float
+    beside_mb: float
     add_us: float
     add_us_99: float
     remove_us: float
@@ -70,11 +72,13 @@ def of(file: Path, batch: Codes, codes: int, workers: int) -> Worker:
         told.append(json.loads(process.stdout.readline()))
         started.append(process)
     held = [_memory(process.pid) for process in started]
+    beside = max(_pss_beside(process.pid, file) for process in started)
     for process in started:
         process.communicate()
     worst = {name: max(one[name] for one in told) for name in told[0] if name != "anon_mb"}
     own = max(one["Pss_Anon"] - t["anon_mb"] for one, t in zip(held, told, strict=True))
-    return Worker(codes, workers, own_mb=own, pss_mb=max(one["Pss"] for one in held), **worst)
+    pss = max(one["Pss"] for one in held)
+    return Worker(codes, workers, own_mb=own, pss_mb=pss, beside_mb=beside, **worst)
 
 
 def _memory(pid: int | str) -> dict[str, float]:
@@ -82,6 +86,17 @@ def _memory(pid: int | str) -> dict[str, float]:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     pairs = [line.split(":") for line in lines]
     return {name: int(rest.split()[0]) / 1000 for name, rest in pairs}
+
+
+def _pss_beside(pid: int, file: Path) -> float:
+    """MB of a process, but for what is mapped of the file."""
+    total, counts = 0, True
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if line.startswith("Pss:"):
+            total += int(line.split()[1]) if counts else 0
+        elif "-" in line.split(" ", 1)[0]:
+            counts = not line.endswith(str(file))
+    return total / 1000
 
 
 def _changes(shelf: Shelf, references: int) -> dict[str, float]:

@@ -206,7 +206,7 @@ def name_a_path(url: str, published: Published) -> None:
     [
         (damage, "digest"),
         (cut, "it says"),
-        (take_away, "references-"),
+        (take_away, "FileNotFound"),
         (name_another, "not what was published"),
         (scribble, "cannot be read"),
         (name_a_path, "elsewhere"),
