@@ -345,6 +345,10 @@ class ReferenceIndex:
         if (latest.version, latest.database) != (VERSION, self._store.identity()):
             log.warning("the published snapshot is of another version or another database")
             return False
+        with self._store.read() as tx:
+            if latest.number > tx.changes.head():
+                log.warning("the published snapshot is ahead of the database")
+                return False
         try:
             meta = self._folder.read(whole=False).meta
             self._check(meta)

@@ -72,6 +72,8 @@ class SnapshotFolder:
             got = files.read_file(temporary, KIND)
             if got.digest != published.digest:
                 raise BadSnapshot(f"{published.file} is not what was published")
+        if got.size > files.CHECKED_AT_ONCE:
+            self._note_checked(got)
 
     @contextlib.contextmanager
     def locked(self, *, wait: bool) -> Iterator[bool]:
