@@ -46,8 +46,8 @@ SNAPSHOTS = {
 def serve(host: str, port: int, workers: int, threads: int, as_json: bool) -> None:
     """Answer over HTTP until interrupted.
 
-    Each worker is a process with the whole index in its memory; its threads answer side by side
-    what has no media; uploads with media have threads of their own.
+    Each worker is a process; they share the index's snapshot. A worker's threads answer side by
+    side what has no media; uploads with media have threads of their own.
     """
     from api import serve as server
 
