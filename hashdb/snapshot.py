@@ -173,9 +173,8 @@ class ReferenceIndex:
             if self._folder is None or not save:
                 self._state = self._built(progress)
                 return
-            before = self._folder.identity()
             with self._folder.locked(wait=True):
-                if self._folder.identity() != before and self._resume(whole):
+                if self._folder.identity() != self._seen and self._resume(whole):
                     return
                 self._state = self._built(progress)
                 self._saved = 0
