@@ -107,8 +107,7 @@ class Contents:
     def enter(self) -> None:
         """Have the kernel read all of the file and enter it into this process's page tables, so
         that no search waits for that; nothing where it would take most of the memory. (Linux.)"""
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if sys.platform != "linux" or self.size > _ENTERED * memory:
+        if sys.platform != "linux" or self.size > _ENTERED * _memory():
             return
         begin, advise = np.frombuffer(self._map, np.uint8).ctypes.data, ctypes.CDLL(None).madvise
         for first in range(0, self.size, _ADVISED):
@@ -273,6 +272,15 @@ def read_file(path: Path, kind: str, *, whole: bool = True) -> Contents:
         raise BadSnapshot(f"{path}: {error.strerror or error}") from error
     except BadSnapshot as error:
         raise BadSnapshot(f"{path}: {error}") from None
+
+
+def _memory() -> int:
+    """Bytes of memory that this machine, or the container that this process is in, may use."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no cgroups of version 2, or no limit: "max"
+        return machine
 
 
 def _filled(size: int) -> int:
