@@ -34,8 +34,10 @@ from typing import Any
 
 import faiss
 import matplotlib as mpl
+import numba
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from api.settings import Settings
@@ -105,22 +107,30 @@ def real_codes(folder: Path, work: Path) -> Codes:
     return codes
 
 
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _wander(made: NDArray[np.uint64], seed: int) -> None:
+    """Each frame of a scene is the one before, with so many bits changed."""
+    np.random.seed(seed)
+    for scene in range(made.shape[0]):
+        for frame in range(1, made.shape[1]):
+            made[scene, frame] = made[scene, frame - 1]
+            for _ in range(np.random.randint(WANDER[0], WANDER[1])):
+                place = np.random.randint(0, 256)
+                made[scene, frame, place >> 6] ^= np.uint64(1) << np.uint64(place & 63)
+
+
 def padded(real: Codes, n: int, rng: np.random.Generator) -> Codes:
     """`n` codes, of which the first are the real ones."""
     scenes = -(-max(0, n - len(real)) // SCENE)
     first, last = rng.integers(0, len(real), (2, scenes))
     cut = rng.integers(1, 4, scenes)[:, None]  # words from the first
     words = real.view(np.uint64)
-    now = np.where(np.arange(4) < cut, words[first], words[last])
-    made = np.empty((scenes, SCENE, 4), np.uint64)
-    for frame in tqdm(range(SCENE), desc=f"{n:,} codes", disable=None, leave=False):
-        made[:, frame] = now
-        bits = rng.integers(*WANDER, scenes)
-        for turn in range(int(bits.max())):
-            place = rng.integers(0, 256, scenes)
-            bit = np.left_shift(np.uint64(1), (place & 63).astype(np.uint64))
-            now[np.arange(scenes), place >> 6] ^= np.where(turn < bits, bit, np.uint64(0))
-    codes = np.concatenate([real, made.reshape(-1, 4).view(np.uint8)])[:n]
+    codes = np.empty((len(real) + scenes * SCENE, 32), np.uint8)
+    codes[: len(real)] = real
+    made = codes[len(real) :].view(np.uint64).reshape(scenes, SCENE, 4)
+    made[:, 0] = np.where(np.arange(4) < cut, words[first], words[last])
+    _wander(made, int(rng.integers(1 << 32)))
+    codes = codes[:n]
     codes[rng.choice(np.arange(len(codes) // 2, len(codes)), n // CARD, replace=False)] = real[0]
     return codes
 
