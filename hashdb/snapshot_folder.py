@@ -72,7 +72,7 @@ class SnapshotFolder:
             got = files.read_file(temporary, KIND)
             if got.digest != published.digest:
                 raise BadSnapshot(f"{published.file} is not what was published")
-        if got.size > files.CHECKED_AT_ONCE:
+        if got.size > files.CHECKED_AT_ONCE:  # else it is checked whenever it is opened
             self._note_checked(got)
 
     @contextlib.contextmanager
