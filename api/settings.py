@@ -71,6 +71,7 @@ class Settings:
     database_url: str
     policy: Path | None = None
     index: str = "auto"
+    index_source: str | None = None
     retention_days: int = 30
     max_upload_mb: int = 2048
     max_pixels: int = 100_000_000
@@ -102,6 +103,7 @@ class Settings:
             database_url=_read(env, "SEAWALL_DATABASE_URL", str, default_url),
             policy=_read(env, "SEAWALL_POLICY", Path, none_path),
             index=_read(env, "SEAWALL_INDEX", _index, "auto"),
+            index_source=_read(env, "SEAWALL_INDEX_SOURCE", str, none_text),
             retention_days=_read(env, "SEAWALL_RETENTION_DAYS", _positive_int, 30),
             max_upload_mb=_read(env, "SEAWALL_MAX_UPLOAD_MB", _positive_int, 2048),
             max_pixels=_read(env, "SEAWALL_MAX_PIXELS", _positive_int, 100_000_000),

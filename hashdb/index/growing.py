@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
 
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits, IndexBackend
@@ -27,7 +30,7 @@ class GrowingIndex:
         large: Callable[[int], IndexBackend],
         many: int,
     ) -> None:
-        self._large, self._many = large, many
+        self._small, self._large, self._many = small, large, many
         self._write = threading.Lock()
         self.engine = small(bits)
         self._grown = False
@@ -63,3 +66,24 @@ class GrowingIndex:
     def arrays(self) -> tuple[Codes, Ints]:
         """As `IndexBackend.arrays`."""
         return self.engine.arrays()
+
+    def parts(self) -> tuple[int, Iterator[tuple[Codes, Ints]]]:
+        """As `IndexBackend.parts`."""
+        return self.engine.parts()
+
+    @property
+    def shares(self) -> bool:
+        """Of few codes each process has its own; but it may become many."""
+        return True
+
+    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+        """As `IndexBackend.tables`: those of the engine that so many codes are loaded into."""
+        engine = self._large if len(codes) >= self._many else self._small
+        return engine(self.bits).tables(codes)
+
+    def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:
+        """As `IndexBackend.load`."""
+        with self._write:
+            if len(codes) >= self._many:
+                self.engine, self._grown = self._large(self.bits), True
+            self.engine.load(codes, tables)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashdb.index import hamming_kernels as kernels
 from hashdb.index.checks import (
@@ -23,9 +25,11 @@ from hashdb.index.checks import (
     check_radius,
     join_hits,
 )
+from hashdb.index.entries import in_order, joined, nothing
+from hashdb.index.hamming_files import packed, unpacked
 from hashdb.index.hamming_segments import FILED, MOST, Segment, build_segment
-from hashdb.index.placings import natural_bits, sorted_bits
 from hashdb.model import Codes, Ints
+from hashdb.placings import natural_bits, sorted_bits
 from hashdb.ports import CodeHits
 
 log = logging.getLogger(__name__)
@@ -41,7 +45,7 @@ class HammingIndex:
     `add` and `remove`. `add` merges its codes with small segments at once; large ones are merged
     by a thread of the index's own (four of about one size into one, as log-structured merge trees
     do), so that neither an addition nor a search waits for it. Segments hold the bits of PDQ codes
-    in an order of their own: see `hashdb.index.placings`.
+    in an order of their own: see `hashdb.placings`.
 
     The first index of a process compiles the loops, or reads them from numba's cache.
     """
@@ -106,12 +110,33 @@ class HammingIndex:
 
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""
-        entries = [s.entries() for s in self._segments]
-        if not entries:
-            return np.empty((0, self._bits // 8), dtype=np.uint8), np.empty(0, dtype=np.int64)
-        codes, ids = _joined(entries)
-        order = np.argsort(ids, kind="stable")
-        return natural_bits(codes[order]), ids[order]
+        segments = self._segments
+        if not segments:
+            return nothing(self._bits)
+        codes, ids = joined(segments)
+        return natural_bits(codes), ids
+
+    def parts(self) -> tuple[int, Iterator[tuple[Codes, Ints]]]:
+        """As `IndexBackend.parts`."""
+        segments = self._segments
+        return sum(s.count for s in segments), in_order(segments)
+
+    @property
+    def shares(self) -> bool:
+        return True
+
+    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+        """As `IndexBackend.tables`."""
+        return packed(check_codes(codes, self._bits))
+
+    def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:
+        """As `IndexBackend.load`. With tables of its own the arrays are kept: they must not be
+        written to."""
+        segments = unpacked(check_codes(codes, self._bits), tables)
+        if segments is None:
+            self.add(natural_bits(codes), np.arange(len(codes), dtype=np.int64))
+        else:
+            self._segments = tuple(segments)
 
     def wait(self) -> None:
         """Until nothing is being merged."""
@@ -174,10 +199,11 @@ def _without(segment: Segment, ids: Ints) -> Segment:
 
 def _alike(segments: Sequence[Segment]) -> list[Segment]:
     """What is to be merged next: the smallest of four that are about as large, or one segment much
-    of which is gone; nothing where all is well. Small segments are `add`'s to merge."""
+    of which is gone; nothing where all is well. Small segments are `add`'s to merge, mapped ones
+    the next snapshot's."""
     sizes: dict[int, list[Segment]] = {}
     for segment in segments:
-        if len(segment) >= FILED:
+        if len(segment) >= FILED and not segment.mapped:
             if segment.count < (1 - _DEAD) * len(segment):
                 return [segment]
             sizes.setdefault((len(segment) // FILED).bit_length() // 2, []).append(segment)

@@ -1,7 +1,9 @@
 """The compiled loops of `hashdb.index.hamming`. Needs numba (the extra `fast`).
 
-They keep no state, so any number of threads may be in one. All arrays are C-contiguous and
-writable; numba would compile anew for others.
+They keep no state, so any number of threads may be in one. All arrays are C-contiguous. What is
+stored is read-only (but for tables that are being filled), all else is not; numba would compile
+anew for others. Tables may be maps of a file that is damaged: rows and entries that are not there
+are never read.
 """
 
 from __future__ import annotations
@@ -190,11 +192,12 @@ def _compare(
     """Compare the `many` entries of a table that wait, each with all queries of its set; how many
     hits there are then, more than there is room for where they do not fit."""
     words, keys = len(plan.limits) // 4, tables.starts.shape[1] - 1
-    hits = count
+    hits, highest = count, len(stored.codes) // words - 1
     for i in range(many):
         at = 3 * waiting[1, i]
         low, middle = np.int64(tables.rows[table, at]), np.int64(tables.rows[table, at + 1])
-        waiting[1, i] = low | middle << 8 | np.int64(tables.rows[table, at + 2]) << 16
+        row = low | middle << 8 | np.int64(tables.rows[table, at + 2]) << 16
+        waiting[1, i] = min(row, highest)
         prefetch(stored.codes, waiting[1, i] * words)
     pair = table >> 1
     for i in range(many):
@@ -220,14 +223,14 @@ def _near(starts: Any, sketches: Any, own: Any, beside: Any, limit: Any, plan: A
 
     No step waits for the one before: indices are unsigned, for numba looks at each that might be
     negative, and what is not near is written and then written over, for branches would be guessed
-    wrong.
+    wrong. Damaged `starts` lead to no place beyond the sketches.
     """
-    one, lanes = np.uint64(1), np.uint64(LANES)
+    one, lanes, most = np.uint64(1), np.uint64(LANES), np.uint64(len(sketches) - LANES)
     many, longer = np.uint64(0), np.uint64(0)
     for m in range(np.uint64(begin), np.uint64(end)):
         key = own ^ np.uint64(plan.masks[m])
-        at = np.uint64(starts[key])
-        size = np.uint64(starts[key + one]) - at
+        at = min(np.uint64(starts[key]), most)
+        size = max(min(np.uint64(starts[key + one]), most), at) - at
         bits = near_lanes(sketches, at, beside, np.uint16(limit - plan.weights[m]))
         bits &= (one << min(size, lanes)) - one
         near[np.uint64(0), many] = at
@@ -244,11 +247,11 @@ def _further(starts: Any, sketches: Any, own: Any, beside: Any, limit: Any, plan
     """The same of keys with more sketches than are compared at once, from the last of the `longer`
     ones on, `skip` sketches of which are done: as many groups as there is room for, and what is
     left."""
-    many, left, done = 0, longer, skip
+    many, left, done, most = 0, longer, skip, len(sketches) - LANES
     while left and many < _AT_ONCE:
         m = np.int64(near[2, left - 1])
         key = np.int64(own) ^ np.int64(plan.masks[m])
-        at, end = np.int64(starts[key]) + done, np.int64(starts[key + 1])
+        at, end = np.int64(starts[key]) + done, min(np.int64(starts[key + 1]), most)
         bits = near_lanes(sketches, at, beside, np.uint16(limit - plan.weights[m]))
         if end - at < LANES:
             bits &= np.uint64((1 << (end - at)) - 1)
