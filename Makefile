@@ -7,6 +7,8 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST_ARGS ?=
+MEDIA ?= tests/media
+BENCH_ARGS ?=
 DESCRIPTOR := build/descriptor/efficientnet-lite0.toml
 
 # The first Python that is new enough; set PYTHON to name one yourself.
@@ -21,7 +23,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench-index bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service descriptor-model clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -74,11 +76,13 @@ lock: $(STAMP) ## pin the newest versions that pyproject.toml allows into requir
 		--generate-hashes --extra fast --extra onnx --extra otel --group dev --no-emit-index-url \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
+bench: export OPENBLAS_NUM_THREADS := 1
+bench: $(STAMP) ## every figure of speed in one table, beside limits and peers (half an hour)
+	$(PY) -m bench $(MEDIA) $(BENCH_ARGS)
+
 bench-index: $(STAMP) ## measure the index
 	$(PY) -m bench.index
 
-MEDIA ?= tests/media
-BENCH_ARGS ?=
 bench-scale-hashes: $(STAMP) ## look frame hashes up in banks of up to ten million (4 GB of memory)
 	$(PY) -m bench.scale_hashes $(MEDIA) $(BENCH_ARGS)
 

@@ -15,7 +15,7 @@ the best of some rounds; `found` must be the same for all engines that are exact
 
 The engine for large banks searches a snapshot that is mapped, and `--workers` processes do so at
 once: `bench.scale_workers`. FAISS is the product's other engine up to `--faiss-most` codes, above
-that its bare kernel over the mapped codes. The peer's `IndexBinaryMultiHash` is left out above
+that its bare kernel over the codes. The peer's `IndexBinaryMultiHash` is left out above
 `--peer-most` codes, where it outgrows the memory. Beside them stands how long it takes to read the
 codes once from memory, by what one thread reads in this run: no scan can be faster.
 With `--docs` the tables are kept as CSV and drawn.
@@ -53,6 +53,7 @@ from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.hamming import HammingIndex
 from hashdb.model import Codes, Orientation
 from hashdb.names import Names
+from hashdb.placings import natural_bits, sorted_bits
 from hashdb.shelf import Packing, Rows, Shelf
 from hashdb.shelves import ShelvesPacking
 from hashdb.snapshot_folder import KIND
@@ -162,7 +163,8 @@ def rows_of(codes: Codes, first: int = 0) -> Rows:
 
 def write_snapshot(codes: Codes, file: Path) -> None:
     """A snapshot of the codes, a piece at a time."""
-    pieces = (rows_of(codes[i : i + PIECE], i) for i in range(0, len(codes), PIECE))
+    starts = range(0, len(codes), PIECE)
+    pieces = (rows_of(sorted_bits(codes[i : i + PIECE]), i) for i in starts)
     names, packing = Names(), Packing(HammingIndex(256), len(codes), pieces)
     for number in range(-(-len(codes) // FRAMES)):
         name = f"ref_{number:032x}"
@@ -227,13 +229,13 @@ def measured(
 ) -> Iterator[Row]:
     contents, shelves = scale_workers.opened(file)
     contents.enter()
-    mapped = contents.arrays["pdq/codes"]
+    others = natural_bits(contents.arrays["pdq/codes"])
     engines: dict[str, Callable[[], tuple[Search, float]]] = {
         "hamming": lambda: (_search(shelves.shelves["pdq"]), contents.size)
     }
-    engines["faiss"] = lambda: (_faiss if codes <= options.faiss_most else _kernel)(mapped)
+    engines["faiss"] = lambda: (_faiss if codes <= options.faiss_most else _kernel)(others)
     if codes <= options.peer_most:
-        engines["multihash"] = lambda: _peer(mapped)
+        engines["multihash"] = lambda: _peer(others)
     for name, build in engines.items():
         start = time.process_time()
         search, size = build()
@@ -249,7 +251,7 @@ def measured(
             yield Row(codes, name, radius, min(times), found, size / codes, taken)
         del search  # or its memory would be counted against the next
     for radius in batches:
-        yield Row(codes, LIMIT, radius, mapped.nbytes / bandwidth() * 1000, 0, 32, 0)
+        yield Row(codes, LIMIT, radius, others.nbytes / bandwidth() * 1000, 0, 32, 0)
 
 
 def measured_at(
@@ -308,7 +310,7 @@ def keep(name: str, kind: type[Any], rows: Sequence[Any], docs: Path) -> None:
             )
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
@@ -319,7 +321,11 @@ def main() -> None:
     parser.add_argument("--peer-most", type=int, default=1_000_000)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "seawall-scale")
     parser.add_argument("--docs", type=Path, help="keep the tables as CSV and as SVG there")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    options = parser().parse_args()
     faiss.omp_set_num_threads(1)
     real = real_codes(options.folder, options.work)
     print(f"{len(real):,} real codes")

@@ -77,11 +77,14 @@ class Told:
         for stage, ms in json.loads(body)["timings_ms"].items():
             self.stages.setdefault(stage, []).append(ms)
 
+    def ms(self, percent: float) -> float:
+        """Milliseconds within which so many of a hundred were answered."""
+        return float(1000 * np.percentile(self.seconds or [float("nan")], percent))
+
     def row(self, name: str) -> str:
-        ms = 1000 * np.array(self.seconds or [float("nan")])
-        p50, p99 = np.percentile(ms, [50, 99])
+        p50, p99, most = (self.ms(percent) for percent in (50, 99, 100))
         others = {s: n for s, n in sorted(self.statuses.items()) if s != 200}
-        answered = f"{len(self.seconds):>8} {p50:>9.1f} {p99:>9.1f} {ms.max():>9.1f}"
+        answered = f"{len(self.seconds):>8} {p50:>9.1f} {p99:>9.1f} {most:>9.1f}"
         return f"{name:<32} {answered}  {others or ''}"
 
     def stage_row(self, name: str) -> str:
@@ -305,7 +308,7 @@ def spreading(target: Target, other: Target, bank: str, n: int) -> Told:
 
 def measure(
     target: Target, asked: Sequence[bytes], film: Path, options: argparse.Namespace
-) -> None:
+) -> dict[str, Told]:
     rows: dict[str, Told] = {}
     load(target, asked[: len(asked) // 4], options.rate)  # until all is warm
     rows["hashes alone"] = load(target, asked, options.rate)
@@ -313,7 +316,7 @@ def measure(
     with uploading(target, looped(film, LONG_S), options.videos) as videos:
         rows["hashes while videos are decoded"] = load(target, asked, options.rate)
     rows["15 min of 720p meanwhile"] = videos
-    show(rows)
+    return rows
 
 
 def show(rows: Mapping[str, Told]) -> None:
@@ -325,7 +328,7 @@ def show(rows: Mapping[str, Told]) -> None:
         print(told.stage_row(name))
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--hashes", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=100.0, help="hash-only requests a second")
@@ -334,7 +337,11 @@ def main() -> None:
     parser.add_argument("--uploads", type=int, default=20, help="of the clip of 10 s")
     parser.add_argument("--additions", type=int, default=100, help="of references, one by one")
     parser.add_argument("--work", type=Path, default=WORK)
-    options = parser.parse_args()
+    return parser
+
+
+def measured(options: argparse.Namespace) -> dict[str, Told]:
+    """Every sort of request, by name."""
     options.work.mkdir(parents=True, exist_ok=True)
     real = real_codes(ROOT / "tests" / "media", options.work)
     stored = scenes(real, options.hashes, seed=1)
@@ -349,12 +356,18 @@ def main() -> None:
     place = Place(folder)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the service ends too
     with serving(place) as service:
-        measure(Target(service.url, place.key("pipeline")), asked, clip(options.work), options)
+        target = Target(service.url, place.key("pipeline"))
+        rows = measure(target, asked, clip(options.work), options)
         service.kill()  # uploads are in hand: they would be waited for
     with serving(place) as one, serving(place) as other:
         key = place.key("admin")
         targets = (Target(one.url, key), Target(other.url, key))
-        show({"added by another process": spreading(*targets, "attacks", options.additions)})
+        rows["added by another process"] = spreading(*targets, "attacks", options.additions)
+    return rows
+
+
+def main() -> None:
+    show(measured(parser().parse_args()))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,141 @@
+"""All figures of speed in one table: `make bench`, or
+
+    python -m bench FOLDER [--parts decode pdq index service] [--hashes 1000000] [--docs DIR]
+
+Each line has Seawall's figure, that of a limit or of a peer, from the same run, and their ratio.
+FOLDER holds the videos that clips are made of (tests/media in the repository). What a part measures
+is told in its own module, which can be run by itself with more choices: `bench.decode`,
+`bench.pdq`, `bench.scale_hashes`, `bench.service`. Peers are measured where `make bench-peers` has
+installed them. With `--docs` the table is kept there as speed.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import faiss
+
+from bench import decode, pdq, scale_hashes, service
+
+SECONDS, LINES, KBPS = 60.0, 1080, 5000
+EIGHT_K, EIGHT_K_PICTURES = 4320, 48
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure, in `unit`, and `beside` which limit, peer or aim (`theirs`, None: not measured)
+    it stands."""
+
+    what: str
+    ours: float
+    unit: str
+    beside: str
+    theirs: float | None
+
+    def cells(self) -> list[str]:
+        if self.theirs is None:
+            return [self.what, f"{_short(self.ours)} {self.unit}", self.beside, "-", "-"]
+        ratio = self.ours / self.theirs if self.theirs else float("nan")
+        theirs = f"{_short(self.theirs)} {self.unit}"
+        return [self.what, f"{_short(self.ours)} {self.unit}", self.beside, theirs, f"{ratio:.2f}"]
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def decoding(options: argparse.Namespace) -> Iterator[Line]:
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        for clip in decode.measured(options.folder, work, SECONDS, LINES, KBPS):
+            what = f"first look, 60 s of 1080 lines, {clip.name}"
+            yield Line(what, clip.look, "CPU s", "decoding every frame", clip.every)
+            yield Line(what, clip.look, "CPU s", "vPDQ at 1 frame a second", clip.vpdq)
+        path = next(work.iterdir())
+        yield Line("memory of a look, 1080 lines", decode.peak_mb(path), "MB", "aim", 300.0)
+    with tempfile.TemporaryDirectory() as folder:
+        some = islice(decode.pictures(options.folder, EIGHT_K), EIGHT_K_PICTURES)
+        paths = decode.encode(some, Path(folder), 40_000)
+        peak = decode.peak_mb(next(iter(paths.values())))
+        yield Line("memory of a look, 8K", peak, "MB", "aim", 800.0)
+
+
+def hashing(options: argparse.Namespace) -> Iterator[Line]:
+    for one in pdq.measured():
+        what = f"PDQ, eight placings, {one.width} x {one.height}"
+        yield Line(what, one.ours, "CPU ms", "pdqhash", one.peer)
+
+
+def index(options: argparse.Namespace) -> Iterator[Line]:
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = scale_hashes.parser().parse_args(
+            [str(options.folder), "--work", folder, "--workers", "4", "--radius", "31", "40"]
+        )
+        faiss.omp_set_num_threads(1)
+        real = scale_hashes.real_codes(options.folder, Path(folder))
+        rows, workers = scale_hashes.measured_at(options.hashes, real, chosen)
+    names = {
+        "faiss": "FAISS's flat scan",
+        "multihash": "the peer's IndexBinaryMultiHash",
+        scale_hashes.LIMIT: "reading all codes once",
+    }
+    for radius in chosen.radius:
+        took = {r.engine: r for r in rows if r.radius == radius}
+        what = f"128 hashes in {options.hashes:,}, radius {radius}"
+        for engine, beside in names.items():
+            theirs = took[engine].ms_a_batch if engine in took else None
+            yield Line(what, took["hamming"].ms_a_batch, "CPU ms", beside, theirs)
+    yield Line("memory a hash, rows and all", took["hamming"].bytes_a_code, "B", "aim", 130.0)
+    for one in workers:
+        yield Line(f"opening it, {one.workers} processes at once", one.open_ms, "ms", "aim", 50.0)
+        yield Line("memory of its own, each process", one.own_mb, "MB", "aim", 50.0)
+        yield Line("memory beside the snapshot, each", one.beside_mb, "MB", "aim", 100.0)
+        yield Line("one addition, 99th percentile", one.add_us_99 / 1000, "CPU ms", "aim", 1.0)
+        yield Line("one withdrawal, 99th percentile", one.remove_us_99 / 1000, "CPU ms", "aim", 1.0)
+
+
+def serving(options: argparse.Namespace) -> Iterator[Line]:
+    chosen = service.parser().parse_args(["--hashes", str(options.hashes)])
+    told = service.measured(chosen)
+    for name, percent, aim in (
+        ("hashes alone", 50, 5.0),
+        ("hashes alone", 99, 25.0),
+        ("hashes while videos are decoded", 99, 50.0),
+        ("10 s of 720p alone", 50, 500.0),
+        ("added by another process", 99, 1000.0),
+    ):
+        what = f"{name}, {options.hashes:,} hashes, {percent}th percentile"
+        yield Line(what, told[name].ms(percent), "ms", "aim", aim)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {
+    "decode": decoding,
+    "pdq": hashing,
+    "index": index,
+    "service": serving,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--hashes", type=int, default=1_000_000)
+    parser.add_argument("--docs", type=Path)
+    options = parser.parse_args()
+    lines = [line for part in options.parts for line in PARTS[part](options)]
+    heads = ["what", "Seawall", "beside", "that takes", "ratio"]
+    table = [heads, ["---"] * len(heads), *(line.cells() for line in lines)]
+    text = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+    print(text)
+    if options.docs is not None:
+        (options.docs / "speed.md").write_text(f"# Speed\n\nMade by `make bench`.\n\n{text}\n")
+
+
+if __name__ == "__main__":
+    main()
