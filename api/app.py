@@ -24,6 +24,7 @@ from api.routes.route import Answer, Call, Route, Service
 from api.routes.table import ROUTES
 from api.slots import Queue
 from api.uploads import IncomingFile, receive_form, receive_json
+from api.walks import Walker
 from hashdb.errors import NotFound
 from hashdb.model import new_id
 from hashdb.store.feed import ChangeFeed
@@ -86,9 +87,13 @@ def create_app(
     for route in routes:
         _register(app, service, route)
     _register_hooks(app, metrics)
+    walker = Walker(parts)
+    service.stops.extend((feed.stop, walker.stop, runner.stop))
     if background:
         feed.start()
-        runner.start()
+        if threads:
+            runner.start()
+            walker.start()
     return app
 
 

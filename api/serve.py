@@ -1,4 +1,4 @@
-"""`seawall serve`: gunicorn, embedded.
+"""`seawall serve` and `seawall worker`: gunicorn, embedded.
 
 The application is made in each worker after the fork: database connections, FAISS and threads do
 not survive one. gunicorn hands the body to the application as it arrives, so that a wrong key is
@@ -14,7 +14,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,8 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from api import problems, wiring
 from api.app import SECURITY_HEADERS, create_app
+from api.routes.route import Route
+from api.routes.table import ROUTES
 from api.settings import Settings
 from api.slots import Queue
 from hashdb.errors import SeawallError, Unavailable
@@ -97,13 +99,16 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What the command line says; port 0 takes a free one."""
+    """What the command line says; port 0 takes a free one. `jobs`: as `create_app` has it."""
 
     host: str
     port: int
     workers: int
     threads: int
     as_json: bool
+    jobs: int | None = None
+    routes: Sequence[Route] = ROUTES
+    does: str = "listens"
 
 
 def serve(settings: Settings, where: Where) -> None:
@@ -112,7 +117,7 @@ def serve(settings: Settings, where: Where) -> None:
     load_policy(settings.policy)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     Store.open(settings.database_url).close()
-    Server(lambda: _app(settings), _options(settings, where)).run()
+    Server(lambda: _app(settings, where), _options(settings, where)).run()
 
 
 def _options(settings: Settings, where: Where) -> dict[str, Any]:
@@ -131,8 +136,16 @@ def _options(settings: Settings, where: Where) -> dict[str, Any]:
         "header_map": "drop",
         "loglevel": "warning" if settings.log_level == "INFO" else settings.log_level.lower(),
         "control_socket_disable": True,
+        "worker_exit": _stop,
         "when_ready": lambda arbiter: _tell(arbiter.LISTENERS[0].sock, settings, where),
     }
+
+
+def _stop(_server: Any, worker: Any) -> None:
+    """What a worker has begun and cannot end in time is given back, so that nobody waits for it."""
+    app = getattr(worker, "wsgi", None)
+    if isinstance(app, Flask):
+        app.extensions["seawall"].stop()
 
 
 def _upload_threads(settings: Settings) -> int:
@@ -151,17 +164,17 @@ def _tell(listener: socket.socket, settings: Settings, where: Where) -> None:
     if where.as_json:
         print(json.dumps({"url": url, "data_dir": str(settings.data_dir)}), flush=True)
     else:
-        print(f"Seawall listens on {url} (the API's pages: {url}/docs)", flush=True)
+        print(f"Seawall {where.does} on {url} (whether it is well: {url}/readyz)", flush=True)
         print(f"Its data live in {settings.data_dir}", flush=True)
     if host not in ("127.0.0.1", "::1"):
         print("seawall: reachable from other machines: put TLS in front of it", file=sys.stderr)
 
 
-def _app(settings: Settings) -> Flask:
+def _app(settings: Settings, where: Where) -> Flask:
     """The application of one worker, with what runs beside it."""
     parts = _build(settings)
     threading.Thread(target=_housekeep, args=(parts,), name="housekeeping", daemon=True).start()
-    return create_app(parts)
+    return create_app(parts, jobs=where.jobs, routes=where.routes)
 
 
 def _build(settings: Settings) -> wiring.Parts:

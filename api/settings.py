@@ -69,6 +69,7 @@ class Settings:
 
     data_dir: Path
     database_url: str
+    spool: str | None = None
     policy: Path | None = None
     index: str = "auto"
     retention_days: int = 30
@@ -100,6 +101,7 @@ class Settings:
         return cls(
             data_dir=data_dir,
             database_url=_read(env, "SEAWALL_DATABASE_URL", str, default_url),
+            spool=_read(env, "SEAWALL_SPOOL", str, none_text),
             policy=_read(env, "SEAWALL_POLICY", Path, none_path),
             index=_read(env, "SEAWALL_INDEX", _index, "auto"),
             retention_days=_read(env, "SEAWALL_RETENTION_DAYS", _positive_int, 30),

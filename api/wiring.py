@@ -32,6 +32,7 @@ from matcher.enroll import Enroller
 from matcher.hashers import pdq, vpdq
 from matcher.judge import Judge
 from matcher.landmarks import landmarks, pack_moments
+from matcher.lookback import LookBack
 from matcher.policy import Policy, load_policy
 from matcher.ports import Classifier, DescriptorModel, FingerprintMedia, Limits
 from matcher.sandbox import Sandbox
@@ -52,6 +53,7 @@ class Parts:
     judge: Judge
     checker: Checker
     enroller: Enroller
+    look_back: LookBack
     policy: Policy
 
     def read_vpdq(self, text: str) -> Fingerprint:
@@ -93,7 +95,8 @@ def build(settings: Settings, *, progress: Callable[[int, int], None] | None = N
         seconds=settings.decode_seconds,
     )
     enroller = make_enroller(store, sandbox, policy, descriptor)
-    return Parts(settings, store, index, sandbox, judge, checker, enroller, policy)
+    look_back = LookBack(store, judge, policy)
+    return Parts(settings, store, index, sandbox, judge, checker, enroller, look_back, policy)
 
 
 def _warn_of_unknown_banks(store: Store, policy: Policy) -> None:

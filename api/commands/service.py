@@ -41,8 +41,16 @@ SNAPSHOTS = {
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=8, show_default=True)
+@click.option(
+    "--jobs",
+    type=click.IntRange(0, 256),
+    help="Jobs done at once in each process; 0 leaves them to `seawall worker`."
+    "  [default: half of SEAWALL_DECODERS]",
+)
 @json_option
-def serve(host: str, port: int, workers: int, threads: int, as_json: bool) -> None:
+def serve(
+    host: str, port: int, workers: int, threads: int, jobs: int | None, as_json: bool
+) -> None:
     """Answer over HTTP until interrupted.
 
     Each worker is a process with the whole index in its memory; its threads answer side by side
@@ -50,7 +58,8 @@ def serve(host: str, port: int, workers: int, threads: int, as_json: bool) -> No
     """
     from api import serve as server
 
-    server.serve(Settings.from_env(), server.Where(host, port, workers, threads, as_json))
+    where = server.Where(host, port, workers, threads, as_json, jobs)
+    server.serve(Settings.from_env(), where)
 
 
 @click.group()

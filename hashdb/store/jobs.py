@@ -6,6 +6,7 @@ that dies lets the lease run out: then another may claim the job.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
@@ -154,7 +155,11 @@ class Jobs:
         return None if row is None else rows.job(row)
 
     def _end(
-        self, job_id: str, from_states: list[JobState], state: JobState, outcome: dict[str, Any]
+        self,
+        job_id: str,
+        from_states: Collection[JobState],
+        state: JobState,
+        ended: dict[str, Any],
     ) -> Job:
         """Ends the job where it is in one of the states, and counts it once in its run."""
         query = select(jobs).where(jobs.c.id == job_id).with_for_update()
@@ -165,10 +170,10 @@ class Jobs:
         if before.state not in from_states:
             return before
         values = {"state": state.value, "finished_at": now(), "lease_owner": None}
-        values |= {"lease_until": None, "result": None, "problem": None} | outcome
+        values |= {"lease_until": None, "result": None, "problem": None} | ended
         self._connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
         if before.run_id is not None:
-            counted = {before.outcome: -1} if before.outcome else {}
-            counted[values["outcome"]] = counted.get(values["outcome"], 0) + 1
-            self._runs.count(before.run_id, counted)
+            moved = Counter({self.get(job_id).outcome: 1})
+            moved.subtract({before.outcome: 1})
+            self._runs.count(before.run_id, {name: n for name, n in moved.items() if name})
         return self.get(job_id)

@@ -23,8 +23,8 @@ from hashdb.model import (
     MediaKind,
     Reference,
     Review,
-    Run,
     Role,
+    Run,
     Standing,
 )
 from hashdb.tables import bank_references, banks

@@ -62,11 +62,6 @@ class Runs:
             raise NotFound(f"there is no run {run_id!r}")
         return rows.run(row)
 
-    def list(self, kind: str) -> list[Run]:
-        """All runs of a kind, oldest first."""
-        query = select(runs).where(runs.c.kind == kind).order_by(runs.c.id)
-        return [rows.run(row) for row in self._connection.execute(query).mappings()]
-
     def walk_again(self, run_id: str) -> None:
         """Walk from the beginning, for what is new since; a walk that is under way goes on."""
         statement = update(runs).where(runs.c.id == run_id, runs.c.walked.is_(True))

