@@ -175,7 +175,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_has(
     place = Place(tmp_path / "data", postgres_url)
     key = place.key("pipeline")
     with serving(place, "--jobs", "0") as service, service.client(key) as client:
-        for n in range(20):
+        for _ in range(20):
             with (MEDIA / "o597_bbb.mp4").open("rb") as media:
                 headers = {"Prefer": "respond-async"}
                 client.post("/match", files={"media": media}, headers=headers).raise_for_status()
