@@ -297,7 +297,7 @@ jobs = Table(
     Column("run_id", Text(), ForeignKey("runs.id")),
     Column("outcome", Text()),
     UniqueConstraint("key_id", "kind", "dedup_key"),
-    Index("ix_jobs_state_kind_id", "state", "kind", "id"),
+    Index("ix_jobs_state_id", "state", "id"),
     Index("ix_jobs_run_id_outcome_id", "run_id", "outcome", "id"),
 )
 

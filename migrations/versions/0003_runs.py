@@ -41,8 +41,6 @@ def upgrade() -> None:
         jobs.add_column(sa.Column("run_id", sa.Text()))
         jobs.add_column(sa.Column("outcome", sa.Text()))
         jobs.create_foreign_key("fk_jobs_run_id_runs", "runs", ["run_id"], ["id"])
-        jobs.drop_index("ix_jobs_state_id")
-        jobs.create_index("ix_jobs_state_kind_id", ["state", "kind", "id"])
         jobs.create_index("ix_jobs_run_id_outcome_id", ["run_id", "outcome", "id"])
 
 
@@ -51,8 +49,6 @@ def downgrade() -> None:
     op.execute("DELETE FROM jobs WHERE run_id IS NOT NULL")
     with op.batch_alter_table("jobs") as jobs:
         jobs.drop_index("ix_jobs_run_id_outcome_id")
-        jobs.drop_index("ix_jobs_state_kind_id")
-        jobs.create_index("ix_jobs_state_id", ["state", "id"])
         jobs.drop_constraint("fk_jobs_run_id_runs", type_="foreignkey")
         jobs.drop_column("outcome")
         jobs.drop_column("run_id")
