@@ -108,7 +108,7 @@ class Where:
     as_json: bool
     jobs: int | None = None
     routes: Sequence[Route] = ROUTES
-    does: str = "listens"
+    words: str = "Seawall listens on {url} (the API's pages: {url}/docs)"
 
 
 def serve(settings: Settings, where: Where) -> None:
@@ -164,7 +164,7 @@ def _tell(listener: socket.socket, settings: Settings, where: Where) -> None:
     if where.as_json:
         print(json.dumps({"url": url, "data_dir": str(settings.data_dir)}), flush=True)
     else:
-        print(f"Seawall {where.does} on {url} (whether it is well: {url}/readyz)", flush=True)
+        print(where.words.format(url=url), flush=True)
         print(f"Its data live in {settings.data_dir}", flush=True)
     if host not in ("127.0.0.1", "::1"):
         print("seawall: reachable from other machines: put TLS in front of it", file=sys.stderr)

@@ -64,7 +64,7 @@ def worker(host: str, port: int, jobs: int | None, as_json: bool) -> None:
         as_json=as_json,
         jobs=jobs or settings.decoders,
         routes=health.ROUTES,
-        does="works, and is asked",
+        words="Seawall works; whether it is well: {url}/readyz",
     )
     serve.serve(settings, where)
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.archives import archive_of, s3_server
 from tests.conftest import Postgres, connect
 from tests.services import Place, Service, add_hashes, serving, verdict_on
 
@@ -252,11 +253,18 @@ def test_a_backfill_that_is_killed_again_and_again_judges_all_and_each_once(
         assert rows(url, "SELECT count(*) FROM reviews") == [(0,)]
 
 
-def test_a_backfill_left_to_workers_shows_how_far_they_are(
-    postgres_url: str, tmp_path: Path
-) -> None:
+def test_workers_backfill_a_bucket(postgres_url: str, tmp_path: Path) -> None:
     place = Place(tmp_path / "data", postgres_url)
-    archive = filled(tmp_path / "archive")
-    with working(place, "--jobs", "1"), working(place, "--jobs", "1"):
-        (summary,) = place.lines("backfill", str(archive), "--jobs", "0", "--rate", "20", expect=1)
-    assert summary["ended"] == {"allow": 41, "failed": 6}
+    folder = filled(tmp_path / "archive")
+    with s3_server() as s3, archive_of("s3", tmp_path, s3) as bucket:
+        files = [p for p in folder.rglob("*") if p.is_file()]
+        bucket.put({str(p.relative_to(folder)): p.read_bytes() for p in files})
+        arguments = ("backfill", bucket.url, "--jobs", "0")
+        with working(place, "--jobs", "1"), working(place, "--jobs", "1"):
+            (summary,) = place.lines(*arguments, "--rate", "20", expect=1)
+            assert summary["ended"] == {"allow": 41, "failed": 6}
+            bucket.put({"new.mp4": (MEDIA / "made_av1.mp4").read_bytes()})
+            (summary,) = place.lines(*arguments, expect=1)
+            assert summary["ended"] == {"allow": 42, "failed": 6}
+        assert place.run("backfill", f"{bucket.url}/nothing", expect=0)
+        assert place.run("backfill", "s3://no-such-bucket/x", expect=1) == ""
