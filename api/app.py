@@ -87,7 +87,7 @@ def create_app(
     for route in routes:
         _register(app, service, route)
     _register_hooks(app, metrics)
-    walker = Walker(parts)
+    walker = Walker(parts.store, settings)
     service.stops.extend((feed.stop, walker.stop, runner.stop))
     if background:
         feed.start()

@@ -18,9 +18,10 @@ from typing import Any
 from api import tasks
 from api.jobs import LEASE_S, POLL_S
 from api.leases import kept
-from api.parts import Parts
+from api.settings import Settings
 from hashdb.errors import DatabaseUnavailable, SeawallError
 from hashdb.model import Run, new_id
+from hashdb.store import Store
 
 log = logging.getLogger("seawall.walks")
 
@@ -40,22 +41,22 @@ class Page:
     cursor: str | None
 
 
-def backfill(parts: Parts, run: Run) -> Iterator[Page]:
+def backfill(store: Store, settings: Settings, run: Run) -> Iterator[Page]:
     """An archive's objects, to be judged. Each is an upload of its own name for ever."""
-    for page in _archived(parts, run):
+    for page in _archived(settings, run):
         yield Page([(k, {**p, "upload_id": f"obj_{k}"}) for k, p in page.items], page.cursor)
 
 
-def enrolment(parts: Parts, run: Run) -> Iterator[Page]:
+def enrolment(store: Store, settings: Settings, run: Run) -> Iterator[Page]:
     """An archive's objects, to be put into a bank."""
     more = {"bank": run.options["bank"], "actor": run.options["actor"]}
-    for page in _archived(parts, run):
+    for page in _archived(settings, run):
         yield Page([(k, {**p, **more}) for k, p in page.items], page.cursor)
 
 
-def _archived(parts: Parts, run: Run) -> Iterator[Page]:
+def _archived(settings: Settings, run: Run) -> Iterator[Page]:
     url = run.options["archive"]
-    for page in tasks.archive(parts.settings, url).pages(run.cursor):
+    for page in tasks.archive(settings, url).pages(run.cursor):
         items = [
             (e.key, {"archive": url, "path": e.path, "size": e.size, "version": e.version})
             for e in page.entries
@@ -63,11 +64,11 @@ def _archived(parts: Parts, run: Run) -> Iterator[Page]:
         yield Page(items, page.cursor)
 
 
-def look_back(parts: Parts, run: Run) -> Iterator[Page]:
+def look_back(store: Store, settings: Settings, run: Run) -> Iterator[Page]:
     """Past uploads, some in each item."""
     since, cursor = datetime.fromisoformat(run.options["since"]), run.cursor
     while True:
-        with parts.store.read() as tx:
+        with store.read() as tx:
             rows = tx.uploads.rows_since(since, limit=UPLOADS, after=cursor)
         if not rows:
             return
@@ -75,7 +76,7 @@ def look_back(parts: Parts, run: Run) -> Iterator[Page]:
         yield Page([(f"{rows[0]} {len(rows)}", {"uploads": rows})], cursor)
 
 
-WALKS: Mapping[str, Callable[[Parts, Run], Iterator[Page]]] = {
+WALKS: Mapping[str, Callable[[Store, Settings, Run], Iterator[Page]]] = {
     tasks.BACKFILL: backfill,
     tasks.ENROLMENT: enrolment,
     tasks.LOOK_BACK: look_back,
@@ -87,14 +88,16 @@ class Walker:
 
     def __init__(
         self,
-        parts: Parts,
+        store: Store,
+        settings: Settings,
         *,
         kinds: Sequence[str] = tasks.RUNS,
         lease_s: float = LEASE_S,
         poll_s: float = POLL_S,
         in_hand: int = IN_HAND,
     ) -> None:
-        self._parts = parts
+        self._store = store
+        self._settings = settings
         self._kinds = kinds
         self._lease_s = lease_s
         self._poll_s = poll_s
@@ -131,7 +134,7 @@ class Walker:
     def step(self, worker: str) -> bool:
         """Walk one run to its end, or until told to stop; False where there was none to walk. One
         that breaks off keeps its lease, so that others have their turn before it is tried again."""
-        with self._parts.store.begin() as tx:
+        with self._store.begin() as tx:
             run = tx.runs.claim(worker, self._lease_s, kinds=self._kinds)
         if run is None:
             return False
@@ -145,41 +148,44 @@ class Walker:
     def _walk(self, run: Run, worker: str) -> bool:
         """Whether it came to the end."""
         reached = run.cursor
-        for page in WALKS[run.kind](self._parts, run):
+        for page in WALKS[run.kind](self._store, self._settings, run):
             for items, cursor in _portions(page, reached, _rate(run)):
-                if not self._room(run):
+                current = self._room(run)
+                if current is None:
                     return False
-                with self._parts.store.begin() as tx:
+                with self._store.begin() as tx:
                     new = tx.runs.advance(run, worker, cursor, items)
                 if new is None:
                     log.info("run %s is walked by another", run.id)
                     return False
-                rate = _rate(run)
+                rate = _rate(current)
                 if rate and self._stop.wait(new / rate):
                     return False
+                run = current
             reached = page.cursor
-        with self._parts.store.begin() as tx:
+        with self._store.begin() as tx:
             tx.runs.end_walk(run.id, worker)
         return True
 
-    def _room(self, run: Run) -> bool:
-        """Waits until few enough items are in hand; False when it is to stop."""
-        rate = _rate(run)
-        most = min(self._most, max(1, int(10 * rate))) if rate else self._most
+    def _room(self, run: Run) -> Run | None:
+        """Waits until few enough items are in hand; the run with its options of now. None when it
+        is to stop."""
         while not self._stop.is_set():
-            with self._parts.store.read() as tx:
-                if tx.runs.counts(run.id).in_hand < most:
-                    return True
+            with self._store.read() as tx:
+                current, in_hand = tx.runs.get(run.id), tx.runs.counts(run.id).in_hand
+            rate = _rate(current)
+            if in_hand < (min(self._most, max(1, int(10 * rate))) if rate else self._most):
+                return current
             time.sleep(min(self._poll_s, 0.2))
-        return False
+        return None
 
     def _extend(self, run: Run, worker: str) -> None:
-        with self._parts.store.begin() as tx:
+        with self._store.begin() as tx:
             tx.runs.extend(run.id, worker, self._lease_s)
 
     def _release(self, run: Run, worker: str) -> None:
         try:
-            with self._parts.store.begin() as tx:
+            with self._store.begin() as tx:
                 tx.runs.release(run.id, worker)
         except DatabaseUnavailable:
             return  # its lease runs out

@@ -104,7 +104,7 @@ def measured(place: Path, url: str, fill: Callable[[Path, int], None], n: int, j
         with parts.store.begin() as tx:
             where = tasks.archive(settings, str(archive)).url
             run = tx.runs.open(tasks.BACKFILL, where, {"archive": where})
-        walker, runner = Walker(parts), Runner(parts, threads=jobs)
+        walker, runner = Walker(parts.store, settings), Runner(parts, threads=jobs)
         stored = stored_kb(url)
         before, cpu, began = resident_mb(), cpu_seconds(), time.perf_counter()
         walker.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -156,7 +156,7 @@ def look_back(context: click.Context, since: datetime, jobs: int | None, as_json
 def work(settings: Settings, store: Store, run: Run, jobs: int | None, *, unit: str) -> None:
     """Show how far the run is until it is at its end, and help."""
     threads = settings.decoders if jobs is None else jobs
-    with helping(settings, run, threads), output.tally(unit) as tell:
+    with helping(settings, store, run, threads), output.tally(unit) as tell:
         away = False
         while True:
             try:
@@ -175,23 +175,20 @@ def work(settings: Settings, store: Store, run: Run, jobs: int | None, *, unit: 
 
 
 @contextmanager
-def helping(settings: Settings, run: Run, threads: int) -> Iterator[None]:
-    """So many threads of this process do items of this kind of run, beside all workers."""
-    if not threads:
-        yield
-        return
+def helping(settings: Settings, store: Store, run: Run, threads: int) -> Iterator[None]:
+    """This process walks, and so many threads do items of this kind of run, beside all workers."""
     from api import wiring
 
-    with closing(wiring.build(settings)) as parts:
-        runner = Runner(parts, threads=threads, kinds=[[run.kind]])
-        walker = Walker(parts, kinds=[run.kind])
-        runner.start()
+    with ExitStack() as held:
+        walker = Walker(store, settings, kinds=[run.kind])
         walker.start()
-        try:
-            yield
-        finally:
-            walker.stop()
-            runner.stop()
+        held.callback(walker.stop)
+        if threads:
+            parts = held.enter_context(closing(wiring.build(settings)))
+            runner = Runner(parts, threads=threads, kinds=[[run.kind]])
+            runner.start()
+            held.callback(runner.stop)
+        yield
 
 
 def show_counts(store: Store, run: Run, *, as_json: bool) -> RunCounts:

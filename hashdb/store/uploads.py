@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -110,32 +110,6 @@ class Uploads:
             .order_by(seen.c.at, uploads.c.id)
         )
         return [(row[0], row[1]) for row in self._connection.execute(query)]
-
-    def fingerprints_since(
-        self, at: datetime, *, batch: int = 200
-    ) -> Iterator[tuple[str, str, Fingerprint]]:
-        """(upload row id, upload id, fingerprint) of uploads received at or after `at` whose
-        fingerprints are still kept, read `batch` uploads at a time."""
-        last = ""
-        while True:
-            query = (
-                select(uploads.c.id, uploads.c.upload_id)
-                .where(uploads.c.received_at >= at, uploads.c.id > last)
-                .order_by(uploads.c.id)
-                .limit(batch)
-            )
-            names = {row[0]: row[1] for row in self._connection.execute(query)}
-            if not names:
-                return
-            some = (
-                select(upload_fingerprints)
-                .where(upload_fingerprints.c.upload_row_id.in_(names))
-                .order_by(*upload_fingerprints.primary_key.columns)
-            )
-            for row in self._connection.execute(some).mappings():
-                owner = row["upload_row_id"]
-                yield owner, names[owner], packing.unpack(row)
-            last = max(names)
 
     def rows_since(self, at: datetime, *, limit: int, after: str | None = None) -> list[str]:
         """At most `limit` of the uploads received at or after `at`, by the store's own ids, behind
