@@ -79,7 +79,7 @@ bench-index: $(STAMP) ## measure the index
 
 MEDIA ?= tests/media
 BENCH_ARGS ?=
-bench-scale-hashes: $(STAMP) ## look frame hashes up in banks of up to ten million (8 GB of memory)
+bench-scale-hashes: $(STAMP) ## look frame hashes up in banks of up to ten million (4 GB of memory)
 	$(PY) -m bench.scale_hashes $(MEDIA) $(BENCH_ARGS)
 
 bench-copies: $(STAMP) ## judge everyday copies of the videos in MEDIA=folder

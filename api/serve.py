@@ -1,12 +1,14 @@
 """`seawall serve` and `seawall worker`: gunicorn, embedded.
 
-The application is made in each worker after the fork: database connections, FAISS and threads do
-not survive one. gunicorn hands the body to the application as it arrives, so that a wrong key is
-answered before an upload has been read.
+The application is made in each worker after the fork: database connections, FAISS's and other
+threads do not survive one. What it imports and compiles is there before, and shared. gunicorn hands
+the body to the application as it arrives, so that a wrong key is answered before an upload has been
+read.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import socket
@@ -15,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -114,9 +116,13 @@ class Where:
 def serve(settings: Settings, where: Where) -> None:
     """Serves until SIGTERM or SIGINT. Raises what stands in the way of a
     start (`NotUpgraded`, `BadPolicy`, ...) before anything is bound."""
-    load_policy(settings.policy)
+    policy = load_policy(settings.policy)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    Store.open(settings.database_url).close()
+    with closing(Store.open(settings.database_url)) as store:
+        # Made and dropped: what it imports and compiles, workers then share.
+        wiring.reference_index(settings, store, policy, None)
+    gc.collect()
+    gc.freeze()  # or each worker's collector would write to, and so copy, all that is shared
     Server(lambda: _app(settings, where), _options(settings, where)).run()
 
 

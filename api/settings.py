@@ -72,6 +72,7 @@ class Settings:
     spool: str | None = None
     policy: Path | None = None
     index: str = "auto"
+    index_source: str | None = None
     retention_days: int = 30
     max_upload_mb: int = 2048
     max_pixels: int = 100_000_000
@@ -104,6 +105,7 @@ class Settings:
             spool=_read(env, "SEAWALL_SPOOL", str, none_text),
             policy=_read(env, "SEAWALL_POLICY", Path, none_path),
             index=_read(env, "SEAWALL_INDEX", _index, "auto"),
+            index_source=_read(env, "SEAWALL_INDEX_SOURCE", str, none_text),
             retention_days=_read(env, "SEAWALL_RETENTION_DAYS", _positive_int, 30),
             max_upload_mb=_read(env, "SEAWALL_MAX_UPLOAD_MB", _positive_int, 2048),
             max_pixels=_read(env, "SEAWALL_MAX_PIXELS", _positive_int, 100_000_000),

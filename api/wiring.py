@@ -21,6 +21,7 @@ from hashdb.index.landmarks import SoundIndex
 from hashdb.index.local import LocalIndex
 from hashdb.model import Fingerprint, SoundPeaks
 from hashdb.ports import IndexBackend
+from hashdb.published import PublishedSnapshots
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
@@ -122,6 +123,7 @@ def reference_index(
         sound=(lambda: SoundIndex(_filed)) if "sound" in policy.signals else None,
         neural=None if descriptor is None else DescriptorIndex,
         model="" if descriptor is None else descriptor.model,
+        source=None if settings.index_source is None else published(settings.index_source),
     )
 
 
@@ -186,6 +188,11 @@ def make_descriptor(settings: Settings, policy: Policy | None = None) -> Descrip
     if policy is not None and "neural" in policy.signals:
         raise BadSetting("the policy has signals.neural on, and SEAWALL_DESCRIPTOR names no model")
     return None
+
+
+def published(url: str) -> PublishedSnapshots:
+    """Where snapshots are published. Raises `BadSetting`."""
+    return PublishedSnapshots(url)
 
 
 read_vpdq = vpdq.read_vpdq

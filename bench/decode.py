@@ -6,16 +6,23 @@ Encodes the videos of FOLDER, one after the other, scaled and with a little grai
 pictures a second with a keyframe every 48 and every 250 pictures, with and without pictures that no
 other refers to, and prints CPU seconds, one thread, the lesser of two runs each: every frame
 decoded by PyAV; keyframes alone; and Seawall's first look (decoding, PDQ in all placings, pHash),
-which fills gaps of more than two seconds. The last column is its share of the full decode.
+which fills gaps of more than two seconds. `share` is of the full decode. Where `make bench-peers`
+has installed vPDQ, its hash of one frame a second of the same clip stands beside.
+
+`--peak FILE` prints the most memory, in MB, that a process holds which looks at FILE with every
+signal of pictures.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -28,6 +35,7 @@ from tqdm import tqdm
 
 from bench.copies import videos
 from bench.cost import decoded
+from bench.robustness.peers import PeerMissing, Worker
 from matcher.decode.pyav import PyAvDecoder
 from matcher.fingerprint import FrameParts, fingerprint
 from matcher.ports import Limits, Sampling
@@ -40,6 +48,7 @@ CLIPS: dict[str, tuple[int, dict[str, str]]] = {
     "every 250, no B-frames": (250, {"bf": "0"}),
 }
 SIGNALS = ("pdq", "phash")
+ALL_SIGNALS = ("pdq", "phash", "local")
 
 
 def pictures(folder: Path, height: int) -> Iterator[NDArray[np.uint8]]:
@@ -89,35 +98,78 @@ def _output(
     return container, stream
 
 
-def looked_at(path: Path, parts: FrameParts) -> float:
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """CPU seconds on one clip: all frames decoded, keyframes alone, the first look, vPDQ (None: it
+    is not installed)."""
+
+    name: str
+    every: float
+    keyframes: float
+    look: float
+    vpdq: float | None
+
+
+def looked_at(path: Path, parts: FrameParts, signals: tuple[str, ...] = SIGNALS) -> float:
     """CPU seconds of the first look."""
     began = time.process_time()
     with path.open("rb") as media:
         opened = PyAvDecoder(Limits()).open(media)
-        fingerprint(opened, parts, Sampling(dense=False, seconds=600), SIGNALS)
+        fingerprint(opened, parts, Sampling(dense=False, seconds=600), signals)
     return time.process_time() - began
+
+
+def peak_mb(path: Path) -> float:
+    """MB that a process holds at most which looks at a video with every signal of pictures."""
+    command = [sys.executable, "-m", "bench.decode", "--peak", str(path)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measured(folder: Path, work: Path, seconds: float, lines: int, kbps: int) -> Iterator[Clip]:
+    """The clips of the module's text, made in `work`."""
+    count = round(seconds * RATE)
+    some = tqdm(islice(pictures(folder, lines), count), total=count, disable=None)
+    paths = encode(iter(some), work, kbps)
+    parts = frame_parts()
+    try:
+        peer = Worker("vpdq")
+    except PeerMissing:
+        peer = None
+    for name, path in paths.items():
+        hashed = peer and min(peer.ask({"enroll": [name, str(path)]})["cpu_s"] for _ in range(RUNS))
+        yield Clip(
+            name,
+            every=min(decoded(path) for _ in range(RUNS)),
+            keyframes=min(decoded(path, "NONKEY") for _ in range(RUNS)),
+            look=min(looked_at(path, parts) for _ in range(RUNS)),
+            vpdq=hashed,
+        )
+    if peer is not None:
+        peer.close()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--lines", type=int, default=1080)
     parser.add_argument("--kbps", type=int, default=5000)
+    parser.add_argument("--peak", type=Path)
     options = parser.parse_args()
-    count = round(options.seconds * RATE)
-    with tempfile.TemporaryDirectory() as folder:
-        some = tqdm(
-            islice(pictures(options.folder, options.lines), count), total=count, disable=None
-        )
-        paths = encode(iter(some), Path(folder), options.kbps)
-        parts = frame_parts()
-        print(f"{'clip':24} {'every frame':>12} {'keyframes':>10} {'first look':>11} {'share':>6}")
-        for name, path in paths.items():
-            full = min(decoded(path) for _ in range(RUNS))
-            keys = min(decoded(path, "NONKEY") for _ in range(RUNS))
-            look = min(looked_at(path, parts) for _ in range(RUNS))
-            print(f"{name:24} {full:12.2f} {keys:10.2f} {look:11.2f} {look / full:6.2f}")
+    if options.peak is not None:
+        looked_at(options.peak, frame_parts(), ALL_SIGNALS)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return 0
+    if options.folder is None:
+        parser.error("name a folder of videos")
+    print(f"{'clip':24} {'every frame':>12} {'keyframes':>10} {'first look':>11} {'share':>6} vPDQ")
+    with tempfile.TemporaryDirectory() as work:
+        for c in measured(options.folder, Path(work), options.seconds, options.lines, options.kbps):
+            vpdq = "-" if c.vpdq is None else f"{c.vpdq:.2f} ({c.vpdq / c.look:.1f} times)"
+            print(
+                f"{c.name:24} {c.every:12.2f} {c.keyframes:10.2f} {c.look:11.2f}"
+                f" {c.look / c.every:6.2f} {vpdq}"
+            )
     return 0
 
 

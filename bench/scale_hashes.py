@@ -6,62 +6,74 @@ The bank's first codes are PDQ hashes of the folder's videos, every frame as ref
 by the product's own hasher. The others are made of them: each made scene begins with the
 first words of one real code and the last of another, so that parts go together as they do in life,
 and its frames wander as the frames of a hand-held camera do, 12 to 50 bits from one to the next. A
-title card fills a fiftieth of the bank. The codes go through `hashdb.shelf`, as in the product.
+title card fills a fiftieth of the bank.
 
 Asked are batches of 128 codes: half lie just within the radius of a stored one; half are what an
-upload asks most of, real codes turned and mirrored that match nothing. Times are CPU milliseconds
-of one thread a batch, the best of some rounds; bytes are the process's growth, rows and all (rough
-below a million). The peer's `IndexBinaryMultiHash` is left out above `--peer-most` codes, where it
-outgrows the memory.
-With `--docs` the table is kept as CSV and drawn.
+upload asks most of, real codes turned and mirrored that match nothing. As in the product
+(`hashdb.shelf`, 2,000 hits of a code at most). Times are CPU milliseconds of one thread a batch,
+the best of some rounds; `found` must be the same for all engines that are exact.
+
+The engine for large banks searches a snapshot that is mapped, and `--workers` processes do so at
+once: `bench.scale_workers`. FAISS is the product's other engine up to `--faiss-most` codes, above
+that its bare kernel over the mapped codes. The peer's `IndexBinaryMultiHash` is left out above
+`--peer-most` codes, where it outgrows the memory. Beside them stands how long it takes to read the
+codes once from memory, by what one thread reads in this run: no scan can be faster.
+With `--docs` the tables are kept as CSV and drawn.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import faiss
 import matplotlib as mpl
+import numba
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from api.settings import Settings
 from api.wiring import make_sandbox
+from bench import scale_workers
 from bench.copies import copies_in, related, videos
-from bench.index import PEER, changes, near_copies
+from bench.index import PEER, near_copies
 from bench.scale import resident
+from bench.scale_workers import MOST, Worker
 from hashdb.errors import SeawallError
+from hashdb.format import writing
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.hamming import HammingIndex
 from hashdb.model import Codes, Orientation
-from hashdb.ports import IndexBackend
-from hashdb.shelf import Rows, Shelf
+from hashdb.names import Names
+from hashdb.shelf import Packing, Rows, Shelf
+from hashdb.shelves import ShelvesPacking
+from hashdb.snapshot_folder import KIND
 from matcher.hashers.pdq import orientations
 from matcher.ports import Sampling
 
 BATCH = 128
 SCENE = 40  # frames of a made scene
 WANDER = (12, 50)  # bits from one frame to the next
+PIECE = 1 << 20  # codes written at once
+BLOCK = 1 << 15  # codes that FAISS's kernel scans at once, as in the product
 CARD = 50  # the title card is one code in so many
 FRAMES = 300  # hashed of each video; of a reference's rows in the shelf
-ENGINES: dict[str, type[FaissIndex] | type[HammingIndex]] = {
-    "faiss": FaissIndex,
-    "hamming": HammingIndex,
-}
+LIMIT = "memory"  # reading the codes once
 Search = Callable[[Codes, int], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One engine at one size and radius; `found`: hits of the batch."""
+    """One engine at one size and radius; `found`: hits of the batch; `build_s`: CPU seconds until
+    it can search (of the mapped one: until the snapshot is written, once for all processes)."""
 
     codes: int
     engine: str
@@ -95,22 +107,30 @@ def real_codes(folder: Path, work: Path) -> Codes:
     return codes
 
 
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _wander(made: NDArray[np.uint64], seed: int) -> None:
+    """Each frame of a scene is the one before, with so many bits changed."""
+    np.random.seed(seed)
+    for scene in range(made.shape[0]):
+        for frame in range(1, made.shape[1]):
+            made[scene, frame] = made[scene, frame - 1]
+            for _ in range(np.random.randint(WANDER[0], WANDER[1])):
+                place = np.random.randint(0, 256)
+                made[scene, frame, place >> 6] ^= np.uint64(1) << np.uint64(place & 63)
+
+
 def padded(real: Codes, n: int, rng: np.random.Generator) -> Codes:
     """`n` codes, of which the first are the real ones."""
     scenes = -(-max(0, n - len(real)) // SCENE)
     first, last = rng.integers(0, len(real), (2, scenes))
     cut = rng.integers(1, 4, scenes)[:, None]  # words from the first
     words = real.view(np.uint64)
-    now = np.where(np.arange(4) < cut, words[first], words[last])
-    made = np.empty((scenes, SCENE, 4), np.uint64)
-    for frame in tqdm(range(SCENE), desc=f"{n:,} codes", disable=None, leave=False):
-        made[:, frame] = now
-        bits = rng.integers(*WANDER, scenes)
-        for turn in range(int(bits.max())):
-            place = rng.integers(0, 256, scenes)
-            bit = np.left_shift(np.uint64(1), (place & 63).astype(np.uint64))
-            now[np.arange(scenes), place >> 6] ^= np.where(turn < bits, bit, np.uint64(0))
-    codes = np.concatenate([real, made.reshape(-1, 4).view(np.uint8)])[:n]
+    codes = np.empty((len(real) + scenes * SCENE, 32), np.uint8)
+    codes[: len(real)] = real
+    made = codes[len(real) :].view(np.uint64).reshape(scenes, SCENE, 4)
+    made[:, 0] = np.where(np.arange(4) < cut, words[first], words[last])
+    _wander(made, int(rng.integers(1 << 32)))
+    codes = codes[:n]
     codes[rng.choice(np.arange(len(codes) // 2, len(codes)), n // CARD, replace=False)] = real[0]
     return codes
 
@@ -123,52 +143,129 @@ def batch_of(codes: Codes, real: Codes, radius: int, rng: np.random.Generator) -
     return np.concatenate([near, turned[rng.choice(len(turned), half, replace=False)]])
 
 
-def shelf_of(codes: Codes, backend: IndexBackend) -> Shelf:
+def rows_of(codes: Codes, first: int = 0) -> Rows:
     """The codes as rows of references of `FRAMES` frames each."""
-    shelf = Shelf(backend)
-    rows = np.arange(len(codes))
-    offsets = (rows % FRAMES) / 30.0
+    rows = np.arange(first, first + len(codes))
     references = (rows // FRAMES).astype(np.int32)
-    shelf.add(Rows(codes, references, offsets, np.full(len(rows), 1 / 30), references * 0))
-    return shelf
+    return Rows(
+        codes, references, (rows % FRAMES) / 30.0, np.full(len(rows), 1 / 30), references * 0
+    )
+
+
+def write_snapshot(codes: Codes, file: Path) -> None:
+    """A snapshot of the codes, a piece at a time."""
+    pieces = (rows_of(codes[i : i + PIECE], i) for i in range(0, len(codes), PIECE))
+    names, packing = Names(), Packing(HammingIndex(256), len(codes), pieces)
+    for number in range(-(-len(codes) // FRAMES)):
+        name = f"ref_{number:032x}"
+        names.register({name: names.append(name)})
+    with writing(file, KIND, {}) as out:
+        ShelvesPacking(names, names.known(), {"pdq": packing}, {}, None).write(out)
 
 
 def _search(shelf: Shelf) -> Search:
-    return lambda queries, radius: len(shelf.backend.search(queries, radius))
+    return lambda queries, radius: len(shelf.search(queries, radius, MOST)[0])
 
 
-def _peer(codes: Codes) -> Search:
+def _peer(codes: Codes) -> tuple[Search, float]:
     index = faiss.IndexBinaryMultiHash(*PEER)
     index.nflip = 1
+    before = resident()
     index.add(codes)
-    return lambda queries, radius: int(index.range_search(queries, radius + 1)[0][-1])
+
+    def search(queries: Codes, radius: int) -> int:
+        limits = index.range_search(queries, radius + 1)[0]
+        return int(np.minimum(np.diff(limits), MOST).sum())
+
+    return search, resident() - before
 
 
-def engines(codes: Codes, peer_most: int) -> Iterator[tuple[str, Callable[[], Search]]]:
-    for name, engine in ENGINES.items():
-        yield name, lambda engine=engine: _search(shelf_of(codes, engine(256)))  # type: ignore[misc]
-    if len(codes) <= peer_most:
-        yield "multihash", lambda: _peer(codes)
+def _faiss(codes: Codes) -> tuple[Search, float]:
+    shelf, before = Shelf(FaissIndex(256)), resident()
+    shelf.add(rows_of(codes))
+    return _search(shelf), resident() - before
+
+
+def _kernel(codes: Codes) -> tuple[Search, float]:
+    """FAISS's scan, without an index: what stands in memory is the snapshot's."""
+
+    def search(queries: Codes, radius: int) -> int:
+        counts = np.zeros(len(queries), dtype=np.int64)
+        for first in range(0, len(codes), BLOCK):
+            block, found = codes[first : first + BLOCK], faiss.RangeSearchResult(len(queries))
+            faiss.hamming_range_search(
+                faiss.swig_ptr(queries), faiss.swig_ptr(block), len(queries), len(block),
+                radius + 1, codes.shape[1], found,
+            )  # fmt: skip
+            counts += np.diff(faiss.rev_swig_ptr(found.lims, len(queries) + 1).astype(np.int64))
+        return int(np.minimum(counts, MOST).sum())
+
+    return search, codes.nbytes
+
+
+def bandwidth() -> float:
+    """Bytes a second that one thread reads from memory."""
+    numbers = np.ones(1 << 27, dtype=np.uint64)
+    times = []
+    for _ in range(5):
+        start = time.thread_time()
+        numbers.sum()
+        times.append(time.thread_time() - start)
+    return numbers.nbytes / min(times)
 
 
 def measured(
-    codes: Codes, real: Codes, radii: Sequence[int], rounds: int, peer_most: int
+    codes: int, file: Path, batches: dict[int, Codes], options: argparse.Namespace, write_s: float
 ) -> Iterator[Row]:
-    batches = {r: batch_of(codes, real, r, np.random.default_rng(r)) for r in radii}
-    for name, build in engines(codes, peer_most):
-        HammingIndex(256)  # so that nothing is compiled while the time runs
-        gc.collect()
-        before, start = resident(), time.process_time()
-        search = build()
-        taken, size = time.process_time() - start, (resident() - before) / len(codes)
+    contents, shelves = scale_workers.opened(file)
+    contents.enter()
+    mapped = contents.arrays["pdq/codes"]
+    engines: dict[str, Callable[[], tuple[Search, float]]] = {
+        "hamming": lambda: (_search(shelves.shelves["pdq"]), contents.size)
+    }
+    engines["faiss"] = lambda: (_faiss if codes <= options.faiss_most else _kernel)(mapped)
+    if codes <= options.peer_most:
+        engines["multihash"] = lambda: _peer(mapped)
+    for name, build in engines.items():
+        start = time.process_time()
+        search, size = build()
+        taken = time.process_time() - start + (write_s if name == "hamming" else 0)
         for radius, queries in batches.items():
             times = []
-            for _ in range(rounds):
+            for _ in range(
+                options.rounds if codes <= options.faiss_most or name == "hamming" else 1
+            ):
                 start = time.thread_time()
                 found = search(queries, radius)
                 times.append((time.thread_time() - start) * 1000)
-            yield Row(len(codes), name, radius, min(times), found, size, taken)
+            yield Row(codes, name, radius, min(times), found, size / codes, taken)
         del search  # or its memory would be counted against the next
+    for radius in batches:
+        yield Row(codes, LIMIT, radius, mapped.nbytes / bandwidth() * 1000, 0, 32, 0)
+
+
+def measured_at(
+    size: int, real: Codes, options: argparse.Namespace
+) -> tuple[list[Row], list[Worker]]:
+    file = options.work / f"{size}.swl"
+    codes = padded(real, size, np.random.default_rng(size))
+    batches = {r: batch_of(codes, real, r, np.random.default_rng(r)) for r in options.radius}
+    HammingIndex(256)  # so that nothing is compiled while the time runs
+    start = time.process_time()
+    write_snapshot(codes, file)
+    taken = time.process_time() - start
+    del codes
+    rows = []
+    for row in measured(size, file, batches, options, taken):
+        rows.append(row)
+        left = f"{row.codes:>11,} {row.engine:<10} {row.radius:>6} {row.ms_a_batch:>9.2f}"
+        built = f"(built in {row.build_s:.1f} s)"
+        print(f"{left} {row.found:>8} {row.bytes_a_code:>7.1f}  {built}", flush=True)
+    workers = [scale_workers.of(file, batches[options.radius[0]], size, n) for n in options.workers]
+    for worker in workers:
+        print(worker, flush=True)
+    file.unlink()
+    return rows, workers
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
@@ -181,7 +278,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             line = sorted(
                 (r.codes, r.ms_a_batch) for r in rows if (r.engine, r.radius) == (name, radius)
             )
-            axes.loglog(*zip(*line, strict=True), marker="o", label=name)
+            style = {"color": "grey", "linestyle": "--"} if name == LIMIT else {"marker": "o"}
+            label = "reading all codes once" if name == LIMIT else name
+            axes.loglog(*zip(*line, strict=True), label=label, **style)
         axes.set_title(f"radius {radius}")
         axes.set_xlabel("frame hashes in the bank")
         axes.grid(True, which="major", alpha=0.3)
@@ -190,16 +289,15 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def keep(rows: Sequence[Row], docs: Path) -> None:
-    with (docs / "scale-hashes.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
+def keep(name: str, kind: type[Any], rows: Sequence[Any], docs: Path) -> None:
+    with (docs / name).open("w", newline="") as file:
+        table = csv.DictWriter(file, [f.name for f in fields(kind)], lineterminator="\n")
         table.writeheader()
         for row in rows:
             values = asdict(row)
             table.writerow(
                 {k: round(v, 3) if isinstance(v, float) else v for k, v in values.items()}
             )
-    draw(rows, docs / "scale-hashes.svg")
 
 
 def main() -> None:
@@ -208,26 +306,25 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--radius", type=int, nargs="+", default=[31, 40, 46])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--turns", type=int, default=2000, help="single additions at the last size")
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 4])
+    parser.add_argument("--faiss-most", type=int, default=10_000_000)
     parser.add_argument("--peer-most", type=int, default=1_000_000)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "seawall-scale")
-    parser.add_argument("--docs", type=Path, help="keep the table as CSV and as SVG there")
+    parser.add_argument("--docs", type=Path, help="keep the tables as CSV and as SVG there")
     options = parser.parse_args()
     faiss.omp_set_num_threads(1)
     real = real_codes(options.folder, options.work)
     print(f"{len(real):,} real codes")
-    rows = []
     print(f"{'codes':>11} {'engine':<10} {'radius':>6} {'ms/batch':>9} {'found':>8} {'B/code':>7}")
+    rows: list[Row] = []
+    workers: list[Worker] = []
     for size in options.sizes:
-        codes = padded(real, size, np.random.default_rng(size))
-        for row in measured(codes, real, options.radius, options.rounds, options.peer_most):
-            rows.append(row)
-            left = f"{row.codes:>11,} {row.engine:<10} {row.radius:>6} {row.ms_a_batch:>9.2f}"
-            built = f"(built in {row.build_s:.1f} s)"
-            print(f"{left} {row.found:>8} {row.bytes_a_code:>7.1f}  {built}", flush=True)
-    print(f"{size:>11,} hamming {changes(HammingIndex, codes, options.turns)}")
+        more, held = measured_at(size, real, options)
+        rows, workers = rows + more, workers + held
     if options.docs:
-        keep(rows, options.docs)
+        keep("scale-hashes.csv", Row, rows, options.docs)
+        keep("scale-workers.csv", Worker, workers, options.docs)
+        draw(rows, options.docs / "scale-hashes.svg")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The one file format of arrays that Seawall keeps: snapshots of the index, and its segments.
+"""The one file format of arrays that Seawall keeps: snapshots of the index.
 
 All numbers are little-endian. A prelude of 64 bytes::
 
@@ -6,80 +6,220 @@ All numbers are little-endian. A prelude of 64 bytes::
     8   4  version of this format, u32
     12  4  zero
     16  8  size of the whole file in bytes, u64
-    24  8  size of the header in bytes, u64, a multiple of 64
-    32 32  SHA-256 of the file without these 32 bytes
+    24  8  where the header begins, u64, a multiple of 64
+    32 32  SHA-256 of the 32 bytes before, and of the header
 
-Then the header, JSON in UTF-8 filled up with spaces: `{"kind", "meta", "arrays": {name: {"dtype",
-"shape", "offset"}}}`. Then the arrays, C order, each at a multiple of 64 bytes from the start of
-the file (a cache line, so that a memory map of them is aligned), filled up with zeros.
+Then the arrays, C order, each at a multiple of 64 bytes from the start of the file (a cache line,
+so that a memory map of them is aligned), filled up with zeros. Then the header, to the end of the
+file, JSON in UTF-8: `{"kind", "meta", "arrays": {name: {"dtype", "shape", "offset", "sha256"}}}`.
+An array's digest is that of its bytes and of what fills them up.
 
-No pickle: nothing in a file can make the reader run code. The digest finds damage, not malice:
+So the prelude and the header vouch for every byte, and are checked in a moment; arrays that are
+mapped may be looked at one by one, whenever there is time.
+
+No pickle: nothing in a file can make the reader run code. The digests find damage, not malice:
 whoever can write the folder can write a file that is valid and wrong.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import math
 import mmap
 import os
 import struct
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from hashdb.errors import BadSnapshot
 
 Array = NDArray[Any]
 
-VERSION = 1
+VERSION = 2
 _MAGIC = b"\x89SWL\r\n\x1a\n"
 _PRELUDE = struct.Struct("<8sIIQQ")
 _DIGEST_SIZE = 32
+_START = _PRELUDE.size + _DIGEST_SIZE
 _ALIGN = 64
 _CHUNK = 1 << 22
+_MOST_HEADER = 1 << 26
+_ENTERED = 0.7  # of the memory
+_ADVISED = 1 << 28
+_POPULATE_READ = 22  # MADV_POPULATE_READ
 _DTYPES = ("|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f4", "<f8")
 _TEMPORARY = ".writing-"
+
+CHECKED_AT_ONCE = 1 << 22
+"""Bytes of arrays, the small ones first, that are checked whenever a file is opened: 3 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an array lies, and the digest of it. `length` is without what fills it up."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    sha256: str
+
+    @property
+    def length(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """What one file holds. `kind` says what it is, `meta` is small JSON, `arrays` are read-only."""
+    """What one file holds. `kind` says what it is, `meta` is small JSON, `arrays` are read-only
+    maps of the file, shared by all processes that map it. `digest` names these contents: SHA-256 in
+    hex; `stamp` names this copy of them. `size`: bytes of the file."""
 
     kind: str
     meta: Mapping[str, Any]
     arrays: Mapping[str, Array]
+    digest: str
+    stamp: str
+    size: int
+    _map: memoryview = field(repr=False)
+    _unchecked: Mapping[str, _Place] = field(repr=False)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it was checked when it was opened."""
+        return not self._unchecked
+
+    def check(self) -> None:
+        """Check what was not checked at the opening; reads all of it, at more than a GB a second.
+        `BadSnapshot` where a bit has changed."""
+        for name, place in self._unchecked.items():
+            _check_array(self._map, name, place)
+
+    def enter(self) -> None:
+        """Have the kernel read all of the file and enter it into this process's page tables, so
+        that no search waits for that; nothing where it would take most of the memory. (Linux.)"""
+        if sys.platform != "linux" or self.size > _ENTERED * _memory():
+            return
+        begin, advise = np.frombuffer(self._map, np.uint8).ctypes.data, ctypes.CDLL(None).madvise
+        for first in range(0, self.size, _ADVISED):
+            length = min(_ADVISED, self.size - first)
+            at = (ctypes.c_void_p(begin + first), ctypes.c_size_t(length))
+            if advise(*at, _POPULATE_READ):  # a kernel before 5.14
+                return
 
 
-def write_file(path: Path, kind: str, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+class Room:
+    """Room for one array in a file that is being written: filled from the front, by rows."""
+
+    def __init__(self, file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int):
+        self._file = file
+        self.dtype, self.shape, self.offset = dtype, shape, offset
+        self._at = 0
+        self.length = math.prod(shape) * dtype.itemsize
+
+    def append(self, array: Array) -> None:
+        """Write the next rows."""
+        array = np.ascontiguousarray(array, dtype=self.dtype)
+        if array.shape[1:] != self.shape[1:] or self._at + array.nbytes > self.length:
+            raise ValueError(f"{array.shape} rows do not fit into {self.shape}")
+        flat = array.reshape(-1).view(np.uint8).data
+        for first in range(0, len(flat), _CHUNK):
+            self._file.seek(self.offset + self._at)
+            self._at += self._file.write(flat[first : first + _CHUNK])
+
+    def view(self) -> Array:
+        """A map of what was written."""
+        self._file.flush()
+        if not self.length:
+            return np.empty(self.shape, self.dtype)
+        whole = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return np.ndarray(self.shape, self.dtype, buffer=whole, offset=self.offset)
+
+
+class Writer:
+    """A file that is being written, array by array."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._rooms: dict[str, Room] = {}
+        self._end = _START
+
+    def add(self, name: str, array: Array) -> None:
+        """Write a whole array; `ValueError` for other than plain numbers."""
+        array = np.asarray(array)
+        self.room(name, array.dtype, array.shape).append(array)
+
+    def room(self, name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> Room:
+        """Room for an array that is written row by row; what is not written is zero."""
+        kept = np.dtype(dtype).newbyteorder("<")
+        if kept.str not in _DTYPES or name in self._rooms:
+            raise ValueError(f"{name}: arrays of {kept} are not kept")
+        room = self._rooms[name] = Room(self._file, kept, shape, self._end)
+        self._end += _filled(room.length)
+        self._file.truncate(self._end)
+        return room
+
+    def seal(self, kind: str, meta: Mapping[str, Any]) -> None:
+        """Write header and prelude, with the digests of what the file then holds."""
+        self._file.flush()
+        places = {
+            name: {
+                "dtype": room.dtype.str,
+                "shape": list(room.shape),
+                "offset": room.offset,
+                "sha256": self._digest(room.offset, _filled(room.length)),
+            }
+            for name, room in self._rooms.items()
+        }
+        whole = {"kind": kind, "meta": dict(meta), "arrays": places}
+        header = json.dumps(whole, allow_nan=False, separators=(",", ":")).encode()
+        prelude = _PRELUDE.pack(_MAGIC, VERSION, 0, self._end + len(header), self._end)
+        self._file.seek(self._end)
+        self._file.write(header)
+        self._file.seek(0)
+        self._file.write(prelude + hashlib.sha256(prelude + header).digest())
+
+    def _digest(self, offset: int, length: int) -> str:
+        digest = hashlib.sha256()
+        self._file.seek(offset)
+        while length > 0 and (chunk := self._file.read(min(length, _CHUNK))):
+            digest.update(chunk)
+            length -= len(chunk)
+        return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def writing(path: Path, kind: str, meta: Mapping[str, Any]) -> Iterator[Writer]:
     """Write a file, all of it or none: a reader sees the old one or the new one, and after a loss
     of power too (temporary file in the same folder, fsync, rename, fsync of the folder).
 
-    Several processes may write the same path at once: the last rename stands. `ValueError` for
-    arrays of other than plain numbers; `OSError` where the disk refuses, the old file untouched.
+    Several processes may write the same path at once: the last rename stands. `OSError` where the
+    disk refuses, the old file untouched.
     """
-    plain = {name: _plain(name, array) for name, array in arrays.items()}
-    header, size = _layout(kind, meta, plain)
+    with replacing(path) as temporary, temporary.open("w+b") as file:
+        writer = Writer(file)
+        yield writer
+        writer.seal(kind, meta)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside, to be written, that takes the place of `path` where nothing is raised; else it
+    is deleted, and the old file is as it was."""
     handle, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{path.name}-", dir=path.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            prelude = _PRELUDE.pack(_MAGIC, VERSION, 0, size, len(header))
-            digest = hashlib.sha256(prelude)
-            file.write(prelude + bytes(_DIGEST_SIZE))
-            for piece in _pieces(header, plain):
-                digest.update(piece)
-                file.write(piece)
-            file.seek(_PRELUDE.size)
-            file.write(digest.digest())
-            file.flush()
+        yield Path(name)
+        with open(name, "rb") as file:
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:
@@ -87,6 +227,13 @@ def write_file(path: Path, kind: str, meta: Mapping[str, Any], arrays: Mapping[s
             os.unlink(name)
         raise
     _sync_folder(path.parent)
+
+
+def write_file(path: Path, kind: str, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Write a file of arrays that are all at hand, as `writing` does."""
+    with writing(path, kind, meta) as writer:
+        for name, array in arrays.items():
+            writer.add(name, array)
 
 
 def sweep(folder: Path, *, older_s: float = 3600.0) -> None:
@@ -97,63 +244,47 @@ def sweep(folder: Path, *, older_s: float = 3600.0) -> None:
                 path.unlink()
 
 
-def read_file(path: Path, kind: str, *, mapped: bool = False) -> Contents:
-    """Read and check a file. `mapped`: the arrays are memory maps of it, shared by all processes
-    that map it; the file may be replaced meanwhile, but must not be written in place.
+def read_file(path: Path, kind: str, *, whole: bool = True) -> Contents:
+    """Map a file. It may be replaced meanwhile, but must not be written in place.
 
-    `BadSnapshot` where the file is missing, cut short, changed in any bit, of another kind or
-    version, or describes arrays that do not lie within it.
+    `whole`: check all of it; else what takes a moment (prelude, header, the small arrays), and
+    `Contents.check` the rest, later. `BadSnapshot` where the file is missing, cut short, changed in
+    a bit that was looked at, of another kind or version, or describes arrays that do not lie
+    within it.
     """
     try:
         with open(path, "rb") as file:
-            header_size = _check_prelude(file)
-            header = _read_header(file, header_size)
-            return _contents(file, header, kind, _PRELUDE.size + _DIGEST_SIZE + header_size, mapped)
+            begin, digest = _check_prelude(file)
+            found = os.fstat(file.fileno())
+            size, stamp = found.st_size, f"{found.st_ino}.{found.st_mtime_ns}"
+            data = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+        header = _read_header(data[begin:])
+        if header.get("kind") != kind:
+            raise BadSnapshot(f"a file of {header.get('kind')!r}, not of {kind!r}")
+        meta, places = header.get("meta"), header.get("arrays")
+        if not isinstance(meta, dict) or not isinstance(places, dict):
+            raise BadSnapshot("the header lacks meta or arrays")
+        places = {name: _place(name, place, begin) for name, place in places.items()}
+        left = _checked(data, places, math.inf if whole else CHECKED_AT_ONCE)
+        arrays = {name: _array(data, place) for name, place in places.items()}
+        return Contents(kind, meta, arrays, digest, stamp, size, data, left)
     except OSError as error:
         raise BadSnapshot(f"{path}: {error.strerror or error}") from error
     except BadSnapshot as error:
         raise BadSnapshot(f"{path}: {error}") from None
 
 
-def _plain(name: str, array: Array) -> Array:
-    """The array as it lies in the file."""
-    array = np.asarray(array)
-    if array.dtype.kind not in "uif":
-        raise ValueError(f"{name}: arrays of {array.dtype} are not kept")
-    array = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    if array.dtype.str not in _DTYPES:
-        raise ValueError(f"{name}: arrays of {array.dtype} are not kept")
-    return array
-
-
-def _layout(kind: str, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> tuple[bytes, int]:
-    """The header's bytes and the size of the file. Offsets count from the end of the header in the
-    first draft, whose length then gives room enough for the true ones."""
-
-    def header(first: int) -> tuple[bytes, int]:
-        places, end = {}, first
-        for name, array in arrays.items():
-            places[name] = {"dtype": array.dtype.str, "shape": list(array.shape), "offset": end}
-            end += _filled(array.nbytes)
-        whole = {"kind": kind, "meta": dict(meta), "arrays": places}
-        return json.dumps(whole, allow_nan=False, separators=(",", ":")).encode(), end
-
-    room = _filled(len(header(0)[0]) + 20 * len(arrays))
-    text, size = header(_PRELUDE.size + _DIGEST_SIZE + room)
-    return text.ljust(room), size
+def _memory() -> int:
+    """Bytes of memory that this machine, or the container that this process is in, may use."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no cgroups of version 2, or no limit: "max"
+        return machine
 
 
 def _filled(size: int) -> int:
     return -(-size // _ALIGN) * _ALIGN
-
-
-def _pieces(header: bytes, arrays: Mapping[str, Array]) -> Iterator[bytes | memoryview]:
-    yield header
-    for array in arrays.values():
-        flat = array.reshape(-1).view(np.uint8).data
-        for first in range(0, len(flat), _CHUNK):
-            yield flat[first : first + _CHUNK]
-        yield bytes(_filled(array.nbytes) - array.nbytes)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -164,13 +295,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _check_prelude(file: BinaryIO) -> int:
-    """Check magic, version, sizes and the digest of all; the header's size."""
+def _check_prelude(file: BinaryIO) -> tuple[int, str]:
+    """Check magic, version, sizes and the digest of prelude and header: where the header begins,
+    and that digest."""
     prelude = file.read(_PRELUDE.size)
     stated = file.read(_DIGEST_SIZE)
-    if len(prelude) + len(stated) < _PRELUDE.size + _DIGEST_SIZE:
+    if len(prelude) + len(stated) < _START:
         raise BadSnapshot("cut short")
-    magic, version, zero, size, header_size = _PRELUDE.unpack(prelude)
+    magic, version, zero, size, begin = _PRELUDE.unpack(prelude)
     if magic != _MAGIC:
         raise BadSnapshot("not a file of Seawall's")
     if version != VERSION:
@@ -178,21 +310,18 @@ def _check_prelude(file: BinaryIO) -> int:
     actual = os.fstat(file.fileno()).st_size
     if size != actual:
         raise BadSnapshot(f"{actual} bytes; it says {size}")
-    room = size - _PRELUDE.size - _DIGEST_SIZE
-    if zero or header_size > room or header_size % _ALIGN:
+    if zero or begin % _ALIGN or not _START <= begin <= size <= begin + _MOST_HEADER:
         raise BadSnapshot("the prelude is damaged")
-    digest = hashlib.sha256(prelude)
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
+    file.seek(begin)
+    digest = hashlib.sha256(prelude + file.read())
     if digest.digest() != stated:
         raise BadSnapshot("the digest differs: the file is damaged")
-    return int(header_size)
+    return int(begin), digest.hexdigest()
 
 
-def _read_header(file: BinaryIO, size: int) -> dict[str, Any]:
-    file.seek(_PRELUDE.size + _DIGEST_SIZE)
+def _read_header(text: memoryview) -> dict[str, Any]:
     try:
-        header = json.loads(file.read(size))
+        header = json.loads(bytes(text))
     except (ValueError, RecursionError) as error:
         raise BadSnapshot(f"the header is not JSON: {error}") from None
     if not isinstance(header, dict):
@@ -200,36 +329,43 @@ def _read_header(file: BinaryIO, size: int) -> dict[str, Any]:
     return header
 
 
-def _contents(
-    file: BinaryIO, header: dict[str, Any], kind: str, start: int, mapped: bool
-) -> Contents:
-    if header.get("kind") != kind:
-        raise BadSnapshot(f"a file of {header.get('kind')!r}, not of {kind!r}")
-    meta, places = header.get("meta"), header.get("arrays")
-    if not isinstance(meta, dict) or not isinstance(places, dict):
-        raise BadSnapshot("the header lacks meta or arrays")
-    size = os.fstat(file.fileno()).st_size
-    arrays = {name: _array(file, name, p, start, size, mapped) for name, p in places.items()}
-    return Contents(kind, meta, arrays)
-
-
-def _array(file: BinaryIO, name: str, place: Any, start: int, size: int, mapped: bool) -> Array:
-    """One array, read only after its place was found to lie between `start` and `size`."""
+def _place(name: str, place: Any, end: int) -> _Place:
+    """The place of an array, which lies before `end`."""
     if not isinstance(place, dict):
         raise BadSnapshot(f"{name}: no place")
     dtype, shape, offset = place.get("dtype"), place.get("shape"), place.get("offset")
+    digest = place.get("sha256")
     if dtype not in _DTYPES or not isinstance(shape, list) or len(shape) > 4:
         raise BadSnapshot(f"{name}: dtype {dtype!r}, shape {shape!r}")
     if type(offset) is not int or not all(type(n) is int and n >= 0 for n in (*shape, offset)):
         raise BadSnapshot(f"{name}: shape {shape!r}, offset {offset!r}")
-    length = math.prod(shape) * np.dtype(dtype).itemsize
-    if max(shape, default=0) > size or offset % _ALIGN or not start <= offset <= size - length:
-        raise BadSnapshot(f"{name}: {length} bytes at {offset} do not lie within the file")
-    if mapped and length:
-        whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return np.ndarray(tuple(shape), np.dtype(dtype), buffer=whole, offset=offset)
-    file.seek(offset)
-    data = file.read(length)
-    if len(data) < length:
-        raise BadSnapshot(f"{name}: cut short while it was read")
-    return np.ndarray(tuple(shape), np.dtype(dtype), buffer=data)
+    if not isinstance(digest, str):
+        raise BadSnapshot(f"{name}: no digest")
+    found = _Place(dtype, tuple(shape), offset, digest)
+    fits = _START <= offset <= end - _filled(found.length)
+    if max(shape, default=0) > end or offset % _ALIGN or not fits:
+        raise BadSnapshot(f"{name}: {found.length} bytes at {offset} do not lie within the file")
+    return found
+
+
+def _checked(data: memoryview, places: Mapping[str, _Place], most: float) -> dict[str, _Place]:
+    """Check arrays, the smallest first, up to `most` bytes in all; those that are left."""
+    left, seen = dict(places), 0
+    for name in sorted(places, key=lambda name: places[name].length):
+        seen += places[name].length
+        if seen > most:
+            break
+        _check_array(data, name, left.pop(name))
+    return left
+
+
+def _check_array(data: memoryview, name: str, place: _Place) -> None:
+    digest, end = hashlib.sha256(), place.offset + _filled(place.length)
+    for first in range(place.offset, end, _CHUNK):
+        digest.update(data[first : min(first + _CHUNK, end)])
+    if digest.hexdigest() != place.sha256:
+        raise BadSnapshot(f"the digest of {name} differs: the file is damaged")
+
+
+def _array(data: memoryview, place: _Place) -> Array:
+    return np.ndarray(place.shape, np.dtype(place.dtype), buffer=data, offset=place.offset)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -75,7 +76,29 @@ class IndexBackend(Protocol):
         ...
 
     def arrays(self) -> tuple[Codes, Ints]:
-        """All codes and ids that can be found, for a snapshot."""
+        """All codes and ids that can be found, in the order of the ids."""
+        ...
+
+    def parts(self) -> tuple[int, Iterator[tuple[Codes, Ints]]]:
+        """The same for a snapshot, a part at a time, and how many codes it is in all: as they
+        stand at the call, whatever is added or removed before they are read."""
+        ...
+
+    @property
+    def shares(self) -> bool:
+        """Whether what `load` is given is kept as it is, so that processes share a map of it."""
+        ...
+
+    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+        """What (n, bits/8) codes under the ids from 0 on are found by, as arrays with names, for a
+        snapshot, beside the codes; none where the engine needs none. Says nothing of what this
+        index holds."""
+        ...
+
+    def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:
+        """Fill this index, which is empty, with codes under the ids from 0 on. `tables`: what
+        `tables` of some engine gave for them; one that has other ones, or none, makes its own.
+        `BadSnapshot` where they do not fit together."""
         ...
 
 
@@ -128,8 +151,13 @@ class LocalBackend(Protocol):
         """All that is held, for a snapshot."""
         ...
 
+    def tables(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """What the features of `arrays()` are found by, for a snapshot too."""
+        ...
+
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Fill this index, which is empty, from `arrays()`. Raises `BadSnapshot`."""
+        """Fill this index, which is empty, from `arrays()`, and with the tables that are among
+        them, if any. They are kept and must not be written to. Raises `BadSnapshot`."""
         ...
 
 
@@ -251,6 +279,34 @@ class DescriptorBackend(Protocol):
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Fill this index, which is empty, from `arrays()`. Raises `BadSnapshot`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A snapshot that others may fetch. `file`: its name there; `digest`: see
+    `hashdb.format.Contents`; `size` in bytes; `database`, `number`, `version`: of which database it
+    is, at which change, and in which form."""
+
+    file: str
+    digest: str
+    size: int
+    database: str
+    number: int
+    version: int
+
+
+class SnapshotSource(Protocol):
+    """Where snapshots are published. All raise `BadSnapshot` where it does not answer."""
+
+    def latest(self) -> Published | None:
+        """The latest one; None where nothing is published."""
+        ...
+
+    def fetch(
+        self, published: Published, to: Path, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Write its bytes to a file. `progress(done, all)` counts them. Nothing is checked."""
         ...
 
 

@@ -1,36 +1,22 @@
-"""The codes of references in memory: engines that find ids, and what each id stands for."""
+"""The codes of one signal type: an engine that finds ids, and what each id stands for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
-from hashdb.model import (
-    Codes,
-    Descriptors,
-    Fingerprint,
-    Floats,
-    Ints,
-    LocalFeatures,
-    SoundPeaks,
-)
-from hashdb.ports import (
-    CodeHits,
-    DescriptorBackend,
-    IndexBackend,
-    LandmarkBackend,
-    LocalBackend,
-    nearest,
-)
+from hashdb.format import Writer
+from hashdb.model import Codes, Fingerprint, Floats, Ints
+from hashdb.ports import CodeHits, IndexBackend, nearest
 
 _QUERIES = 32  # searched at once where hits are cut
-
-Features = TypeVar("Features")
+_ROWS = 1 << 22  # packed at once
+_COLUMNS = ("offsets", "spans", "firsts", "references", "tracks")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,11 +70,14 @@ def join_rows(parts: Sequence[Rows], bits: int) -> Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Columns:
-    """What ids stand for, with room at the end. Of the id i: `offsets[i]`, `spans[i]`. Ids follow
-    on one another in runs of one reference's track: `firsts` (r,) int64, the lowest id of each run,
-    which rise, and behind the last one are the greatest of all; `references`, `tracks` (r,) int32.
+    """What the ids from `start` on stand for. Of the id start + i: `offsets[i]`, `spans[i]`. Ids
+    follow on one another in runs of one reference's track: `firsts` (r,) int64, the lowest id of
+    each run; `references`, `tracks` (r,) int32. `firsts` and `references` rise.
+
+    There may be room at the end: runs there have the greatest `firsts` of all.
     """
 
+    start: int
     offsets: Floats
     spans: Floats
     firsts: Ints
@@ -98,29 +87,40 @@ class _Columns:
     def rows(self, ids: Ints, codes: Codes) -> Rows:
         """The rows of these ids, whose codes are given."""
         run = np.searchsorted(self.firsts, ids, side="right") - 1
-        return Rows(
-            codes, self.references[run], self.offsets[ids], self.spans[ids], self.tracks[run]
-        )
+        at = ids - self.start
+        return Rows(codes, self.references[run], self.offsets[at], self.spans[at], self.tracks[run])
+
+    def ids(self, ordinals: NDArray[np.int32], runs: int, end: int) -> list[Ints]:
+        """The ids of these references; so many runs are here, and ids below `end`."""
+        references = self.references[:runs]
+        low = np.searchsorted(references, ordinals, side="left").tolist()
+        high = np.searchsorted(references, ordinals, side="right").tolist()
+        return [
+            np.arange(self.firsts[a], self.firsts[b] if b < runs else end, dtype=np.int64)
+            for a, b in zip(low, high, strict=True)
+            if a < b
+        ]
 
 
-def _room(rows: int, runs: int, old: _Columns | None = None) -> _Columns:
+def _room(start: int, rows: int, runs: int, old: _Columns | None = None) -> _Columns:
     """Room for so many rows and runs, with the `old` ones at the beginning."""
     new = _Columns(
+        start,
         np.empty(rows),
         np.empty(rows),
         np.full(runs, np.iinfo(np.int64).max),
         np.empty(runs, dtype=np.int32),
         np.empty(runs, dtype=np.int32),
     )
-    for column in fields(_Columns) if old is not None else ():
-        kept = getattr(old, column.name)
-        getattr(new, column.name)[: len(kept)] = kept
+    for name in _COLUMNS if old is not None else ():
+        kept = getattr(old, name)
+        getattr(new, name)[: len(kept)] = kept
     return new
 
 
 class Shelf:
     """The codes of one signal type, in an engine, and the rest of their rows. A row's number is its
-    id in the engine, and is not used again.
+    id in the engine, and is not used again. Rows of a snapshot stay in it, as maps.
 
     One writer at a time; searches may run beside it, because what ids stand for is written before
     the engine learns of them, and is never changed after.
@@ -128,32 +128,38 @@ class Shelf:
 
     def __init__(self, backend: IndexBackend) -> None:
         self.backend = backend
-        self._held = _room(0, 0)
-        self._used = self._runs = 0
-        self._places: dict[int, tuple[int, int]] = {}  # ordinal: first row, row after the last
+        self._loaded = self._held = _room(0, 0, 0)
+        self._used = self._runs = 0  # the next id; runs held
 
     def __len__(self) -> int:
         return len(self.backend)
 
+    @property
+    def added(self) -> int:
+        """Rows that came since the snapshot was loaded."""
+        return self._used - self._held.start
+
     def add(self, rows: Rows) -> None:
-        """Add rows of references that are not here yet, each reference's rows in one piece."""
+        """Add rows of references, each reference's in one piece, of which none is here yet: their
+        ordinals rise, from one call to the next as well, or it is a `ValueError`."""
         if not len(rows):
             return
+        last = [held.references[:runs][-1:] for held, runs in self._parts()]
+        if (np.diff(np.concatenate([*last, rows.references])) < 0).any():
+            raise ValueError("references out of order")
         first, self._used = self._used, self._used + len(rows)
         self._hold(rows, first)
         ids = np.arange(first, self._used, dtype=np.int64)
         self.backend.add(np.ascontiguousarray(rows.codes), ids)
-        edges = np.flatnonzero(np.diff(rows.references)) + 1
-        starts = [0, *edges.tolist()]
-        for start, end in zip(starts, [*edges.tolist(), len(rows)], strict=True):
-            self._places[int(rows.references[start])] = (first + start, first + end)
 
     def remove(self, ordinals: Iterable[int]) -> None:
         """Take the rows of these references out."""
-        places = [self._places.pop(o) for o in ordinals if o in self._places]
-        if places:
-            ids = np.concatenate([np.arange(a, b, dtype=np.int64) for a, b in places])
-            self.backend.remove(ids)
+        wanted = np.unique(np.fromiter(ordinals, dtype=np.int32))
+        ends = (self._held.start, self._used)
+        parts = zip(self._parts(), ends, strict=True)
+        ids = [some for (held, runs), end in parts for some in held.ids(wanted, runs, end)]
+        if ids:
+            self.backend.remove(np.concatenate(ids))
 
     def search(
         self, codes: Codes, radius: int, most: int | None = None
@@ -163,7 +169,7 @@ class Shelf:
         queries are searched a few at a time, and cut before the next."""
         if most is None:
             hits = self.backend.search(codes, radius)
-            return hits, self._held.rows(hits.ids, hits.codes), np.empty(0, dtype=np.int64)
+            return hits, self._rows(hits.ids, hits.codes), np.empty(0, dtype=np.int64)
         parts, crowded = [], []
         for first in range(0, max(1, len(codes)), _QUERIES):
             found = self.backend.search(codes[first : first + _QUERIES], radius, most + 1)
@@ -176,28 +182,133 @@ class Shelf:
             np.concatenate([p.distances for p in parts]),
             np.concatenate([p.codes for p in parts]),
         )
-        return hits, self._held.rows(hits.ids, hits.codes), np.concatenate(crowded)
+        return hits, self._rows(hits.ids, hits.codes), np.concatenate(crowded)
 
     def found(self) -> Rows:
         """What the engine can find: its codes, beside what their ids stand for."""
         codes, ids = self.backend.arrays()
-        return self._held.rows(ids, codes)
+        return self._rows(ids, codes)
+
+    def packing(self) -> Packing:
+        """What can be found now, to be written to a snapshot while changes go on."""
+        count, parts = self.backend.parts()
+        loaded, held = self._loaded, self._held
+
+        def rows() -> Iterator[Rows]:
+            for codes, ids in parts:
+                for first in range(0, len(ids), _ROWS):
+                    some = slice(first, first + _ROWS)
+                    yield _rows_of(loaded, held, ids[some], codes[some])
+
+        return Packing(self.backend, count, rows())
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], references: int) -> None:
+        """Fill this shelf, which is empty, with what `Packing.write` wrote, of so many references.
+        `BadSnapshot` where it does not fit together."""
+        codes, width = arrays["codes"], self.backend.bits // 8
+        model = _room(0, 0, 0)
+        columns = [arrays[name] for name in _COLUMNS]
+        wanted = [getattr(model, name).dtype for name in _COLUMNS]
+        rows, runs = len(codes), len(arrays["firsts"])
+        if [c.shape for c in columns] != [(rows,)] * 2 + [(runs,)] * 3:
+            raise BadSnapshot(f"rows, spans or runs whose numbers differ from {rows} and {runs}")
+        if [c.dtype for c in columns] != wanted or codes.dtype != np.uint8:
+            raise BadSnapshot("rows of another dtype")
+        if codes.shape != (rows, width) or (rows > 0) != (runs > 0):
+            raise BadSnapshot(f"codes {codes.shape}")
+        loaded = _Columns(0, *columns)
+        if runs:
+            firsts, ordinals = loaded.firsts, loaded.references
+            if firsts[0] != 0 or firsts[-1] >= rows or (np.diff(firsts) <= 0).any():
+                raise BadSnapshot("runs out of order")
+            if ordinals[0] < 0 or ordinals[-1] >= references or (np.diff(ordinals) < 0).any():
+                raise BadSnapshot("references out of order, or that are not named")
+        self.backend.load(codes, {n: a for n, a in arrays.items() if n not in _COLUMNS})
+        self._loaded, self._held, self._used = loaded, _room(rows, 0, 0), rows
+
+    def _parts(self) -> tuple[tuple[_Columns, int], tuple[_Columns, int]]:
+        """The columns, and how many runs are in them."""
+        return (self._loaded, len(self._loaded.firsts)), (self._held, self._runs)
+
+    def _rows(self, ids: Ints, codes: Codes) -> Rows:
+        return _rows_of(self._loaded, self._held, ids, codes)
 
     def _hold(self, rows: Rows, first: int) -> None:
         """Write what the ids from `first` on stand for; into new arrays where there is no room:
         searches keep the old."""
-        changes = (np.diff(rows.references) != 0) | (np.diff(rows.tracks) != 0)
-        begins = np.append(0, np.flatnonzero(changes) + 1)
+        begins = _begins(rows.references, rows.tracks)
         run, self._runs = self._runs, self._runs + len(begins)
-        if self._used > len(self._held.offsets) or self._runs > len(self._held.firsts):
-            room = [used + used // 8 + 64 for used in (self._used, self._runs)]
-            self._held = _room(room[0], room[1], self._held)
+        start, used = self._held.start, self.added
+        if used > len(self._held.offsets) or self._runs > len(self._held.firsts):
+            room = [n + n // 8 + 64 for n in (used, self._runs)]
+            self._held = _room(start, room[0], room[1], self._held)
         held = self._held
-        held.offsets[first : self._used] = rows.offsets
-        held.spans[first : self._used] = rows.spans
+        held.offsets[first - start : used] = rows.offsets
+        held.spans[first - start : used] = rows.spans
         held.references[run : self._runs] = rows.references[begins]
         held.tracks[run : self._runs] = rows.tracks[begins]
         held.firsts[run : self._runs] = begins + first  # last: a search may look beside this
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packing:
+    """A shelf's `count` rows as they stood once, in the order of their ids, to be written."""
+
+    backend: IndexBackend
+    count: int
+    rows: Iterator[Rows]
+
+    def write(self, out: Writer, kind: str, ordinals: NDArray[np.int32]) -> None:
+        """Write all that `Shelf.load` wants, under the ids from 0 on. `ordinals[i]`: what stands in
+        the file for the reference i."""
+        width = self.backend.bits // 8
+        codes = out.room(f"{kind}/codes", np.uint8, (self.count, width))
+        offsets = out.room(f"{kind}/offsets", np.float64, (self.count,))
+        spans = out.room(f"{kind}/spans", np.float64, (self.count,))
+        firsts: list[NDArray[Any]] = [_INTS]
+        references: list[NDArray[Any]] = [_INTS]
+        tracks: list[NDArray[Any]] = [_INTS]
+        last, done = (-1, -1), 0
+        for rows in self.rows:
+            codes.append(rows.codes)
+            offsets.append(rows.offsets)
+            spans.append(rows.spans)
+            begins = _begins(rows.references, rows.tracks)
+            if (rows.references[0], rows.tracks[0]) == last:
+                begins = begins[1:]
+            firsts.append(begins + done)
+            references.append(ordinals[rows.references[begins]])
+            tracks.append(rows.tracks[begins])
+            last, done = (rows.references[-1], rows.tracks[-1]), done + len(rows)
+        out.add(f"{kind}/firsts", np.concatenate(firsts))
+        out.add(f"{kind}/references", np.concatenate(references).astype(np.int32))
+        out.add(f"{kind}/tracks", np.concatenate(tracks).astype(np.int32))
+        for name, array in self.backend.tables(codes.view()):
+            out.add(f"{kind}/{name}", array)
+
+
+_INTS = np.empty(0, dtype=np.int64)
+
+
+def _begins(references: NDArray[np.int32], tracks: NDArray[np.int32]) -> Ints:
+    """The first row of each run; there is at least one row."""
+    changes = (np.diff(references) != 0) | (np.diff(tracks) != 0)
+    return np.append(0, np.flatnonzero(changes) + 1)
+
+
+def _rows_of(loaded: _Columns, held: _Columns, ids: Ints, codes: Codes) -> Rows:
+    """The rows of these ids, those below `held.start` by `loaded`."""
+    old = ids < held.start
+    if not old.any():
+        return held.rows(ids, codes)
+    if old.all():
+        return loaded.rows(ids, codes)
+    rows = no_rows(8 * codes.shape[1], len(ids))
+    for here, columns in ((old, loaded), (~old, held)):
+        some = columns.rows(ids[here], codes[here])
+        for column in fields(Rows):
+            getattr(rows, column.name)[here] = getattr(some, column.name)
+    return rows
 
 
 def _nearest(hits: CodeHits, most: int) -> tuple[CodeHits, Ints]:
@@ -205,162 +316,3 @@ def _nearest(hits: CodeHits, most: int) -> tuple[CodeHits, Ints]:
     crowded = np.flatnonzero(np.bincount(hits.queries) > most)
     kept = nearest(hits.queries, hits.ids, hits.distances, most)
     return (hits if kept is None else hits.take(kept)), crowded
-
-
-@dataclass(slots=True, eq=False)
-class Shelves:
-    """What is held of all references, as of change `number`, whose reference is `last`.
-
-    `local` holds the local features, `sound` the sounds and `neural` the descriptors of one model,
-    if any are wanted.
-
-    `names` only grows, because hits refer to it; `ordinals` has the references with codes here.
-    One writer at a time; searches may run beside it.
-    """
-
-    shelves: Mapping[str, Shelf]
-    number: int = 0
-    last: str | None = None
-    names: list[str] = field(default_factory=list)
-    ordinals: dict[str, int] = field(default_factory=dict)
-    local: LocalBackend | None = None
-    sound: LandmarkBackend | None = None
-    neural: DescriptorBackend | None = None
-
-    def add(
-        self,
-        fingerprints: Iterable[tuple[str, Fingerprint]],
-        local: Iterable[tuple[str, LocalFeatures]] = (),
-        sound: Iterable[tuple[str, SoundPeaks]] = (),
-        neural: Iterable[tuple[str, Descriptors]] = (),
-    ) -> None:
-        """Add all that is held of references, all of a reference's in one call. What is of
-        references that are here already is passed over, so a change that is applied twice counts
-        once."""
-        fresh: dict[str, int] = {}
-        parts: dict[str, list[Rows]] = {}
-        for ordinal, fingerprint in self._fresh(fingerprints, fresh):
-            if len(fingerprint):
-                rows = rows_of(ordinal, fingerprint)
-                parts.setdefault(fingerprint.signal_type, []).append(rows)
-        if self.local is not None:
-            self.local.add(list(self._fresh(local, fresh)))
-        if self.sound is not None:
-            self.sound.add(list(self._fresh(sound, fresh)))
-        if self.neural is not None:
-            self.neural.add(list(self._fresh(neural, fresh)))
-        for kind, some in parts.items():
-            shelf = self.shelves[kind]
-            joined = join_rows(some, shelf.backend.bits)
-            shelf.add(joined.take(np.argsort(joined.references, kind="stable")))
-        self.ordinals.update(fresh)
-
-    def _fresh(
-        self, pairs: Iterable[tuple[str, Features]], fresh: dict[str, int]
-    ) -> Iterator[tuple[int, Features]]:
-        """What is of references that are not here yet, with their ordinals, which are given out on
-        the way and noted in `fresh`."""
-        for name, one in pairs:
-            if name in self.ordinals:
-                continue
-            if name not in fresh:
-                fresh[name] = len(self.names)
-                self.names.append(name)
-            yield fresh[name], one
-
-    def remove(self, names: Iterable[str]) -> None:
-        """Take references out; those that are not here are passed over."""
-        ordinals = [self.ordinals.pop(name) for name in names if name in self.ordinals]
-        if ordinals:
-            for shelf in self.shelves.values():
-                shelf.remove(ordinals)
-            for index in (self.local, self.sound, self.neural):
-                if index is not None:
-                    index.remove(ordinals)
-
-    def feature_counts(self) -> list[tuple[str, str, int]]:
-        """Ids and signal types of references with local features, sounds or descriptors, and how
-        many features, peaks or descriptors can be found."""
-        counts: list[tuple[str, str, int]] = []
-        if self.local is not None:
-            counts += [(self.names[o], "local", n) for o, n in self.local.counts().items()]
-        if self.sound is not None:
-            counts += [(self.names[o], "sound", n) for o, n in self.sound.peaks().items()]
-        if self.neural is not None:
-            counts += [(self.names[o], "neural", n) for o, n in self.neural.counts().items()]
-        return counts
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that is held, as plain arrays: the references' ids as UTF-8 text, one a line, and
-        for each signal type its rows, with the ordinals counted anew without gaps."""
-        held = np.zeros(len(self.names), dtype=np.bool_)
-        held[list(self.ordinals.values())] = True
-        ordinals = (np.cumsum(held) - 1).astype(np.int32)
-        names = "\n".join(name for name, here in zip(self.names, held, strict=True) if here)
-        arrays: dict[str, NDArray[Any]] = {"names": np.frombuffer(names.encode(), dtype=np.uint8)}
-        for kind, shelf in self.shelves.items():
-            rows = shelf.found()
-            for column in fields(Rows):
-                arrays[f"{kind}/{column.name}"] = getattr(rows, column.name)
-            arrays[f"{kind}/references"] = ordinals[rows.references]
-        if self.local is not None:
-            found = self.local.arrays()
-            arrays.update({f"local/{name}": array for name, array in found.items()})
-            arrays["local/references"] = ordinals[found["references"]]
-        if self.sound is not None:
-            found = self.sound.arrays()
-            arrays.update({f"sound/{name}": array for name, array in found.items()})
-            for name in ("references", "ordinals"):
-                arrays[f"sound/{name}"] = ordinals[found[name]]
-        if self.neural is not None:
-            found = self.neural.arrays()
-            arrays.update({f"neural/{name}": array for name, array in found.items()})
-            arrays["neural/references"] = ordinals[found["references"]]
-        return arrays
-
-    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Fill these shelves, which are empty, from `arrays()`; `BadSnapshot` where they do not
-        fit together."""
-        try:
-            text = arrays["names"].tobytes().decode()
-            names = text.split("\n") if text else []
-            for kind, shelf in self.shelves.items():
-                columns = [arrays[f"{kind}/{c.name}"] for c in fields(Rows)]
-                shelf.add(_checked(Rows(*columns), shelf.backend.bits, len(names)))
-            indices = (("local", self.local), ("sound", self.sound), ("neural", self.neural))
-            for kind, index in indices:
-                if index is not None:
-                    index.load(_features(arrays, kind, len(names)))
-        except (KeyError, ValueError) as error:
-            raise BadSnapshot(f"its arrays do not fit together: {error}") from None
-        self.names.extend(names)
-        self.ordinals.update((name, ordinal) for ordinal, name in enumerate(names))
-
-
-def _features(
-    arrays: Mapping[str, NDArray[Any]], kind: str, references: int
-) -> dict[str, NDArray[Any]]:
-    """The arrays of that kind; `BadSnapshot` where they speak of references that have no name."""
-    mine = {n.removeprefix(f"{kind}/"): a for n, a in arrays.items() if n.startswith(f"{kind}/")}
-    for name in ("references", "ordinals"):
-        if name in mine and len(mine[name]):
-            least, most = int(mine[name].min()), int(mine[name].max())
-            if least < 0 or most >= references:
-                raise BadSnapshot(f"{kind} features of references that are not named")
-    return mine
-
-
-def _checked(rows: Rows, bits: int, references: int) -> Rows:
-    """The same rows; `ValueError` unless shapes and dtypes are as `Rows` says and the references
-    rise within their number."""
-    model = no_rows(bits)
-    for column in fields(Rows):
-        have, want = getattr(rows, column.name), getattr(model, column.name)
-        if have.dtype != want.dtype or have.shape != (len(rows), *want.shape[1:]):
-            raise ValueError(f"{column.name} {have.shape} {have.dtype}")
-    ordinals = rows.references
-    if len(ordinals) and (ordinals[0] < 0 or ordinals[-1] >= references):
-        raise ValueError("references that are not named")
-    if (ordinals[1:] < ordinals[:-1]).any():
-        raise ValueError("references out of order")
-    return rows

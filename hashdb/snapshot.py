@@ -1,8 +1,9 @@
 """The references' codes in memory, kept in step with the database, and their snapshot on disk.
 
 The database is the only truth. What is here follows its change log: an addition that any process
-has committed is found by every search that is preceded by a `refresh`. The snapshot only saves the
-time of reading everything at the start; a bad one is thrown away.
+has committed is found by every search that is preceded by a `refresh`. The snapshot saves the time
+of reading everything at the start, and memory: processes map it, and so share it. What came since
+is held by each process, and what is gone since is passed over. A bad one is thrown away.
 """
 
 from __future__ import annotations
@@ -19,13 +20,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb import format as files
 from hashdb import verification
-from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable
+from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable, SeawallError
+from hashdb.format import Contents
 from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Floats, Ints
-from hashdb.ports import DescriptorBackend, IndexBackend, LandmarkBackend, LocalBackend
-from hashdb.shelf import Shelf, Shelves
+from hashdb.ports import (
+    DescriptorBackend,
+    IndexBackend,
+    LandmarkBackend,
+    LocalBackend,
+    Published,
+    SnapshotSource,
+)
+from hashdb.shelf import Shelf
+from hashdb.shelves import Shelves
 from hashdb.signals import SIGNAL_TYPES
+from hashdb.snapshot_folder import FILE, KIND, SnapshotFolder, missing_or_bad
 from hashdb.store import Store, Transaction
 from hashdb.verification import Verification
 
@@ -33,15 +43,21 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
-FILE = "references.swl"
-KIND = "references"
-VERSION = 4  # of what meta and arrays mean; the file format has its own
+__all__ = ["FILE", "KIND", "VERSION", "ReferenceHits", "ReferenceIndex", "SnapshotState"]
+
+VERSION = 5  # of what meta and arrays mean; the file format has its own
 
 _PAGE = 1000  # changes read at once
 _CHUNK = 1 << 16  # codes gathered before they are added, while all is read anew
 _FEATURED = 100  # references whose features are read at once where they have no codes
 _CLOSE_EVERY = 100  # changes that make a snapshot worth its writing when the index is closed
 _SAMPLE = 256  # codes that `verify` searches for
+_WHOLE = 1 << 24  # bytes of a snapshot that is checked whole before it is used
+# A snapshot takes two microseconds a code to write, a change a millisecond to read back: it is
+# written when that pays, or when a process holds much of the index for itself.
+_CHANGED = 1 / 2000
+_ADDED = 1 / 16
+_FETCHED = 100_000  # bytes that are fetched in about the time in which a change is read back
 
 
 class SnapshotState(StrEnum):
@@ -84,8 +100,8 @@ class ReferenceIndex:
     one for sounds and `neural` one for the descriptors of `model` (None: they are not indexed).
     `folder` is where the snapshot lies; None keeps none. Disabled references are in the index,
     withdrawn ones are not: which may be enforced is for the caller to ask the database.
-    `save_every`: a snapshot is written each time that so many changes have been applied since the
-    last one.
+    `save_every`: a snapshot is written when so many changes have been applied since the last one.
+    `source`: where snapshots are published, for a start with none or an old one.
     """
 
     def __init__(
@@ -100,22 +116,27 @@ class ReferenceIndex:
         sound: Callable[[], LandmarkBackend] | None = None,
         neural: Callable[[], DescriptorBackend] | None = None,
         model: str = "",
+        source: SnapshotSource | None = None,
     ) -> None:
         self._store = store
+        self._source = source
         self._backends = backends
         self._local = local
         self._sound = sound
         self._neural = neural
         self._model = model
-        self._folder = folder
+        self._folder = None if folder is None else SnapshotFolder(folder)
         self._types = tuple(signal_types)
         self._save_every = save_every
         self._lock = threading.RLock()  # held by whoever changes the state
         self._save_lock = threading.Lock()
-        self._saved = 0
+        self._saved = 0  # the change number of the snapshot
+        self._seen: object = None  # the identity of the snapshot that was loaded, or is of no use
         self._keeps = True
         self._found = SnapshotState.MISSING
         self._state = self._empty()
+        self._shares = any(shelf.backend.shares for shelf in self._state.shelves.values())
+        self._task: threading.Thread | None = None
 
     @property
     def number(self) -> int:
@@ -131,27 +152,47 @@ class ReferenceIndex:
         """How many codes can be found, by signal type."""
         return {kind: len(shelf) for kind, shelf in self._state.shelves.items()}
 
-    def open(self, progress: Progress | None = None, *, save: bool = True) -> None:
+    def open(
+        self, progress: Progress | None = None, *, save: bool = True, whole: bool = False
+    ) -> None:
         """Load the snapshot, or read all from the database where it is of no use; then catch up.
 
         `progress(done, all)` counts references as they are read from the database; `all` is a
         guess from above. Without `save` only a call of `save` writes the file, now or later.
+
+        A large snapshot is mapped, and then checked by a thread of the index's own: one that turns
+        out to be damaged is made anew. `whole`: check it before it is used. Of several processes
+        that find none, one makes it and the others wait.
         """
         with self._lock:
             self._keeps = save
-            state, self._found = self._load()
-            if state is not None:
-                if self._follow(state):
-                    self._state = state
+            if self._source is not None and save:
+                self._receive(self._source)
+            if self._resume(whole):
+                return
+            if self._folder is None or not save:
+                self._state = self._built(progress)
+                return
+            with self._folder.locked(wait=True):
+                if self._folder.identity() != self._seen and self._resume(whole):
                     return
-                self._found = SnapshotState.STALE
-            self._state = self._built(progress)
-            self._saved = 0
-        self._save_quietly()
+                self._state = self._built(progress)
+                self._saved = 0
+                made = self._save_quietly()
+        if made is not None:
+            self._beside(lambda: self._settle(made))
 
     def close(self) -> None:
         """Save, if enough has changed to be worth the writing. May be used on afterwards."""
+        self.wait()
         self.maybe_save(every=min(_CLOSE_EVERY, self._save_every))
+        self.wait()
+
+    def wait(self) -> None:
+        """Until nothing is being saved, checked or loaded beside."""
+        task = self._task
+        if task is not None:
+            task.join()
 
     def refresh(self) -> int:
         """Apply what was committed since; the number the index then stands at.
@@ -161,6 +202,7 @@ class ReferenceIndex:
         noticed by its change of the number that the index stands at. Raises
         `DatabaseUnavailable`; the index then stands where it stood.
         """
+        self._renew()
         state = self._state
         number, last = state.number, state.last
         with self._store.read() as tx:
@@ -175,6 +217,11 @@ class ReferenceIndex:
             number = self._state.number
         self.maybe_save()
         return number
+
+    def _renew(self) -> None:
+        """Take over the snapshot that another process has written since."""
+        if self._shares and self._folder is not None and self._folder.identity() != self._seen:
+            self._beside(lambda: self._settle(self._adopt()))
 
     def search(
         self, signal_type: str, codes: Codes, radius: int, *, most: int | None = None
@@ -231,10 +278,16 @@ class ReferenceIndex:
             self._save_quietly()
 
     def maybe_save(self, *, every: int | None = None) -> bool:
-        """Save where at least `every` changes were applied since the last save; whether it did."""
-        if self._state.number - self._saved < (every or self._save_every):
+        """Save beside, in a thread, where that pays and at least `every` changes were applied since
+        the last save; whether it is done."""
+        changes = self._state.number - self._saved
+        if changes < (every or self._save_every) or self._folder is None or not self._keeps:
             return False
-        return self._save_quietly()
+        size = self._state.size()
+        added = sum(shelf.added for shelf in self._state.shelves.values())
+        if changes < _CHANGED * size and added < _ADDED * size:
+            return False
+        return self._beside(self._save_alone)
 
     def save(self) -> Path:
         """Write the snapshot; its path. `OSError` where the disk refuses, `ValueError` without a
@@ -245,22 +298,62 @@ class ReferenceIndex:
             identity = self._store.identity()
             with self._lock:
                 state = self._state
-                number, arrays = state.number, state.arrays()
+                number, packing = state.number, state.packing()
                 meta = {
                     "version": VERSION,
                     "database": identity,
                     "number": number,
                     "last": state.last,
                     "bits": {kind: SIGNAL_TYPES[kind].bits for kind in self._types},
+                    "tables": self._shares,
                     "local": state.local is not None,
                     "sound": state.sound is not None,
                     "neural": self._model if state.neural is not None else None,
                 }
-            self._folder.mkdir(parents=True, exist_ok=True)
-            files.sweep(self._folder)
-            files.write_file(self._folder / FILE, KIND, meta, arrays)
-            self._saved = number
-        return self._folder / FILE
+            path = self._folder.write(meta, packing)
+            self._saved, self._seen = number, self._folder.identity()
+        return path
+
+    def published(self) -> tuple[Published, Path]:
+        """The snapshot as it may be published, and its file, which is written anew where changes
+        were applied since, and checked whole. Raises what `save` raises, and `BadSnapshot`."""
+        if self._folder is None:
+            raise ValueError("this index has no folder")
+        if self._folder.identity() is None or self._state.number != self._saved:
+            self.save()
+        found = self._folder.read(whole=True)
+        self._check(found.meta)
+        name = f"references-{found.digest[:16]}.swl"
+        meta = (found.meta["database"], found.meta["number"], VERSION)
+        return Published(name, found.digest, found.size, *meta), self._folder.file
+
+    def _receive(self, source: SnapshotSource) -> None:
+        """Fetch the published snapshot, where there is none here or one that is much older."""
+        assert self._folder is not None
+        try:
+            with self._folder.locked(wait=True):
+                latest = source.latest()
+                if latest is not None and self._wanted(latest):
+                    log.info("fetching a snapshot of %d MB", latest.size // 1_000_000)
+                    self._folder.receive(source, latest)
+        except (BadSnapshot, OSError) as error:
+            log.warning("no snapshot could be fetched: %s", error)
+
+    def _wanted(self, latest: Published) -> bool:
+        assert self._folder is not None
+        if (latest.version, latest.database) != (VERSION, self._store.identity()):
+            log.warning("the published snapshot is of another version or another database")
+            return False
+        with self._store.read() as tx:
+            if latest.number > tx.changes.head():
+                log.warning("the published snapshot is ahead of the database")
+                return False
+        try:
+            meta = self._folder.read(whole=False).meta
+            self._check(meta)
+        except BadSnapshot:
+            return True
+        return (latest.number - int(meta["number"])) * _FETCHED > latest.size
 
     def verify(self) -> Verification:
         """Compare every code in the database with what the index can find, content and count, and
@@ -304,28 +397,108 @@ class ReferenceIndex:
             neural=None if self._neural is None else self._neural(),
         )
 
-    def _load(self) -> tuple[Shelves | None, SnapshotState]:
+    def _resume(self, whole: bool) -> bool:
+        """Go on from the snapshot; whether it is of use."""
+        state, self._found, contents = self._load(whole)
+        if state is None or contents is None:
+            return False
+        if not self._follow(state):
+            self._found = SnapshotState.STALE
+            return False
+        self._state = state
+        if self._shares and not contents.meta.get("tables") and self._keeps:
+            self._beside(self._save_alone)  # what an engine without tables has written
+        elif self._shares or not contents.whole:
+            self._beside(lambda: self._settle(contents))
+        return True
+
+    def _load(self, whole: bool) -> tuple[Shelves | None, SnapshotState, Contents | None]:
         """The snapshot's state; None, and a warning that says why, where it is of no use."""
         if self._folder is None:
-            return None, SnapshotState.MISSING
-        path = self._folder / FILE
+            return None, SnapshotState.MISSING, None
         found = SnapshotState.DAMAGED
+        seen = self._seen = self._folder.identity()
         try:
-            contents = files.read_file(path, KIND)
+            small = seen is not None and seen[2] <= _WHOLE
+            contents = self._folder.read(whole=whole or small)
             found = SnapshotState.STALE
             self._check(contents.meta)
             found = SnapshotState.DAMAGED
             state = self._empty()
             state.load(contents.arrays)
         except BadSnapshot as error:
-            if path.exists():
-                log.warning("the snapshot is of no use, reading the database anew: %s", error)
-                return None, found
-            log.info("no snapshot at %s: reading the database", path)
-            return None, SnapshotState.MISSING
+            missing = missing_or_bad(self._folder, error)
+            return None, SnapshotState.MISSING if missing else found, None
         state.number, state.last = contents.meta["number"], contents.meta["last"]
         self._saved = state.number
-        return state, SnapshotState.GOOD
+        return state, SnapshotState.GOOD, contents
+
+    def _settle(self, contents: Contents | None) -> None:
+        """Check what was not checked of the snapshot; one that is damaged is made anew."""
+        if self._folder is None or contents is None:
+            return
+        try:
+            self._folder.settle(contents)
+        except BadSnapshot as error:
+            log.error("the snapshot is damaged, reading the database anew: %s", error)
+            self._found = SnapshotState.DAMAGED
+            self.rebuild(save=self._keeps)
+
+    def _adopt(self) -> Contents | None:
+        """Put the snapshot in the place of what is held, which is then shared; None where it is of
+        no use, or older than the one that was loaded last."""
+        saved = self._saved
+        state, _, contents = self._load(whole=False)
+        if state is None or state.number < saved or not self._follow(state):
+            self._saved = saved
+            return None
+        with self._lock:
+            if not self._follow(state):
+                return None
+            self._state = state
+        return contents
+
+    def _save_alone(self) -> None:
+        """Save, unless another process is about it or has done it."""
+        assert self._folder is not None
+        made = None
+        with self._folder.locked(wait=False) as mine:
+            if mine and not self._saved_by_another():
+                made = self._save_quietly()
+        self._settle(made)
+
+    def _saved_by_another(self) -> bool:
+        """Whether there is a newer snapshot than the one that this process knows."""
+        assert self._folder is not None
+        now = self._folder.identity()
+        if now is None or now == self._seen:
+            return False
+        try:
+            number = self._folder.read(whole=False).meta.get("number")
+        except BadSnapshot:
+            return False
+        if type(number) is not int or number <= self._saved:
+            return False
+        if not self._shares:  # else it is taken over soon
+            self._saved, self._seen = number, now
+        return True
+
+    def _beside(self, task: Callable[[], object]) -> bool:
+        """Do it in a thread, unless one has something to do already; whether it is done."""
+
+        def run() -> None:
+            try:
+                task()
+            except SeawallError as error:
+                log.warning("the snapshot: %s", error)
+            except Exception:  # what is held stands, and is right
+                log.exception("the snapshot could not be seen to")
+
+        if self._task is not None and self._task.is_alive():
+            return False
+        self._task = threading.Thread(target=run, name="snapshot", daemon=True)
+        self._task.start()
+        return True
 
     def _check(self, meta: Mapping[str, Any]) -> None:
         """`BadSnapshot` unless the snapshot is of this version, and of this database's past."""
@@ -366,7 +539,7 @@ class ReferenceIndex:
             # A black picture has no code, and may have a sound.
             counts = tx.banks.feature_counts(self._featured(), self._model)
             featured = {name for name, _, _ in counts}
-            rest = sorted(featured - set(state.ordinals))
+            rest = sorted(name for name in featured if state.names.find(name) is None)
             for first in range(0, len(rest), _FEATURED):
                 self._take(state, tx, rest[first : first + _FEATURED], [])
         if progress is not None:
@@ -382,7 +555,7 @@ class ReferenceIndex:
             for page in _pages(tx, state.number):
                 gone = {c.reference_id for c in page if c.kind is ChangeKind.WITHDRAW}
                 added = [c.reference_id for c in page if c.kind is ChangeKind.ADD]
-                fresh = [n for n in added if n not in gone and n not in state.ordinals]
+                fresh = [n for n in added if n not in gone and state.names.find(n) is None]
                 prints = [(n, f) for n in fresh for f in self._fingerprints(tx, n)]
                 self._take(state, tx, fresh, prints)
                 state.remove(gone)
@@ -413,17 +586,17 @@ class ReferenceIndex:
         kept = tx.banks.fingerprints(reference_id)
         return [f for f in kept if f.signal_type in self._types]
 
-    def _save_quietly(self) -> bool:
-        """Save; matching goes on where that fails, for the snapshot only saves time."""
+    def _save_quietly(self) -> Contents | None:
+        """Save, and share what was saved; matching goes on where that fails."""
         if self._folder is None or not self._keeps:
-            return False
+            return None
         try:
             self.save()
         except (OSError, DatabaseUnavailable) as error:
             log.warning("the snapshot could not be written: %s", error)
             self._saved = self._state.number  # not again before as many changes
-            return False
-        return True
+            return None
+        return self._adopt() if self._shares else None
 
 
 def _pages(tx: Transaction, number: int) -> Iterator[list[Change]]:

@@ -36,11 +36,11 @@ from hashdb.store import Store
 from matcher import described, heard, localize, nearest, telling
 from matcher.align import FrameHits, align, is_still, upper_bound
 from matcher.kinship import Kinship
-from matcher.moments import at_its_moment, still_told
+from matcher.moments import UNTOLD, Moment, at_its_moment, still_told
 from matcher.motion import stands_still
 from matcher.ports import DescriptorModel
 from matcher.rarity import Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
-from matcher.score import as_match, as_one_scene, not_sure
+from matcher.score import UNSURE, as_match, as_one_scene, not_sure
 from matcher.sharpen import sharpened
 
 SURE = 0.9
@@ -216,12 +216,14 @@ class Judge:
             samples=samples[one.query.track],
         )
         if alignment is not None and (is_still(alignment) or self._by_chance(alignment, beside)):
-            told = self._told(alignment, motion)
-            if told is not None:
-                alignment = told
+            moment = self._moment(alignment, motion)
+            if moment.alignment is not None:
+                alignment = moment.alignment
             elif reference.id in beside.other_moment:
                 return None
             elif reference.id in beside.any_moment:
+                if moment.other:
+                    return None
                 alignment = not_sure(as_one_scene(alignment))
         if alignment is None or alignment.evidence < FLOOR:
             return None
@@ -341,19 +343,25 @@ class Judge:
             found = next(tx.banks.motion([name]), None)
         return None if found is None else found[1]
 
-    def _told(self, alignment: Alignment, motion: Sequence[Motion]) -> Alignment | None:
-        """An alignment by PDQ at the moment that motion tells; None where it tells none."""
-        if alignment.signal_type != "pdq":
-            return None
+    def _moment(self, alignment: Alignment, motion: Sequence[Motion]) -> Moment:
+        """What motion says of an alignment by PDQ in which all may be one scene."""
         known = self._motion_of(alignment.reference_id) if motion else None
-        each = (still_told(alignment, one, known) for one in motion if known is not None)
-        return next((told for told in each if told is not None), None)
+        if alignment.signal_type != "pdq" or known is None:
+            return UNTOLD
+        each = [still_told(alignment, one, known) for one in motion]
+        return next(
+            (m for m in each if m.alignment is not None),
+            Moment(None, other=any(m.other for m in each)),
+        )
 
     def _by_chance(self, alignment: Alignment, beside: Beside) -> bool:
         """Whether it is of a camera that stands still, at a moment that local features cannot tell:
         its pictures differ by who walks through them, and some line of time goes through those that
-        look alike."""
+        look alike. So it is where local features see the place at another moment, and no picture is
+        close."""
         name = alignment.reference_id
+        if name in beside.other_moment and not _is_close(alignment):
+            return True
         if name not in beside.other_moment and name not in beside.any_moment:
             return False
         known = self._motion_of(name)
@@ -462,6 +470,11 @@ class Judge:
             )
             for ordinal, rows in zip(ordinals.tolist(), np.split(order, starts[1:]), strict=True)
         ]
+
+
+def _is_close(alignment: Alignment) -> bool:
+    """Whether any of its pictures says much by itself: 64 bits never do."""
+    return alignment.signal_type == "pdq" and any(f.distance <= UNSURE for f in alignment.frames)
 
 
 def _enforced(reference: Reference | None) -> bool:

@@ -7,7 +7,7 @@ What stands still so says which place it is, and what moves (people, cars, a han
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,18 @@ from matcher.localize import (
     together,
     usual,
 )
-from matcher.motion import ALIKE, LEAST, laid_by, laid_whole, line_of, stands_still
+from matcher.motion import (
+    ALIKE,
+    LEAST,
+    UNLIKE,
+    Line,
+    agreement_on,
+    compare,
+    laid_by,
+    laid_whole,
+    moves_little,
+    stands_still,
+)
 from matcher.score import rescore
 
 ALIKE_BITS = 56
@@ -53,6 +64,26 @@ CLEARER = 1.1
 AWAY_S = 1.5
 """Seconds between two pictures of a reference that are compared for what stands still."""
 
+SAME = 0.75
+"""A correlation at which the same moves, at whichever moment: a page that turns in a program's
+window agrees with lines of many speeds."""
+
+AS_WELL = 0.9
+"""Another moment of a reference agrees as well where it does so to this part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What motion says of a still scene: the alignment, at the moment that it tells if it tells
+    one, None where it does not agree; `other`: the upload moves, but as the reference does at no
+    moment."""
+
+    alignment: Alignment | None
+    other: bool
+
+
+UNTOLD = Moment(None, other=False)
+
 Mask = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
 
@@ -70,7 +101,7 @@ def at_its_moment(
     the same place. `mine`: the query's shots in that rendering; `motion` gives the query's
     and the reference's, where both are known; it is asked where features leave the moment open.
     """
-    moves = {p.offset: _moves(p, pictures) for p in (s.nominee for s in found.sights)}
+    moves = _Masks(pictures)
     moved = _moved(found, moves)
     if moved is not None:
         found = replace(found, moved=moved)
@@ -80,23 +111,70 @@ def at_its_moment(
     still = both is not None and stands_still(both[1])
     if moved is not None and still and _odd(found.speed):
         found = replace(found, stands=True)
-    fixed = _fixed(moves)
+    fixed = _fixed([moves[s.nominee.offset] for s in found.sights])
     if both is not None and (fixed or still):
         # where most features move, the camera may be a program's window: it must agree clearly
         told = _told_by_motion(found, mine, pictures, both, LEAST if fixed else ALIKE)
         if told is not None:
             return told
-    if moved is not None and not found.stands:
+    doubted = found.stands or _odd(found.speed)
+    believed = moved is not None and not (doubted and _contradicted(found, moves, both))
+    if believed and not found.stands:
         return found
-    moves |= {p.offset: _moves(p, pictures) for p in pictures}
     other = _by_what_moves(found, mine, pictures, moves)
     better = None if other is None else _moved(other, moves)
     if other is None or better is None:
-        return None if moved is None else found
+        return found if believed else None
+    stands = other.stands or (still and _odd(other.speed))
+    other = replace(other, moved=better, stands=stands)
     odd = usual(found.speed) and not usual(other.speed)
-    if moved is not None and (odd or sum(better) <= CLEARER * sum(moved)):
+    if believed and (odd or sum(better) <= CLEARER * sum(found.moved)):
         return found
-    return replace(other, moved=better, stands=other.stands or (still and _odd(other.speed)))
+    if _contradicted(other, moves, both):
+        return found if believed else None
+    return other
+
+
+class _Masks(dict[float, Mask]):
+    """By the offset of a reference's picture, which of its features move (`_moves`)."""
+
+    def __init__(self, pictures: Sequence[Nominee]) -> None:
+        super().__init__()
+        self._pictures = pictures
+        self._at = {p.offset: p for p in pictures}
+
+    def __missing__(self, offset: float) -> Mask:
+        self[offset] = _moves(self._at[offset], self._pictures)
+        return self[offset]
+
+
+def _contradicted(found: Found, moves: _Masks, motion: tuple[Motion, Motion] | None) -> bool:
+    """Whether what moves speaks against a line of time that stands still or has an odd speed: it
+    agrees too little there; or the reference repeats itself (a timer, slides of one make), so that
+    the upload's pictures show as much of what moves elsewhere in it."""
+    if motion is None:
+        return False
+    offsets = np.array([s.shot.offset for s in found.sights])
+    agreement = agreement_on(Line(found.speed, found.offset), offsets, laid_by(found), *motion)
+    if agreement is None or agreement.on >= SAME:
+        return False
+    if agreement.on < UNLIKE:
+        return True
+    if usual(found.speed) and agreement.elsewhere < AS_WELL * agreement.on:
+        return False
+    return _moved_elsewhere(found, moves) > sum(found.moved)
+
+
+def _moved_elsewhere(found: Found, moves: _Masks) -> int:
+    """The moving features that the pictures on a line show of moments away from it, at most."""
+    most = {s.shot.row: 0 for s in found.sights}
+    for sight in found.seen:
+        row, nominee = sight.shot.row, sight.nominee
+        away = abs(found.speed * sight.shot.offset + found.offset - nominee.offset)
+        if row in most and away > AWAY_S:
+            shown = int(moves[nominee.offset][sight.agreement.references].sum())
+            most[row] = max(most[row], shown)
+    return sum(most.values())
 
 
 def _odd(speed: float) -> bool:
@@ -104,31 +182,37 @@ def _odd(speed: float) -> bool:
     return abs(float(np.log2(abs(speed) or 1e-3))) > 2 * USUAL or speed <= 0
 
 
-def _fixed(moves: dict[float, Mask]) -> bool:
+def _fixed(masks: Sequence[Mask]) -> bool:
     """Whether the camera stands still in these pictures: most of their features do."""
-    masks = np.concatenate(list(moves.values()))
-    return bool(len(masks) and float(masks.mean()) <= 1 - FIXED_PART)
+    each = np.concatenate(masks)
+    return bool(len(each) and float(each.mean()) <= 1 - FIXED_PART)
 
 
-def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Alignment | None:
+def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Moment:
     """An alignment by hashes of the whole picture in which all may be one scene, at the moment that
-    all that moves tells; None where it tells none."""
+    all that moves tells."""
     mirrored = alignment.orientation is Orientation.FLIP_HORIZONTAL
     if not mirrored and alignment.orientation is not Orientation.ORIGINAL:
-        return None
+        return UNTOLD
     frames = [f for f in alignment.frames if f.view is View.FULL and f.track == upload.track]
     if not frames:
-        return None
+        return UNTOLD
     first, last = (pick(f.offset for f in frames) for pick in (min, max))
-    offsets = upload.offsets[(upload.offsets >= first) & (upload.offsets <= last)]
-    line = line_of(offsets, laid_whole(mirrored=mirrored), upload, reference)
+    during = (upload.offsets >= first) & (upload.offsets <= last)
+    found = compare(upload.offsets[during], laid_whole(mirrored=mirrored), upload, reference)
+    if found is None:
+        return UNTOLD
+    line = found.line
     if line is None:
-        return None
+        if found.best >= ALIKE:
+            return Moment(alignment, other=False)
+        still = moves_little(upload.grids[during])
+        return Moment(None, other=found.best < UNLIKE and not still)
     told = [
         replace(f, reference_offset=max(0.0, line.speed * f.offset + line.offset), group=i, line=0)
         for i, f in enumerate(frames)
     ]
-    return rescore(replace(alignment, speed=line.speed), told, video=True)
+    return Moment(rescore(replace(alignment, speed=line.speed), told, video=True), other=False)
 
 
 def _told_by_motion(
@@ -139,12 +223,13 @@ def _told_by_motion(
     least: float,
 ) -> Found | None:
     """What was found, on the line of time that all that moves tells; None where it tells none.
-    `least`: as of `line_of`."""
+    `least`: as of `compare`."""
     first, last = (pick(s.shot.offset for s in found.sights) for pick in (min, max))
     offsets = np.array([s.offset for s in mine if first <= s.offset <= last])
-    line = line_of(offsets, laid_by(found), *motion, least)
-    if line is None:
+    compared = compare(offsets, laid_by(found), *motion, least)
+    if compared is None or compared.line is None:
         return None
+    line = compared.line
     led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)
     if not seen:
         return None
@@ -152,7 +237,7 @@ def _told_by_motion(
     return replace(settled, moved=(), told=True)
 
 
-def _moved(found: Found, moves: dict[float, Mask]) -> tuple[int, ...] | None:
+def _moved(found: Found, moves: _Masks) -> tuple[int, ...] | None:
     """How many moving features were found in each sight; None where they are missing, while what
     stands still is found."""
     seen, hoped = np.zeros(2), np.zeros(2)
@@ -213,7 +298,7 @@ def _near(at: Floats32, places: Floats32, pixels: float) -> tuple[Ints, Ints]:
 
 
 def _by_what_moves(
-    found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee], moves: dict[float, Mask]
+    found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee], moves: _Masks
 ) -> Found | None:
     """The line of time by moving features alone, the common map being known; None without one."""
     common = found.sights[0].agreement.map

@@ -41,14 +41,24 @@ LEAST = 0.2
 """A lower correlation is chance: of a program's window so few places change that the others scatter
 by next to nothing."""
 
-ALIKE, NOT_NEAR = 0.6, 0.25
-"""Or its correlation itself, and how far it lies above that of any other."""
+ALIKE, NOT_NEAR = 0.5, 0.15
+"""Or its correlation itself, and how far it lies above that of any other. (Other moments of fixed
+cameras have at most 0.45, and then others nearly as high.)"""
+
+UNLIKE = 0.3
+"""A line of time on which what moves correlates less shows another moment, however alike the place
+looks. (Of the benchmark's copies at lines that need be doubted 0.34 and more, of other moments at
+most 0.30 where the reference does not repeat itself.)"""
+
+MOVES = 0.5
+"""Levels (root mean square) below which nothing moves in an upload: it may be a still picture."""
 
 STILL_LEVELS, STILL_PART = 4, 0.7
 """A camera stands still where so large a part of all cells differs by no more from the usual."""
 
 _SUB = 4  # samples to each side of a cell
 _FINER = np.array([0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5]) / 100  # of the speed of the best line
+_AROUND = np.arange(-6, 7) / 50  # the speed of a line that was found by other means is rough
 
 Grids = NDArray[np.float32]
 
@@ -59,6 +69,33 @@ class Line:
 
     speed: float
     offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What moves in an upload, held against a reference on all lines of time. `line`: the one on
+    which it agrees, None where none stands out; `best`: the highest correlation of any, -1 to 1."""
+
+    line: Line | None
+    best: float
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The correlation of what moves near one line of time, and the highest one away from it."""
+
+    on: float
+    elsewhere: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cells:
+    """What the upload shows (n, cells) `at` n moments and what is known (m, cells) of m."""
+
+    at: Floats
+    shown: Grids
+    moments: Floats
+    known: Grids
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,12 +135,49 @@ def laid_whole(*, mirrored: bool) -> Laid:
     return Laid(np.array([[1.0, 0, 0], [0, 1, 0]]), (1.0, 1.0), (1.0, 1.0), mirrored)
 
 
-def line_of(
+def compare(
     offsets: Floats, laid: Laid, upload: Motion, reference: Motion, least: float = LEAST
-) -> Line | None:
-    """The line of time on which what moves agrees; None where nothing tells it. `offsets`: the
+) -> Comparison | None:
+    """What moves, on all lines of time; None where too little can be compared. `offsets`: the
     upload's pictures that are looked at, of those that it has the motion of. `least`: the lowest
-    correlation that is believed."""
+    correlation at which a line is believed."""
+    cells = _cells(offsets, laid, upload, reference)
+    if cells is None:
+        return None
+    lines, agreement = _correlations(cells, FORWARD)
+    if not len(agreement):
+        return None
+    return Comparison(_clearest(cells, lines, agreement, least), float(agreement.max()))
+
+
+def agreement_on(
+    line: Line, offsets: Floats, laid: Laid, upload: Motion, reference: Motion
+) -> Agreement | None:
+    """How well what moves agrees near a line of time that was found by other means; None where
+    nothing moves or too little can be compared. A picture that stands (speed 0) has no speed of its
+    own: lines of all speeds that lead there are near."""
+    cells = _cells(offsets, laid, upload, reference)
+    if cells is None or moves_little(cells.shown):
+        return None
+    middle = (cells.at[0] + cells.at[-1]) / 2
+    lines, agreement = _correlations(cells, FORWARD)
+    away = np.abs(lines @ (middle, 1.0) - line.speed * middle - line.offset) > AWAY_S
+    near, on = lines[~away], agreement[~away]
+    if line.speed > 0:
+        near, on = _correlations(cells, line.speed * (1 + _AROUND))
+        on = on[np.abs(near @ (middle, 1.0) - line.speed * middle - line.offset) <= AWAY_S]
+    if not len(on):
+        return None
+    return Agreement(float(on.max()), float(agreement[away].max(initial=-1.0)))
+
+
+def moves_little(grids: NDArray[np.generic]) -> bool:
+    """Whether next to nothing changes in (n, cells) or (n, side, side): it may be one picture."""
+    flat = grids.reshape(len(grids), -1).astype(np.float32)
+    return float(np.sqrt(np.mean(np.square(_changes(flat))))) < MOVES
+
+
+def _cells(offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> _Cells | None:
     rows = np.flatnonzero(np.isin(upload.offsets, offsets))
     if len(rows) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
         return None
@@ -115,7 +189,7 @@ def line_of(
         grids = -grids
     shown = _changes(grids[:, seen])
     known = _changes(reference.grids[:, seen].astype(np.float32))
-    return _clearest(upload.offsets[rows], reference.offsets, shown, known, least)
+    return _Cells(upload.offsets[rows], shown, reference.offsets, known)
 
 
 def _under(laid: Laid, grids: NDArray[np.int8], side: int) -> Grids:
@@ -146,35 +220,28 @@ def _changes(cells: Grids) -> Grids:
     return np.clip(away, -MOST, MOST)
 
 
-def _clearest(at: Floats, moments: Floats, shown: Grids, known: Grids, least: float) -> Line | None:
-    """The line on which what the upload shows (n, cells) and what is known (m, cells) correlate,
-    where none away from it comes near."""
-    middle = (at[0] + at[-1]) / 2
-    lines, agreement = _correlations(at, moments, shown, known, FORWARD)
-    if not len(agreement):
-        return None
+def _clearest(cells: _Cells, lines: Floats, agreement: Floats, least: float) -> Line | None:
+    """The line that correlates best, where none away from it comes near."""
+    middle = (cells.at[0] + cells.at[-1]) / 2
     best = int(agreement.argmax())
     leads = lines @ (middle, 1.0)
     away = agreement[np.abs(leads - leads[best]) > AWAY_S]
-    if len(away) < FEWEST_LINES:
+    if len(away) < FEWEST_LINES or agreement[best] < least:
         return None
     above = float(agreement[best] - away.max())
     alike = agreement[best] >= ALIKE and above >= NOT_NEAR
-    if agreement[best] < least:
-        return None
     if not alike and above < CLEARLY * max(float(away.std()), 1e-6):
         return None
-    near, finer = _correlations(at, moments, shown, known, lines[best, 0] * (1 + _FINER))
+    near, finer = _correlations(cells, lines[best, 0] * (1 + _FINER))
     close = np.abs(near @ (middle, 1.0) - leads[best]) <= AWAY_S
     speed, offset = near[close][int(finer[close].argmax())].tolist()
     return Line(speed, offset)
 
 
-def _correlations(
-    at: Floats, moments: Floats, shown: Grids, known: Grids, speeds: Floats
-) -> tuple[Floats, Floats]:
+def _correlations(cells: _Cells, speeds: Floats) -> tuple[Floats, Floats]:
     """(k, 2) speeds and offsets of all lines that lead enough of the upload to the reference, and
     the correlation on each, -1 to 1."""
+    at, moments, shown, known = cells.at, cells.moments, cells.shown, cells.known
     alike = shown @ known.T
     power_shown, power_known = ((x**2).sum(axis=1) for x in (shown, known))
     rows, reach = np.arange(len(at))[None, :], LEAST_PART * (at[-1] - at[0])

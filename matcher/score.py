@@ -65,8 +65,9 @@ class Weight:
 
 WEIGHTS = {
     "pdq": Weight(6.5, 52.0),
-    # 64 bits: one picture alone must never reach a policy's thresholds (chance hits are real).
-    "phash": Weight(2.2, 12.0),
+    # 64 bits: one picture alone must never reach a policy's thresholds (chance hits are real, from
+    # 9 bits on many), nor three of a drawn film whose faces are alike, at the edge of the radius.
+    "phash": Weight(2.2, 9.0),
     "videohash": Weight(3.5, 7.0),
     "sound": Weight(6.5, 100.0),  # its distances are `matcher.heard.alignment`'s
     "local": Weight(6.5, 100.0),  # its distance is `matcher.localize.distance_of`

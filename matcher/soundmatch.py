@@ -43,6 +43,13 @@ NEAR_S, NEAR_PITCH = 0.1, 6
 PITCHES = 17
 """Steps by which a copy may be higher or lower: 8.5 %."""
 
+REPEATED = 0.5
+"""The part of a line's votes that the reference holds at another moment too, from which on it is a
+song's: those then say nothing."""
+
+ELSEWHERE_S = 1.0
+"""Seconds from its line at which a vote speaks for another moment of the reference."""
+
 LEAST_VOTES = 5
 MOST_NOMINEES = 24
 """Of one stretch."""
@@ -271,7 +278,9 @@ def _match(
         expected = _expected(line, rest, chance, span)
         runs = _runs(line, expected)
         votes, seconds = sum(r[0] for r in runs), sum(r[1].query.seconds for r in runs)
-        evidence = surprise(votes, expected * seconds) / DISPERSION - log_trials
+        repeated = _repeated(line, rest)
+        told = votes - repeated if repeated >= REPEATED * votes else votes
+        evidence = surprise(told, expected * seconds) / DISPERSION - log_trials
         if not runs or (found and evidence < ENOUGH):
             continue
         found.append((evidence, line, [pair for _, pair in runs]))
@@ -327,12 +336,25 @@ def _fit(hits: SoundHits, nominee: _Nominee) -> _Line | None:
     return _Line(tempo, offset, higher, hits.take(rows[first]))
 
 
+def _repeated(line: _Line, hits: SoundHits) -> int:
+    """How many of a line's votes the reference holds at another moment too, all shifted by the same
+    time: a song that repeats itself, of which other moments sound like these."""
+    off = hits.moments - line.tempo * hits.times - line.offset
+    away = (np.abs(off) > ELSEWHERE_S) & (np.abs(hits.tempos - line.tempo) < 0.025)
+    away &= np.isin(hits.peaks, line.hits.peaks)
+    cells = np.floor(off[away] / NEAR_S).astype(np.int64)
+    # a repetition may lie across the border of two cells
+    cells, peaks = np.concatenate([cells, cells + 1]), np.tile(hits.peaks[away], 2)
+    distinct = np.unique(np.stack([cells, peaks], axis=1), axis=0)
+    return int(np.unique(distinct[:, 0], return_counts=True)[1].max(initial=0))
+
+
 def _expected(line: _Line, hits: SoundHits, chance: float, span: float) -> float:
     """Votes by chance in a second of the query on a line like this one: by the whole bank's hits,
     or by this reference's own beside the line, where it has more of them (a steady rhythm)."""
     share = 2 * NEAR_S * min(1.0, (2 * NEAR_PITCH + 1) / (2 * PITCHES + 1))
     off = np.abs(hits.moments - line.tempo * hits.times - line.offset)
-    beside = hits.take((off > 1.0) & (np.abs(hits.tempos - line.tempo) < 0.011))
+    beside = hits.take((off > ELSEWHERE_S) & (np.abs(hits.tempos - line.tempo) < 0.011))
     listened = max(float(np.ptp(hits.times)), STRETCH_S)
     own = len(beside) / listened / span
     return max(chance, own, 1e-4) * share

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hashdb.model import Alignment, Codes, Floats, FrameMatch, Ints, Orientation, View
@@ -11,6 +13,9 @@ from matcher.score import STILL, rescore
 
 DISTINCT, MOVED, MOVED_PART = 3, 4, 0.1
 """Pictures that look different; features found that move. A picture with fewer is a still one,"""
+
+APART_S = 0.2
+"""Pictures that look alike, and are told by what moves in them, lie so far apart."""
 
 ONE_OF_MANY = 65
 """The distance of one picture of a video at the least: only three that agree make a match sure, for
@@ -132,5 +137,18 @@ def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:
     ):
         return [STILL] * len(sights)
     if distinct < DISTINCT:
-        numbers = np.arange(len(sights))
+        numbers = _apart([s.shot.offset for s in sights])
     return [int(n) if m else STILL for n, m in zip(numbers, moved, strict=True)]
+
+
+def _apart(offsets: Sequence[float]) -> Ints:
+    """A number for each moment (seconds, rising), those of less than `APART_S` sharing one."""
+    numbers: list[int] = []
+    last = float("-inf")
+    for offset in offsets:
+        if offset - last >= APART_S:
+            last = offset
+            numbers.append(len(numbers))
+        else:
+            numbers.append(numbers[-1])
+    return np.array(numbers, dtype=np.int64)

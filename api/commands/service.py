@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -53,8 +54,8 @@ def serve(
 ) -> None:
     """Answer over HTTP until interrupted.
 
-    Each worker is a process with the whole index in its memory; its threads answer side by side
-    what has no media; uploads with media have threads of their own.
+    Each worker is a process; they share the index's snapshot. A worker's threads answer side by
+    side what has no media; uploads with media have threads of their own.
     """
     from api import serve as server
 
@@ -253,7 +254,7 @@ def index_verify(context: click.Context, as_json: bool) -> None:
         load_policy(settings.policy),
         wiring.make_descriptor(settings),
     )
-    opened.open(save=False)
+    opened.open(save=False, whole=True)
     report = opened.verify()
     value = {
         "ok": report.ok,
@@ -298,6 +299,39 @@ def index_rebuild(as_json: bool) -> None:
         ) from error
     value = {"path": str(path), "change": made.number, "codes": dict(made.sizes())}
     output.result(value, f"{describe_sizes(made.sizes())} in {path}", as_json=as_json)
+
+
+@index.command("publish")
+@click.argument("url")
+@json_option
+def index_publish(url: str, as_json: bool) -> None:
+    """Put the index's snapshot where other machines fetch it at their start.
+
+    URL is a folder's path, s3://bucket/folder or another that fsspec knows; they have it as
+    SEAWALL_INDEX_SOURCE.
+    """
+    from api import wiring
+
+    settings = Settings.from_env()
+    target = wiring.published(url)
+    made = wiring.reference_index(
+        settings,
+        Store.open(settings.database_url),
+        load_policy(settings.policy),
+        wiring.make_descriptor(settings),
+    )
+    with output.fraction("references") as progress:
+        made.open(progress)
+    made.wait()
+    try:
+        published, file = made.published()
+    except OSError as error:
+        raise BadSnapshot(f"the snapshot cannot be written: {error}") from error
+    with output.fraction("bytes") as progress:
+        target.publish(published, file, progress)
+    value = {"url": url, **asdict(published)}
+    words = f"{published.file}, {published.size} bytes, change {published.number}, is at {url}"
+    output.result(value, words, as_json=as_json)
 
 
 def describe_sizes(codes: Mapping[str, int]) -> str:

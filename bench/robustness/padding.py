@@ -85,5 +85,6 @@ def _named(state: object, count: int) -> np.ndarray:
     """Ordinals of so many new references."""
     names = state.names  # type: ignore[attr-defined]
     first = len(names)
-    names.extend(f"padding-{first + i}" for i in range(count))
+    for i in range(count):
+        names.append(f"padding-{first + i}")
     return np.arange(first, first + count)

@@ -107,7 +107,7 @@ def _near(
 ) -> int:
     """Write (query, row, distance) into `found` (room, 3) as far as there is room; how many there
     are. Rows are gathered for some queries before their codes are read, so that the processor has
-    many reads from memory under way at once."""
+    many reads from memory under way at once. Rows that are not there are not read."""
     gathered = np.empty((_BLOCK, len(start) * most), np.uint32)
     ends = np.empty(_BLOCK, np.int64)
     slots = 1
@@ -124,7 +124,7 @@ def _near(
             a, b = queries[query, 0], queries[query, 1]
             c, d = queries[query, 2], queries[query, 3]
             for i in range(ends[query - first]):
-                row = np.int64(gathered[query - first, i])
+                row: Any = min(np.int64(gathered[query - first, i]), len(words) - 1)
                 distance = popcount(words[row, 0] ^ a) + popcount(words[row, 1] ^ b)
                 distance += popcount(words[row, 2] ^ c) + popcount(words[row, 3] ^ d)
                 if distance > radius:

@@ -6,8 +6,11 @@ Every other engine must give the same answers; this one is for tests and for sma
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashdb.index.checks import (
     check_bits,
@@ -87,3 +90,20 @@ class ExactIndex:
         codes, ids = self._entries
         order = np.argsort(ids)
         return codes[order], ids[order]
+
+    def parts(self) -> tuple[int, Iterator[tuple[Codes, Ints]]]:
+        """As `IndexBackend.parts`."""
+        codes, ids = self.arrays()
+        return len(ids), iter([(codes, ids)])
+
+    @property
+    def shares(self) -> bool:
+        return False
+
+    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+        """As `IndexBackend.tables`: none."""
+        yield from ()
+
+    def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:
+        """As `IndexBackend.load`: a copy."""
+        self.add(codes, np.arange(len(codes), dtype=np.int64))

@@ -9,7 +9,9 @@ these faults: it takes plain arrays and keeps no state.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import faiss
 import numpy as np
@@ -23,6 +25,7 @@ from hashdb.index.checks import (
     check_radius,
     join_hits,
 )
+from hashdb.index.entries import in_order, joined, nothing
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits, nearest
 
@@ -57,6 +60,10 @@ class Segment:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        return int(self.ids[0]), int(self.ids[-1])
 
     def find(self, ids: Ints) -> Ints:
         """The live rows of those of `ids` that are here."""
@@ -121,12 +128,14 @@ def build_segment(codes: Codes, ids: Ints) -> Segment:
     first[1:] = (sorted_words[1:] != sorted_words[:-1]).any(axis=1)
     code_of = np.empty(len(ids), dtype=np.int32)
     code_of[rows] = np.cumsum(first) - 1
+    kept = ids.copy()
+    kept.flags.writeable = False  # `entries` gives it away
     return Segment(
         codes=np.ascontiguousarray(codes[rows[first]]),
         starts=np.append(np.flatnonzero(first), len(ids)).astype(np.int64),
         rows=rows.astype(np.int32),
         code_of=code_of,
-        ids=ids.copy(),
+        ids=kept,
         live=np.ones(len(ids), dtype=np.bool_),
         count=len(ids),
     )
@@ -207,13 +216,24 @@ class FaissIndex:
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""
         segments = self._segments
-        if not segments:
-            return np.empty((0, self._bits // 8), dtype=np.uint8), np.empty(0, dtype=np.int64)
-        entries = [s.entries() for s in segments]
-        codes = np.concatenate([c for c, _ in entries])
-        ids = np.concatenate([i for _, i in entries])
-        order = np.argsort(ids, kind="stable")
-        return codes[order], ids[order]
+        return joined(segments) if segments else nothing(self._bits)
+
+    def parts(self) -> tuple[int, Iterator[tuple[Codes, Ints]]]:
+        """As `IndexBackend.parts`."""
+        segments = self._segments
+        return sum(s.count for s in segments), in_order(segments)
+
+    @property
+    def shares(self) -> bool:
+        return False
+
+    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+        """As `IndexBackend.tables`: none."""
+        yield from ()
+
+    def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:
+        """As `IndexBackend.load`: a copy."""
+        self.add(codes, np.arange(len(codes), dtype=np.int64))
 
 
 def _merged(entries: list[tuple[Codes, Ints]]) -> Segment:

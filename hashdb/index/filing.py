@@ -58,16 +58,24 @@ class Filed:
     rows: Rows
 
     def buckets(self, queries: Words) -> tuple[Ints, Ints]:
-        """(PARTS, q) first places in `rows`, and how many rows from there on are equal."""
+        """(PARTS, q) first places in `rows`, and how many rows from there on are equal: none
+        outside `rows`, whatever a file has for `starts`."""
         part = np.arange(PARTS)[:, None]
         keys = np.stack([keys_of(queries, p, self.length) for p in range(PARTS)])
-        start = self.starts[part, keys].astype(np.int64)
-        return start, self.starts[part, keys + 1] - start
+        most = np.uint32(len(self.words))
+        start = np.minimum(self.starts[part, keys], most).astype(np.int64)
+        end = np.minimum(self.starts[part, keys + 1], most)
+        return start, np.maximum(end - start, 0)
+
+
+def length_of(features: int) -> int:
+    """Bits of a key, of so many features."""
+    return int(np.clip(round(np.log2(features)), FEWEST_BITS, PART_BITS))
 
 
 def filed(words: Words, kernels: Kernels) -> Filed:
     """At least one code."""
-    length = int(np.clip(round(np.log2(len(words))), FEWEST_BITS, PART_BITS))
+    length = length_of(len(words))
     starts = np.empty((PARTS, (1 << length) + 1), np.uint32)
     rows = np.empty((PARTS, len(words)), np.uint32)
     kernels.file(words, length, starts, rows)

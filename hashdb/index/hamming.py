@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashdb.index.checks import (
     check_bits,
@@ -22,6 +24,8 @@ from hashdb.index.checks import (
     check_radius,
     join_hits,
 )
+from hashdb.index.entries import in_order, joined, nothing
+from hashdb.index.hamming_files import packed, unpacked
 from hashdb.index.hamming_segments import FILED, MOST, Segment, build_segment
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits
@@ -101,14 +105,30 @@ class HammingIndex:
 
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""
-        entries = [s.entries() for s in self._segments]
-        if not entries:
-            return np.empty((0, self._bits // 8), dtype=np.uint8), np.empty(0, dtype=np.int64)
-        if len(entries) == 1:
-            return entries[0]
-        codes, ids = _joined(entries)
-        order = np.argsort(ids, kind="stable")
-        return codes[order], ids[order]
+        segments = self._segments
+        return joined(segments) if segments else nothing(self._bits)
+
+    def parts(self) -> tuple[int, Iterator[tuple[Codes, Ints]]]:
+        """As `IndexBackend.parts`."""
+        segments = self._segments
+        return sum(s.count for s in segments), in_order(segments)
+
+    @property
+    def shares(self) -> bool:
+        return True
+
+    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+        """As `IndexBackend.tables`."""
+        return packed(check_codes(codes, self._bits))
+
+    def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:
+        """As `IndexBackend.load`. With tables of its own the arrays are kept: they must not be
+        written to."""
+        segments = unpacked(check_codes(codes, self._bits), tables)
+        if segments is None:
+            self.add(codes, np.arange(len(codes), dtype=np.int64))
+        else:
+            self._segments = tuple(segments)
 
     def wait(self) -> None:
         """Until nothing is being merged."""
@@ -171,10 +191,11 @@ def _without(segment: Segment, ids: Ints) -> Segment:
 
 def _alike(segments: Sequence[Segment]) -> list[Segment]:
     """What is to be merged next: the smallest of four that are about as large, or one segment much
-    of which is gone; nothing where all is well. Small segments are `add`'s to merge."""
+    of which is gone; nothing where all is well. Small segments are `add`'s to merge, mapped ones
+    the next snapshot's."""
     sizes: dict[int, list[Segment]] = {}
     for segment in segments:
-        if len(segment) >= FILED:
+        if len(segment) >= FILED and not segment.mapped:
             if segment.count < (1 - _DEAD) * len(segment):
                 return [segment]
             sizes.setdefault((len(segment) // FILED).bit_length() // 2, []).append(segment)

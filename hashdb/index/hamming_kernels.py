@@ -1,7 +1,9 @@
 """The compiled loops of `hashdb.index.hamming`. Needs numba (the extra `fast`).
 
-They keep no state, so any number of threads may be in one. All arrays are C-contiguous and
-writable; numba would compile anew for others.
+They keep no state, so any number of threads may be in one. All arrays are C-contiguous. What is
+stored is read-only (but for tables that are being filled), all else is not; numba would compile
+anew for others. Tables may be maps of a file that is damaged: rows and entries that are not there
+are never read.
 """
 
 from __future__ import annotations
@@ -150,11 +152,12 @@ def _compare(
     """Compare the query with the `many` entries of a table that wait; how many hits there are then,
     more than there is room for where they do not fit."""
     words, keys = len(plan.limits) // 4, tables.starts.shape[1] - 1
-    hits = count
+    hits, highest = count, len(stored.codes) // words - 1
     for i in range(many):
         at = 3 * waiting[i]
         low, middle = np.int64(tables.rows[table, at]), np.int64(tables.rows[table, at + 1])
-        waiting[i] = low | middle << 8 | np.int64(tables.rows[table, at + 2]) << 16
+        row = low | middle << 8 | np.int64(tables.rows[table, at + 2]) << 16
+        waiting[i] = min(row, highest)
         prefetch(stored.codes, waiting[i] * words)
     for i in range(many):
         row = waiting[i]
@@ -180,6 +183,7 @@ def _ask_table(
     own = np.int64(asked.halves[query * parts + table]) & (keys - 1)
     beside = asked.halves[query * parts + (table ^ 1)]
     many, compared, hits, end = 0, 0, count, plan.ends[table]
+    entries: Any = len(rows) // 3
     for first in range(plan.begins[table], end, _AT_ONCE):
         last = min(first + _AT_ONCE, end)
         for m in range(first, last):
@@ -189,10 +193,11 @@ def _ask_table(
         for m in range(first, last):
             key = own ^ plan.masks[m]
             most = np.uint16(plan.limits[table] - popcount(plan.masks[m]))
-            for at in range(np.int64(starts[key]), np.int64(starts[key + 1]), LANES):
+            stop: Any = min(np.int64(starts[key + 1]), entries)
+            for at in range(np.int64(starts[key]), stop, LANES):
                 near = near_lanes(sketches, at, beside, most)
-                if np.int64(starts[key + 1]) - at < LANES:
-                    near &= np.uint64((1 << (np.int64(starts[key + 1]) - at)) - 1)
+                if stop - at < LANES:
+                    near &= np.uint64((1 << (stop - at)) - 1)
                 while near:
                     waiting[many] = at + lowest_bit(near)
                     prefetch(rows, 3 * waiting[many])

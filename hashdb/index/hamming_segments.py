@@ -16,6 +16,7 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,7 @@ _MIX = np.array(
 
 Words = NDArray[np.uint64]
 Bits = NDArray[np.uint8]
+_Array = TypeVar("_Array", bound=NDArray[Any])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +53,10 @@ class Segment:
     `first + i` where `offsets` is None; ids rise. `gone`: a bit for each row. Each distinct code
     is in the `tables` once: the bits of `repeated` are set for rows whose code stands in an earlier
     row, and `repeats[heads == row]` are the rows that repeat it (both (k,) int32, `heads` rise).
-    Without `tables` nothing is repeated. `count`: how many rows are not gone.
+    Without `tables` nothing is repeated. `count`: how many rows are not gone. `mapped`: the arrays
+    are maps of a file, shared by processes, so the segment is not built anew here.
+
+    All arrays are read-only, be they maps or not: the loops are compiled for one or the other.
     """
 
     words: int
@@ -64,6 +69,7 @@ class Segment:
     heads: NDArray[np.int32]
     repeats: NDArray[np.int32]
     tables: Tables | None
+    mapped: bool = False
 
     def __len__(self) -> int:
         return len(self.codes) // self.words
@@ -74,6 +80,12 @@ class Segment:
         arrays = (self.codes, self.gone, self.repeated, self.heads, self.repeats)
         beside = (self.offsets,) if self.offsets is not None else ()
         return sum(a.nbytes for a in (*arrays, *beside, *(self.tables or ())))
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The lowest and the highest id."""
+        ends = self.ids(np.array([0, len(self) - 1]))
+        return int(ends[0]), int(ends[1])
 
     def ids(self, rows: Ints) -> Ints:
         return self.first + (rows if self.offsets is None else self.offsets[rows].astype(np.int64))
@@ -93,6 +105,7 @@ class Segment:
         """The same segment with some live rows removed."""
         gone = self.gone.copy()
         np.bitwise_or.at(gone, rows >> 3, (1 << (rows & 7)).astype(np.uint8))
+        gone.flags.writeable = False
         return replace(self, gone=gone, count=self.count - len(rows))
 
     def live(self) -> Ints:
@@ -101,7 +114,10 @@ class Segment:
 
     def entries(self) -> tuple[Codes, Ints]:
         """The live codes and ids, in the order of the ids."""
-        codes, rows = self.codes.view(np.uint8).reshape(len(self), 8 * self.words), self.live()
+        codes = self.codes.view(np.uint8).reshape(len(self), 8 * self.words)
+        if self.count == len(self):
+            return codes, self.ids(np.arange(len(self)))
+        rows = self.live()
         return codes[rows], self.ids(rows)
 
     def search(self, queries: Words, radius: int, most: int | None = None) -> list[CodeHits]:
@@ -150,26 +166,43 @@ class Segment:
         return _plan(radius, parts, keys)
 
     def _expanded(self, found: Found, most: int | None) -> CodeHits:
-        """A hit for each live row with a code that was found."""
+        """A hit for each live row with a code that was found; `most`: rows of one code are as far
+        as one another, so that of each no more than the first so many are wanted."""
         queries, rows, distances = found
+        source = rows  # where the code may be read: rows that repeat it lie far apart
         if len(self.heads):
             heads = rows.astype(np.int32)
             begin = np.searchsorted(self.heads, heads, "left")
             times = np.searchsorted(self.heads, heads, "right") - begin
+            if most is not None:
+                times = np.minimum(times, most + len(self) - self.count)
             before = np.cumsum(times) - times
             places = np.repeat(begin - before, times) + np.arange(times.sum())
+            source = np.concatenate([rows, np.repeat(rows, times)])
             rows = np.concatenate([rows, self.repeats[places]])
             queries = np.concatenate([queries, np.repeat(queries, times)])
             distances = np.concatenate([distances, np.repeat(distances, times)])
         if self.count < len(self):
             live = ~_has(self.gone, rows)
             queries, rows, distances = queries[live], rows[live], distances[live]
+            source = source[live]
         # Rows have the order of the ids.
         kept = None if most is None else nearest(queries, rows, distances, most)
         if kept is not None:
             queries, rows, distances = queries[kept], rows[kept], distances[kept]
-        codes = self.codes.view(np.uint8).reshape(len(self), 8 * self.words)[rows]
+            source = source[kept]
+        codes = self.codes.view(np.uint8).reshape(len(self), 8 * self.words)[source]
         return CodeHits(queries, self.ids(rows), distances, codes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filing:
+    """How codes are filed: see `Segment`."""
+
+    repeated: Bits
+    heads: NDArray[np.int32]
+    repeats: NDArray[np.int32]
+    tables: Tables
 
 
 def build_segment(codes: Codes, ids: Ints) -> Segment:
@@ -180,37 +213,56 @@ def build_segment(codes: Codes, ids: Ints) -> Segment:
         codes, ids = codes[order], ids[order]
     flat = _aligned(n * words)
     flat.view(np.uint8)[:] = codes.reshape(-1)
-    repeated, none = np.zeros(n // 8 + 1, dtype=np.uint8), np.empty(0, dtype=np.int32)
-    segment = Segment(
+    filing = file(_frozen(flat), words) if n >= FILED else None
+    return _segment(_frozen(flat), words, int(ids[0]), _offsets(ids), filing)
+
+
+def mapped_segment(codes: Words, words: int, first: int, filing: Filing | None) -> Segment:
+    """A segment of (n * words,) mapped codes under the ids from `first` on, filed already; without
+    `filing` it is scanned."""
+    return replace(_segment(codes, words, first, None, filing), mapped=True)
+
+
+def _segment(
+    codes: Words, words: int, first: int, offsets: NDArray[np.uint32] | Ints | None,
+    filing: Filing | None,
+) -> Segment:  # fmt: skip
+    n = len(codes) // words
+    none = _frozen(np.zeros(n // 8 + 1, dtype=np.uint8))
+    return Segment(
         words=words,
-        codes=flat,
-        first=int(ids[0]),
-        offsets=_offsets(ids),
-        gone=np.zeros(n // 8 + 1, dtype=np.uint8),
+        codes=codes,
+        first=first,
+        offsets=offsets,
+        gone=none,
         count=n,
-        repeated=repeated,
-        heads=none,
-        repeats=none,
-        tables=None,
+        repeated=none if filing is None else filing.repeated,
+        heads=NOT_FILED.heads if filing is None else filing.heads,
+        repeats=NOT_FILED.repeats if filing is None else filing.repeats,
+        tables=None if filing is None else filing.tables,
     )
-    if n < FILED:
-        return segment
-    heads, repeats = _repeats(flat.reshape(n, words))
+
+
+def file(codes: Words, words: int) -> Filing:
+    """File (n * words,) codes, whose memory is read-only."""
+    n, parts = len(codes) // words, 4 * words
+    heads, repeats = _repeats(codes.reshape(n, words))
+    repeated = np.zeros(n // 8 + 1, dtype=np.uint8)
     np.bitwise_or.at(repeated, repeats >> 3, (1 << (repeats & 7)).astype(np.uint8))
-    tables = _tables(flat, 4 * words, repeated, n - len(repeats))
-    return replace(segment, heads=heads, repeats=repeats, tables=tables)
-
-
-def _tables(codes: Words, parts: int, skip: Bits, entries: int) -> Tables:
-    # Eight to sixteen entries a key: fewer keys than that would not be read in fewer cache lines.
-    key_bits = min(16, entries.bit_length() - 4) if entries >= 32 else 1
+    entries = n - len(repeats)
+    # Eight entries a key or more: fewer keys would not be read in fewer cache lines. Up to a
+    # million entries the last bit is not worth the two bytes that each then takes for it.
+    most_bits = 15 if entries < 1 << 20 else 16
+    key_bits = min(most_bits, entries.bit_length() - 4) if entries >= 32 else 1
     tables = Tables(
         np.empty((parts, (1 << key_bits) + 1), dtype=np.uint32),
         np.empty((parts, entries + LANES), dtype=np.uint16),
         np.empty((parts, 3 * entries), dtype=np.uint8),
     )
-    kernels.fill_tables(Stored(codes, codes.view(np.uint16), skip), tables)
-    return tables
+    kernels.fill_tables(Stored(codes, codes.view(np.uint16), _frozen(repeated)), tables)
+    for array in tables:
+        _frozen(array)
+    return Filing(repeated, _frozen(heads), _frozen(repeats), tables)
 
 
 def _repeats(words: Words) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -239,6 +291,12 @@ def _offsets(ids: Ints) -> NDArray[np.uint32] | Ints | None:
     if int(offsets[-1]) < 1 << 32:
         return np.asarray(offsets, dtype=np.uint32)
     return np.asarray(offsets, dtype=np.int64)
+
+
+def _frozen(array: _Array) -> _Array:
+    """The same array, read-only from now on."""
+    array.flags.writeable = False
+    return array
 
 
 def _aligned(words: int) -> Words:
@@ -288,3 +346,12 @@ def _plan(radius: int, parts: int, keys: int) -> Plan:
         np.array([begins[r] for r in radii], dtype=np.int64),
         np.array([begins[r] + len(masks[r]) for r in radii], dtype=np.int64),
     )
+
+
+NOT_FILED = Filing(
+    _frozen(np.zeros(1, dtype=np.uint8)),
+    _frozen(np.empty(0, dtype=np.int32)),
+    _frozen(np.empty(0, dtype=np.int32)),
+    Tables(np.empty((0, 0), np.uint32), np.empty((0, 0), np.uint16), np.empty((0, 0), np.uint8)),
+)
+"""No codes filed."""

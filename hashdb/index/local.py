@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
 from hashdb.index import voting
-from hashdb.index.filing import Filed, Kernels, NumpyKernels, filed
+from hashdb.index.filing import PARTS, Filed, Kernels, NumpyKernels, filed, length_of
 from hashdb.index.voting import Pairs
 from hashdb.model import Codes, Floats, Ints, LocalFeatures
 from hashdb.ports import Nominee
@@ -91,12 +91,14 @@ def _joined(parts: Sequence[Pictures]) -> Pictures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """Pictures, filed. `first` (f,): each picture's first row; `alive` (f,): not removed."""
+    """Pictures, filed. `first` (f,): each picture's first row; `alive` (f,): not removed. `mapped`:
+    the arrays are maps of a file that processes share, so the segment is not merged here."""
 
     pictures: Pictures
     filed: Filed
     first: Ints
     alive: NDArray[np.bool_]
+    mapped: bool = False
 
     def pairs(self, codes: Codes, places: Places, kernels: Kernels, number: int) -> Pairs:
         """`number`: of the first picture here, in the whole index."""
@@ -140,9 +142,12 @@ def _words(codes: Codes) -> NDArray[np.uint64]:
 
 def build_segment(pictures: Pictures, kernels: Kernels) -> Segment:
     """`pictures` filed; they have at least one feature."""
+    return _segment(pictures, filed(_words(pictures.codes), kernels))
+
+
+def _segment(pictures: Pictures, filed: Filed, *, mapped: bool = False) -> Segment:
     first = np.cumsum(pictures.counts, dtype=np.int64) - pictures.counts
-    alive = np.ones(len(pictures), dtype=np.bool_)
-    return Segment(pictures, filed(_words(pictures.codes), kernels), first, alive)
+    return Segment(pictures, filed, first, np.ones(len(pictures), dtype=np.bool_), mapped)
 
 
 @cache
@@ -177,7 +182,7 @@ class LocalIndex:
             segments = list(self._segments)
             added = self._with_incidents(segments, build_segment(_joined(fresh), self.kernels))
             parts, size = [added.pictures], len(added.pictures.codes)
-            while segments and _merges(len(segments[-1].pictures.codes), size):
+            while segments and _merges(segments[-1], size):
                 last = segments.pop()
                 parts.insert(0, last.pictures.take(last.alive))
                 size += len(parts[0].codes)
@@ -234,10 +239,25 @@ class LocalIndex:
         joined = _joined(parts) if parts else _NOTHING
         return {name: getattr(joined, name) for name in _COLUMNS}
 
+    def tables(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """As `LocalBackend.tables`."""
+        codes = arrays["codes"]
+        if not len(codes):
+            return {}
+        made = [s.filed for s in self._segments if s.pictures.codes is codes]
+        found = made[0] if made else filed(_words(codes), self.kernels)
+        return {"starts": found.starts, "rows": found.rows}
+
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """As `LocalBackend.load`."""
         pictures = _checked(arrays)
-        self._segments = (build_segment(pictures, self.kernels),) if len(pictures.codes) else ()
+        if not len(pictures.codes):
+            return
+        if "starts" in arrays or "rows" in arrays:
+            tables = _filed(_words(pictures.codes), arrays)
+            self._segments = (_segment(pictures, tables, mapped=True),)
+        else:
+            self._segments = (build_segment(pictures, self.kernels),)
 
     def _with_incidents(self, segments: Sequence[Segment], added: Segment) -> Segment:
         """The new segment, with each reference's incident found among those before it, or new."""
@@ -269,8 +289,9 @@ class LocalIndex:
         return shares
 
 
-def _merges(size: int, added: int) -> bool:
-    return size <= _FACTOR * added and size + added <= _MERGED
+def _merges(segment: Segment, added: int) -> bool:
+    size = len(segment.pictures.codes)
+    return not segment.mapped and size <= _FACTOR * added and size + added <= _MERGED
 
 
 def _spread(pictures: Ints) -> list[int]:
@@ -305,6 +326,16 @@ def _place(segments: Sequence[Segment], number: int) -> tuple[Segment, int]:
 def _nominee(segments: Sequence[Segment], number: int, votes: float) -> Nominee:
     segment, picture = _place(segments, number)
     return segment.nominee(picture, votes)
+
+
+def _filed(words: NDArray[np.uint64], arrays: Mapping[str, NDArray[Any]]) -> Filed:
+    """The tables among the arrays; `BadSnapshot` where they do not fit the codes."""
+    length = length_of(len(words))
+    shapes = {"starts": (PARTS, (1 << length) + 1), "rows": (PARTS, len(words))}
+    for name, shape in shapes.items():
+        if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != np.uint32:
+            raise BadSnapshot(f"local features whose table {name!r} does not fit")
+    return Filed(words, length, arrays["starts"], arrays["rows"])
 
 
 def _checked(arrays: Mapping[str, NDArray[Any]]) -> Pictures:

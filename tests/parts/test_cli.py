@@ -198,6 +198,32 @@ def test_verify_says_what_the_snapshot_is_and_leaves_it(seawall: Seawall, tmp_pa
     assert verified() == "stale"
 
 
+def test_the_index_is_published_and_fetched(
+    seawall: Seawall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fsspec")
+    seawall("bank", "create", "attacks")
+    seawall("reference", "add", "--bank", "attacks", "--vpdq", str(vpdq_list(tmp_path / "l.txt")))
+    shelf = tmp_path / "published"
+    (told,) = seawall("index", "publish", str(shelf), "--json").lines()
+    assert told["url"] == str(shelf)
+    assert (shelf / told["file"]).stat().st_size == told["size"]
+    (tmp_path / "data" / "index" / FILE).unlink()
+    monkeypatch.setenv("SEAWALL_INDEX_SOURCE", str(shelf))
+    with monkeypatch.context() as patched:
+        patched.setattr("hashdb.snapshot.ReferenceIndex._built", None)
+        again = seawall("index", "publish", str(shelf))
+    assert again.code == 0
+    assert told["file"] in again.out
+    assert (tmp_path / "data" / "index" / FILE).read_bytes() == (shelf / told["file"]).read_bytes()
+    (tmp_path / "occupied").write_text("a file where the folder should be")
+    refused = seawall("index", "publish", str(tmp_path / "occupied" / "here"), "--json")
+    assert refused.code == 1
+    assert json.loads(refused.err.splitlines()[-1])["type"] == "/problems/bad-snapshot"
+    unknown = seawall("index", "publish", "nowhere://x/y")
+    assert unknown.code == 2
+
+
 def test_a_rebuild_whose_snapshot_cannot_be_written(seawall: Seawall, tmp_path: Path) -> None:
     (tmp_path / "data" / "index" / FILE).mkdir(parents=True)
     told = seawall("index", "rebuild", "--json")

@@ -182,7 +182,7 @@ def test_faiss_aborts_on_an_addition_to_a_mapped_index(tmp_path: Path) -> None:
 def test_a_mapped_file_can_be_searched_and_added_to(tmp_path: Path) -> None:
     stored = codes(50)
     write_file(tmp_path / "index", "test", {}, {"codes": stored, "ids": np.arange(50)})
-    arrays = read_file(tmp_path / "index", "test", mapped=True).arrays
+    arrays = read_file(tmp_path / "index", "test").arrays
     index = FaissIndex(256)
     index.add(arrays["codes"], arrays["ids"])
     index.add(stored[:1], np.array([50]))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from hashdb.errors import BadFingerprint
+from hashdb.format import read_file, write_file
 from hashdb.index.exact import ExactIndex
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.hamming import HammingIndex
@@ -404,3 +408,61 @@ def test_searches_beside_writers_see_before_or_after(make: Make) -> None:
         thread.join()
     assert errors == []
     assert len(index) == 10
+
+
+def through_a_file(index: IndexBackend, codes: Codes, path: Path) -> Mapping[str, NDArray[Any]]:
+    """The codes and the index's tables for them, as a map of a file."""
+    write_file(path, "test", {}, {"codes": codes, **dict(index.tables(codes))})
+    return read_file(path, "test").arrays
+
+
+def test_what_is_loaded_is_searched_added_to_and_taken_from(
+    make: Make, bits: int, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(20)
+    codes = random_codes(rng, 500, bits)
+    codes[300:340] = codes[3]
+    for other in (make, ExactIndex):
+        arrays = dict(through_a_file(other(bits), codes, tmp_path / "file"))
+        index = make(bits)
+        index.load(arrays.pop("codes"), arrays)
+        entries = {i: c.tobytes() for i, c in enumerate(codes)}
+        assert rows(index.search(codes[::7], 20)) == expected(entries, codes[::7], 20)
+        more = random_codes(rng, 60, bits)
+        more[:20] = codes[3]
+        index.add(more, np.arange(500, 560))
+        entries |= {500 + i: c.tobytes() for i, c in enumerate(more)}
+        for gone in (np.arange(290, 320), np.array([3, 499, 505, 9999])):
+            index.remove(gone)
+            entries = {i: c for i, c in entries.items() if i not in gone}
+            assert len(index) == len(entries)
+            assert rows(index.search(codes[::7], 20)) == expected(entries, codes[::7], 20)
+        with pytest.raises(ValueError, match="id"):
+            index.add(more[:1], np.array([4]))
+        given, ids = index.arrays()
+        assert [c.tobytes() for c in given] == [entries[i] for i in ids.tolist()]
+
+
+def test_nothing_is_loaded(make: Make, bits: int) -> None:
+    index = make(bits)
+    index.load(np.empty((0, bits // 8), dtype=np.uint8), {})
+    assert len(index) == 0
+    index.add(random_codes(np.random.default_rng(21), 3, bits), np.arange(3))
+    assert len(index) == 3
+
+
+def test_parts_are_all_entries_in_order_as_they_were_at_the_call(make: Make, bits: int) -> None:
+    rng = np.random.default_rng(22)
+    codes = random_codes(rng, 300, bits)
+    index = make(bits)
+    for some in np.array_split(rng.permutation(300), 11):
+        index.add(codes[some], some)
+    index.remove(np.arange(100, 110))
+    count, parts = index.parts()
+    index.remove(np.arange(50))
+    index.add(codes[:5], np.arange(300, 305))
+    given = list(parts)
+    ids = np.concatenate([i for _, i in given])
+    assert count == len(ids) == 290
+    assert (ids == np.delete(np.arange(300), np.arange(100, 110))).all()
+    assert (np.concatenate([c for c, _ in given]) == codes[ids]).all()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -15,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
+from hashdb.format import read_file, write_file
 from hashdb.index import filing, local
 from hashdb.index.compiled import CompiledKernels, _compiled
 from hashdb.index.filing import Kernels, NumpyKernels
@@ -627,3 +630,57 @@ def test_what_was_given_is_not_changed() -> None:
     assert np.array_equal(features.codes, before.codes)
     assert np.array_equal(features.places, before.places)
     assert all(np.array_equal(a, b) for a, b in zip(asked, query, strict=True))
+
+
+def test_tables_are_loaded_with_the_features_or_made(tmp_path: Path) -> None:
+    rng = np.random.default_rng(23)
+    pictures = [made(rng) for _ in range(6)]
+    index = filled(*pictures)
+    arrays = index.arrays()
+    tables = index.tables(arrays)
+    write_file(tmp_path / "file", "test", {}, {**arrays, **tables})
+    kept = read_file(tmp_path / "file", "test").arrays
+    loaded, again = empty(), empty()
+    loaded.load(kept)
+    again.load(arrays)
+    assert np.shares_memory(loaded.filed()[0].rows, kept["rows"])
+    for one in (loaded, again):
+        for name, table in one.tables(one.arrays()).items():
+            assert (table == tables[name]).all()
+        one.add([(7, track(made(rng, 300), pictures[5]))])
+        one.remove([1])
+    assert len(loaded.filed()) == 2  # the map is not merged into this process's memory
+    for number in range(6):
+        query = seen(pictures[number], rng)
+        assert [r for r, _ in answers(loaded, query)] == [r for r, _ in answers(again, query)]
+    assert loaded.tables(loaded.arrays()).keys() == tables.keys()
+    assert empty().tables(empty().arrays()) == {}
+
+
+def test_tables_that_are_nonsense_are_read_within_their_bounds() -> None:
+    rng = np.random.default_rng(24)
+    picture = made(rng, 300)
+    arrays = filled(picture).arrays()
+    tables = empty().tables(arrays)
+    for turn in range(20):
+        spoilt = {
+            name: rng.integers(0, 2 ** (32 if turn % 2 else 9), t.shape, dtype=np.uint32)
+            for name, t in tables.items()
+        }
+        index = empty()
+        index.load(arrays | spoilt)
+        with contextlib.suppress(IndexError):
+            index.nominate(*picture, 6)
+
+
+@pytest.mark.parametrize("name", ["starts", "rows"])
+def test_tables_that_do_not_fit_are_refused(name: str) -> None:
+    arrays = saved()
+    tables = empty().tables(arrays)
+    empty().load(arrays | tables)
+    for wrong in (tables[name][:, 1:], tables[name].astype(np.int32), tables[name][1:]):
+        with pytest.raises(BadSnapshot, match=name):
+            empty().load(arrays | tables | {name: wrong})
+    del tables[name]
+    with pytest.raises(BadSnapshot, match=name):
+        empty().load(arrays | tables)

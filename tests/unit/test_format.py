@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
+from hashdb import format as files
 from hashdb.errors import BadSnapshot
-from hashdb.format import VERSION, Contents, read_file, sweep, write_file
+from hashdb.format import VERSION, Array, Contents, read_file, sweep, write_file, writing
 
 MAGIC = b"\x89SWL\r\n\x1a\n"
 DTYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"]
@@ -31,7 +32,11 @@ hypothesis = settings(
 )
 
 
-def example(path: Path) -> Contents:
+Written = tuple[str, dict[str, Any], dict[str, Array]]
+"""Kind, meta and arrays."""
+
+
+def example(path: Path) -> Written:
     rng = np.random.default_rng(1)
     arrays: dict[str, Any] = {
         "codes": rng.integers(0, 256, (9, 32), dtype=np.uint8),
@@ -40,25 +45,28 @@ def example(path: Path) -> Contents:
         "tracks": np.arange(9, dtype=np.int32),
     }
     write_file(path, "test", {"number": 7, "name": "größer"}, arrays)
-    return Contents("test", {"number": 7, "name": "größer"}, arrays)
+    return "test", {"number": 7, "name": "größer"}, arrays
 
 
-def same(one: Contents, other: Contents) -> bool:
+def same(one: Contents, other: Written) -> bool:
+    kind, meta, arrays = other
     return (
-        one.kind == other.kind
-        and dict(one.meta) == dict(other.meta)
-        and list(one.arrays) == list(other.arrays)
+        one.kind == kind
+        and dict(one.meta) == meta
+        and list(one.arrays) == list(arrays)
         and all(
             a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-            for a, b in zip(one.arrays.values(), other.arrays.values(), strict=True)
+            for a, b in zip(one.arrays.values(), arrays.values(), strict=True)
         )
     )
 
 
-@pytest.mark.parametrize("mapped", [False, True])
-def test_what_is_written_is_read(tmp_path: Path, mapped: bool) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_is_written_is_read(tmp_path: Path, whole: bool) -> None:
     written = example(tmp_path / "file")
-    contents = read_file(tmp_path / "file", "test", mapped=mapped)
+    contents = read_file(tmp_path / "file", "test", whole=whole)
+    assert contents.whole
+    assert contents.size == (tmp_path / "file").stat().st_size
     assert same(contents, written)
     for array in contents.arrays.values():
         assert not array.flags.writeable
@@ -69,38 +77,57 @@ def test_what_is_written_is_read(tmp_path: Path, mapped: bool) -> None:
         lambda d: arrays_of.arrays(d, st.lists(st.integers(0, 5), max_size=4).map(tuple))
     ),
     number=st.integers(0, 3),
-    mapped=st.booleans(),
 )
 @hypothesis
-def test_any_array_is_read_as_it_was(
-    tmp_path: Path, array: np.ndarray, number: int, mapped: bool
-) -> None:
+def test_any_array_is_read_as_it_was(tmp_path: Path, array: np.ndarray, number: int) -> None:
     arrays = {f"a{n}": array for n in range(number)}
     write_file(tmp_path / "file", "test", {}, arrays)
-    contents = read_file(tmp_path / "file", "test", mapped=mapped)
-    assert same(contents, Contents("test", {}, arrays))
+    assert same(read_file(tmp_path / "file", "test"), ("test", {}, arrays))
+
+
+def test_an_array_may_be_written_row_by_row_beside_others(tmp_path: Path) -> None:
+    rows, moments = np.arange(60, dtype=np.uint16).reshape(20, 3), np.arange(20.0)
+    with writing(tmp_path / "file", "test", {"n": 1}) as out:
+        first = out.room("rows", np.uint16, (20, 3))
+        second = out.room("moments", ">f8", (20,))
+        for some in (slice(0, 7), slice(7, 7), slice(7, 20)):
+            first.append(rows[some])
+            second.append(moments[some])
+        assert (first.view() == rows).all()
+        out.add("beside", rows[::2])
+        empty = out.room("empty", np.int32, (0, 4)).view()
+        for wrong in (rows[:1], rows[:0, :2]):
+            with pytest.raises(ValueError, match="fit"):
+                first.append(wrong)
+        with pytest.raises(ValueError, match="not kept"):
+            out.room("rows", np.int8, (1,))
+    arrays = {"rows": rows, "moments": moments, "beside": rows[::2], "empty": empty}
+    assert same(read_file(tmp_path / "file", "test"), ("test", {"n": 1}, arrays))
 
 
 def test_arrays_lie_on_cache_lines_also_when_mapped(tmp_path: Path) -> None:
     example(tmp_path / "file")
     data = (tmp_path / "file").read_bytes()
-    size = struct.unpack_from("<Q", data, 24)[0]
-    places = json.loads(data[64 : 64 + size])["arrays"]
+    begin = struct.unpack_from("<Q", data, 24)[0]
+    places = json.loads(data[begin:])["arrays"]
     assert all(place["offset"] % 64 == 0 for place in places.values())
-    contents = read_file(tmp_path / "file", "test", mapped=True)
+    contents = read_file(tmp_path / "file", "test")
     for array in contents.arrays.values():
         assert not array.size or array.ctypes.data % 64 == 0
 
 
 def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
-    """Files of version 1 must be readable for good, so their bytes are spelt out once."""
+    """Other machines read these files, so their bytes are spelt out once."""
     write_file(tmp_path / "file", "k", {"n": 1}, {"a": np.array([1, 256], dtype="<u2")})
-    header = b'{"kind":"k","meta":{"n":1},"arrays":{"a":{"dtype":"<u2","shape":[2],"offset":192}}}'
-    header = header.ljust(128)
-    prelude = MAGIC + struct.pack("<IIQQ", 1, 0, 256, 128)
-    body = header + b"\x01\x00\x00\x01".ljust(64, b"\0")
-    digest = hashlib.sha256(prelude + body).digest()
-    assert (tmp_path / "file").read_bytes() == prelude + digest + body
+    body = b"\x01\x00\x00\x01".ljust(64, b"\0")
+    place = (
+        f'{{"dtype":"<u2","shape":[2],"offset":64,"sha256":"{hashlib.sha256(body).hexdigest()}"}}'
+    )
+    header = b'{"kind":"k","meta":{"n":1},"arrays":{"a":' + place.encode() + b"}}"
+    prelude = MAGIC + struct.pack("<IIQQ", 2, 0, 128 + len(header), 128)
+    digest = hashlib.sha256(prelude + header)
+    assert (tmp_path / "file").read_bytes() == prelude + digest.digest() + body + header
+    assert read_file(tmp_path / "file", "k").digest == digest.hexdigest()
 
 
 def test_other_byte_orders_and_strides_are_written_plain(tmp_path: Path) -> None:
@@ -129,7 +156,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, data: st.DataObject) -> Non
     length = data.draw(st.integers(0, len(whole) - 1))
     (tmp_path / "cut").write_bytes(whole[:length])
     with pytest.raises(BadSnapshot):
-        read_file(tmp_path / "cut", "test", mapped=data.draw(st.booleans()))
+        read_file(tmp_path / "cut", "test", whole=data.draw(st.booleans()))
 
 
 @given(data=st.data())
@@ -142,7 +169,7 @@ def test_a_file_with_any_bits_flipped_is_refused(tmp_path: Path, data: st.DataOb
         changed[bit // 8] ^= 1 << bit % 8
     (tmp_path / "changed").write_bytes(changed)
     with pytest.raises(BadSnapshot):
-        read_file(tmp_path / "changed", "test", mapped=data.draw(st.booleans()))
+        read_file(tmp_path / "changed", "test", whole=data.draw(st.booleans()))
 
 
 def test_every_single_bit_of_the_prelude_counts(tmp_path: Path) -> None:
@@ -153,6 +180,32 @@ def test_every_single_bit_of_the_prelude_counts(tmp_path: Path) -> None:
         changed[bit // 8] ^= 1 << bit % 8
         (tmp_path / "changed").write_bytes(changed)
         with pytest.raises(BadSnapshot):
+            read_file(tmp_path / "changed", "test")
+
+
+def test_of_a_large_file_the_small_arrays_are_checked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "CHECKED_AT_ONCE", 1000)
+    path = tmp_path / "file"
+    arrays = {"large": np.arange(500, dtype=np.int64), "small": np.arange(-50, 0)}
+    write_file(path, "test", {}, arrays)
+    good = path.read_bytes()
+    contents = read_file(path, "test", whole=False)
+    assert not contents.whole
+    contents.check()
+    for name, seen_at_once in (("small", True), ("large", False)):
+        changed = bytearray(good)
+        changed[good.index(arrays[name].tobytes()) + 8 * 40] ^= 4
+        (tmp_path / "changed").write_bytes(changed)
+        if seen_at_once:
+            with pytest.raises(BadSnapshot, match="small"):
+                read_file(tmp_path / "changed", "test", whole=False)
+        else:
+            opened = read_file(tmp_path / "changed", "test", whole=False)
+            with pytest.raises(BadSnapshot, match="large"):
+                opened.check()
+        with pytest.raises(BadSnapshot, match="digest"):
             read_file(tmp_path / "changed", "test")
 
 
@@ -175,20 +228,26 @@ def test_what_is_added_at_the_end_is_refused(tmp_path: Path) -> None:
 
 def sealed(path: Path, header: bytes, data: bytes = b"", *, version: int = VERSION) -> None:
     """A file whose digest and sizes are right, whatever its header says."""
-    header = header.ljust(-(-len(header) // 64) * 64)
-    size = 64 + len(header) + len(data)
-    prelude = MAGIC + struct.pack("<IIQQ", version, 0, size, len(header))
-    digest = hashlib.sha256(prelude + header + data).digest()
-    path.write_bytes(prelude + digest + header + data)
+    prelude = MAGIC + struct.pack("<IIQQ", version, 0, 64 + len(data) + len(header), 64 + len(data))
+    digest = hashlib.sha256(prelude + header).digest()
+    path.write_bytes(prelude + digest + data + header)
+
+
+SEVENS = b"\x07" * 64
 
 
 def described(**place: object) -> bytes:
-    whole = {"dtype": "|u1", "shape": [64], "offset": 192, **place}
-    return json.dumps({"kind": "test", "meta": {}, "arrays": {"a": whole}}).encode()
+    good = {
+        "dtype": "|u1",
+        "shape": [64],
+        "offset": 64,
+        "sha256": hashlib.sha256(SEVENS).hexdigest(),
+    }
+    return json.dumps({"kind": "test", "meta": {}, "arrays": {"a": {**good, **place}}}).encode()
 
 
 def test_the_sealed_file_of_these_tests_is_good(tmp_path: Path) -> None:
-    sealed(tmp_path / "file", described(), b"\x07" * 64)
+    sealed(tmp_path / "file", described(), SEVENS)
     assert read_file(tmp_path / "file", "test").arrays["a"].tolist() == [7] * 64
 
 
@@ -208,12 +267,14 @@ def test_the_sealed_file_of_these_tests_is_good(tmp_path: Path) -> None:
         described(offset=128),
         described(offset=0),
         described(offset=-64),
-        described(offset=193),
-        described(offset=256),
+        described(offset=65),
+        described(offset=192),
+        described(sha256=None),
+        described(sha256="00" * 32),
         described(offset=10**30),
         described(offset=None),
-        described(offset="192"),
-        described(offset=192.0),
+        described(offset="64"),
+        described(offset=64.0),
         described(offset=True),
         described(shape=[65]),
         described(shape=[2**62, 4]),
@@ -234,16 +295,15 @@ def test_the_sealed_file_of_these_tests_is_good(tmp_path: Path) -> None:
         described(dtype="<f8"),
     ],
 )
-@pytest.mark.parametrize("mapped", [False, True])
-def test_a_header_that_lies_is_refused(tmp_path: Path, header: bytes, mapped: bool) -> None:
-    sealed(tmp_path / "file", header, b"\x07" * 64)
+def test_a_header_that_lies_is_refused(tmp_path: Path, header: bytes) -> None:
+    sealed(tmp_path / "file", header, SEVENS)
     with pytest.raises(BadSnapshot):
-        read_file(tmp_path / "file", "test", mapped=mapped)
+        read_file(tmp_path / "file", "test")
 
 
 def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
-    sealed(tmp_path / "file", described(), b"\x07" * 64, version=2)
-    with pytest.raises(BadSnapshot, match="version 2"):
+    sealed(tmp_path / "file", described(), SEVENS, version=1)
+    with pytest.raises(BadSnapshot, match="version 1"):
         read_file(tmp_path / "file", "test")
 
 
@@ -281,7 +341,7 @@ def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     def read() -> None:
         try:
             while not stop.is_set():
-                contents = read_file(path, "test", mapped=True)
+                contents = read_file(path, "test")
                 assert (contents.arrays["a"] == contents.meta["n"]).all()
         except BaseException as error:
             errors.append(error)
@@ -328,7 +388,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> No
 
 def test_a_map_outlives_the_file_that_it_is_of(tmp_path: Path) -> None:
     written = example(tmp_path / "file")
-    contents = read_file(tmp_path / "file", "test", mapped=True)
+    contents = read_file(tmp_path / "file", "test")
     write_file(tmp_path / "file", "test", {}, {})
     assert same(contents, written)
     (tmp_path / "file").unlink()

@@ -11,8 +11,17 @@ from hashdb.ports import Nominee
 from matcher import motion, verify
 from matcher.features import QUERY_GRID, REFERENCE_GRID, MotionWatch
 from matcher.localize import Found, Shot, Sight
-from matcher.moments import still_told
-from matcher.motion import laid_by, laid_whole, line_of, stands_still
+from matcher.moments import UNTOLD, still_told
+from matcher.motion import (
+    UNLIKE,
+    Laid,
+    Line,
+    agreement_on,
+    compare,
+    laid_by,
+    laid_whole,
+    stands_still,
+)
 from matcher.score import STILL, rescore
 
 WIDTH, HEIGHT = 448, 336
@@ -104,6 +113,13 @@ def asked(
     return None if line is None else (line.speed, line.offset)
 
 
+def line_of(
+    times: NDArray[np.float64], laid: Laid, upload: Motion, reference: Motion
+) -> Line | None:
+    compared = compare(times, laid, upload, reference)
+    return None if compared is None else compared.line
+
+
 @pytest.mark.parametrize("rendering", list(Rendering))
 @pytest.mark.parametrize("by", [PLAIN, WINDOW], ids=["whole", "a window"])
 def test_the_moment_is_told(by: NDArray[np.float64], rendering: Rendering, reference: Motion):
@@ -148,6 +164,25 @@ def test_where_nothing_moves_nothing_is_told(reference: Motion):
 def test_a_reference_too_short_to_compare_tells_nothing():
     short = watched([(t, scene(1, t)) for t in np.arange(0, 1, 0.25).tolist()], REFERENCE_GRID)
     assert asked(short, start=0.0) is None
+
+
+def test_a_line_that_was_found_otherwise_is_asked_about(reference: Motion):
+    times = np.arange(0, 6, 0.4)
+    upload = watched([(t, scene(1, 9 + t)) for t in times.tolist()], QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    right = agreement_on(Line(0.95, 9.2), times, whole, upload, reference)
+    assert right is not None
+    assert right.on > 0.8 > right.elsewhere
+    wrong = agreement_on(Line(1.0, 16.0), times, whole, upload, reference)
+    assert wrong is not None
+    assert wrong.on < UNLIKE
+    assert wrong.elsewhere == pytest.approx(right.on, abs=0.1)
+    stands = agreement_on(Line(0.0, 12.0), times, whole, upload, reference)
+    assert stands is not None
+    assert stands.on == pytest.approx(right.on, abs=0.1)
+    frozen = watched([(t, scene(1, 9.0)) for t in times.tolist()], QUERY_GRID)
+    assert agreement_on(Line(1.0, 9.0), times, whole, frozen, reference) is None
+    assert agreement_on(Line(1.0, 9.0), times[:3], whole, upload, reference) is None
 
 
 def test_too_few_pictures_tell_nothing(reference: Motion):
@@ -210,13 +245,22 @@ def test_a_still_scene_by_hashes_gets_its_moment(orientation: Orientation, refer
     step = -1 if mirrored else 1
     upload = watched([(t, scene(1, 9 + t)[:, ::step]) for t in times], QUERY_GRID)
     still = still_alignment(times, orientation, View.FULL)
-    told = still_told(still, upload, reference)
+    told = still_told(still, upload, reference).alignment
     assert told is not None
     assert told.score > 0.9 > still.score
     (pair,) = told.segments
     assert (pair.reference.start, pair.reference.end) == pytest.approx((9.0, 15.0), abs=0.6)
     other = watched([(t, scene(2, 9 + t)[:, ::step]) for t in times], QUERY_GRID)
-    assert still_told(still, other, reference) is None
+    moment = still_told(still, other, reference)
+    assert moment.alignment is None
+    assert moment.other
+
+
+def test_a_picture_in_which_nothing_moves_is_of_no_other_moment(reference: Motion):
+    times = np.arange(0, 6, 0.4).tolist()
+    frozen = watched([(t, scene(1, 9.0)) for t in times], QUERY_GRID)
+    still = still_alignment(times, Orientation.ORIGINAL, View.FULL)
+    assert still_told(still, frozen, reference) == UNTOLD
 
 
 def test_a_turned_or_trimmed_scene_does_not(reference: Motion):
@@ -226,7 +270,7 @@ def test_a_turned_or_trimmed_scene_does_not(reference: Motion):
         (Orientation.ROTATE_90, View.FULL),
         (Orientation.ORIGINAL, View.TRIMMED),
     ):
-        assert still_told(still_alignment(times, orientation, view), upload, reference) is None
+        assert still_told(still_alignment(times, orientation, view), upload, reference) == UNTOLD
 
 
 def test_a_camera_that_stands_still_is_told_from_one_that_pans(reference: Motion):

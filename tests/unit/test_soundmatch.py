@@ -123,6 +123,15 @@ def test_two_stretches_of_one_reference_are_two_segments():
     ]
 
 
+def test_what_a_song_repeats_tells_no_moment_of_it():
+    chorus, verse = copy(OTHER, 0.0, 8.0), sound(9, 12.0)
+    song = join(chorus, copy(verse, 0.0, 12.0, at=8.0), copy(chorus, 0.0, 8.0, at=20.0))
+    bank = Bank(ONE, song)
+    assert find_sounds(copy(OTHER, 0.0, 8.0), bank, bank_s=90.0) == ()
+    (match,) = find_sounds(copy(song, 4.0, 24.0), bank, bank_s=90.0)
+    assert match.ordinal == 1
+
+
 def test_two_references_one_after_the_other_are_two_matches():
     found = find(join(copy(ONE, 0.0, 12.0), copy(OTHER, 30.0, 42.0, at=12.0)))
     assert sorted(m.ordinal for m in found) == [0, 1]
