@@ -23,7 +23,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service descriptor-model clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -73,7 +73,7 @@ test-all: test test-heavy ## both
 lock: $(STAMP) ## pin the newest versions that pyproject.toml allows into requirements.lock
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet --upgrade uv
 	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-		--generate-hashes --extra fast --extra onnx --extra otel --group dev --no-emit-index-url \
+		--generate-hashes --extra fast --extra onnx --extra otel --extra s3 --group dev --no-emit-index-url \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 bench: export OPENBLAS_NUM_THREADS := 1
@@ -109,6 +109,9 @@ bench-scale: $(STAMP) ## pad the bank to 50 million features: what is found, wha
 
 bench-service: $(STAMP) ## how soon the service answers, also while videos are decoded
 	$(PY) -m bench.service $(BENCH_ARGS)
+
+bench-tasks: $(STAMP) ## jobs a second and memory of a backfill of many objects, on both databases
+	$(PY) -m bench.tasks $(BENCH_ARGS)
 
 bench-peers: $(STAMP) ## install the peers that bench-robustness ENGINES=all measures beside
 	$(PY) -m bench.robustness.peers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -25,8 +25,10 @@ from api.routes.table import ROUTES
 from api.slots import Queue
 from api.tracing import SILENT, Tracing
 from api.uploads import IncomingFile, receive_form, receive_json
+from api.walks import Walker
 from hashdb.errors import NotFound
 from hashdb.model import new_id
+from hashdb.store.feed import ChangeFeed
 
 log = logging.getLogger("seawall.http")
 
@@ -41,17 +43,31 @@ _UNION_TAGS = frozenset({"pdq", "phash", "videohash", "vpdq"})
 _MOST_ERRORS = 20
 
 
-def create_app(parts: Parts, *, run_jobs: bool = True, tracing: Tracing = SILENT) -> Flask:
-    """The WSGI application over these parts. Make it after the process has forked: with
-    `run_jobs` it starts the threads that keep promises."""
+def create_app(
+    parts: Parts,
+    *,
+    background: bool = True,
+    jobs: int | None = None,
+    routes: Sequence[Route] = ROUTES,
+    tracing: Tracing = SILENT,
+) -> Flask:
+    """The WSGI application over these parts. Make it after the process has forked: in the
+    `background` it starts the threads that keep the index up and that do so many `jobs` at once
+    (None: as many as leave half of the decoders to those who wait for an answer)."""
     app = Flask("api", static_folder="static", static_url_path="/static")
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
     logging.getLogger("seawall").setLevel(parts.settings.log_level)
     settings = parts.settings
     queue = Queue.of(settings.decoders, settings.decode_queue)
+    feed = ChangeFeed(parts.store, parts.index.refresh)
     metrics = Metrics(
         {
+            "seawall_change_feed": (
+                "Whether the database tells this process of changes (1), or is asked (0)",
+                "state",
+                lambda: {"listening": float(feed.listens)},
+            ),
             "seawall_index_codes": (
                 "Codes in the index",
                 "signal_type",
@@ -61,15 +77,21 @@ def create_app(parts: Parts, *, run_jobs: bool = True, tracing: Tracing = SILENT
         }
     )
     queue.tell(metrics.in_hand)
-    runner = Runner(parts, metrics, threads=max(1, settings.decoders // 2))
+    threads = max(1, settings.decoders // 2) if jobs is None else jobs
+    runner = Runner(parts, metrics, threads=threads)
     gate = Gate(parts.store, settings.rate_limit, settings.rate_limit_storage)
-    service = Service(parts, gate, metrics, runner, queue, openapi.document(ROUTES))
+    service = Service(parts, gate, metrics, runner, queue, openapi.document(routes))
     app.extensions["seawall"] = service
-    for route in ROUTES:
+    for route in routes:
         _register(app, service, route, tracing)
     _register_hooks(app, metrics)
-    if run_jobs:
-        runner.start()
+    walker = Walker(parts.store, settings)
+    service.stops.extend((feed.stop, walker.stop, runner.stop))
+    if background:
+        feed.start()
+        if threads:
+            runner.start()
+            walker.start()
     return app
 
 

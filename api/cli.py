@@ -18,6 +18,7 @@ from api.commands import output
 from api.commands.banks import bank, reference
 from api.commands.media import hash_media, match
 from api.commands.service import db, index, key, serve, sync, uploads
+from api.commands.work import backfill, look_back, worker
 from hashdb.errors import Invalid, NotUpgraded, SeawallError, Unavailable
 
 FAILED, USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
@@ -32,7 +33,9 @@ def cli() -> None:
     """
 
 
-for command in (serve, db, bank, reference, match, hash_media, key, sync, index, uploads):
+MEDIA = (bank, reference, match, hash_media, backfill, look_back)
+OPERATION = (serve, worker, db, key, sync, index, uploads)
+for command in (*MEDIA, *OPERATION):
     cli.add_command(command)
 
 

@@ -1,8 +1,8 @@
-"""Promises: uploads that were taken with `Prefer: respond-async` and are judged afterwards.
+"""Promises, and the threads that keep them.
 
-The body lies in `<data_dir>/spool`, flushed to the disk, and the job is committed before the
-promise is given, so a killed process breaks none: whichever process runs next takes the job up
-when its lease has run out. Server processes that share a database share the data directory too.
+What was taken with `Prefer: respond-async` lies in the spool, and its job is committed before the
+promise is given, so a killed process breaks none: whichever process runs next, on whatever machine
+that shares the database and the spool, takes the job up when its lease has run out.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
-from api import hashes, render, schemas
+from api import tasks
+from api.leases import kept
 from api.metrics import Metrics
 from api.parts import Parts
 from api.problems import problem
-from api.uploads import store_durably
+from api.spool import Spool
+from api.tasks import Done
 from hashdb.errors import (
     BadMedia,
     Conflict,
@@ -31,27 +31,20 @@ from hashdb.errors import (
     Unavailable,
     UploadConflict,
 )
-from hashdb.model import Classification, Digests, Job, JobState, Key, Verdict, new_id, now
+from hashdb.model import Job, JobState, Key, new_id, now
 
 log = logging.getLogger("seawall.jobs")
 
-KIND = "match"
-MEDIA, HASHES = "media", "hashes"  # what a promise's body holds
 LEASE_S = 15.0
 POLL_S = 1.0
-KEEP_SPOOL_S = 7 * 24 * 3600.0
+STOP_S = 5.0
+"""For how long a process that is told to stop lets the jobs in its hands come to an end."""
 
 # Errors that another attempt would meet again: the job ends with them.
-FINAL = (BadMedia, Invalid, Conflict)
+FINAL = (BadMedia, Invalid, Conflict, NotFound)
 
 
-def classifications_of(
-    sent: Sequence[schemas.ClassificationIn],
-) -> tuple[Classification, ...]:
-    return tuple(Classification(c.label, c.score, "caller") for c in sent)
-
-
-def promise(
+def promise_verdict(
     parts: Parts,
     key: Key,
     body: BinaryIO,
@@ -65,8 +58,8 @@ def promise(
 
     Raises `UploadConflict` where that `upload_id` was judged or promised with another content.
     """
-    folder = spool(parts)
-    name = store_durably(body, folder)
+    spool = Spool(parts.settings)
+    name = spool.keep(body)
     payload = {
         "upload_id": upload_id,
         "request_digest": request_digest,
@@ -79,18 +72,30 @@ def promise(
             judged = tx.uploads.verdict(key.id, upload_id)
             if judged is not None:
                 _same(upload_id, judged[1], request_digest)
-            job = tx.jobs.add(KIND, key.id, payload, key=upload_id)
+            job = tx.jobs.add(tasks.MATCH, key.id, payload, key=upload_id)
             while job.state is JobState.FAILED:
                 # It holds its name for good, so the next one's name is made of its id; an
                 # upload_id holds no line break.
-                job = tx.jobs.add(KIND, key.id, payload, key=f"{upload_id}\n{job.id}")
+                job = tx.jobs.add(tasks.MATCH, key.id, payload, key=f"{upload_id}\n{job.id}")
             _same(upload_id, job.payload["request_digest"], request_digest)
     except SeawallError:
-        (folder / name).unlink(missing_ok=True)
+        spool.drop(name)
         raise
     if job.payload["file"] != name:
-        (folder / name).unlink(missing_ok=True)
+        spool.drop(name)
     return job
+
+
+def promise_reference(parts: Parts, key: Key, body: BinaryIO, payload: Mapping[str, Any]) -> Job:
+    """A job that will put the body into a bank. Enrolled twice, it is one reference."""
+    spool = Spool(parts.settings)
+    name = spool.keep(body)
+    try:
+        with parts.store.begin() as tx:
+            return tx.jobs.add(tasks.ENROL, key.id, {"file": name, **payload})
+    except SeawallError:
+        spool.drop(name)
+        raise
 
 
 def _same(upload_id: str, before: str, sent: str) -> None:
@@ -98,69 +103,33 @@ def _same(upload_id: str, before: str, sent: str) -> None:
         raise UploadConflict(f"upload_id {upload_id!r} was used with other content")
 
 
-def spool(parts: Parts) -> Path:
-    return parts.settings.data_dir / "spool"
-
-
-def run(parts: Parts, job: Job) -> Verdict:
-    """Judge what a job promised. Raises what `Checker` raises, `Unavailable` without the body."""
-    payload = job.payload
-    try:
-        body = (spool(parts) / payload["file"]).open("rb")
-    except FileNotFoundError:
-        raise Unavailable("the promised upload's file is gone") from None
-    with body:
-        if payload["holds"] == HASHES:
-            asked = schemas.MatchHashes.model_validate_json(body.read())
-            return check_hashes(parts, job.key_id, payload["upload_id"], asked)
-        sent = [schemas.ClassificationIn(**c) for c in payload["classifications"]]
-        return parts.checker.check_media(
-            job.key_id,
-            payload["upload_id"],
-            body,
-            Digests(payload["sha256"], payload["md5"]),
-            classifications=classifications_of(sent),
-            metadata=payload["metadata"],
-            suspicious=payload.get("suspicious", False),
-        )
-
-
-def check_hashes(parts: Parts, key_id: str, upload_id: str, asked: schemas.MatchHashes) -> Verdict:
-    """Judge an upload that the caller hashed."""
-    return parts.checker.check_hashes(
-        key_id,
-        upload_id,
-        hashes.digests_of(asked),
-        hashes.fingerprints_of(parts, asked),
-        request_digest=hashes.request_digest(asked),
-        kind=asked.kind,
-        duration_s=asked.duration,
-        classifications=classifications_of(asked.classifications),
-        metadata=asked.metadata,
-    )
-
-
 class Runner:
-    """Threads that take jobs up, one at a time each. `start` it after the process has forked."""
+    """Threads that take jobs up, one at a time each. `start` it after the process has forked.
+
+    `kinds`: what it does; of the first kinds whatever waits, before any of the next.
+    """
 
     def __init__(
         self,
         parts: Parts,
-        metrics: Metrics,
+        metrics: Metrics | None = None,
         *,
         threads: int = 1,
+        kinds: Sequence[Sequence[str]] = (tasks.PROMISES, tasks.RUNS),
         lease_s: float = LEASE_S,
         poll_s: float = POLL_S,
     ):
         self._parts = parts
         self._metrics = metrics
         self._count = threads
+        self._kinds = kinds
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._stop = threading.Event()
         self._woken = threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._in_hand: dict[str, str] = {}  # workers and their jobs
         self._pid = 0
 
     def start(self) -> None:
@@ -170,7 +139,7 @@ class Runner:
                 return
             self._pid = os.getpid()
             self._stop.clear()
-            self._sweep()
+            Spool(self._parts.settings).sweep()
             self._threads = [
                 threading.Thread(target=self._work, name=f"seawall-job-{i}", daemon=True)
                 for i in range(self._count)
@@ -178,12 +147,19 @@ class Runner:
             for thread in self._threads:
                 thread.start()
 
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """Take no further job. One that is under way is finished, or taken up by the next."""
+    def stop(self, timeout_s: float = STOP_S) -> None:
+        """Take no further job; finish those in hand, or give them back for others to take up."""
         self._stop.set()
         self.wake()
+        until = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, until - time.monotonic()))
+        for worker, job_id in list(self._in_hand.items()):
+            try:
+                with self._parts.store.begin() as tx:
+                    tx.jobs.release(job_id, worker)
+            except SeawallError as e:  # its lease runs out
+                log.warning("job %s was not given back: %s", job_id, e)
         self._pid = 0
 
     def wake(self) -> None:
@@ -210,19 +186,34 @@ class Runner:
 
     def step(self, worker: str) -> bool:
         """Take up one job and do it; False where there was none."""
-        with self._parts.store.begin() as tx:
-            job = tx.jobs.claim(worker, self._lease_s, kinds=[KIND])
+        job = self._claim(worker)
         if job is None:
             return False
-        log.info("job %s begins, attempt %d", job.id, job.attempts)
-        with self._kept(job, worker):
-            self._do(job)
+        log.info("job %s (%s) begins, attempt %d", job.id, job.kind, job.attempts)
+        self._in_hand[worker] = job.id
+        try:
+            with kept(f"job {job.id}", lambda: self._extend(job, worker), self._lease_s):
+                self._do(job)
+        finally:
+            del self._in_hand[worker]
         return True
+
+    def _claim(self, worker: str) -> Job | None:
+        for kinds in self._kinds:
+            with self._parts.store.begin() as tx:
+                job = tx.jobs.claim(worker, self._lease_s, kinds=kinds)
+            if job is not None:
+                return job
+        return None
+
+    def _extend(self, job: Job, worker: str) -> None:
+        with self._parts.store.begin() as tx:
+            tx.jobs.extend(job.id, worker, self._lease_s)
 
     def _do(self, job: Job) -> None:
         began = now()
         try:
-            verdict = run(self._parts, job)
+            done = tasks.TASKS[job.kind](self._parts, job)
         except FINAL as e:
             with self._parts.store.begin() as tx:
                 tx.jobs.fail(job.id, problem(e))
@@ -235,39 +226,14 @@ class Runner:
             log.exception("job %s was not done", job.id)
             return
         else:
-            with self._parts.store.begin() as tx:
-                tx.jobs.finish(job.id, render.verdict_json(verdict))
-            self._metrics.verdict(verdict, since=began)
-            log.info("job %s done: upload %s, %s", job.id, verdict.upload_id, verdict.action)
-        (spool(self._parts) / job.payload["file"]).unlink(missing_ok=True)
+            self._end(job, done)
+            if self._metrics is not None and done.verdict is not None:
+                self._metrics.verdict(done.verdict, since=began)
+        if "file" in job.payload:
+            Spool(self._parts.settings).drop(job.payload["file"])
 
-    @contextmanager
-    def _kept(self, job: Job, worker: str) -> Iterator[None]:
-        """The lease extended for as long as the work goes on."""
-        done = threading.Event()
-
-        def extend() -> None:
-            while not done.wait(self._lease_s / 3):
-                try:
-                    with self._parts.store.begin() as tx:
-                        tx.jobs.extend(job.id, worker, self._lease_s)
-                except (Unavailable, NotFound, Conflict) as e:
-                    log.warning("the lease of job %s was not extended: %s", job.id, e)
-
-        keeper = threading.Thread(target=extend, name="seawall-lease", daemon=True)
-        keeper.start()
-        try:
-            yield
-        finally:
-            done.set()
-            keeper.join()
-
-    def _sweep(self) -> None:
-        """Drop bodies that a crash left behind without a job."""
-        oldest = time.time() - KEEP_SPOOL_S
-        for path in spool(self._parts).glob("*"):
-            try:
-                if path.stat().st_mtime < oldest:
-                    path.unlink()
-            except FileNotFoundError:
-                continue
+    def _end(self, job: Job, done: Done) -> None:
+        outcome = None if job.run_id is None else done.outcome
+        with self._parts.store.begin() as tx:
+            tx.jobs.finish(job.id, done.result, outcome=outcome)
+        log.info("job %s done: %s", job.id, done.outcome)

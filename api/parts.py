@@ -10,6 +10,7 @@ from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
 from matcher.check import Checker
 from matcher.enroll import Enroller
+from matcher.lookback import LookBack
 from matcher.policy import Policy
 from matcher.ports import FingerprintMedia
 
@@ -32,6 +33,9 @@ class Parts(Protocol):
 
     @property
     def enroller(self) -> Enroller: ...
+
+    @property
+    def look_back(self) -> LookBack: ...
 
     @property
     def policy(self) -> Policy: ...

@@ -206,12 +206,18 @@ def audit_out(entry: AuditEntry) -> schemas.AuditOut:
 
 
 def job_out(job: Job) -> schemas.JobOut:
-    verdict, problem = job.result, None if job.problem is None else completed(job.problem)
+    """A promise; what a job holds as its result is of its kind."""
+    problem = None if job.problem is None else completed(job.problem)
+    judges = "upload_id" in job.payload
+    verdict, reference = (job.result, None) if judges else (None, job.result)
     return schemas.JobOut(
         job_id=job.id,
         status=job.state,
-        upload_id=str(job.payload["upload_id"]),
+        upload_id=str(job.payload["upload_id"]) if judges else None,
         verdict=None if verdict is None else schemas.VerdictOut.model_validate(dict(verdict)),
+        reference=(
+            None if reference is None else schemas.ReferenceOut.model_validate(dict(reference))
+        ),
         problem=None if problem is None else schemas.ProblemOut.model_validate(problem),
         created_at=job.created_at,
         finished_at=job.finished_at,

@@ -1,4 +1,4 @@
-"""`seawall serve`: gunicorn, embedded.
+"""`seawall serve` and `seawall worker`: gunicorn, embedded.
 
 The application is made in each worker after the fork: database connections, FAISS's and other
 threads do not survive one. What it imports and compiles is there before, and shared. gunicorn hands
@@ -17,7 +17,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +32,8 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from api import metrics, problems, tracing, wiring
 from api.app import SECURITY_HEADERS, create_app
+from api.routes.route import Route
+from api.routes.table import ROUTES
 from api.settings import Settings
 from api.slots import Queue
 from api.tracing import Tracing
@@ -109,13 +111,16 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What the command line says; port 0 takes a free one."""
+    """What the command line says; port 0 takes a free one. `jobs`: as `create_app` has it."""
 
     host: str
     port: int
     workers: int
     threads: int
     as_json: bool
+    jobs: int | None = None
+    routes: Sequence[Route] = ROUTES
+    words: str = "Seawall listens on {url} (the API's pages: {url}/docs)"
 
 
 def serve(settings: Settings, where: Where) -> None:
@@ -129,7 +134,7 @@ def serve(settings: Settings, where: Where) -> None:
         wiring.reference_index(settings, store, policy, None)
     gc.collect()
     gc.freeze()  # or each worker's collector would write to, and so copy, all that is shared
-    Server(lambda: _app(settings), _options(settings, where)).run()
+    Server(lambda: _app(settings, where), _options(settings, where)).run()
 
 
 def _options(settings: Settings, where: Where) -> dict[str, Any]:
@@ -149,6 +154,7 @@ def _options(settings: Settings, where: Where) -> dict[str, Any]:
         "loglevel": "warning" if settings.log_level == "INFO" else settings.log_level.lower(),
         "control_socket_disable": True,
         "child_exit": lambda arbiter, worker: _forget(worker.pid),
+        "worker_exit": _stop,
         "when_ready": lambda arbiter: _tell(arbiter.LISTENERS[0].sock, settings, where),
     }
 
@@ -157,6 +163,13 @@ def _forget(pid: int) -> None:
     """What a process had in hand went with it; what it has counted stays."""
     if os.environ.get(metrics.FOLDER):
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def _stop(_server: Any, worker: Any) -> None:
+    """What a worker has begun and cannot end in time is given back, so that nobody waits for it."""
+    app = getattr(worker, "wsgi", None)
+    if isinstance(app, Flask):
+        app.extensions["seawall"].stop()
 
 
 def _upload_threads(settings: Settings) -> int:
@@ -175,19 +188,19 @@ def _tell(listener: socket.socket, settings: Settings, where: Where) -> None:
     if where.as_json:
         print(json.dumps({"url": url, "data_dir": str(settings.data_dir)}), flush=True)
     else:
-        print(f"Seawall listens on {url} (the API's pages: {url}/docs)", flush=True)
+        print(where.words.format(url=url), flush=True)
         print(f"Its data live in {settings.data_dir}", flush=True)
     if host not in ("127.0.0.1", "::1"):
         print("seawall: reachable from other machines: put TLS in front of it", file=sys.stderr)
 
 
-def _app(settings: Settings) -> Flask:
+def _app(settings: Settings, where: Where) -> Flask:
     """The application of one worker, with what runs beside it."""
     sys.setswitchinterval(SWITCH_S)
     traces = tracing.from_env()
     parts = _build(settings, traces)
     threading.Thread(target=_housekeep, args=(parts,), name="housekeeping", daemon=True).start()
-    return create_app(parts, tracing=traces)
+    return create_app(parts, jobs=where.jobs, routes=where.routes, tracing=traces)
 
 
 def _build(settings: Settings, traces: Tracing) -> wiring.Parts:

@@ -69,6 +69,7 @@ class Settings:
 
     data_dir: Path
     database_url: str
+    spool: str | None = None
     policy: Path | None = None
     index: str = "auto"
     index_source: str | None = None
@@ -101,6 +102,7 @@ class Settings:
         return cls(
             data_dir=data_dir,
             database_url=_read(env, "SEAWALL_DATABASE_URL", str, default_url),
+            spool=_read(env, "SEAWALL_SPOOL", str, none_text),
             policy=_read(env, "SEAWALL_POLICY", Path, none_path),
             index=_read(env, "SEAWALL_INDEX", _index, "auto"),
             index_source=_read(env, "SEAWALL_INDEX_SOURCE", str, none_text),

@@ -36,6 +36,7 @@ from matcher.enroll import Enroller
 from matcher.hashers import pdq, vpdq
 from matcher.judge import Judge
 from matcher.landmarks import landmarks, pack_moments
+from matcher.lookback import LookBack
 from matcher.policy import Policy, load_policy
 from matcher.ports import Classifier, DescriptorModel, FingerprintMedia, Limits
 from matcher.sandbox import Sandbox
@@ -56,6 +57,7 @@ class Parts:
     judge: Judge
     checker: Checker
     enroller: Enroller
+    look_back: LookBack
     policy: Policy
 
     def read_vpdq(self, text: str) -> Fingerprint:
@@ -104,7 +106,8 @@ def build(
         span=span,
     )
     enroller = make_enroller(store, sandbox, policy, descriptor)
-    return Parts(settings, store, index, sandbox, judge, checker, enroller, policy)
+    look_back = LookBack(store, judge, policy)
+    return Parts(settings, store, index, sandbox, judge, checker, enroller, look_back, policy)
 
 
 def _warn_of_unknown_banks(store: Store, policy: Policy) -> None:

@@ -583,6 +583,35 @@ class Job:
     finished_at: datetime | None = None
     result: Mapping[str, Any] | None = None
     problem: Mapping[str, Any] | None = None
+    run_id: str | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A walk over many things (the objects of an archive, past uploads), each of which becomes a
+    job. `walked`: it came to the end; `cursor`: how far it came, where it can go on from there."""
+
+    id: str
+    kind: str
+    subject: str
+    options: Mapping[str, Any]
+    walked: bool
+    cursor: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """How many items a run has, and how many of them ended, by outcome."""
+
+    listed: int
+    ended: Mapping[str, int]
+
+    @property
+    def in_hand(self) -> int:
+        """Items that wait, or are worked at."""
+        return self.listed - sum(self.ended.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Snapshots in a folder or an object store, by any protocol that fsspec speaks (extra `publish`).
+"""Snapshots in a folder or an object store, by any protocol that fsspec speaks (S3: extra `s3`).
 
 `latest.json` says which file there is the latest; files are named by what is in them and never
 changed, so that whoever reads one beside a writer reads one whole snapshot.
@@ -13,6 +13,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from fsspec.core import url_to_fs
+
 from hashdb.errors import BadSetting, BadSnapshot
 from hashdb.ports import Published
 
@@ -23,17 +25,15 @@ Progress = Callable[[int, int], None]
 
 class PublishedSnapshots:
     """A `hashdb.ports.SnapshotSource` at `url`: a folder's path, `s3://bucket/folder`, ... Raises
-    `BadSetting` where fsspec, or what it needs for that protocol, is missing."""
+    `BadSetting` where what fsspec needs for that protocol is missing."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         try:
-            from fsspec.core import url_to_fs
-        except ImportError:
-            raise BadSetting(f"{url} needs fsspec: pip install 'seawall[publish]'") from None
-        try:
             self._files, root = url_to_fs(url, skip_instance_cache=True)
-        except (ImportError, ValueError) as error:
+        except ImportError as error:
+            raise BadSetting(f"{url}: {error}; pip install 'seawall[s3]'") from None
+        except ValueError as error:
             raise BadSetting(f"{url}: {error}") from None
         self._root = root.rstrip("/")
         protocol = self._files.protocol

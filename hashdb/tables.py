@@ -293,8 +293,37 @@ jobs = Table(
     _moment("lease_until", nullable=True),
     Column("result", _Json),
     Column("problem", _Json),
+    # Of an item of a run: whose, and what came of it in one word.
+    Column("run_id", Text(), ForeignKey("runs.id")),
+    Column("outcome", Text()),
     UniqueConstraint("key_id", "kind", "dedup_key"),
     Index("ix_jobs_state_id", "state", "id"),
+    Index("ix_jobs_run_id_outcome_id", "run_id", "outcome", "id"),
+)
+
+# A walk over many things, such as the objects of an archive; each is a job. See hashdb.store.runs.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text(), primary_key=True),
+    Column("kind", Text(), nullable=False),
+    Column("subject", Text(), nullable=False),
+    Column("options", _Json, nullable=False),
+    Column("walked", Boolean(), nullable=False),
+    Column("cursor", Text()),
+    _moment("created_at"),
+    Column("lease_owner", Text()),
+    _moment("lease_until", nullable=True),
+    UniqueConstraint("kind", "subject"),
+)
+
+# How many items a run has ("listed"), and how many of them ended with each outcome.
+run_counts = Table(
+    "run_counts",
+    metadata,
+    Column("run_id", Text(), ForeignKey("runs.id"), primary_key=True),
+    Column("name", Text(), primary_key=True),
+    Column("n", BigInteger(), nullable=False),
 )
 
 exchanges = Table(

@@ -25,6 +25,7 @@ from matcher.check import Checker
 from matcher.enroll import Enroller
 from matcher.hashers import pdq, vpdq
 from matcher.judge import Judge
+from matcher.lookback import LookBack
 from matcher.policy import Policy, load_policy
 from matcher.ports import Sampling
 
@@ -77,6 +78,7 @@ class ServiceParts:
     sandbox: FakeSandbox
     checker: Checker
     enroller: Enroller
+    look_back: LookBack
     policy: Policy
 
     def read_vpdq(self, text: str) -> Fingerprint:
@@ -105,4 +107,5 @@ def build(settings: Settings, sandbox: FakeSandbox | None = None) -> ServicePart
     )
     checker = Checker(store, judge, sandbox, policy)
     enroller = Enroller(store, sandbox, signal_types=["pdq", "phash"], degenerate=pdq.degenerate)
-    return ServiceParts(settings, store, index, sandbox, checker, enroller, policy)
+    look_back = LookBack(store, judge, policy)
+    return ServiceParts(settings, store, index, sandbox, checker, enroller, look_back, policy)

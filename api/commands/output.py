@@ -117,6 +117,20 @@ def fraction(unit: str) -> Iterator[Callable[[int, int], None]]:
         yield told
 
 
+@contextmanager
+def tally(unit: str) -> Iterator[Callable[[int, int, Mapping[str, int]], None]]:
+    """A function that is told (done, known so far, how many of each kind)."""
+    with tqdm(unit=f" {unit}", disable=None, file=sys.stderr) as bar:
+
+        def told(done: int, known: int, kinds: Mapping[str, int]) -> None:
+            bar.total = known
+            bar.set_postfix(dict(kinds), refresh=False)
+            bar.update(done - bar.n)
+            bar.refresh()
+
+        yield told
+
+
 def clock(seconds: float) -> str:
     """Presentation time for people: 75.25 is `1:15.2`, 3675 is `1:01:15.0`."""
     tenths = int(max(0.0, seconds) * 10 + 1e-6)

@@ -46,8 +46,16 @@ SNAPSHOTS = {
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=8, show_default=True)
+@click.option(
+    "--jobs",
+    type=click.IntRange(0, 256),
+    help="Jobs done at once in each process; 0 leaves them to `seawall worker`."
+    "  [default: half of SEAWALL_DECODERS]",
+)
 @json_option
-def serve(host: str, port: int, workers: int, threads: int, as_json: bool) -> None:
+def serve(
+    host: str, port: int, workers: int, threads: int, jobs: int | None, as_json: bool
+) -> None:
     """Answer over HTTP until interrupted.
 
     Each worker is a process; they share the index's snapshot. A worker's threads answer side by
@@ -56,7 +64,8 @@ def serve(host: str, port: int, workers: int, threads: int, as_json: bool) -> No
     with _metrics_added_up(workers):
         from api import serve as server
 
-        server.serve(Settings.from_env(), server.Where(host, port, workers, threads, as_json))
+        where = server.Where(host, port, workers, threads, as_json, jobs)
+        server.serve(Settings.from_env(), where)
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from api import render, schemas
+from api import jobs, render, schemas
 from api.hashes import digests_of, fingerprints_of
-from api.routes.matching import MEDIA_ERRORS
+from api.routes.matching import MEDIA_ERRORS, promised
 from api.routes.route import Answer, Call, Route, Service
 from api.uploads import IncomingFile
 from hashdb.errors import BadFingerprint, NameTaken, NotFound
@@ -69,6 +69,8 @@ def _bank(service: Service, name_or_id: str) -> Bank:
 
 
 def add_reference(service: Service, call: Call) -> Answer:
+    if call.media is not None and call.respond_async:
+        return _promise(service, call, call.media)
     if call.media is not None:
         reference, created = _add_media(service, call, call.media)
     else:
@@ -77,6 +79,19 @@ def add_reference(service: Service, call: Call) -> Answer:
     status = 201 if created else 200
     note = {"reference": reference.id, "bank": reference.bank.name}
     return Answer(render.reference_out(reference), status, headers, note=note)
+
+
+def _promise(service: Service, call: Call, media: IncomingFile) -> Answer:
+    form: schemas.ReferenceForm = call.form
+    payload = {
+        "bank": _bank(service, form.bank).id,
+        "sha256": media.digests.sha256,
+        "md5": media.digests.md5,
+        "source": form.source,
+        "metadata": form.metadata,
+    }
+    job = jobs.promise_reference(service.parts, call.key, media.media(), payload)
+    return promised(service, job.id)
 
 
 def _add_media(service: Service, call: Call, media: IncomingFile) -> tuple[Reference, bool]:
@@ -202,11 +217,16 @@ _REFERENCES = (
         "Add a reference to a bank, by its media or by hashes",
         "references",
         MODERATOR,
-        {201: schemas.ReferenceOut, 200: schemas.ReferenceOut},
+        {201: schemas.ReferenceOut, 200: schemas.ReferenceOut, 202: schemas.JobOut},
         body=schemas.ReferenceNew,
         form=schemas.ReferenceForm,
         errors=(NotFound, BadFingerprint, *MEDIA_ERRORS),
-        text="200 instead of 201: the bank had it already, and this is it.",
+        prefer_async=True,
+        text=(
+            "200 instead of 201: the bank had it already, and this is it. With `Prefer: "
+            "respond-async` media are taken with 202 and enrolled by a job that outlives a crash "
+            "of the service."
+        ),
     ),
     Route(
         "GET",

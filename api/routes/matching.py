@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from datetime import datetime
 
-from api import jobs, render, schemas
+from api import jobs, render, schemas, tasks
 from api.hashes import request_digest
 from api.routes.route import Answer, Call, Route, Service
 from api.timeline import timeline_svg
@@ -54,11 +54,11 @@ def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
     upload_id = form.upload_id or new_id("upl")
     digests = media.digests
     if call.respond_async:
-        job = jobs.promise(
+        job = jobs.promise_verdict(
             service.parts,
             call.key,
             media.media(),
-            holds=jobs.MEDIA,
+            holds=tasks.MEDIA,
             upload_id=upload_id,
             request_digest=media_request_digest(digests, suspicious=form.suspicious),
             rest={
@@ -69,14 +69,14 @@ def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
                 "suspicious": form.suspicious,
             },
         )
-        return _promised(service, job.id)
+        return promised(service, job.id)
     began = now()
     verdict = service.parts.checker.check_media(
         call.key.id,
         upload_id,
         media.media(),
         digests,
-        classifications=jobs.classifications_of(form.classifications),
+        classifications=tasks.classifications_of(form.classifications),
         metadata=form.metadata,
         suspicious=form.suspicious,
     )
@@ -87,18 +87,18 @@ def _match_hashes(service: Service, call: Call) -> Answer:
     body: schemas.MatchHashes = call.body
     upload_id = body.upload_id or new_id("upl")
     if call.respond_async:
-        job = jobs.promise(
+        job = jobs.promise_verdict(
             service.parts,
             call.key,
             io.BytesIO(call.raw),
-            holds=jobs.HASHES,
+            holds=tasks.HASHES,
             upload_id=upload_id,
             request_digest=request_digest(body),
             rest={},
         )
-        return _promised(service, job.id)
+        return promised(service, job.id)
     began = now()
-    verdict = jobs.check_hashes(service.parts, call.key.id, upload_id, body)
+    verdict = tasks.check_hashes(service.parts, call.key.id, upload_id, body)
     return _judged(service, verdict, began)
 
 
@@ -108,12 +108,14 @@ def _judged(service: Service, verdict: Verdict, began: datetime) -> Answer:
     return Answer(render.verdict_out(verdict), note=note)
 
 
-def _promised(service: Service, job_id: str) -> Answer:
+def promised(service: Service, job_id: str) -> Answer:
+    """202, and where the caller may ask for the job."""
     service.runner.wake()
     with service.parts.store.read() as tx:
         out = render.job_out(tx.jobs.get(job_id))
     headers = {"Location": f"/jobs/{job_id}", "Preference-Applied": "respond-async"}
-    return Answer(out, 202, headers, note={"upload_id": out.upload_id, "job": job_id})
+    note = {"upload_id": out.upload_id} if out.upload_id is not None else {}
+    return Answer(out, 202, headers, note={**note, "job": job_id})
 
 
 def hash_media(service: Service, call: Call) -> Answer:
@@ -129,7 +131,8 @@ def hash_media(service: Service, call: Call) -> Answer:
 def get_job(service: Service, call: Call) -> Answer:
     with service.parts.store.read() as tx:
         job = tx.jobs.get(call.path["job_id"])
-    if call.key.role is Role.PIPELINE and job.key_id != call.key.id:
+    others = call.key.role is Role.PIPELINE and job.key_id != call.key.id
+    if others or job.run_id is not None:
         raise NotFound(f"there is no job {job.id}")
     return Answer(render.job_out(job))
 

@@ -26,7 +26,7 @@ PUBLIC: frozenset[Role] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process's parts of the API."""
+    """One process's parts of the API; `stops`: what ends the threads that it has started."""
 
     parts: Parts
     gate: Gate
@@ -34,6 +34,12 @@ class Service:
     runner: Runner
     queue: Queue
     document: Mapping[str, Any]
+    stops: list[Callable[[], object]] = field(default_factory=list)
+
+    def stop(self) -> None:
+        """End the threads in the background; what they have in hand is finished or given back."""
+        for stop in self.stops:
+            stop()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,6 @@ from api.schemas.matching import (
     Hashes,
     HashForm,
     HashOut,
-    JobOut,
     MatchForm,
     MatchHashes,
     MatchOut,
@@ -72,6 +71,7 @@ from api.schemas.service import (
     FeedQuery,
     FeedWithdraw,
     HealthOut,
+    JobOut,
     ReadyOut,
 )
 

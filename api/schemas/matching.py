@@ -22,7 +22,7 @@ from api.schemas.base import (
     given,
 )
 from api.schemas.fingerprints import FingerprintIn, FingerprintOut
-from hashdb.model import Action, JobState, MediaKind
+from hashdb.model import Action, MediaKind
 
 SUSPICIOUS = "look closer, where the policy's `[local]` has that for such uploads only"
 
@@ -182,15 +182,3 @@ class ProblemOut(BaseModel):
     detail: str
     errors: list[FieldErrorOut] | None = None
     request_id: str | None = None
-
-
-class JobOut(Out):
-    """A promise to judge: ask again until `status` is done or failed."""
-
-    job_id: str
-    status: JobState
-    upload_id: str
-    verdict: VerdictOut | None
-    problem: ProblemOut | None
-    created_at: datetime
-    finished_at: datetime | None

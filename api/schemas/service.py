@@ -1,4 +1,4 @@
-"""The exchange feed, and health."""
+"""Promises, the exchange feed, and health."""
 
 from __future__ import annotations
 
@@ -7,9 +7,25 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
+from api.schemas.banks import ReferenceOut
 from api.schemas.base import Limit, Out, TextIn
 from api.schemas.fingerprints import FingerprintOut
-from hashdb.model import Action, MediaKind
+from api.schemas.matching import ProblemOut, VerdictOut
+from hashdb.model import Action, JobState, MediaKind
+
+
+class JobOut(Out):
+    """A promise to judge or to enrol: ask again until `status` is done or failed. `upload_id` and
+    `verdict` are those of an upload, `reference` is that of a promised place in a bank."""
+
+    job_id: str
+    status: JobState
+    upload_id: str | None
+    verdict: VerdictOut | None
+    reference: ReferenceOut | None
+    problem: ProblemOut | None
+    created_at: datetime
+    finished_at: datetime | None
 
 
 class FeedQuery(TextIn):

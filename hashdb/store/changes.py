@@ -21,6 +21,8 @@ from hashdb.tables import changes
 
 # An arbitrary constant: the key of PostgreSQL's advisory lock around the numbering.
 CHANGES_LOCK = 0x5EA_0A11_0002
+CHANNEL = "seawall_changes"
+"""Where PostgreSQL tells, with the commit, that there are new changes: see `hashdb.store.feed`."""
 
 # Made once: it is asked for every upload.
 _SINCE = (
@@ -49,6 +51,7 @@ class Changes:
         if self._connection.dialect.name == "postgresql":
             lock = text("SELECT pg_advisory_xact_lock(:key)")
             self._connection.execute(lock, {"key": CHANGES_LOCK})
+            self._connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
         for change in self._pending:  # one by one: the numbers follow the order of the acts
             self._connection.execute(insert(changes), change)
         self._pending.clear()

@@ -23,6 +23,8 @@ from hashdb.store.exchanges import Exchanges
 from hashdb.store.failures import translated
 from hashdb.store.grouping import Group
 from hashdb.store.jobs import Jobs
+from hashdb.store.listening import Heard, listening
+from hashdb.store.runs import Runs
 from hashdb.store.uploads import Uploads
 from hashdb.tables import meta
 
@@ -38,7 +40,8 @@ class Transaction:
         self.casework = Casework(connection)
         self.uploads = Uploads(connection, self.casework)
         self.audit = Audit(connection)
-        self.jobs = Jobs(connection)
+        self.runs = Runs(connection)
+        self.jobs = Jobs(connection, self.runs)
         self.exchanges = Exchanges(connection)
         self.access = Access(connection)
 
@@ -82,6 +85,11 @@ class Store:
             engine.dispose()
             raise
         return cls(engine)
+
+    @property
+    def notifies(self) -> bool:
+        """Whether the database tells of changes (PostgreSQL), or must be asked (SQLite)."""
+        return self._engine.dialect.name == "postgresql"
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
@@ -144,6 +152,13 @@ class Store:
         """A transaction that cannot write, and sees the database as it is at its first query."""
         with translated(), engines.read_connection(self._engine) as c, c.begin():
             yield Transaction(c)
+
+    @contextmanager
+    def listening(self) -> Iterator[Heard]:
+        """A connection of its own, on a database that `notifies`: `heard(seconds)` waits so long
+        for word of changes and says whether it came. Raises `DatabaseUnavailable`, `heard` too."""
+        with listening(self._engine) as heard:
+            yield heard
 
     def ping(self) -> None:
         """Raises `DatabaseUnavailable` where the database does not answer."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import exc
 
 from hashdb.errors import BadArgument, DatabaseUnavailable, SeawallError
@@ -59,3 +60,12 @@ def translated() -> Iterator[None]:
         if ours is None:
             raise
         raise ours from error
+
+
+@contextmanager
+def translated_driver() -> Iterator[None]:
+    """The same for a bare connection of psycopg's: whatever it minds, the database is away."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(_text(error)) from error

@@ -6,16 +6,18 @@ that dies lets the lease run out: then another may claim the job.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hashdb.errors import NotFound
 from hashdb.model import Job, JobState, new_id, now
 from hashdb.store import rows
+from hashdb.store.runs import FAILED, Runs
 from hashdb.tables import jobs
 
 MAX_ATTEMPTS = 3
@@ -27,8 +29,9 @@ ABANDONED = {
 
 
 class Jobs:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, runs: Runs) -> None:
         self._connection = connection
+        self._runs = runs
 
     def add(
         self, kind: str, key_id: str, payload: Mapping[str, Any], *, key: str | None = None
@@ -65,8 +68,9 @@ class Jobs:
         return rows.job(row)
 
     def counts(self) -> dict[JobState, int]:
-        """How many jobs there are in each state."""
-        query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+        """How many jobs there are in each state, beside the items of runs."""
+        query = select(jobs.c.state, func.count()).where(jobs.c.run_id.is_(None))
+        query = query.group_by(jobs.c.state)
         found = {JobState(row[0]): int(row[1]) for row in self._connection.execute(query)}
         return {state: found.get(state, 0) for state in JobState}
 
@@ -104,21 +108,45 @@ class Jobs:
         )
         return self._connection.execute(statement).rowcount == 1
 
-    def finish(self, job_id: str, result: Mapping[str, Any]) -> Job:
+    def release(self, job_id: str, worker: str) -> bool:
+        """The worker gives the job back undone, and it counts as no attempt. False where the worker
+        had lost it."""
+        statement = (
+            update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.lease_owner == worker)
+            .where(jobs.c.state == JobState.RUNNING.value)
+            .values(
+                state=JobState.PENDING.value,
+                attempts=jobs.c.attempts - 1,
+                lease_owner=None,
+                lease_until=None,
+            )
+        )
+        return self._connection.execute(statement).rowcount == 1
+
+    def finish(self, job_id: str, result: Mapping[str, Any], *, outcome: str | None = None) -> Job:
         """The job is done. The first result stays; it also replaces a failure, where a worker
-        that was given up comes in after all. Raises `NotFound`."""
-        open_states = [s.value for s in JobState if s is not JobState.DONE]
-        return self._end(job_id, open_states, JobState.DONE, {"result": dict(result)})
+        that was given up comes in after all. `outcome`: what an item's run counts it by. Raises
+        `NotFound`."""
+        open_states = [s for s in JobState if s is not JobState.DONE]
+        values = {"result": dict(result), "outcome": outcome}
+        return self._end(job_id, open_states, JobState.DONE, values)
 
     def fail(self, job_id: str, problem: Mapping[str, Any]) -> Job:
         """The job has failed for good; nothing changes where it has ended. Raises `NotFound`."""
-        open_states = [JobState.PENDING.value, JobState.RUNNING.value]
-        return self._end(job_id, open_states, JobState.FAILED, {"problem": dict(problem)})
+        open_states = [JobState.PENDING, JobState.RUNNING]
+        values = {"problem": dict(problem), "outcome": FAILED}
+        return self._end(job_id, open_states, JobState.FAILED, values)
 
     def _claimable(self, kinds: Collection[str] | None) -> Job | None:
-        waits = jobs.c.state == JobState.PENDING.value
-        ran_out = and_(jobs.c.state == JobState.RUNNING.value, jobs.c.lease_until < now())
-        query = select(jobs).where(or_(waits, ran_out))
+        """What was begun and left lying first. Two queries, for each follows its index, however
+        many jobs have ended."""
+        running = jobs.c.state == JobState.RUNNING.value
+        left = self._first(and_(running, jobs.c.lease_until < now()), kinds)
+        return left or self._first(jobs.c.state == JobState.PENDING.value, kinds)
+
+    def _first(self, where: ColumnElement[bool], kinds: Collection[str] | None) -> Job | None:
+        query = select(jobs).where(where)
         if kinds is not None:
             query = query.where(jobs.c.kind.in_(kinds))
         # SQLite knows no row locks and needs none: its write transactions run one by one.
@@ -127,10 +155,25 @@ class Jobs:
         return None if row is None else rows.job(row)
 
     def _end(
-        self, job_id: str, from_states: list[str], state: JobState, outcome: dict[str, Any]
+        self,
+        job_id: str,
+        from_states: Collection[JobState],
+        state: JobState,
+        ended: dict[str, Any],
     ) -> Job:
+        """Ends the job where it is in one of the states, and counts it once in its run."""
+        query = select(jobs).where(jobs.c.id == job_id).with_for_update()
+        row = self._connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFound(f"there is no job {job_id!r}")
+        before = rows.job(row)
+        if before.state not in from_states:
+            return before
         values = {"state": state.value, "finished_at": now(), "lease_owner": None}
-        values |= {"lease_until": None, "result": None, "problem": None} | outcome
-        statement = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(from_states))
-        self._connection.execute(statement.values(values))
+        values |= {"lease_until": None, "result": None, "problem": None} | ended
+        self._connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
+        if before.run_id is not None:
+            moved = Counter({self.get(job_id).outcome: 1})
+            moved.subtract({before.outcome: 1})
+            self._runs.count(before.run_id, {name: n for name, n in moved.items() if name})
         return self.get(job_id)

@@ -24,6 +24,7 @@ from hashdb.model import (
     Reference,
     Review,
     Role,
+    Run,
     Standing,
 )
 from hashdb.tables import bank_references, banks
@@ -149,6 +150,20 @@ def job(row: RowMapping) -> Job:
         finished_at=row["finished_at"],
         result=row["result"],
         problem=row["problem"],
+        run_id=row["run_id"],
+        outcome=row["outcome"],
+    )
+
+
+def run(row: RowMapping) -> Run:
+    return Run(
+        id=row["id"],
+        kind=row["kind"],
+        subject=row["subject"],
+        options=row["options"],
+        walked=row["walked"],
+        cursor=row["cursor"],
+        created_at=row["created_at"],
     )
 
 

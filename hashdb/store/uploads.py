@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from hashdb.errors import UploadConflict
+from hashdb.errors import NotFound, UploadConflict
 from hashdb.model import Action, Digests, Fingerprint, Verdict, new_id, now
 from hashdb.store import packing, verdict_json
 from hashdb.store.casework import Casework
@@ -27,6 +28,17 @@ _INSERT = {
     .returning(uploads.c.id)
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """What is kept of an upload; no fingerprints after its retention has ended."""
+
+    row_id: str
+    verdict_id: str
+    verdict: Verdict
+    digests: Digests
+    fingerprints: tuple[Fingerprint, ...]
 
 
 class Uploads:
@@ -107,31 +119,50 @@ class Uploads:
         )
         return [(row[0], row[1]) for row in self._connection.execute(query)]
 
-    def fingerprints_since(
-        self, at: datetime, *, batch: int = 200
-    ) -> Iterator[tuple[str, str, Fingerprint]]:
-        """(upload row id, upload id, fingerprint) of uploads received at or after `at` whose
-        fingerprints are still kept, read `batch` uploads at a time."""
-        last = ""
-        while True:
-            query = (
-                select(uploads.c.id, uploads.c.upload_id)
-                .where(uploads.c.received_at >= at, uploads.c.id > last)
-                .order_by(uploads.c.id)
-                .limit(batch)
-            )
-            names = {row[0]: row[1] for row in self._connection.execute(query)}
-            if not names:
-                return
-            some = (
-                select(upload_fingerprints)
-                .where(upload_fingerprints.c.upload_row_id.in_(names))
-                .order_by(*upload_fingerprints.primary_key.columns)
-            )
-            for row in self._connection.execute(some).mappings():
-                owner = row["upload_row_id"]
-                yield owner, names[owner], packing.unpack(row)
-            last = max(names)
+    def rows_since(self, at: datetime, *, limit: int, after: str | None = None) -> list[str]:
+        """At most `limit` of the uploads received at or after `at`, by the store's own ids, behind
+        the one `after`."""
+        query = select(uploads.c.id).where(uploads.c.received_at >= at)
+        if after is not None:
+            query = query.where(uploads.c.id > after)
+        return list(self._connection.scalars(query.order_by(uploads.c.id).limit(limit)))
+
+    def past(self, row_id: str) -> Past:
+        """What is kept of an upload; `NotFound` where there is none."""
+        query = (
+            select(verdicts.c.id, verdicts.c.body, uploads.c.sha256, uploads.c.md5)
+            .join(uploads, uploads.c.id == verdicts.c.upload_row_id)
+            .where(uploads.c.id == row_id)
+        )
+        row = self._connection.execute(query).first()
+        if row is None:
+            raise NotFound(f"there is no upload {row_id!r}")
+        prints = (
+            select(upload_fingerprints)
+            .where(upload_fingerprints.c.upload_row_id == row_id)
+            .order_by(*upload_fingerprints.primary_key.columns)
+        )
+        found = self._connection.execute(prints).mappings()
+        return Past(
+            row_id,
+            row[0],
+            verdict_json.from_json(row[1]),
+            Digests(row[2], row[3]),
+            tuple(packing.unpack(each) for each in found),
+        )
+
+    def found_later(self, past: Past, reference_ids: Sequence[str], *, queue: str) -> bool:
+        """References that were found in an upload after its verdict: they count as seen in it, and
+        a review is opened. False, and nothing is done, where all were seen in it before."""
+        known = select(seen.c.reference_id).where(seen.c.upload_row_id == past.row_id)
+        new = set(reference_ids) - set(self._connection.scalars(known))
+        if not new:
+            return False
+        at = now()
+        rows = [{"reference_id": r, "upload_row_id": past.row_id, "at": at} for r in sorted(new)]
+        self._connection.execute(insert(seen), rows)
+        self._casework.open_review(past.verdict_id, past.verdict.upload_id, queue=queue)
+        return True
 
     def purge(self, before: datetime) -> int:
         """Drops the fingerprints of uploads whose retention ended at or before `before`; their

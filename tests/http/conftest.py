@@ -82,7 +82,7 @@ def make_service(settings: Settings) -> Iterator[Make]:
         made.append(parts)
         with parts.store.begin() as tx:
             created = {role: tx.access.create(role, role.value) for role in Role}
-        app = create_app(parts, run_jobs=jobs)
+        app = create_app(parts, background=jobs)
         return Service(
             app.test_client(),
             parts,

@@ -16,7 +16,7 @@ from api.metrics import Metrics
 from hashdb.errors import DatabaseUnavailable, SandboxFailed
 from hashdb.model import Role
 from tests.fakes import FakeSandbox
-from tests.http.conftest import OTHER, PICTURE, Make, Service, problem
+from tests.http.conftest import OTHER, PICTURE, Make, Service, part, problem
 
 ASYNC = {"Prefer": "respond-async"}
 
@@ -201,3 +201,55 @@ def test_a_database_that_is_away_is_one_line_in_the_log(
     told = [r for r in caplog.records if r.levelno >= logging.WARNING]
     assert {"seawall.jobs", "seawall.http"} < {r.name for r in told}
     assert not any(r.exc_info for r in told)
+
+
+def promised_reference(service: Service, media: bytes, bank: str = "attacks") -> str:
+    data = {"bank": bank, "source": "a partner", "media": part(media)}
+    answer = service.ask(Role.MODERATOR, "POST", "/references", data=data, headers=ASYNC)
+    assert answer.status_code == 202, answer.text
+    assert (answer.json["upload_id"], answer.json["reference"]) == (None, None)
+    return str(answer.headers["Location"])
+
+
+def test_a_reference_is_promised_too(service: Service) -> None:
+    service.bank()
+    paths = [promised_reference(service, PICTURE) for _ in range(2)]
+    assert service.match().json["action"] == "allow"
+    while runner(service).step("w"):
+        pass
+    jobs = [job(service, path, Role.MODERATOR) for path in paths]
+    assert {j["status"] for j in jobs} == {"done"}
+    assert {j["reference"]["source"] for j in jobs} == {"a partner"}
+    assert len({j["reference"]["id"] for j in jobs}) == 1  # promised twice, it is one
+    assert service.match(upload_id="later").json["action"] == "block"
+    problem(service.ask(Role.PIPELINE, "GET", paths[0]), "not-found")
+    assert list((service.parts.settings.data_dir / "spool").iterdir()) == []
+
+
+def test_a_reference_that_cannot_be_enrolled_ends_with_a_problem(service: Service) -> None:
+    service.bank()
+    path = promised_reference(service, b"text")
+    assert runner(service).step("w")
+    ended = job(service, path, Role.MODERATOR)
+    assert (ended["status"], ended["reference"]) == ("failed", None)
+    assert ended["problem"]["type"] == "/problems/corrupt-media"
+    data = {"bank": "nowhere", "media": part(PICTURE)}
+    answer = service.ask(Role.MODERATOR, "POST", "/references", data=data, headers=ASYNC)
+    problem(answer, "not-found")
+
+
+def test_promises_come_before_the_items_of_runs(service: Service) -> None:
+    with service.parts.store.begin() as tx:
+        run = tx.runs.open("look-back", "uploads", {"since": "2020-01-01T00:00:00+00:00"})
+        tx.runs.claim("w", 60, kinds=["look-back"])
+        tx.runs.advance(run, "w", None, [(str(n), {"uploads": []}) for n in range(3)])
+    path = service.match(headers=ASYNC).headers["Location"]
+    assert runner(service).step("w")
+    assert job(service, path)["status"] == "done"
+    with service.parts.store.read() as tx:
+        assert tx.runs.counts(run.id).in_hand == 3
+    assert runner(service).step("w")
+    with service.parts.store.read() as tx:
+        assert tx.runs.counts(run.id).in_hand == 2
+        (item,) = tx.runs.items(run.id, "nothing")
+    problem(service.ask(Role.ADMIN, "GET", f"/jobs/{item.id}"), "not-found")  # no promise

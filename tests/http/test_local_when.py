@@ -75,7 +75,7 @@ def serving(folder: Path, rules: str) -> Iterator[tuple[Parts, Match]]:
         with parts.store.begin() as tx:
             _, secret = tx.access.create(Role.ADMIN, "test")
         headers = {"Authorization": f"Bearer {secret}"}
-        client: FlaskClient = create_app(parts, run_jobs=False).test_client()
+        client: FlaskClient = create_app(parts, background=False).test_client()
         client.post("/banks", json={"name": "attacks"}, headers=headers)
         data = {"bank": "attacks", "media": part(VIDEO.read_bytes())}
         assert client.post("/references", data=data, headers=headers).status_code == 201

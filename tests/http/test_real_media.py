@@ -39,7 +39,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     parts = wiring.build(settings)
     with parts.store.begin() as tx:
         _, secret = tx.access.create(Role.ADMIN, "test")
-    client: FlaskClient = create_app(parts, run_jobs=False).test_client()
+    client: FlaskClient = create_app(parts, background=False).test_client()
 
     def ask(method: str, path: str, **more: object) -> TestResponse:
         headers = {"Authorization": f"Bearer {secret}"}

@@ -36,7 +36,7 @@ class Api:
         with self.parts.store.begin() as tx:
             _, self.secret = tx.access.create(Role.ADMIN, "schemathesis")
             tx.banks.create("attacks")
-        app = create_app(self.parts, run_jobs=False)
+        app = create_app(self.parts, background=False)
         # No schema of any JSON can say: no NUL. Tests of metadata send it.
         config = SchemathesisConfig.from_dict({"generation": {"allow-x00": False}})
         self.schema: BaseSchema = schemathesis.openapi.from_wsgi(

@@ -106,9 +106,10 @@ def described(engine: Engine) -> list[Any]:
                 "AND name NOT IN ('alembic_version', 'sqlite_sequence') ORDER BY type, name"
             )
         )
-        # The order of constraints within a table means nothing.
+        # The order of constraints within a table means nothing, nor do the quotes around the name
+        # of one that a migration built anew.
         return [
-            (kind, name, sorted(line.strip(" \t,") for line in sql.splitlines()))
+            (kind, name, sorted(line.strip(" \t,") for line in sql.replace('"', "").splitlines()))
             for kind, name, sql in found
         ]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
 
-from hashdb.errors import UploadConflict
+from hashdb.errors import NotFound, UploadConflict
 from hashdb.model import (
     Action,
     Alignment,
@@ -19,7 +19,8 @@ from hashdb.model import (
     new_id,
     now,
 )
-from hashdb.store import Store
+from hashdb.store import Store, Transaction
+from hashdb.store.uploads import Past
 from hashdb.tables import reviews, seen, upload_fingerprints, uploads, verdicts
 from tests.parts.store_samples import (
     add,
@@ -139,10 +140,10 @@ def test_what_is_kept_of_an_upload(store: Store, reference: Reference) -> None:
         "reviews": 1,
     }
     with store.read() as tx:
-        kept = list(tx.uploads.fingerprints_since(now() - timedelta(minutes=1)))
-        assert [name for _, name, _ in kept] == ["u1", "u1"]
-        assert len({row for row, _, _ in kept}) == 1
-        assert all(same(f, full if f.view is View.FULL else trimmed) for _, _, f in kept)
+        (past,) = kept_since(tx, now() - timedelta(minutes=1))
+        assert past.verdict.upload_id == "u1"
+        assert len(past.fingerprints) == 2
+        assert all(same(f, full if f.view is View.FULL else trimmed) for f in past.fingerprints)
 
 
 @pytest.mark.parametrize("action", list(Action))
@@ -194,7 +195,12 @@ def test_other_content_at_the_same_time_gets_one_verdict_and_conflicts(store: St
     assert kinds == ["UploadConflict"] * 3 + ["Verdict"]
 
 
-def test_fingerprints_since(store: Store) -> None:
+def kept_since(tx: Transaction, at: datetime) -> list[Past]:
+    """What is kept of all uploads since."""
+    return [tx.uploads.past(row) for row in tx.uploads.rows_since(at, limit=100)]
+
+
+def test_what_is_kept_of_past_uploads(store: Store) -> None:
     with store.begin() as tx:
         for i in range(5):
             record(tx, f"u{i}", fingerprints=[prints(2, seed=i), prints(1, track=1)])
@@ -203,12 +209,36 @@ def test_fingerprints_since(store: Store) -> None:
     with store.begin() as tx:
         record(tx, "late", fingerprints=[prints(3)])
     with store.read() as tx:
-        for batch in (1, 2, 100):
-            everything = list(tx.uploads.fingerprints_since(middle - timedelta(1), batch=batch))
-            names = [name for _, name, _ in everything]
-            assert sorted(names) == sorted(["u0", "u1", "u2", "u3", "u4"] * 2 + ["late"])
-        assert [name for _, name, _ in tx.uploads.fingerprints_since(middle)] == ["late"]
-        assert list(tx.uploads.fingerprints_since(now() + timedelta(1))) == []
+        everything = tx.uploads.rows_since(middle - timedelta(1), limit=100)
+        paged: list[str] = []
+        while some := tx.uploads.rows_since(
+            middle - timedelta(1), limit=3, after=paged[-1] if paged else None
+        ):
+            assert len(some) <= 3
+            paged += some
+        assert paged == everything
+        past = kept_since(tx, middle - timedelta(1))
+        names = {p.verdict.upload_id: len(p.fingerprints) for p in past}
+        assert names == {"u0": 2, "u1": 2, "u2": 2, "u3": 2, "u4": 2, "bare": 0, "late": 1}
+        assert all(p.digests == digests(p.verdict.upload_id) for p in past)
+        assert [p.verdict.upload_id for p in kept_since(tx, middle)] == ["late"]
+        assert kept_since(tx, now() + timedelta(1)) == []
+        with pytest.raises(NotFound):
+            tx.uploads.past("upl_0")
+
+
+def test_what_is_found_later_is_found_once(store: Store, reference: Reference) -> None:
+    with store.begin() as tx:
+        record(tx, "u1", verdict=verdict("u1", action=Action.ALLOW))
+    with store.begin() as tx:
+        (past,) = kept_since(tx, now() - timedelta(1))
+        assert tx.uploads.found_later(past, [reference.id], queue="look-back")
+        assert not tx.uploads.found_later(past, [reference.id], queue="look-back")
+    with store.read() as tx:
+        assert [name for name, _ in tx.uploads.seen(reference.id)] == ["u1"]
+        ((review,), _) = tx.casework.reviews(queue="look-back")
+        assert review.upload_id == "u1"
+        assert tx.uploads.past(past.row_id).verdict.action is Action.ALLOW
 
 
 def test_retention_drops_fingerprints_and_keeps_verdicts(
@@ -229,8 +259,8 @@ def test_retention_drops_fingerprints_and_keeps_verdicts(
     with store.begin() as tx:
         assert tx.uploads.purge(due) == 4
         assert tx.uploads.purge(due) == 0
-        left = {name for _, name, _ in tx.uploads.fingerprints_since(due - timedelta(1))}
-        assert left == {"young"}
+        left = [p for p in kept_since(tx, due - timedelta(1)) if p.fingerprints]
+        assert [p.verdict.upload_id for p in left] == ["young"]
         kept = tx.uploads.verdict("key_a", "old")
         assert kept is not None
         assert kept[0].matches[0].reference == reference

@@ -58,7 +58,7 @@ def test_every_command_takes_json() -> None:
 
 def test_commands_that_the_pages_name_exist() -> None:
     groups = {words.split(" ")[0] for words in LEAVES}
-    named = re.findall(r"\bseawall ((?:[a-z]+ ?){1,2})", code_of(EVERYTHING))
+    named = re.findall(r"\bseawall ((?:[a-z]+(?:-[a-z]+)* ?){1,2})", code_of(EVERYTHING))
     assert named
     for words in named:
         first, *rest = words.split()
