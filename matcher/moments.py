@@ -32,7 +32,9 @@ from matcher.localize import (
 from matcher.motion import (
     ALIKE,
     LEAST,
+    NOT_NEAR,
     UNLIKE,
+    Agreement,
     Line,
     agreement_on,
     compare,
@@ -68,8 +70,9 @@ SAME = 0.75
 """A correlation at which the same moves, at whichever moment: a page that turns in a program's
 window agrees with lines of many speeds."""
 
-AS_WELL = 0.9
-"""Another moment of a reference agrees as well where it does so to this part."""
+AS_WELL, REPEATED = 0.9, 0.8
+"""Another moment of a reference agrees as well where it does so to this part; what moves is not
+repeated where no more than this part of it is found at other moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +121,10 @@ def at_its_moment(
         if told is not None:
             return told
     doubted = found.stands or _odd(found.speed)
-    believed = moved is not None and not (doubted and _contradicted(found, moves, both))
+    agreement = _agreement(found, both) if moved is not None and doubted else None
+    believed = moved is not None and not _contradicted(found, moves, agreement)
     if believed and not found.stands:
-        return found
+        return replace(found, told=_confirmed(found, moves, agreement))
     other = _by_what_moves(found, mine, pictures, moves)
     better = None if other is None else _moved(other, moves)
     if other is None or better is None:
@@ -130,7 +134,7 @@ def at_its_moment(
     odd = usual(found.speed) and not usual(other.speed)
     if believed and (odd or sum(better) <= CLEARER * sum(found.moved)):
         return found
-    if _contradicted(other, moves, both):
+    if _contradicted(other, moves, _agreement(other, both)):
         return found if believed else None
     return other
 
@@ -148,14 +152,18 @@ class _Masks(dict[float, Mask]):
         return self[offset]
 
 
-def _contradicted(found: Found, moves: _Masks, motion: tuple[Motion, Motion] | None) -> bool:
+def _agreement(found: Found, motion: tuple[Motion, Motion] | None) -> Agreement | None:
+    """How well what moves agrees near a line, by the pictures that show the reference."""
+    if motion is None:
+        return None
+    offsets = np.array([s.shot.offset for s in found.sights])
+    return agreement_on(Line(found.speed, found.offset), offsets, laid_by(found), *motion)
+
+
+def _contradicted(found: Found, moves: _Masks, agreement: Agreement | None) -> bool:
     """Whether what moves speaks against a line of time that stands still or has an odd speed: it
     agrees too little there; or the reference repeats itself (a timer, slides of one make), so that
     the upload's pictures show as much of what moves elsewhere in it."""
-    if motion is None:
-        return False
-    offsets = np.array([s.shot.offset for s in found.sights])
-    agreement = agreement_on(Line(found.speed, found.offset), offsets, laid_by(found), *motion)
     if agreement is None or agreement.on >= SAME:
         return False
     if agreement.on < UNLIKE:
@@ -163,6 +171,15 @@ def _contradicted(found: Found, moves: _Masks, motion: tuple[Motion, Motion] | N
     if usual(found.speed) and agreement.elsewhere < AS_WELL * agreement.on:
         return False
     return _moved_elsewhere(found, moves) > sum(found.moved)
+
+
+def _confirmed(found: Found, moves: _Masks, agreement: Agreement | None) -> bool:
+    """Whether what moves tells an odd line as clearly as it would of all lines, and the upload's
+    pictures show much less of what moves elsewhere: the speed is no chance."""
+    if agreement is None or agreement.on < ALIKE:
+        return False
+    alone = agreement.on - agreement.elsewhere >= NOT_NEAR
+    return alone and _moved_elsewhere(found, moves) <= REPEATED * sum(found.moved)
 
 
 def _moved_elsewhere(found: Found, moves: _Masks) -> int:

@@ -25,8 +25,9 @@ DISTINCT_UNUSUAL, SIGHTS_UNUSUAL, LEAST_UNUSUAL = 5, 10, 8
 """Pictures that look different, and sights, below which a line of another speed is chance; and the
 fewest sights that such a line needs in any case."""
 
-MOVING_SHARE, STANDING_SHARE = (0.02, 0.08), (0.10, 0.25)
-"""Parts of a reference's features that are found: from nothing said to all said."""
+MOVING_SHARE, STANDING_SHARE, TOLD_SHARE = (0.02, 0.08), (0.10, 0.25), (0.0, 0.05)
+"""Parts of a reference's features that are found: from nothing said to all said. The last where all
+that moves has told the moment: then it is known which features should be seen, and few are much."""
 
 ENOUGH_SPREAD = 0.10
 """Part of the shared picture over which inliers must lie to count in full."""
@@ -41,21 +42,25 @@ BLANK = 0.67
 odd speed: footage in between slows a copy down, and another moment of the place would be seen."""
 
 
-def telling_inliers(inliers: int, share: float, spread: float, *, stands: bool) -> float:
+def telling_inliers(
+    inliers: int, share: float, spread: float, *, stands: bool, told: bool = False
+) -> float:
     """Inliers that tell of a copy. A copy shows most of what the reference shows, wherever nothing
     lies over it; another picture of the same table shares some of its grain, or one poster. A scene
     that `stands` may be of another moment (a fixed camera, a program's window) and must show more.
     """
-    least, enough = STANDING_SHARE if stands else MOVING_SHARE
+    least, enough = TOLD_SHARE if told else STANDING_SHARE if stands else MOVING_SHARE
     whole = min(1.0, max(0.0, (share - least) / (enough - least)))
     wide = min(1.0, spread / ENOUGH_SPREAD)
     return inliers * whole * wide
 
 
-def _told(sight: Sight, most: float, stands: bool) -> float:
+def _told(sight: Sight, most: float, found: Found) -> float:
     """`most`: a larger share than this is chance, for an edit leaves about the same everywhere."""
     seen = sight.agreement
-    return telling_inliers(seen.inliers, min(seen.share, most), seen.spread, stands=stands)
+    return telling_inliers(
+        seen.inliers, min(seen.share, most), seen.spread, stands=found.stands, told=found.told
+    )
 
 
 def steady(found: Found) -> float:
@@ -88,12 +93,11 @@ def alignment(
     sure = steady(found)
     most = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
     nearest = ONE_OF_MANY if total_s > 0 else 0
-    stands = found.stands and not found.told
     frames = [
         FrameMatch(
             offset=sight.shot.offset,
             reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
-            distance=max(distance_of(sure * _told(sight, most, stands)), nearest),
+            distance=max(distance_of(sure * _told(sight, most, found)), nearest),
             group=groups[i],
             track=track,
             view=View.FULL,
