@@ -34,8 +34,9 @@ from hashdb.model import (
     now,
 )
 from hashdb.store import Store
+from matcher.beside import NOTHING_BESIDE, Beside
 from matcher.decide import Evidence, Failure, decide
-from matcher.judge import NOTHING_BESIDE, Beside, Judge
+from matcher.judge import Judge
 from matcher.looks import (
     all_windows,
     as_look,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashdb.model import Alignment, Orientation
-from matcher.judge import Beside
+from matcher.beside import Beside
 
 
 def found(reference: str, score: float) -> Alignment:
