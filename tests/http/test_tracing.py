@@ -48,7 +48,7 @@ def traced(tmp_path: Path) -> Iterator[Traced]:
     )
     with parts.store.begin() as tx:
         _, secret = tx.access.create(Role.PIPELINE, "pipeline")
-    app = create_app(parts, run_jobs=False, tracing=spans)
+    app = create_app(parts, background=False, tracing=spans)
     yield Traced(app.test_client(), exporter, {"Authorization": f"Bearer {secret}"})
     parts.close()
 
