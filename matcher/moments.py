@@ -43,7 +43,7 @@ from matcher.motion import (
     moves_little,
     stands_still,
 )
-from matcher.score import rescore
+from matcher.score import UNSURE, rescore
 
 ALIKE_BITS = 56
 MOMENTS, MOST_MOMENTS = 10, 80
@@ -212,8 +212,9 @@ def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Momen
     if not mirrored and alignment.orientation is not Orientation.ORIGINAL:
         return UNTOLD
     frames = [f for f in alignment.frames if f.view is View.FULL and f.track == upload.track]
-    if not frames:
-        return UNTOLD
+    close = any(f.distance <= UNSURE for f in frames)
+    if not frames or not (close or stands_still(reference)):
+        return UNTOLD  # a camera that passes the same place again moves much as before
     first, last = (pick(f.offset for f in frames) for pick in (min, max))
     during = (upload.offsets >= first) & (upload.offsets <= last)
     found = compare(upload.offsets[during], laid_whole(mirrored=mirrored), upload, reference)
