@@ -1,4 +1,8 @@
-"""`seawall worker`, and the runs that workers do: `seawall backfill` and `seawall look-back`."""
+"""`seawall worker`, and the runs that workers do: `seawall backfill` and `seawall look-back`.
+
+What a service is made of is imported where it is needed: other commands start sooner, and
+prometheus_client must not be there before `seawall serve` has said how its workers count.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,9 @@ from typing import Any
 
 import click
 
-from api import tasks
 from api.commands import output
 from api.commands.output import json_option
-from api.jobs import Runner
 from api.settings import Settings
-from api.walks import Walker
 from hashdb.errors import DatabaseUnavailable, NotFound
 from hashdb.model import Job, Run, RunCounts
 from hashdb.store import Store
@@ -95,6 +96,8 @@ def backfill(
     Started again, it goes on where it was, and takes up what is new. Verdicts and reviews are
     recorded like those of uploads.
     """
+    from api import tasks
+
     settings = Settings.from_env()
     archive = tasks.archive(settings, url)
     store = Store.open(settings.database_url)
@@ -141,6 +144,8 @@ def look_back(context: click.Context, since: datetime, jobs: int | None, as_json
     By the fingerprints that are kept of them, so no further back than SEAWALL_RETENTION_DAYS.
     Where more is found than the verdict said, a review is opened; the verdict stays.
     """
+    from api import tasks
+
     settings = Settings.from_env()
     store = Store.open(settings.database_url)
     begin = since.replace(tzinfo=UTC).isoformat()
@@ -178,6 +183,8 @@ def work(settings: Settings, store: Store, run: Run, jobs: int | None, *, unit: 
 def helping(settings: Settings, store: Store, run: Run, threads: int) -> Iterator[None]:
     """This process walks, and so many threads do items of this kind of run, beside all workers."""
     from api import wiring
+    from api.jobs import Runner
+    from api.walks import Walker
 
     with ExitStack() as held:
         walker = Walker(store, settings, kinds=[run.kind])

@@ -314,3 +314,9 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stderr == ""
+
+
+def test_no_command_brings_the_metrics_before_it_is_known_how_workers_count() -> None:
+    """prometheus_client looks for the workers' shared folder when it is imported."""
+    code = "import sys, api.cli; sys.exit('prometheus_client' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
