@@ -37,9 +37,9 @@ CLEARLY, FEWEST_LINES = 3.5, 40
 deviations of all of those; fewer of them tell nothing. (Of the fixed cameras of the robustness
 benchmark other hours have up to 2.0, copies 4.2 and more.)"""
 
-LEAST = 0.2
-"""A lower correlation is chance: of a program's window so few places change that the others scatter
-by next to nothing."""
+LEAST = 0.3
+"""A lower correlation is chance, however far it stands out: of a program's window so few places
+change that the others scatter by next to nothing."""
 
 ALIKE, NOT_NEAR = 0.5, 0.15
 """Or its correlation itself, and how far it lies above that of any other. (Other moments of fixed
