@@ -37,9 +37,10 @@ CLEARLY, FEWEST_LINES = 3.5, 40
 deviations of all of those; fewer of them tell nothing. (Of the fixed cameras of the robustness
 benchmark other hours have up to 2.0, copies 4.2 and more.)"""
 
-LEAST = 0.3
-"""A lower correlation is chance, however far it stands out: of a program's window so few places
-change that the others scatter by next to nothing."""
+LEAST, FAINT_CLEARLY = 0.2, 5.0
+"""A lower correlation is chance: of a program's window so few places change that the others scatter
+by next to nothing. And one below `UNLIKE` must stand out by so many standard deviations: letters
+that drift over a copy leave it 0.23 and 6.3, two recordings of one man have 0.22 and 3.6."""
 
 ALIKE, NOT_NEAR = 0.5, 0.15
 """Or its correlation itself, and how far it lies above that of any other. (Other moments of fixed
@@ -230,7 +231,8 @@ def _clearest(cells: _Cells, lines: Floats, agreement: Floats, least: float) -> 
         return None
     above = float(agreement[best] - away.max())
     alike = agreement[best] >= ALIKE and above >= NOT_NEAR
-    if not alike and above < CLEARLY * max(float(away.std()), 1e-6):
+    clearly = CLEARLY if agreement[best] >= UNLIKE else FAINT_CLEARLY
+    if not alike and above < clearly * max(float(away.std()), 1e-6):
         return None
     near, finer = _correlations(cells, lines[best, 0] * (1 + _FINER))
     close = np.abs(near @ (middle, 1.0) - leads[best]) <= AWAY_S
