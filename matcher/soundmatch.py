@@ -37,8 +37,8 @@ for music that is made of the same samples and for words of one recording."""
 
 STRETCH_S = 10.0
 CELL_S, CELL_PITCH = 0.2, 12
-NEAR_S, NEAR_PITCH = 0.1, 6
-"""How far from its line in seconds, and in steps of pitch, a vote may lie."""
+NEAR_S, NEAR_PITCH, NEAR_TEMPO = 0.1, 6, 0.025
+"""How far from its line in seconds, in steps of pitch, and with which tempo a vote may lie."""
 
 PITCHES = 17
 """Steps by which a copy may be higher or lower: 8.5 %."""
@@ -308,7 +308,7 @@ def _fit(hits: SoundHits, nominee: _Nominee) -> _Line | None:
     """The line through a nominee's votes and on to all that lie on it; None where few are left."""
     tempo, offset, higher = nominee.tempo, nominee.offset, nominee.higher
     middle = nominee.start + STRETCH_S / 2
-    hits = hits.take(np.abs(hits.tempos - tempo) < 0.025)
+    hits = hits.take(np.abs(hits.tempos - tempo) < NEAR_TEMPO)
     near = np.zeros(len(hits), dtype=np.bool_)
     for reach, slack in _WIDENING:
         off = hits.moments - tempo * hits.times - offset
@@ -340,7 +340,7 @@ def _repeated(line: _Line, hits: SoundHits) -> int:
     """How many of a line's votes the reference holds at another moment too, all shifted by the same
     time: a song that repeats itself, of which other moments sound like these."""
     off = hits.moments - line.tempo * hits.times - line.offset
-    away = (np.abs(off) > ELSEWHERE_S) & (np.abs(hits.tempos - line.tempo) < 0.025)
+    away = (np.abs(off) > ELSEWHERE_S) & (np.abs(hits.tempos - line.tempo) < NEAR_TEMPO)
     away &= np.isin(hits.peaks, line.hits.peaks)
     cells = np.floor(off[away] / NEAR_S).astype(np.int64)
     # a repetition may lie across the border of two cells

@@ -148,11 +148,9 @@ def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:
 def _apart(offsets: Sequence[float]) -> Ints:
     """A number for each moment (seconds, rising), those of less than `APART_S` sharing one."""
     numbers: list[int] = []
-    last = float("-inf")
+    number, last = -1, float("-inf")
     for offset in offsets:
         if offset - last >= APART_S:
-            last = offset
-            numbers.append(len(numbers))
-        else:
-            numbers.append(numbers[-1])
+            number, last = number + 1, offset
+        numbers.append(number)
     return np.array(numbers, dtype=np.int64)

@@ -343,6 +343,21 @@ def test_more_inliers_are_nearer() -> None:
     assert distances[-1] == 0
 
 
+def test_few_features_tell_where_motion_has_told_the_moment() -> None:
+    seen = {
+        told: telling.telling_inliers(20, 0.02, 0.9, stands=True, told=told)
+        for told in (False, True)
+    }
+    assert seen[False] == 0
+    assert 5 < seen[True] < 20
+    assert telling.telling_inliers(20, 0.06, 0.9, stands=True, told=True) == 20
+
+
+def test_pictures_that_look_alike_are_several_where_they_lie_apart() -> None:
+    assert telling._apart([0.0, 0.08, 0.24, 0.32, 0.5]).tolist() == [0, 0, 1, 1, 2]
+    assert telling._apart([]).tolist() == []
+
+
 def test_what_tells_of_a_copy() -> None:
     told = telling.telling_inliers(50, 0.9, 0.9, stands=False)
     assert told == 50

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from hashdb.index.local import LocalIndex
-from hashdb.model import LocalFeatures
+from hashdb.model import LocalFeatures, Rendering
+from hashdb.ports import Nominee
 from matcher import moments, verify
 from matcher.localize import Found, Shot, Sight, picture_of
 from matcher.moments import at_its_moment
+from matcher.motion import Agreement
 from tests.made_world import (
     PLAIN,
     SMALLER,
@@ -211,3 +213,47 @@ def test_pictures_of_a_still_scene_far_apart_are_enough() -> None:
     held = index_of(features(pictures))
     assert judge(copy(world, 4, offset=8.0), held) is not None
     assert judge(copy(fixed(PLACE, ANOTHER), 4, offset=8.0), held) is None
+
+
+def found_with(speed: float, moved: int, elsewhere: int) -> tuple[Found, moments._Masks]:
+    """Five pictures on a line through the reference's first second; each shows so many moving
+    features there, and so many of the reference's picture at 9 s."""
+    none = np.empty((0, 32), np.uint8), np.empty((0, 4), np.float32)
+    picture = verify.Picture(*none, 100, 100)
+    pairs = verify.candidates(picture, picture)
+    rows = np.arange(elsewhere)
+    away = verify.Agreement(PLAIN, elsewhere, 1.0, 1.0, rows, rows)
+    sights = [
+        Sight(Shot(row, row / 5, Rendering.PLAIN, picture), nominee, pairs, away)
+        for nominee in (Nominee(0.0, 0, t, *none, 100, 100) for t in (0.0, 9.0))
+        for row in range(5)
+    ]
+    masks = moments._Masks([])
+    masks[9.0] = np.ones(50, dtype=np.bool_)
+    kept = tuple(sights[:5])
+    return Found(
+        0, Rendering.PLAIN, speed, 0.0, kept, 5, seen=tuple(sights), moved=(moved,) * 5
+    ), masks
+
+
+@pytest.mark.parametrize(
+    ("agreement", "speed", "elsewhere", "against", "speaks_for"),
+    [
+        (None, 0.6, 20, False, False),  # nothing moves, or too little can be compared
+        (Agreement(0.29, 0.1), 1.0, 0, True, False),
+        (Agreement(0.6, 0.2), 0.6, 9, True, False),  # a lot that is scanned twice
+        (Agreement(0.6, 0.2), 0.6, 6, False, True),
+        (Agreement(0.6, 0.5), 0.6, 0, False, False),  # other lines agree nearly as well
+        (Agreement(0.45, 0.1), 0.6, 0, False, False),  # too little to say the speed is right
+        (Agreement(0.4, 0.38), 1.0, 9, True, False),  # slides of one make, with a clock
+        (Agreement(0.4, 0.38), 1.0, 7, False, False),
+        (Agreement(0.4, 0.2), 1.0, 9, False, False),  # at normal speed, and this moment agrees best
+        (Agreement(0.8, 0.8), 0.6, 20, False, False),  # the same moves, at whichever moment
+    ],
+)
+def test_motion_speaks_against_a_line_or_for_it(
+    agreement: Agreement | None, speed: float, elsewhere: int, against: bool, speaks_for: bool
+) -> None:
+    found, masks = found_with(speed, moved=8, elsewhere=elsewhere)
+    assert moments._contradicted(found, masks, agreement) == against
+    assert moments._confirmed(found, masks, agreement) == speaks_for

@@ -11,7 +11,7 @@ from hashdb.ports import Nominee
 from matcher import motion, verify
 from matcher.features import QUERY_GRID, REFERENCE_GRID, MotionWatch
 from matcher.localize import Found, Shot, Sight
-from matcher.moments import UNTOLD, still_told
+from matcher.moments import UNTOLD, Moment, still_told
 from matcher.motion import (
     UNLIKE,
     Laid,
@@ -216,13 +216,15 @@ def test_grids_are_means_above_the_usual_cut_at_what_a_byte_holds():
     assert MotionWatch(16).motion(0) is None
 
 
-def still_alignment(times: list[float], orientation: Orientation, view: View) -> Alignment:
+def still_alignment(
+    times: list[float], orientation: Orientation, view: View, *, distance: int = 40
+) -> Alignment:
     """A still scene by PDQ: every picture looks like any moment."""
     frames = [
         FrameMatch(
             offset=t,
             reference_offset=3.0,
-            distance=40,
+            distance=distance,
             group=STILL,
             track=0,
             view=view,
@@ -261,6 +263,48 @@ def test_a_picture_in_which_nothing_moves_is_of_no_other_moment(reference: Motio
     frozen = watched([(t, scene(1, 9.0)) for t in times], QUERY_GRID)
     still = still_alignment(times, Orientation.ORIGINAL, View.FULL)
     assert still_told(still, frozen, reference) == UNTOLD
+
+
+def test_what_repeats_itself_is_told_without_its_moment():
+    again = watched([(t, scene(1, t % 5)) for t in np.arange(0, 30, 0.25)], REFERENCE_GRID)
+    times = np.arange(0, 6, 0.4).tolist()
+    upload = watched([(t, scene(1, (10 + t) % 5)) for t in times], QUERY_GRID)
+    still = still_alignment(times, Orientation.ORIGINAL, View.FULL)
+    assert line_of(np.array(times), laid_whole(mirrored=False), upload, again) is None
+    assert still_told(still, upload, again) == Moment(still, other=False)
+
+
+def test_a_camera_that_moves_tells_nothing_of_pictures_that_are_far():
+    """It passes the same place again."""
+    wide = np.random.default_rng(5).uniform(0, 255, (64, 400))
+    times = np.arange(0, 6, 0.4).tolist()
+
+    def panned(moments: list[float], side: int) -> Motion:
+        left = [(t, int(m * 10)) for t, m in zip(times, moments, strict=False)]
+        return watched([(t, wide[:, x : x + 64]) for t, x in left], side)
+
+    pan = watched(
+        [(t, wide[:, int(t * 10) : int(t * 10) + 64]) for t in np.arange(0, 30, 0.25)],
+        REFERENCE_GRID,
+    )
+    upload = panned([9 + t for t in times], QUERY_GRID)
+    far = still_alignment(times, Orientation.ORIGINAL, View.FULL)
+    assert still_told(far, upload, pan) == UNTOLD
+    close = still_alignment(times, Orientation.ORIGINAL, View.FULL, distance=10)
+    assert still_told(close, upload, pan).alignment is not None
+
+
+def test_a_faint_correlation_must_stand_out_by_more(
+    reference: Motion, monkeypatch: pytest.MonkeyPatch
+):
+    moments = np.arange(5.0, 15.0, 0.5)
+    upload = watched([(t - 5.0, scene(1, t)) for t in moments], QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    monkeypatch.setattr(motion, "ALIKE", 1.1)
+    monkeypatch.setattr(motion, "FAINT_CLEARLY", 1e9)
+    assert line_of(upload.offsets, whole, upload, reference) is not None
+    monkeypatch.setattr(motion, "UNLIKE", 1.1)
+    assert line_of(upload.offsets, whole, upload, reference) is None
 
 
 def test_a_turned_or_trimmed_scene_does_not(reference: Motion):
