@@ -201,7 +201,6 @@ def test_verify_says_what_the_snapshot_is_and_leaves_it(seawall: Seawall, tmp_pa
 def test_the_index_is_published_and_fetched(
     seawall: Seawall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("fsspec")
     seawall("bank", "create", "attacks")
     seawall("reference", "add", "--bank", "attacks", "--vpdq", str(vpdq_list(tmp_path / "l.txt")))
     shelf = tmp_path / "published"

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from hashdb.errors import BadSetting, BadSnapshot
 from hashdb.format import read_file
@@ -21,13 +22,10 @@ from hashdb.snapshot import FILE, KIND, ReferenceIndex, SnapshotState
 from hashdb.store import Store
 from tests.parts.test_snapshot import add, fingerprint, found, withdraw
 
-moto_server = pytest.importorskip("moto.server")
-pytest.importorskip("s3fs")
-
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
