@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashdb.model import Codes, Ints
+from hashdb.placings import natural_bits
 
 
 class Entries(Protocol):
@@ -50,3 +52,22 @@ def joined(segments: Sequence[Entries]) -> tuple[Codes, Ints]:
 def nothing(bits: int) -> tuple[Codes, Ints]:
     """No codes under no ids."""
     return np.empty((0, bits // 8), dtype=np.uint8), np.empty(0, dtype=np.int64)
+
+
+class OwnCopy:
+    """What an `IndexBackend` says of snapshots that needs no tables and keeps codes of its own."""
+
+    @property
+    def shares(self) -> bool:
+        return False
+
+    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+        """As `IndexBackend.tables`: none."""
+        yield from ()
+
+    def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:
+        """As `IndexBackend.load`: a copy."""
+        self.add(natural_bits(codes), np.arange(len(codes), dtype=np.int64))
+
+    def add(self, codes: Codes, ids: Ints) -> None:
+        raise NotImplementedError

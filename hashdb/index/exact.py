@@ -6,11 +6,9 @@ Every other engine must give the same answers; this one is for tests and for sma
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hashdb.index.checks import (
     check_bits,
@@ -20,14 +18,15 @@ from hashdb.index.checks import (
     check_radius,
     join_hits,
 )
+from hashdb.index.entries import OwnCopy
 from hashdb.model import Codes, Ints
-from hashdb.placings import natural_bits, sorted_bits
+from hashdb.placings import sorted_bits
 from hashdb.ports import CodeHits
 
 _PAIRS = 1 << 21  # distances held at once: bounds the memory of a search to tens of MB
 
 
-class ExactIndex:
+class ExactIndex(OwnCopy):
     """Brute force over (n, bits/8) uint8 codes; the `IndexBackend` that is easy to trust.
 
     All codes and ids are one pair of arrays that is replaced as a whole by `add` and `remove`:
@@ -96,15 +95,3 @@ class ExactIndex:
         """As `IndexBackend.parts`."""
         codes, ids = self.arrays()
         return len(ids), iter([(sorted_bits(codes), ids)])
-
-    @property
-    def shares(self) -> bool:
-        return False
-
-    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
-        """As `IndexBackend.tables`: none."""
-        yield from ()
-
-    def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:
-        """As `IndexBackend.load`: a copy."""
-        self.add(natural_bits(codes), np.arange(len(codes), dtype=np.int64))

@@ -9,9 +9,8 @@ these faults: it takes plain arrays and keeps no state.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import faiss
 import numpy as np
@@ -25,9 +24,9 @@ from hashdb.index.checks import (
     check_radius,
     join_hits,
 )
-from hashdb.index.entries import in_order, joined, nothing
+from hashdb.index.entries import OwnCopy, in_order, joined, nothing
 from hashdb.model import Codes, Ints
-from hashdb.placings import natural_bits, sorted_bits
+from hashdb.placings import sorted_bits
 from hashdb.ports import CodeHits, nearest
 
 _BLOCK = 1 << 15  # codes scanned at once: 1 MB of 256-bit codes stays in the L2 cache
@@ -142,7 +141,7 @@ def build_segment(codes: Codes, ids: Ints) -> Segment:
     )
 
 
-class FaissIndex:
+class FaissIndex(OwnCopy):
     """Exact Hamming range search over codes of `bits` bits; an `IndexBackend`.
 
     The index is one tuple of segments. `add` and `remove` make a new tuple and put it in the old
@@ -224,18 +223,6 @@ class FaissIndex:
         segments = self._segments
         parts = ((sorted_bits(codes), ids) for codes, ids in in_order(segments))
         return sum(s.count for s in segments), parts
-
-    @property
-    def shares(self) -> bool:
-        return False
-
-    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
-        """As `IndexBackend.tables`: none."""
-        yield from ()
-
-    def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:
-        """As `IndexBackend.load`: a copy."""
-        self.add(natural_bits(codes), np.arange(len(codes), dtype=np.int64))
 
 
 def _merged(entries: list[tuple[Codes, Ints]]) -> Segment:
