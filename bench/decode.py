@@ -8,15 +8,11 @@ other refers to, and prints CPU seconds, one thread, the lesser of two runs each
 decoded by PyAV; keyframes alone; and Seawall's first look (decoding, PDQ in all placings, pHash),
 which fills gaps of more than two seconds. `share` is of the full decode. Where `make bench-peers`
 has installed vPDQ, its hash of one frame a second of the same clip stands beside.
-
-`--peak FILE` prints the most memory, in MB, that a process holds which looks at FILE with every
-signal of pictures.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -48,7 +44,6 @@ CLIPS: dict[str, tuple[int, dict[str, str]]] = {
     "every 250, no B-frames": (250, {"bf": "0"}),
 }
 SIGNALS = ("pdq", "phash")
-ALL_SIGNALS = ("pdq", "phash", "local")
 
 
 def pictures(folder: Path, height: int) -> Iterator[NDArray[np.uint8]]:
@@ -110,18 +105,18 @@ class Clip:
     vpdq: float | None
 
 
-def looked_at(path: Path, parts: FrameParts, signals: tuple[str, ...] = SIGNALS) -> float:
+def looked_at(path: Path, parts: FrameParts) -> float:
     """CPU seconds of the first look."""
     began = time.process_time()
     with path.open("rb") as media:
         opened = PyAvDecoder(Limits()).open(media)
-        fingerprint(opened, parts, Sampling(dense=False, seconds=600), signals)
+        fingerprint(opened, parts, Sampling(dense=False, seconds=600), SIGNALS)
     return time.process_time() - began
 
 
 def peak_mb(path: Path) -> float:
-    """MB that a process holds at most which looks at a video with every signal of pictures."""
-    command = [sys.executable, "-m", "bench.decode", "--peak", str(path)]
+    """MB that looking at a video takes (`bench.peak`)."""
+    command = [sys.executable, "-m", "bench.peak", str(path)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -150,18 +145,11 @@ def measured(folder: Path, work: Path, seconds: float, lines: int, kbps: int) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--lines", type=int, default=1080)
     parser.add_argument("--kbps", type=int, default=5000)
-    parser.add_argument("--peak", type=Path)
     options = parser.parse_args()
-    if options.peak is not None:
-        looked_at(options.peak, frame_parts(), ALL_SIGNALS)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        return 0
-    if options.folder is None:
-        parser.error("name a folder of videos")
     print(f"{'clip':24} {'every frame':>12} {'keyframes':>10} {'first look':>11} {'share':>6} vPDQ")
     with tempfile.TemporaryDirectory() as work:
         for c in measured(options.folder, Path(work), options.seconds, options.lines, options.kbps):

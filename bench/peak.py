@@ -1,0 +1,30 @@
+"""The most memory that a look at a video takes, in MB: python -m bench.peak FILE
+
+Imports what the decoding child does and no more, and looks as it does, with every signal of
+pictures.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from matcher.decode.pyav import PyAvDecoder
+from matcher.fingerprint import fingerprint
+from matcher.ports import Limits, Sampling
+from matcher.worker import frame_parts
+
+SIGNALS = ("pdq", "phash", "local")
+
+
+def main() -> None:
+    with Path(sys.argv[1]).open("rb") as media:
+        opened = PyAvDecoder(Limits()).open(media)
+        fingerprint(opened, frame_parts(), Sampling(dense=False, seconds=600), SIGNALS)
+    # getrusage's ru_maxrss would count what the parent held as well.
+    status = Path("/proc/self/status").read_text()
+    print(next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1024)
+
+
+if __name__ == "__main__":
+    main()
