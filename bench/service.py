@@ -20,6 +20,7 @@ The bank is kept in `--work` and used again. Times are this machine's, which the
 from __future__ import annotations
 
 import argparse
+import gc
 import http.client
 import json
 import multiprocessing
@@ -213,6 +214,7 @@ def steady(
 ) -> None:
     """Send the bodies at a fixed rate, whatever becomes of those before. Runs in a process of its
     own."""
+    gc.disable()  # a pause of the load's own would be charged to the service
     told, lock = Told(), threading.Lock()
     due: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()
 
@@ -336,6 +338,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--videos", type=int, default=4, help="of 15 minutes in hand at once")
     parser.add_argument("--uploads", type=int, default=20, help="of the clip of 10 s")
     parser.add_argument("--additions", type=int, default=100, help="of references, one by one")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the service")
     parser.add_argument("--work", type=Path, default=WORK)
     return parser
 
@@ -355,11 +358,12 @@ def measured(options: argparse.Namespace) -> dict[str, Told]:
     asked = bodies(stored, other, int(options.rate * options.seconds), np.random.default_rng(3))
     place = Place(folder)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the service ends too
-    with serving(place) as service:
+    workers = ("--workers", str(options.workers))
+    with serving(place, *workers) as service:
         target = Target(service.url, place.key("pipeline"))
         rows = measure(target, asked, clip(options.work), options)
         service.kill()  # uploads are in hand: they would be waited for
-    with serving(place) as one, serving(place) as other:
+    with serving(place, *workers) as one, serving(place, *workers) as other:
         key = place.key("admin")
         targets = (Target(one.url, key), Target(other.url, key))
         rows["added by another process"] = spreading(*targets, "attacks", options.additions)

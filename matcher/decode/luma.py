@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 from av import VideoFrame
+from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from matcher.ports import Luma, Picture
@@ -69,7 +70,8 @@ def turn_of_matrix(matrix: bytes) -> Turn:
 
 def turn_of(frame: VideoFrame) -> Turn:
     """How this frame is laid for display."""
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    # Not `frame.side_data`: the frame keeps that, and it the frame, until the garbage collection.
+    data: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     return UPRIGHT if data is None else turn_of_matrix(bytes(data))
 
 

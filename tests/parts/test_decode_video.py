@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -36,6 +37,23 @@ def alike(luma: np.ndarray, picture: np.ndarray) -> bool:
     """The same picture, but for coding noise."""
     wanted = luma_of_rgb(picture)
     return luma.shape == wanted.shape and np.abs(luma.astype(int) - wanted).mean() < 6
+
+
+def test_a_picture_is_given_back_at_once():
+    """Each is 48 MB in 8K: none may wait for the garbage collection."""
+
+    def pictures() -> int:
+        return sum(isinstance(o, av.VideoFrame) for o in gc.get_objects())
+
+    opened = DECODER.open(io.BytesIO((MEDIA / "o554_movie.mp4").read_bytes()))
+    gc.collect()
+    gc.disable()
+    try:
+        before = pictures()
+        most = max(pictures() for _ in opened.frames(REFERENCE))
+    finally:
+        gc.enable()
+    assert 0 < most - before <= 8
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from matcher.forking import SAID
 from matcher.ports import Limits, Sampling
 from matcher.sandbox import Sandbox
 from matcher.template import Forked, Template, _Running
+from matcher.worker import YIELDS
 from tests import media_maker as make
 
 pytestmark = pytest.mark.skipif(not templates.FORKS, reason="children are not forked here")
@@ -65,6 +66,10 @@ def until(true: Callable[[], bool]) -> bool:
     while not true() and time.monotonic() < deadline:
         time.sleep(0.01)
     return true()
+
+
+def niceness(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
 
 
 def gone(pid: int) -> bool:
@@ -267,6 +272,13 @@ def test_the_template_has_one_thread_and_no_file_or_secret(
         names = descriptors(pid)
         assert not [n for n in names if n.startswith("/") and n != "/dev/null"]
         assert b"secret" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_decoding_stands_back_for_answering(made: Sandbox):
+    look(made)
+    child = made._waiting[0].process.pid
+    wanted = min(niceness(os.getpid()) + YIELDS, 19)
+    assert [niceness(pid) for pid in (process_of(made).pid, child)] == [wanted, wanted]
 
 
 def test_fifty_uploads_leave_no_zombie_and_no_descriptor(made: Sandbox):
