@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hashdb.model import Alignment
+import numpy as np
+
+from hashdb.model import Alignment, Floats, Motion
+from matcher.motion import UNLIKE, Laid, Line, agreement_on
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A reference's scene in an upload: on which video `track`, at which `offsets` in seconds, and
+    how it is `laid`."""
+
+    reference_id: str
+    track: int
+    offsets: Floats
+    laid: Laid
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +27,13 @@ class Beside:
     """What signals other than hashes found: alignments, and references (ids) whose place is shown:
     in `other_moment` what moves in them is missing, in `any_moment` nothing that moves is seen.
     `unsure`: moments, in seconds of the upload, at which a reference was seen that no alignment
-    makes sure."""
+    makes sure. `places`: of all references that pictures show, told or not."""
 
     alignments: tuple[Alignment, ...] = ()
     other_moment: frozenset[str] = frozenset()
     any_moment: frozenset[str] = frozenset()
     unsure: tuple[float, ...] = ()
+    places: tuple[Place, ...] = ()
 
     def or_surer(self, other: Beside) -> Beside:
         """`other`, but of each reference the alignments of whichever is surer of it."""
@@ -35,6 +51,7 @@ class Beside:
             alignments=kept,
             other_moment=other.other_moment - found,
             any_moment=other.any_moment | (self.any_moment & found),
+            places=(*self.places, *other.places),
         )
 
     def and_also(self, other: Beside) -> Beside:
@@ -43,7 +60,29 @@ class Beside:
             self.other_moment | other.other_moment,
             self.any_moment | other.any_moment,
             (*self.unsure, *other.unsure),
+            (*self.places, *other.places),
         )
+
+    def untold(self, reference_id: str) -> bool:
+        """Whether a reference's place is shown at no moment that pictures tell."""
+        return reference_id in self.other_moment or reference_id in self.any_moment
 
 
 NOTHING_BESIDE = Beside()
+
+
+def seen_otherwise(
+    heard: Alignment, places: Sequence[Place], upload: Sequence[Motion], known: Motion
+) -> bool:
+    """Whether an upload that shows the place of a reference whose sound is `heard` moves as it does
+    at another moment than the sound's: then the sound is repeated (music, say), and tells none."""
+    moments = [f.reference_offset - heard.speed * f.offset for f in heard.frames]
+    line = Line(heard.speed, float(np.median(moments)))
+    tracks = {m.track: m for m in upload}
+    told = [
+        agreement_on(line, place.offsets, place.laid, tracks[place.track], known)
+        for place in places
+        if place.reference_id == heard.reference_id and place.track in tracks
+    ]
+    agreements = [a.on for a in told if a is not None]
+    return bool(agreements) and max(agreements) < UNLIKE

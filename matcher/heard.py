@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hashdb.model import Alignment, FrameMatch, Orientation, SegmentPair, SoundPeaks, View
 from hashdb.ports import LandmarkBackend
 from matcher.landmarks import PLAYER_VARIANTS, VARIANTS, Variant
-from matcher.score import WEIGHTS, rescore
+from matcher.score import STILL, WEIGHTS, rescore
 from matcher.soundmatch import SoundMatch, find_sounds
 
 PIECE_S, SHARED_S = 300.0, 60.0
@@ -33,6 +34,9 @@ PER_NAT = 0.35
 """What a nat of a sound's evidence says, in log-odds of our score: with `soundmatch.ENOUGH` nats a
 match is just confident. Nats are against chance alone; music made of the same samples, or words of
 one recording, are not chance. `matcher.calibration` weighs it."""
+
+DOUBTED = 40
+"""The distance of a second of sound that asks for a review at most."""
 
 _APART_S = 3.0  # segments of one line lie so far apart that they are not taken for one
 
@@ -107,6 +111,13 @@ def alignment(match: SoundMatch, reference_id: str, track: int) -> Alignment | N
             )
     empty = Alignment(reference_id, "sound", Orientation.ORIGINAL, (), (), 0.0, match.tempo)
     return rescore(empty, frames, video=True)
+
+
+def as_repeated(heard: Alignment) -> Alignment:
+    """The same alignment where the sound is of another moment that sounds alike: all of it says no
+    more than one second does, and not enough for a block."""
+    frames = [replace(f, group=STILL, distance=max(f.distance, DOUBTED)) for f in heard.frames]
+    return rescore(heard, frames, video=True) or heard
 
 
 def _distances(evidence: float, count: int) -> list[int]:

@@ -35,10 +35,10 @@ from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
 from matcher import described, heard, localize, nearest, telling
 from matcher.align import FrameHits, align, is_still, upper_bound
-from matcher.beside import NOTHING_BESIDE, Beside
+from matcher.beside import NOTHING_BESIDE, Beside, Place, seen_otherwise
 from matcher.kinship import Kinship
 from matcher.moments import UNTOLD, Moment, at_its_moment, still_told
-from matcher.motion import stands_still
+from matcher.motion import laid_by, stands_still
 from matcher.ports import DescriptorModel
 from matcher.rarity import Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
 from matcher.score import UNSURE, as_match, as_one_scene, not_sure
@@ -139,7 +139,11 @@ class Judge:
             named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
             references = tx.banks.references_by_ids(named)
         likeliest = _likeliest(found, references)
-        known = [a for a in beside.alignments if _enforced(references.get(a.reference_id))]
+        known = [
+            self._as_seen(a, beside, motion)
+            for a in beside.alignments
+            if _enforced(references.get(a.reference_id))
+        ]
         rare = self._rarities(likeliest, known, references, fingerprints)
         aligned = [
             self._aligned(one, references[one.reference_id], samples, beside, motion, total_s)
@@ -189,6 +193,16 @@ class Judge:
         if not counts(one.query.signal_type):
             alignment = replace(alignment, segments=(_whole(reference, total_s),))
         return alignment
+
+    def _as_seen(self, one: Alignment, beside: Beside, motion: Sequence[Motion]) -> Alignment:
+        """An alignment by sound, which is taken for a repetition where what is seen of the same
+        reference is of another moment."""
+        if one.signal_type != "sound" or not motion or not beside.untold(one.reference_id):
+            return one
+        known = self._motion_of(one.reference_id)
+        if known is None or not seen_otherwise(one, beside.places, motion, known):
+            return one
+        return heard.as_repeated(one)
 
     def _rarities(
         self,
@@ -250,13 +264,16 @@ class Judge:
         motion = {m.track: m for m in look.motion}.get(track)
         alignments: list[Alignment] = []
         other_moment: set[str] = set()
+        places: list[Place] = []
         for found in localize.lines(shots, sights, backend, still=still):
             name = names[found.reference]
             if look.coverage.total_s > 0 and found.reference not in still:
                 mine = [s for s in shots if s.rendering is found.rendering]
                 pictures = backend.pictures(found.reference)
                 both = partial(self._motion_beside, motion, name)
-                moment = at_its_moment(sharpened(found, mine, pictures), mine, pictures, both)
+                found = sharpened(found, mine, pictures)
+                moment = at_its_moment(found, mine, pictures, both)
+                places.append(Place(name, track, found.shown_at, laid_by(found)))
                 if moment is None:
                     other_moment.add(name)
                     continue
@@ -289,6 +306,7 @@ class Judge:
             frozenset(other_moment - seen),
             frozenset(any_moment),
             tuple(sorted(unsure)),
+            tuple(places),
         )
 
     def _motion_beside(self, motion: Motion | None, name: str) -> tuple[Motion, Motion] | None:
@@ -321,7 +339,7 @@ class Judge:
         name = alignment.reference_id
         if name in beside.other_moment and not _is_close(alignment):
             return True
-        if name not in beside.other_moment and name not in beside.any_moment:
+        if not beside.untold(name):
             return False
         known = self._motion_of(name)
         return known is not None and stands_still(known)

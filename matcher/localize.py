@@ -122,6 +122,11 @@ class Found:
     moved: tuple[int, ...] = ()
     told: bool = False
 
+    @property
+    def shown_at(self) -> Floats:
+        """When the upload shows it, seconds."""
+        return np.array([s.shot.offset for s in self.sights])
+
 
 def shots(features: Iterable[LocalFeatures]) -> list[Shot]:
     """The pictures of one track, those of a moment together."""

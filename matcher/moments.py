@@ -156,8 +156,7 @@ def _agreement(found: Found, motion: tuple[Motion, Motion] | None) -> Agreement 
     """How well what moves agrees near a line, by the pictures that show the reference."""
     if motion is None:
         return None
-    offsets = np.array([s.shot.offset for s in found.sights])
-    return agreement_on(Line(found.speed, found.offset), offsets, laid_by(found), *motion)
+    return agreement_on(Line(found.speed, found.offset), found.shown_at, laid_by(found), *motion)
 
 
 def _contradicted(found: Found, moves: _Masks, agreement: Agreement | None) -> bool:

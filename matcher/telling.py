@@ -87,7 +87,7 @@ def alignment(
     `samples`: when the query was looked at, rising; `alike`: PDQ codes of the query's pictures by
     their offset, by which pictures that look alike are counted once.
     """
-    offsets = np.array([s.shot.offset for s in found.sights])
+    offsets = found.shown_at
     before, after = reach(offsets, samples, total_s)
     groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
     sure = steady(found)

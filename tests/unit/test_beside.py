@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from hashdb.model import Alignment, Orientation
-from matcher.beside import Beside
+import numpy as np
+import pytest
+
+from hashdb.model import Alignment, Motion, Orientation, Rendering
+from matcher.beside import Beside, Place, seen_otherwise
+from matcher.features import QUERY_GRID, REFERENCE_GRID
+from matcher.motion import laid_by
+from tests.unit.test_heard import as_alignment, match
+from tests.unit.test_motion import WINDOW, laid, scene, seen, watched
 
 
 def found(reference: str, score: float) -> Alignment:
@@ -42,3 +49,57 @@ def test_together_they_are_both():
     assert scores(both) == [("a", 0.9), ("b", 0.1)]
     assert (both.other_moment, both.any_moment) == ({"x", "z"}, {"y"})
     assert both.unsure == (1.0, 2.0)
+
+
+# --- sound, and what is seen of the same reference ----------------------------------------------
+
+TIMES = np.arange(0, 12, 0.8).tolist()
+FROM_S = 9.0  # the upload's beginning in the reference
+
+
+@pytest.fixture(scope="module")
+def banked() -> Motion:
+    return watched([(t, scene(1, t)) for t in np.arange(0, 30, 0.25).tolist()], REFERENCE_GRID)
+
+
+def shown(hour: int) -> Motion:
+    """A picture within a picture, of the reference's place."""
+    pictures = [(t, laid(scene(hour, t + FROM_S), WINDOW)) for t in TIMES]
+    return watched(pictures, QUERY_GRID)
+
+
+def heard(start: float) -> Alignment:
+    """The reference's sound from that second on."""
+    return as_alignment(match((0.0, 12.0, start, start + 12.0)))
+
+
+def place(track: int = 0, reference: str = "ref") -> Place:
+    found = seen(TIMES, WINDOW, Rendering.PLAIN)
+    return Place(reference, track, found.shown_at, laid_by(found))
+
+
+def test_a_copy_moves_as_its_sound_says(banked: Motion):
+    assert not seen_otherwise(heard(FROM_S), [place()], [shown(1)], banked)
+
+
+def test_sound_of_another_moment_is_a_repetition(banked: Motion):
+    assert seen_otherwise(heard(FROM_S + 8), [place()], [shown(1)], banked)
+
+
+def test_another_hour_with_the_same_sound_is_a_repetition(banked: Motion):
+    assert seen_otherwise(heard(FROM_S), [place()], [shown(2)], banked)
+
+
+def test_what_is_not_seen_says_nothing_against_a_sound(banked: Motion):
+    other = heard(FROM_S + 8)
+    still = watched([(t, laid(scene(2, 0.0), WINDOW)) for t in TIMES], QUERY_GRID)
+    assert not seen_otherwise(other, [], [shown(2)], banked)
+    assert not seen_otherwise(other, [place(reference="another")], [shown(2)], banked)
+    assert not seen_otherwise(other, [place(track=1)], [shown(2)], banked)
+    assert not seen_otherwise(other, [place()], [still], banked)
+
+
+def test_one_place_that_agrees_is_enough(banked: Motion):
+    first, second = shown(2), shown(1)
+    both = [first, Motion(second.offsets, second.grids, 1)]
+    assert not seen_otherwise(heard(FROM_S), [place(0), place(1)], both, banked)

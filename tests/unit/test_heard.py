@@ -10,8 +10,9 @@ import pytest
 
 from hashdb.index.landmarks import SoundIndex
 from hashdb.model import Alignment, Segment, SegmentPair, SoundPeaks
-from matcher.heard import PER_NAT, alignment, sounds
+from matcher.heard import PER_NAT, alignment, as_repeated, sounds
 from matcher.landmarks import landmarks, pack_moments
+from matcher.policy import load_policy
 from matcher.score import WEIGHTS, as_match, rescore
 from matcher.soundmatch import SoundMatch
 from tests.unit.test_decide import reference
@@ -155,3 +156,12 @@ def test_what_lies_across_a_seam_of_a_long_sound_is_found(bank, at):
 def test_nothing_heard_or_nothing_known(bank):
     assert [*sounds(sound(1).take(slice(0, 0)), bank, everything)] == []
     assert [*sounds(sound(1), SoundIndex(filed), everything)] == []
+
+
+@pytest.mark.parametrize("evidence", [22.0, 3000.0])
+def test_a_repetition_asks_for_a_review_at_most(evidence: float):
+    found = as_alignment(match((5.0, 17.3, 20.0, 32.3), evidence=evidence))
+    repeated = as_repeated(found)
+    confident = load_policy(None).defaults.confident
+    assert repeated.score < confident < found.score
+    assert spans(repeated) == spans(found)
