@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,40 +26,34 @@ from hashdb.model import (
     Reference,
     Segment,
     SegmentPair,
-    View,
 )
-from hashdb.ports import LocalBackend
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
-from matcher import described, heard, localize, nearest, telling
+from matcher import heard
 from matcher.align import FrameHits, align, is_still, upper_bound
-from matcher.beside import NOTHING_BESIDE, Beside, Place, seen_otherwise
+from matcher.beside import NOTHING_BESIDE, Beside, seen_otherwise
+from matcher.finders import (
+    FLOOR,
+    LocalFinder,
+    NeuralFinder,
+    SoundFinder,
+    best_references,
+    codes_by_offset,
+    motion_of,
+)
 from matcher.kinship import Kinship
-from matcher.moments import UNTOLD, Moment, at_its_moment, still_told
-from matcher.motion import laid_by, stands_still
+from matcher.moments import UNTOLD, Moment, still_told
+from matcher.motion import stands_still
 from matcher.ports import DescriptorModel
 from matcher.rarity import Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
 from matcher.score import UNSURE, as_match, as_one_scene, not_sure
-from matcher.sharpen import sharpened
-
-SURE = 0.9
-"""A closer look is not needed at an alignment with this score."""
-
-FLOOR = 0.05
-"""Alignments of less evidence are noise: one picture at the edge of the radius says 0.75."""
 
 _IN_NEGATIVE = (Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL)
 """Placings that are also looked up with their colours inverted."""
 
 MOST_HITS = 2000
 """Hits kept of one query code, the nearest: a picture that so many references share says little."""
-
-MOST_ALIKE = 300
-"""The same of a query's descriptor: a bank of one kind of footage looks alike all over."""
-
-MOST_REFERENCES = 100
-"""References that are aligned for one upload, of allow-lists and of all others: the likeliest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,14 +89,17 @@ class Judge:
         self._orientations = orientations
         self._kinship = Kinship(store, orientations)
         self._degenerate = degenerate
-        if "local" in self._signal_types:
-            nearest.warm()
-        self._descriptor = descriptor if "neural" in self._signal_types else None
+        wanted = self._signal_types
+        self._local = LocalFinder(store, index) if "local" in wanted else None
+        self._sound = SoundFinder(store, index) if "sound" in wanted else None
+        self._neural = (
+            NeuralFinder(store, index, descriptor) if descriptor and "neural" in wanted else None
+        )
 
     @property
     def describes(self) -> int:
         """The side in pixels of the pictures that `find_neural` wants of an upload; 0: none."""
-        return 0 if self._descriptor is None else self._descriptor.side
+        return 0 if self._neural is None else self._neural.side
 
     def exact(self, digests: Digests, *, total_s: float | None = None) -> tuple[Match, ...]:
         """Matches by the file's digests; `total_s` is the upload's duration where it is known."""
@@ -142,7 +138,7 @@ class Judge:
         known = [
             self._as_seen(a, beside, motion)
             for a in beside.alignments
-            if _enforced(references.get(a.reference_id))
+            if a.reference_id in references and references[a.reference_id].enforceable
         ]
         rare = self._rarities(likeliest, known, references, fingerprints)
         aligned = [
@@ -199,7 +195,7 @@ class Judge:
         reference is of another moment."""
         if one.signal_type != "sound" or not motion or not beside.untold(one.reference_id):
             return one
-        known = self._motion_of(one.reference_id)
+        known = motion_of(self._store, one.reference_id)
         if known is None or not seen_otherwise(one, beside.places, motion, known):
             return one
         return heard.as_repeated(one)
@@ -221,108 +217,26 @@ class Judge:
 
         def codes() -> dict[Picture, Codes]:
             tracks = {s.track for s in moving}
-            each = ((t, _codes_by_offset(fingerprints, t)) for t in tracks)
+            each = ((t, codes_by_offset(fingerprints, t)) for t in tracks)
             return {picture(t, offset): code for t, some in each for offset, code in some.items()}
 
         return rarities(moving, self._kinship.of_one_upload(), codes)
 
     def find_local(self, look: MediaFingerprints, *, usual_only: bool = False) -> Beside:
-        """Alignments by local features; none where they are not wanted or not there. Sees every
-        change committed before the call. `usual_only`: at about normal speed, or told by motion:
-        of a few seconds looked at closely a line of any other speed is found by chance."""
-        if not look.local or "local" not in self._signal_types:
-            return Beside()
-        self._index.refresh()
-        indexed = self._index.local()
-        if indexed is None:
-            return Beside()
-        tracks = sorted({f.track for f in look.local})
-        found = NOTHING_BESIDE
-        for track in tracks:
-            found = found.and_also(self._local_track(look, track, *indexed, usual_only=usual_only))
-        return found
+        """See `finders.LocalFinder`; nothing where local features are not wanted."""
+        return self._local.find(look, usual_only=usual_only) if self._local else NOTHING_BESIDE
 
-    def _local_track(
-        self,
-        look: MediaFingerprints,
-        track: int,
-        backend: LocalBackend,
-        names: Sequence[str],
-        *,
-        usual_only: bool,
-    ) -> Beside:
-        shots = localize.shots(f for f in look.local if f.track == track)
-        sights = localize.sighted(shots, backend)
-        named = {names[s.nominee.reference]: s.nominee.reference for s in sights}
-        with self._store.read() as tx:
-            references = tx.banks.references_by_ids(named)
-        counted = {named[i] for i, r in references.items() if r.enforceable}
-        sights = [s for s in sights if s.nominee.reference in counted]
-        still = [named[i] for i, r in references.items() if r.kind is MediaKind.IMAGE]
-        samples = np.unique([s.offset for s in shots])
-        alike = _codes_by_offset(look.fingerprints, track)
-        motion = {m.track: m for m in look.motion}.get(track)
-        alignments: list[Alignment] = []
-        other_moment: set[str] = set()
-        places: list[Place] = []
-        for found in localize.lines(shots, sights, backend, still=still):
-            name = names[found.reference]
-            if look.coverage.total_s > 0 and found.reference not in still:
-                mine = [s for s in shots if s.rendering is found.rendering]
-                pictures = backend.pictures(found.reference)
-                both = partial(self._motion_beside, motion, name)
-                found = sharpened(found, mine, pictures)
-                moment = at_its_moment(found, mine, pictures, both)
-                places.append(Place(name, track, found.shown_at, laid_by(found)))
-                if moment is None:
-                    other_moment.add(name)
-                    continue
-                found = moment
-            if usual_only and not (localize.usual(found.speed) or found.told):
-                continue
-            alignment = telling.alignment(
-                found,
-                name,
-                track=track,
-                samples=samples,
-                total_s=look.coverage.total_s,
-                alike=alike,
-            )
-            if alignment is not None and alignment.evidence >= FLOOR:
-                alignments.append(alignment)
-        # where nothing that moves is seen, it may be another moment as well
-        told = {a.reference_id for a in alignments if not is_still(a)}
-        images = {names[i] for i in still}
-        seen = {a.reference_id for a in alignments}
-        any_moment = seen - images - told
-        sure = {a.reference_id for a in alignments if a.score >= SURE}
-        unsure = {
-            s.shot.offset
-            for s in sights
-            if s.agreement.inliers >= localize.NOMINATING and names[s.nominee.reference] not in sure
-        }
-        return Beside(
-            tuple(alignments),
-            frozenset(other_moment - seen),
-            frozenset(any_moment),
-            tuple(sorted(unsure)),
-            tuple(places),
-        )
+    def find_sound(self, look: MediaFingerprints) -> Beside:
+        """See `finders.SoundFinder`; nothing where sound is not wanted."""
+        return self._sound.find(look) if self._sound else NOTHING_BESIDE
 
-    def _motion_beside(self, motion: Motion | None, name: str) -> tuple[Motion, Motion] | None:
-        """The upload's motion and the reference's (its first track's), where both are known."""
-        known = None if motion is None else self._motion_of(name)
-        return None if motion is None or known is None else (motion, known)
-
-    def _motion_of(self, name: str) -> Motion | None:
-        """What moves in a reference's first track, where it is known."""
-        with self._store.read() as tx:
-            found = next(tx.banks.motion([name]), None)
-        return None if found is None else found[1]
+    def find_neural(self, look: MediaFingerprints) -> Beside:
+        """See `finders.NeuralFinder`; nothing where descriptors are not wanted or have no model."""
+        return self._neural.find(look) if self._neural else NOTHING_BESIDE
 
     def _moment(self, alignment: Alignment, motion: Sequence[Motion]) -> Moment:
         """What motion says of an alignment by PDQ in which all may be one scene."""
-        known = self._motion_of(alignment.reference_id) if motion else None
+        known = motion_of(self._store, alignment.reference_id) if motion else None
         if alignment.signal_type != "pdq" or known is None:
             return UNTOLD
         each = [still_told(alignment, one, known) for one in motion]
@@ -341,61 +255,8 @@ class Judge:
             return True
         if not beside.untold(name):
             return False
-        known = self._motion_of(name)
+        known = motion_of(self._store, name)
         return known is not None and stands_still(known)
-
-    def find_sound(self, look: MediaFingerprints) -> Beside:
-        """Alignments by sound; none where it is not wanted or there is none. Sees every change
-        committed before the call."""
-        if not look.sound or "sound" not in self._signal_types:
-            return Beside()
-        self._index.refresh()
-        indexed = self._index.sound()
-        if indexed is None:
-            return Beside()
-        backend, names = indexed
-
-        def counted(ordinals: Iterable[int]) -> set[int]:
-            named = {names[o]: o for o in ordinals}
-            with self._store.read() as tx:
-                references = tx.banks.references_by_ids(named)
-            return {named[i] for i, r in references.items() if r.enforceable}
-
-        found = [
-            heard.alignment(match, names[match.ordinal], peaks.track)
-            for peaks in look.sound
-            for match in heard.sounds(peaks, backend, counted)
-        ]
-        return Beside(tuple(a for a in found if a is not None))
-
-    def find_neural(self, look: MediaFingerprints) -> Beside:
-        """Alignments by the descriptors of an upload's pictures; none where they are not wanted or
-        there are none. Sees every change committed before the call. Raises
-        `DescriptorUnavailable`."""
-        model = self._descriptor
-        if model is None or not look.to_describe:
-            return Beside()
-        self._index.refresh()
-        indexed = self._index.neural()
-        if indexed is None or not len(indexed[0]):
-            return Beside()
-        backend, names = indexed
-        levels = described.Levels(model.floor, model.sure)
-        alignments: list[Alignment] = []
-        for query in described.describe(model, look.to_describe):
-            hits = backend.search(query.vectors, model.floor, MOST_ALIKE)
-            mine = {names[ordinal]: some for ordinal, some in described.by_reference(hits)}
-            with self._store.read() as tx:
-                references = tx.banks.references_by_ids(mine)
-            counted = [i for i in mine if i in references and references[i].enforceable]
-            bounds = {i: described.upper_bound(mine[i], levels) for i in counted}
-            for name in _best(bounds, references):
-                found = described.alignment(
-                    name, query, mine[name], levels, total_s=look.coverage.total_s
-                )
-                if found is not None and found.score >= FLOOR:
-                    alignments.append(found)
-        return Beside(tuple(alignments))
 
     def _queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
         """The fingerprints that may be searched, with PDQ's orientations made up where missing, and
@@ -469,27 +330,12 @@ def _is_close(alignment: Alignment) -> bool:
     return alignment.signal_type == "pdq" and any(f.distance <= UNSURE for f in alignment.frames)
 
 
-def _enforced(reference: Reference | None) -> bool:
-    return reference is not None and reference.enforceable
-
-
 def _samples(fingerprints: Iterable[Fingerprint]) -> dict[int, Floats]:
     """By track, when it was looked at and anything was seen, in any view and by any signal."""
     offsets: dict[int, list[Floats]] = {}
     for one in fingerprints:
         offsets.setdefault(one.track, []).append(one.offsets)
     return {track: np.unique(np.concatenate(some)) for track, some in offsets.items()}
-
-
-def _codes_by_offset(fingerprints: Iterable[Fingerprint], track: int) -> dict[float, Codes]:
-    """The whole upright picture's PDQ code at each moment."""
-    return {
-        offset: code
-        for f in fingerprints
-        if f.signal_type == "pdq" and f.track == track and f.view is View.FULL
-        if f.orientation is Orientation.ORIGINAL
-        for offset, code in zip(f.offsets.tolist(), f.codes, strict=True)
-    }
 
 
 def _likeliest(found: Sequence[_Found], references: dict[str, Reference]) -> list[_Found]:
@@ -504,17 +350,8 @@ def _likeliest(found: Sequence[_Found], references: dict[str, Reference]) -> lis
         if bound >= FLOOR:
             bounds[reference.id] = max(bounds.get(reference.id, 0.0), bound)
             kept.append(one)
-    chosen = set(_best(bounds, references))
+    chosen = set(best_references(bounds, references))
     return [one for one in kept if one.reference_id in chosen]
-
-
-def _best(bounds: dict[str, float], references: dict[str, Reference]) -> list[str]:
-    """The references with the highest bounds, of allow-lists and of all others."""
-    chosen: list[str] = []
-    for allowed in (False, True):
-        side = [i for i in bounds if (references[i].bank.action is Action.ALLOW) == allowed]
-        chosen += sorted(side, key=lambda i: (-bounds[i], i))[:MOST_REFERENCES]
-    return chosen
 
 
 def _whole(reference: Reference, total_s: float | None) -> SegmentPair:

@@ -1,0 +1,272 @@
+"""What is known in an upload beside its hashes: by local features, by sound, by descriptors.
+
+Each finder sees every change committed before the call, and gives nothing where the index holds
+nothing of its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from hashdb.model import (
+    Action,
+    Alignment,
+    Codes,
+    Fingerprint,
+    MediaFingerprints,
+    MediaKind,
+    Motion,
+    Orientation,
+    Reference,
+    View,
+)
+from hashdb.ports import LocalBackend
+from hashdb.snapshot import ReferenceIndex
+from hashdb.store import Store
+from matcher import described, heard, localize, nearest, telling
+from matcher.align import is_still
+from matcher.beside import NOTHING_BESIDE, Beside, Place
+from matcher.moments import at_its_moment
+from matcher.motion import laid_by
+from matcher.ports import DescriptorModel
+from matcher.sharpen import sharpened
+
+SURE = 0.9
+"""A closer look is not needed at an alignment with this score."""
+
+FLOOR = 0.05
+"""Alignments of less evidence are noise: one picture at the edge of the radius says 0.75."""
+
+MOST_ALIKE = 300
+"""Hits kept of one query's descriptor: a bank of one kind of footage looks alike all over."""
+
+MOST_REFERENCES = 100
+"""References that are aligned for one upload, of allow-lists and of all others: the likeliest."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """One track's pictures, and what of enforced references was seen in them; `still`: the ordinals
+    of those that are images."""
+
+    track: int
+    shots: list[localize.Shot]
+    sights: list[localize.Sight]
+    still: list[int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moments:
+    """Of one track: what was found `at` its moments, where scenes lie (`places`), and references
+    whose moment is another one."""
+
+    at: list[localize.Found]
+    places: list[Place]
+    other: set[str]
+
+
+class LocalFinder:
+    """By local features of keyframes."""
+
+    def __init__(self, store: Store, index: ReferenceIndex) -> None:
+        self._store = store
+        self._index = index
+        nearest.warm()
+
+    def find(self, look: MediaFingerprints, *, usual_only: bool) -> Beside:
+        """`usual_only`: at about normal speed, or told by motion: of a few seconds looked at
+        closely a line of any other speed is found by chance."""
+        if not look.local:
+            return NOTHING_BESIDE
+        self._index.refresh()
+        indexed = self._index.local()
+        if indexed is None:
+            return NOTHING_BESIDE
+        found = NOTHING_BESIDE
+        for track in sorted({f.track for f in look.local}):
+            found = found.and_also(self._track(look, track, *indexed, usual_only=usual_only))
+        return found
+
+    def _track(
+        self,
+        look: MediaFingerprints,
+        track: int,
+        backend: LocalBackend,
+        names: Sequence[str],
+        *,
+        usual_only: bool,
+    ) -> Beside:
+        seen = self._seen(look, track, backend, names)
+        moments = self._at_moments(look, seen, backend, names)
+        tell = partial(
+            telling.alignment,
+            track=track,
+            samples=np.unique([s.offset for s in seen.shots]),
+            total_s=look.coverage.total_s,
+            alike=codes_by_offset(look.fingerprints, track),
+        )
+        kept = [f for f in moments.at if not usual_only or localize.usual(f.speed) or f.told]
+        told = (tell(found, names[found.reference]) for found in kept)
+        alignments = [a for a in told if a is not None and a.evidence >= FLOOR]
+        # where nothing that moves is seen, it may be another moment as well
+        moving = {a.reference_id for a in alignments if not is_still(a)}
+        images = {names[i] for i in seen.still}
+        aligned = {a.reference_id for a in alignments}
+        sure = {a.reference_id for a in alignments if a.score >= SURE}
+        unsure = {
+            s.shot.offset
+            for s in seen.sights
+            if s.agreement.inliers >= localize.NOMINATING and names[s.nominee.reference] not in sure
+        }
+        return Beside(
+            tuple(alignments),
+            frozenset(moments.other - aligned),
+            frozenset(aligned - images - moving),
+            tuple(sorted(unsure)),
+            tuple(moments.places),
+        )
+
+    def _seen(
+        self, look: MediaFingerprints, track: int, backend: LocalBackend, names: Sequence[str]
+    ) -> _Seen:
+        shots = localize.shots(f for f in look.local if f.track == track)
+        sights = localize.sighted(shots, backend)
+        named = {names[s.nominee.reference]: s.nominee.reference for s in sights}
+        with self._store.read() as tx:
+            references = tx.banks.references_by_ids(named)
+        counted = {named[i] for i, r in references.items() if r.enforceable}
+        return _Seen(
+            track,
+            shots,
+            [s for s in sights if s.nominee.reference in counted],
+            [named[i] for i, r in references.items() if r.kind is MediaKind.IMAGE],
+        )
+
+    def _at_moments(
+        self, look: MediaFingerprints, seen: _Seen, backend: LocalBackend, names: Sequence[str]
+    ) -> _Moments:
+        motion = {m.track: m for m in look.motion}.get(seen.track)
+        moments = _Moments([], [], set())
+        for found in localize.lines(seen.shots, seen.sights, backend, still=seen.still):
+            name = names[found.reference]
+            if look.coverage.total_s <= 0 or found.reference in seen.still:
+                moments.at.append(found)
+                continue
+            mine = [s for s in seen.shots if s.rendering is found.rendering]
+            pictures = backend.pictures(found.reference)
+            found = sharpened(found, mine, pictures)
+            moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
+            both = partial(self._motion_beside, motion, name)
+            moment = at_its_moment(found, mine, pictures, both)
+            if moment is None:
+                moments.other.add(name)
+            else:
+                moments.at.append(moment)
+        return moments
+
+    def _motion_beside(self, motion: Motion | None, name: str) -> tuple[Motion, Motion] | None:
+        """The upload's motion and the reference's (its first track's), where both are known."""
+        known = None if motion is None else motion_of(self._store, name)
+        return None if motion is None or known is None else (motion, known)
+
+
+class SoundFinder:
+    """By landmarks of the sound."""
+
+    def __init__(self, store: Store, index: ReferenceIndex) -> None:
+        self._store = store
+        self._index = index
+
+    def find(self, look: MediaFingerprints) -> Beside:
+        """Alignments by sound."""
+        if not look.sound:
+            return NOTHING_BESIDE
+        self._index.refresh()
+        indexed = self._index.sound()
+        if indexed is None:
+            return NOTHING_BESIDE
+        backend, names = indexed
+
+        def counted(ordinals: Iterable[int]) -> set[int]:
+            named = {names[o]: o for o in ordinals}
+            with self._store.read() as tx:
+                references = tx.banks.references_by_ids(named)
+            return {named[i] for i, r in references.items() if r.enforceable}
+
+        found = [
+            heard.alignment(match, names[match.ordinal], peaks.track)
+            for peaks in look.sound
+            for match in heard.sounds(peaks, backend, counted)
+        ]
+        return Beside(tuple(a for a in found if a is not None))
+
+
+class NeuralFinder:
+    """By the descriptors that a model makes of pictures."""
+
+    def __init__(self, store: Store, index: ReferenceIndex, model: DescriptorModel) -> None:
+        self._store = store
+        self._index = index
+        self._model = model
+
+    @property
+    def side(self) -> int:
+        """The side in pixels of the pictures that are described."""
+        return self._model.side
+
+    def find(self, look: MediaFingerprints) -> Beside:
+        """Alignments by descriptors. Raises `DescriptorUnavailable`."""
+        if not look.to_describe:
+            return NOTHING_BESIDE
+        self._index.refresh()
+        indexed = self._index.neural()
+        if indexed is None or not len(indexed[0]):
+            return NOTHING_BESIDE
+        backend, names = indexed
+        levels = described.Levels(self._model.floor, self._model.sure)
+        alignments: list[Alignment] = []
+        for query in described.describe(self._model, look.to_describe):
+            hits = backend.search(query.vectors, self._model.floor, MOST_ALIKE)
+            mine = {names[ordinal]: some for ordinal, some in described.by_reference(hits)}
+            with self._store.read() as tx:
+                references = tx.banks.references_by_ids(mine)
+            counted = [i for i in mine if i in references and references[i].enforceable]
+            bounds = {i: described.upper_bound(mine[i], levels) for i in counted}
+            for name in best_references(bounds, references):
+                found = described.alignment(
+                    name, query, mine[name], levels, total_s=look.coverage.total_s
+                )
+                if found is not None and found.score >= FLOOR:
+                    alignments.append(found)
+        return Beside(tuple(alignments))
+
+
+def motion_of(store: Store, name: str) -> Motion | None:
+    """What moves in a reference's first track, where it is known."""
+    with store.read() as tx:
+        found = next(tx.banks.motion([name]), None)
+    return None if found is None else found[1]
+
+
+def best_references(bounds: Mapping[str, float], references: Mapping[str, Reference]) -> list[str]:
+    """The references with the highest bounds, of allow-lists and of all others."""
+    chosen: list[str] = []
+    for allowed in (False, True):
+        side = [i for i in bounds if (references[i].bank.action is Action.ALLOW) == allowed]
+        chosen += sorted(side, key=lambda i: (-bounds[i], i))[:MOST_REFERENCES]
+    return chosen
+
+
+def codes_by_offset(fingerprints: Iterable[Fingerprint], track: int) -> dict[float, Codes]:
+    """The whole upright picture's PDQ code at each moment."""
+    return {
+        offset: code
+        for f in fingerprints
+        if f.signal_type == "pdq" and f.track == track and f.view is View.FULL
+        if f.orientation is Orientation.ORIGINAL
+        for offset, code in zip(f.offsets.tolist(), f.codes, strict=True)
+    }
