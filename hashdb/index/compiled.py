@@ -14,9 +14,11 @@ import numba
 import numpy as np
 from numba import types
 
+from hashdb.index import voting
 from hashdb.index.filing import MOST_IN_BUCKET, PART_BITS, RADIUS, Filed, Rows, Words
+from hashdb.index.voting import Pairs
 from hashdb.machine import popcount
-from hashdb.model import Ints
+from hashdb.model import Floats, Ints
 
 _BLOCK = 16  # queries whose rows are gathered before their codes are looked at
 _ROOM = 1 << 15  # pairs, at first
@@ -141,6 +143,91 @@ def _near(
     return count
 
 
+def _grouped(queries: Any, count: int) -> Any:
+    """Where each query's pairs begin in an order by queries (count + 1,), and that order."""
+    begin = np.zeros(count + 1, np.int64)
+    for query in queries:
+        begin[query + 1] += 1
+    for query in range(count):
+        begin[query + 1] += begin[query]
+    order = np.empty(len(queries), np.int64)
+    free = begin.copy()
+    for pair in range(len(queries)):
+        order[free[queries[pair]]] = pair
+        free[queries[pair]] += 1
+    return begin, order
+
+
+_by_query: Any = numba.njit(_grouped)
+
+
+def _slots_for(entries: Any) -> Any:
+    slots = 1
+    while slots < 2 * entries:
+        slots *= 2
+    return slots
+
+
+_room_for: Any = numba.njit(_slots_for)
+
+
+def _held(queries: Any, incidents: Any, weights: Any, count: int) -> Any:
+    """Of each of `count` queries how many incidents hold it, each counted by its nearest pair."""
+    begin, order = _by_query(queries, count)
+    slots = _room_for((begin[1:] - begin[:-1]).max())
+    owner, known = np.full(slots, -1), np.empty(slots, np.int64)
+    most = np.empty(slots)
+    held = np.zeros(count)
+    for query in range(count):
+        for place in range(begin[query], begin[query + 1]):
+            pair = order[place]
+            slot = incidents[pair] & slots - 1
+            while owner[slot] == query and known[slot] != incidents[pair]:
+                slot = slot + 1 & slots - 1
+            if owner[slot] != query:
+                owner[slot], known[slot], most[slot] = query, incidents[pair], 0.0
+            if weights[pair] > most[slot]:
+                held[query] += weights[pair] - most[slot]
+                most[slot] = weights[pair]
+    return held
+
+
+def _shared(queries: Any, pictures: Any, said: Any, count: int, shares: Any) -> Any:
+    """Each pair's number of its picture, and its share of its query's vote, into `said` (k,) which
+    holds what the pair says; then the pictures by their numbers, and what is said for each."""
+    begin, order = _by_query(queries, count)
+    slots = _room_for((begin[1:] - begin[:-1]).max())
+    owner, known = np.full(slots, -1), np.empty(slots, np.int64)
+    times = np.empty(slots, np.int64)
+    rooms = _room_for(len(queries))
+    numbers, where = np.full(rooms, -1), np.empty(len(queries), np.int64)
+    listed, most = np.empty(len(queries), np.int64), np.zeros(len(queries))
+    end = 0
+    for query in range(count):
+        for turn in range(2):  # how often each picture comes; then what that leaves of a vote
+            for place in range(begin[query], begin[query + 1]):
+                pair = order[place]
+                picture = pictures[pair]
+                slot = picture & slots - 1
+                while owner[slot] == query and known[slot] != picture:
+                    slot = slot + 1 & slots - 1
+                if owner[slot] != query:
+                    owner[slot], known[slot], times[slot] = query, picture, 0
+                if turn == 0:
+                    times[slot] += 1
+                    continue
+                room = picture & rooms - 1
+                while numbers[room] >= 0 and listed[numbers[room]] != picture:
+                    room = room + 1 & rooms - 1
+                if numbers[room] < 0:
+                    numbers[room], listed[end] = end, picture
+                    end += 1
+                where[pair] = numbers[room]
+                said[pair] = np.rint(said[pair] / times[slot] * shares) / shares
+                most[where[pair]] += said[pair]
+    return where, listed[:end], most[:end]
+
+
 def _compiled(function: Callable[..., Any], signature: Any) -> Any:
     """With Numba's cache on disk where it may write one, else without."""
     try:
@@ -160,6 +247,13 @@ class CompiledKernels:
         self._near = _compiled(
             _near, whole(_WORDS, edges, edges, _WORDS, _ROWS, whole, whole, found)
         )
+        column, sums = types.int64[::1], types.float64[::1]
+        self._held = _compiled(_held, sums(column, column, sums, whole))
+        answer: Any = types.Tuple((column, column, sums))  # type: ignore[no-untyped-call]
+        self._shared = _compiled(
+            _shared,
+            answer(column, column, sums, whole, types.float64),
+        )
 
     def file(self, words: Words, length: int, starts: Rows, rows: Rows) -> None:
         self._file(words, PART_BITS, length, starts, rows)
@@ -174,3 +268,16 @@ class CompiledKernels:
             if count <= room:
                 return found[:count, 0], found[:count, 1], found[:count, 2]
             room = count
+
+    def votes(self, pairs: Pairs, queries: int, incidents: int) -> tuple[Ints, Floats]:
+        queried, pictures = (np.ascontiguousarray(a) for a in (pairs.queries, pairs.pictures))
+        if not len(queried):
+            return pictures, np.empty(0)
+        of_incident = np.ascontiguousarray(pairs.incidents)
+        held = self._held(queried, of_incident, pairs.weights, queries)
+        said = pairs.weights * voting.rarity_of(held, incidents)[queried]
+        where, listed, most = self._shared(queried, pictures, said, queries, voting.SHARES)
+        order = np.argsort(listed)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        return voting.counted(listed[order], most[order], place[where], pairs.bins, said)

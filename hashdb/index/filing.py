@@ -17,7 +17,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Ints
+from hashdb.index import voting
+from hashdb.index.voting import Pairs
+from hashdb.model import Floats, Ints
 
 PARTS, PART_BITS = 11, 22
 FEWEST_BITS = 12
@@ -35,7 +37,7 @@ Rows = NDArray[np.uint32]
 
 
 class Kernels(Protocol):
-    """The two functions that take the time. All implementations give the same answers."""
+    """The functions that take the time. All implementations give the same answers."""
 
     def file(self, words: Words, length: int, starts: Rows, rows: Rows) -> None:
         """Fill `starts` (PARTS, 2^length + 1) and `rows` (PARTS, n): the rows with the key k in
@@ -45,6 +47,11 @@ class Kernels(Protocol):
     def near(self, queries: Words, filed: Filed) -> tuple[Ints, Ints, Ints]:
         """(query row, row, distance in bits) of pairs within `RADIUS` that are equal in any part,
         as far as `MOST_IN_BUCKET` lets them be looked at; each once, rising by query."""
+        ...
+
+    def votes(self, pairs: Pairs, queries: int, incidents: int) -> tuple[Ints, Floats]:
+        """Pictures and their votes (`hashdb.index.voting.votes`), where each pair says as much as
+        its distance and its feature's rarity among so many incidents let it."""
         ...
 
 
@@ -121,3 +128,7 @@ class NumpyKernels:
             apart.append(distance[good])
         once, first = np.unique(np.concatenate(pairs), return_index=True)
         return once // n, once % n, np.concatenate(apart)[first]
+
+    def votes(self, pairs: Pairs, queries: int, incidents: int) -> tuple[Ints, Floats]:
+        rare = voting.rarity(pairs, queries, incidents)
+        return voting.votes(pairs, pairs.weights * rare[pairs.queries], queries)

@@ -112,7 +112,7 @@ class Segment:
             queries,
             pictures + number,
             self.pictures.incidents[pictures].astype(np.int64),
-            voting.bins_of(places[queries, 2:], _measured(self.pictures.places[rows])[:, 2:]),
+            voting.bins_of(places[:, 2:], queries, _measured(self.pictures.places[rows, 2:], 2)),
             voting.weights_of(distances),
         )
 
@@ -131,9 +131,9 @@ class Segment:
         )
 
 
-def _measured(places: NDArray[np.uint16]) -> Places:
-    """Pixels and degrees."""
-    return places.astype(np.float32) / _UNITS
+def _measured(places: NDArray[np.uint16], first: int = 0) -> Places:
+    """Pixels and degrees; of columns from the `first` on."""
+    return places.astype(np.float32) / _UNITS[first:]
 
 
 def _words(codes: Codes) -> NDArray[np.uint64]:
@@ -205,8 +205,7 @@ class LocalIndex:
         if not segments or not len(codes):
             return []
         pairs = _pairs(segments, codes, places, self.kernels)
-        rarity = voting.rarity(pairs, len(codes), _incidents(segments))
-        pictures, votes = voting.votes(pairs, pairs.weights * rarity[pairs.queries], len(codes))
+        pictures, votes = self.kernels.votes(pairs, len(codes), _incidents(segments))
         found = zip(pictures[:most].tolist(), votes[:most].tolist(), strict=True)
         return [_nominee(segments, picture, count) for picture, count in found]
 

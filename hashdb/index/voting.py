@@ -29,6 +29,9 @@ TURNS = SIZES = 16
 MOST_PICTURES = 256
 """Of which the votes are counted bin by bin."""
 
+SHARES = float(1 << 24)
+"""Shares of a vote are multiples of its inverse, so that sums do not depend on their order."""
+
 KIN = 0.25
 """Part of a picture's features that a reference must hold, in place, to be of its incident."""
 
@@ -58,13 +61,16 @@ def weights_of(distances: Ints) -> Floats:
     return np.clip(2.0 - distances / VOTES_WHOLE, 0.0, 1.0)
 
 
-def bins_of(query: NDArray[np.float32], found: NDArray[np.float32]) -> Ints:
-    """(k,) bins of turn and size; both (k, 2): diameter, and angle in degrees."""
-    turn = (query[:, 1] - found[:, 1]) % 360
-    size = np.log2(query[:, 0] / found[:, 0])
-    sizes = np.clip(np.floor(size * 1.5 + SIZES / 2), 0, SIZES - 1)
-    bins: Ints = (turn * (TURNS / 360)).astype(np.int64) % TURNS * SIZES + sizes.astype(np.int64)
-    return bins
+def bins_of(
+    query: NDArray[np.float32], queries: Ints, found: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """(k,) bins of turn and size, of (q, 2) `query` and (k, 2) `found`: diameter, and angle in
+    degrees; `queries` (k,): the rows in `query` of what was found."""
+    asked = query[:, 1] * np.float32(TURNS / 360)
+    turn = np.floor(asked[queries] - found[:, 1] * np.float32(TURNS / 360)).astype(np.int64)
+    octaves = np.log2(query[:, 0])[queries] - np.log2(found[:, 0])
+    size = np.floor(octaves * np.float32(1.5)).astype(np.int64) + SIZES // 2
+    return np.mod(turn, TURNS) * SIZES + np.clip(size, 0, SIZES - 1)
 
 
 def rarity(pairs: Pairs, queries: int, incidents: int) -> Floats:
@@ -76,6 +82,11 @@ def rarity(pairs: Pairs, queries: int, incidents: int) -> Floats:
     keys = pairs.queries[order] * incidents + pairs.incidents[order]
     once, nearest = np.unique(keys, return_index=True)
     held = np.bincount(once // incidents, pairs.weights[order][nearest], minlength=queries)
+    return rarity_of(np.asarray(held, np.float64), incidents)
+
+
+def rarity_of(held: Floats, incidents: int) -> Floats:
+    """As `rarity` gives it, by how many incidents hold each."""
     rare: Floats = 1.0 - np.log(np.maximum(held, 1.0)) / np.log(incidents + 1.0)
     return rare**2
 
@@ -83,12 +94,20 @@ def rarity(pairs: Pairs, queries: int, incidents: int) -> Floats:
 def votes(pairs: Pairs, weights: Floats, queries: int) -> tuple[Ints, Floats]:
     """Pictures and their votes, the most first: those of the best turn and size of each. A query's
     feature has one vote for a picture, split among its pairs there: a pattern that repeats itself
-    says no more than one feature."""
+    says no more than one feature. `weights` (k,): what each pair says."""
     keys = pairs.pictures * queries + pairs.queries
     _, same, count = np.unique(keys, return_inverse=True, return_counts=True)
-    weights = weights / count[same]
     pictures, picture = np.unique(pairs.pictures, return_inverse=True)
-    most = np.bincount(picture, weights, minlength=len(pictures))
+    shares = np.rint(weights / count[same] * SHARES) / SHARES
+    most = np.asarray(np.bincount(picture, shares, minlength=len(pictures)), np.float64)
+    return counted(pictures, most, picture, pairs.bins, shares)
+
+
+def counted(
+    pictures: Ints, most: Floats, picture: Ints, bins: Ints, shares: Floats
+) -> tuple[Ints, Floats]:
+    """As `votes` gives them, of (p,) pictures, rising, and `most`, what is said for each in all; of
+    each pair its `picture`'s place among them, its bin, and its share of a vote."""
     best = np.argsort(-most, kind="stable")[:MOST_PICTURES]
     best = best[most[best] > 0]
     row_of = np.full(len(pictures), -1)
@@ -96,15 +115,15 @@ def votes(pairs: Pairs, weights: Floats, queries: int) -> tuple[Ints, Floats]:
     row = row_of[picture]
     kept = row >= 0
     every = TURNS * SIZES
-    cells = row[kept] * every + pairs.bins[kept]
-    table = np.bincount(cells, weights[kept], minlength=len(best) * every)
+    cells = row[kept] * every + bins[kept]
+    table = np.bincount(cells, shares[kept], minlength=len(best) * every)
     table = table.reshape(len(best), TURNS, SIZES)
     # a turn or size near a bin's edge falls into two: neighbours count together
     table = table + np.roll(table, 1, axis=1)
     table[:, :, 1:] += table[:, :, :-1].copy()
-    counted = table.max(axis=(1, 2), initial=0.0)
-    order = np.argsort(-counted, kind="stable")
-    return pictures[best][order], counted[order]
+    told = table.max(axis=(1, 2), initial=0.0)
+    order = np.argsort(-told, kind="stable")
+    return pictures[best][order], told[order]
 
 
 def kin(shares: Sequence[Mapping[int, float]]) -> int | None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
 from hashdb.format import read_file, write_file
-from hashdb.index import filing, local
+from hashdb.index import filing, local, voting
 from hashdb.index.compiled import CompiledKernels, _compiled
 from hashdb.index.filing import Kernels, NumpyKernels
 from hashdb.index.local import LocalIndex
@@ -190,6 +190,26 @@ def test_both_kernels_file_and_find_the_same() -> None:
     ]
     assert found[0] == found[1]
     assert len(found[0]) > 2000
+
+
+@pytest.mark.parametrize("pairs", [0, 1, 40, 20_000])
+def test_both_kernels_vote_the_same(pairs: int) -> None:
+    """Of several segments, whose pairs come one after the other; one picture is found often."""
+    rng = np.random.default_rng(pairs)
+    queries = np.sort(rng.integers(0, 60, pairs))
+    queries = np.concatenate([queries[pairs // 3 :], queries[: pairs // 3]])
+    pictures = rng.integers(0, 700, pairs) * (rng.random(pairs) < 0.9)
+    some = voting.Pairs(
+        queries,
+        pictures,
+        pictures % 37,
+        rng.integers(0, voting.TURNS * voting.SIZES, pairs),
+        voting.weights_of(rng.integers(0, 64, pairs)),
+    )
+    one, other = (k.votes(some, 60, 37) for k in KERNELS.values())
+    assert np.array_equal(one[0], other[0])
+    assert np.array_equal(one[1], other[1])
+    assert bool(len(one[0])) == bool(pairs)
 
 
 def test_without_numba_numpy_serves() -> None:
