@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Alignment, Codes, Ints, Motion, Orientation, View
+from hashdb.model import Alignment, Motion, Orientation, View
 from hashdb.ports import Nominee
 from matcher import verify
 from matcher.align import FrameHits, best_line
@@ -43,6 +43,7 @@ from matcher.motion import (
     moves_little,
     stands_still,
 )
+from matcher.nearest import beside
 from matcher.score import UNSURE, rescore
 
 ALIKE_BITS = 56
@@ -288,30 +289,8 @@ def _moves(nominee: Nominee, pictures: Sequence[Nominee]) -> Mask:
 
 def _repeated(one: Nominee, other: Nominee) -> Mask:
     """Which features of one picture the other shows at the same place."""
-    return _alike(one.codes, one.places[:, :2], other.codes, other.places[:, :2], 4.0)
-
-
-def _alike(one: Codes, at: Floats32, other: Codes, places: Floats32, pixels: float) -> Mask:
-    """Which of `one` have one of `other` that looks alike within so many pixels of `at`."""
-    rows, columns = _near(at, places, pixels)
-    same = np.zeros(len(one), dtype=np.bool_)
-    if len(rows):
-        bits = np.bitwise_count(one[rows] ^ other[columns]).sum(axis=1, dtype=np.int64)
-        same[rows[bits <= ALIKE_BITS]] = True
-    return same
-
-
-def _near(at: Floats32, places: Floats32, pixels: float) -> tuple[Ints, Ints]:
-    """Pairs of rows that lie within so many pixels, across and down. `places` are sorted by
-    columns of so many pixels, so that few are compared."""
-    order = np.argsort(places[:, 0], kind="stable")
-    across = places[order, 0]
-    first = np.searchsorted(across, at[:, 0] - pixels, side="left")
-    count = np.searchsorted(across, at[:, 0] + pixels, side="right") - first
-    rows = np.repeat(np.arange(len(at)), count)
-    columns = order[np.arange(len(rows)) + np.repeat(first - (np.cumsum(count) - count), count)]
-    near = np.abs(at[rows, 1] - places[columns, 1]) <= pixels
-    return rows[near], columns[near]
+    places, others = one.places[:, :2], other.places[:, :2]
+    return beside(one.codes, places, other.codes, others, 4.0, ALIKE_BITS)
 
 
 def _by_what_moves(
@@ -325,7 +304,8 @@ def _by_what_moves(
             mask = moves[pictures[at].offset]
             places = verify.mapped(common, pictures[at].places[mask]).astype(np.float32)
             codes = pictures[at].codes[mask]
-            looks = _alike(codes, places, shot.picture.codes, shot.picture.places[:, :2], 8.0)
+            there = shot.picture.places[:, :2]
+            looks = beside(codes, places, shot.picture.codes, there, 8.0, ALIKE_BITS)
             if (count := int(looks.sum())) >= 3:
                 told.append((shot, pictures[at], count))
     if not told:

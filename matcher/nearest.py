@@ -1,4 +1,5 @@
-"""Of two sets of binary codes the nearest to each other, which geometric verification asks most.
+"""Of two sets of binary codes the nearest to each other, which geometric verification asks most,
+and those that are alike at about the same place.
 
 By Numba (the extra `fast`) where it is there, else by numpy, with the same answers.
 """
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from hashdb.model import Codes, Ints
 
 Words = NDArray[np.uint64]
+Places = NDArray[np.float32]
 
 
 class Nearest(NamedTuple):
@@ -44,24 +46,51 @@ def by_table(query: Words, reference: Words) -> Nearest:
 
 
 def _each(
-    query: Any, reference: Any, rows: Any, bits: Any, after: Any, back: Any, nearest: Any
+    query: Any, reference: Any, rows: Any, bits: Any, after: Any, back: Any, nearest: Any, far: Any
 ) -> None:
-    """`nearest` (m,): the bits of each reference code's nearest, beyond all at first."""
+    """`reference` (4, m); `back`, `nearest` and `far` (m,): of each reference code its nearest
+    query code, how far that is (beyond all at first), and room. Short loops of one kind each, of
+    which the compiler makes vector instructions."""
+    first, second, third, fourth = reference[0], reference[1], reference[2], reference[3]
+    beyond = np.int32(1 << 30)
     for i in range(len(query)):
         a, b, c, d = query[i, 0], query[i, 1], query[i, 2], query[i, 3]
-        best, second, at = 1 << 30, 1 << 30, 0
-        for j in range(len(reference)):
-            far = _ones(reference[j, 0] ^ a) + _ones(reference[j, 1] ^ b)
-            far += _ones(reference[j, 2] ^ c) + _ones(reference[j, 3] ^ d)
-            if far < best:
-                second, best, at = best, far, j
-            elif far < second:
-                second = far
-            if far < nearest[j]:
-                nearest[j] = far
-                back[j] = i
-        rows[i], bits[i] = at, best
-        after[i] = second if len(reference) > 1 else best + 256
+        for j in range(len(far)):
+            apart = _ones(first[j] ^ a) + _ones(second[j] ^ b)
+            far[j] = np.int32(apart + _ones(third[j] ^ c) + _ones(fourth[j] ^ d))
+        mine = np.int32(i)
+        for j in range(len(far)):
+            back[j] = mine if far[j] < nearest[j] else back[j]
+            nearest[j] = min(nearest[j], far[j])
+        best = beyond
+        for j in range(len(far)):
+            best = min(best, far[j])
+        at = 0
+        while far[at] != best:
+            at += 1
+        far[at] = best + np.int32(256)  # of a single code, what comes after it
+        next_best = beyond
+        for j in range(len(far)):
+            next_best = min(next_best, far[j])
+        rows[i], bits[i], after[i] = at, best, next_best
+
+
+def _beside(
+    one: Any, at: Any, other: Any, places: Any, pixels: Any, bits: Any, first: Any, found: Any
+) -> None:
+    """`places` rise across; `first` (n,): the first that is not too far to the left."""
+    for i in range(len(one)):
+        right = at[i, 0] + pixels
+        for j in range(first[i], len(other)):
+            if places[j, 0] > right:
+                break
+            if abs(at[i, 1] - places[j, 1]) > pixels:
+                continue
+            far = _ones(one[i, 0] ^ other[j, 0]) + _ones(one[i, 1] ^ other[j, 1])
+            far += _ones(one[i, 2] ^ other[j, 2]) + _ones(one[i, 3] ^ other[j, 3])
+            if far <= bits:
+                found[i] = True
+                break
 
 
 COMPILED = find_spec("numba") is not None
@@ -70,14 +99,16 @@ if COMPILED:
     from hashdb.machine import popcount as _ones
 
     _compiled = compiled(_each)
+    _compiled_beside = compiled(_beside)
 
 
 def by_loops(query: Words, reference: Words) -> Nearest:
     """By Numba. Compiles, or reads its cache, at the first call."""
     rows, bits, after = (np.empty(len(query), np.int64) for _ in range(3))
-    back = np.empty(len(reference), np.int64)
-    _compiled(query, reference, rows, bits, after, back, np.full(len(reference), 1 << 30))
-    return Nearest(rows, bits, after, back)
+    back, nearest, far = (np.full(len(reference), 1 << 30, np.int32) for _ in range(3))
+    by_word = np.ascontiguousarray(reference.T)
+    _compiled(query, by_word, rows, bits, after, back, nearest, far)
+    return Nearest(rows, bits, after, back.astype(np.int64))
 
 
 def nearest(query: Codes, reference: Codes) -> Nearest:
@@ -86,7 +117,46 @@ def nearest(query: Codes, reference: Codes) -> Nearest:
     return find(words(query), words(reference))
 
 
+def beside(
+    one: Codes, at: Places, other: Codes, places: Places, pixels: float, bits: int
+) -> NDArray[np.bool_]:
+    """(n,) which of (n, 32) codes that lie `at` (n, 2) have one among the (m, 32) others, which
+    lie at `places` (m, 2), within so many bits, and within so many pixels across and down."""
+    if not len(one) or not len(other):
+        return np.zeros(len(one), np.bool_)
+    order = np.argsort(places[:, 0], kind="stable")
+    at, places = (np.ascontiguousarray(p, np.float32) for p in (at, places[order]))
+    first = np.searchsorted(places[:, 0], at[:, 0] - np.float32(pixels), side="left")
+    find = beside_by_loops if COMPILED else beside_by_table
+    return find(words(one), at, words(other[order]), places, np.float32(pixels), bits, first)
+
+
+def beside_by_table(
+    one: Words, at: Places, other: Words, places: Places, pixels: np.float32, bits: int, first: Ints
+) -> NDArray[np.bool_]:
+    """By numpy. `places` rise across; `first` (n,): the first that is not too far to the left."""
+    count = np.searchsorted(places[:, 0], at[:, 0] + pixels, side="right") - first
+    rows = np.repeat(np.arange(len(at)), count)
+    columns = np.arange(len(rows)) + np.repeat(first - (np.cumsum(count) - count), count)
+    near = np.abs(at[rows, 1] - places[columns, 1]) <= pixels
+    rows, columns = rows[near], columns[near]
+    far = np.bitwise_count(one[rows] ^ other[columns]).sum(axis=1, dtype=np.int64)
+    found = np.zeros(len(one), np.bool_)
+    found[rows[far <= bits]] = True
+    return found
+
+
+def beside_by_loops(
+    one: Words, at: Places, other: Words, places: Places, pixels: np.float32, bits: int, first: Ints
+) -> NDArray[np.bool_]:
+    """The same by Numba. Compiles, or reads its cache, at the first call."""
+    found = np.zeros(len(one), np.bool_)
+    _compiled_beside(one, at, other, places, pixels, bits, first, found)
+    return found
+
+
 def warm() -> None:
     """Compile now, not in the first search."""
-    one = np.zeros((1, 32), np.uint8)
+    one, place = np.zeros((1, 32), np.uint8), np.zeros((1, 2), np.float32)
     nearest(one, one)
+    beside(one, place, one, place, 1.0, 0)

@@ -190,22 +190,6 @@ def test_what_moves_is_what_no_picture_away_shows_at_its_place() -> None:
     assert not moments._moves(nothing[0], nothing).any()
 
 
-def test_a_feature_is_the_same_by_its_looks_and_its_place() -> None:
-    codes, places = shown([layer(3, 20, pace=0.0)], 0.0)
-    at = places[:, :2]
-    assert moments._alike(codes, at, codes, at, 4.0).all()
-    assert moments._alike(codes, at, codes, at + 3.9, 4.0).all()
-    assert not moments._alike(codes, at, codes, at + 300, 4.0).any()
-    assert not moments._alike(codes, at, ~codes, at, 4.0).any()
-    near = codes.copy()
-    near[:, : moments.ALIKE_BITS // 8] ^= 255
-    assert moments._alike(codes, at, near, at, 0.5).all()
-    near[:, moments.ALIKE_BITS // 8] ^= 1
-    assert not moments._alike(codes, at, near, at, 0.5).any()
-    assert moments._alike(codes[:0], at[:0], codes, at, 4.0).shape == (0,)
-    assert not moments._alike(codes, at, codes[:0], at[:0], 4.0).any()
-
-
 def test_pictures_of_a_still_scene_far_apart_are_enough() -> None:
     """Of a scene that stands still, one picture in four seconds is kept."""
     world = fixed(PLACE, THEN)

@@ -45,6 +45,28 @@ def test_both_ways_are_tested_where_numba_is_installed():
     nearest.warm()
 
 
+@pytest.mark.parametrize("pixels", [0.0, 3.5, 500.0])
+@pytest.mark.parametrize(("n", "m"), [(0, 5), (5, 0), (1, 1), (80, 120)])
+def test_alike_at_about_the_same_place(
+    monkeypatch: pytest.MonkeyPatch, n: int, m: int, pixels: float
+):
+    rng = np.random.default_rng(n + m)
+    one, other = made(1, max(n, 1), 12)[:n], made(1, max(m, 1), 12)[:m]
+    other = other ^ (rng.random(other.shape) < 0.05).astype(np.uint8)
+    at, places = (rng.uniform(0, 20, (k, 2)).astype(np.float32) for k in (n, m))
+    places[: min(n, m) // 4] = at[: min(n, m) // 4]
+    wanted = np.zeros(n, bool)
+    for row in range(n):
+        for column in range(m):
+            near = (np.abs(at[row] - places[column]) <= pixels).all()
+            bits = np.unpackbits(one[row] ^ other[column]).sum()
+            wanted[row] |= bool(near and bits <= 4)
+    for compiled in {nearest.COMPILED, False}:
+        monkeypatch.setattr(nearest, "COMPILED", compiled)
+        assert np.array_equal(nearest.beside(one, at, other, places, pixels, 4), wanted)
+    assert n < 80 or not pixels or wanted.any()
+
+
 def test_codes_need_not_lie_in_one_piece():
     codes = made(1, 20)
     whole = nearest.nearest(codes[::2].copy(), codes)
