@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -101,7 +100,6 @@ def build(
         sandbox,
         policy,
         classifier=_classifier(settings),
-        retention=timedelta(days=settings.retention_days),
         seconds=settings.decode_seconds,
         span=span,
     )

@@ -45,6 +45,12 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{value:032x}"
 
 
+def first_id(prefix: str, at: datetime) -> str:
+    """Lower than every id that is made at `at` or later, higher than those made a millisecond or
+    more before: what is older than a moment is found by the ids alone."""
+    return f"{prefix}_{int(at.timestamp() * 1000) << 80:032x}"
+
+
 class Action(StrEnum):
     """What the pipeline is told to do with an upload."""
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -108,7 +107,6 @@ class Checker:
         policy: Policy,
         *,
         classifier: Classifier | None = None,
-        retention: timedelta = timedelta(days=30),
         seconds: float = 120.0,
         span: Span = nullcontext,
     ) -> None:
@@ -117,7 +115,6 @@ class Checker:
         self._fingerprint = fingerprint
         self._policy = policy
         self._classifier = classifier
-        self._retention = retention
         self._seconds = seconds
         self._span = span
 
@@ -422,7 +419,6 @@ class Checker:
                     asked.digests,
                     upright,
                     metadata=asked.metadata,
-                    expires_at=verdict.judged_at + self._retention,
                 )
             )
 

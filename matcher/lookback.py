@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hashdb.errors import NotFound
 from hashdb.model import Action, Query
 from hashdb.store import Store
 from hashdb.store.uploads import Past
@@ -42,8 +43,11 @@ class LookBack:
         """Those of the uploads (ids of the store's own) in which something is found that asks for
         more than their verdict did. For each a review is opened, unless that was done before."""
         for row_id in row_ids:
-            with self._store.read() as tx:
-                past = tx.uploads.past(row_id)
+            try:
+                with self._store.read() as tx:
+                    past = tx.uploads.past(row_id)
+            except NotFound:  # purged or erased since it was listed
+                continue
             ruling = self._ruling(past)
             known = {m.reference.id for m in past.verdict.matches}
             new = tuple(m.reference.id for m in ruling.matches if m.reference.id not in known)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from api import render, schemas
+from api import erasing, render, schemas
 from api.routes.banks import MODERATOR
 from api.routes.route import Answer, Call, Route, Service
-from hashdb.errors import AlreadyDecided, Conflict, NotFound
-from hashdb.model import Review, Role
+from hashdb.errors import AlreadyDecided, Conflict, NotFound, UploadBusy
+from hashdb.model import Action, Review, Role
 from hashdb.store import Transaction
 from hashdb.store.casework import ReviewState
 
@@ -64,6 +64,19 @@ def list_audit(service: Service, call: Call) -> Answer:
     return Answer(schemas.AuditList(items=[render.audit_out(e) for e in found], next=after))
 
 
+def erase_upload(service: Service, call: Call) -> Answer:
+    query: schemas.EraseQuery = call.query
+    upload_id, parts = call.path["upload_id"], service.parts
+    erased = erasing.erase(parts.store, parts.settings, upload_id, query.key_id, actor=call.key.id)
+    out = schemas.ErasedOut(
+        upload_id=upload_id,
+        key_id=erased.key_id,
+        action=None if erased.action is None else Action(erased.action),
+        decisions=list(erased.decisions),
+    )
+    return Answer(out)
+
+
 ROUTES = (
     Route(
         "GET",
@@ -109,5 +122,21 @@ ROUTES = (
         NOBODY_ELSE,
         {200: schemas.AuditList},
         query=schemas.AuditQuery,
+    ),
+    Route(
+        "DELETE",
+        "/uploads/{upload_id}",
+        "eraseUpload",
+        erase_upload,
+        "Erase all that is kept of an upload",
+        "casework",
+        NOBODY_ELSE,
+        {200: schemas.ErasedOut},
+        query=schemas.EraseQuery,
+        errors=(NotFound, Conflict, UploadBusy),
+        text=(
+            "Digests, metadata, fingerprints, the verdict, decided reviews and their decisions. "
+            "The audit keeps who ruled, and that it was erased. Not while a review is open."
+        ),
     ),
 )

@@ -84,6 +84,19 @@ class DecisionNew(In):
         return self
 
 
+class EraseQuery(TextIn):
+    key_id: Ident | None = Field(None, description="whose it is, where several keys have it")
+
+
+class ErasedOut(Out):
+    """Of what was erased this much is told, here and in the audit."""
+
+    upload_id: str
+    key_id: str
+    action: Action | None = Field(description="of its verdict; null where there was none yet")
+    decisions: list[str] = Field(description="ids of the decisions that went with it")
+
+
 class DecisionOut(Out):
     id: str
     review_id: str

@@ -23,7 +23,9 @@ from hashdb.store.exchanges import Exchanges
 from hashdb.store.failures import translated
 from hashdb.store.grouping import Group
 from hashdb.store.jobs import Jobs
+from hashdb.store.leases import Leases
 from hashdb.store.listening import Heard, listening
+from hashdb.store.retention import Retention
 from hashdb.store.runs import Runs
 from hashdb.store.uploads import Uploads
 from hashdb.tables import meta
@@ -44,6 +46,8 @@ class Transaction:
         self.jobs = Jobs(connection, self.runs)
         self.exchanges = Exchanges(connection)
         self.access = Access(connection)
+        self.leases = Leases(connection)
+        self.retention = Retention(connection)
 
 
 class Store:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import md5, sha256
 from typing import Any
 
@@ -27,7 +27,6 @@ from hashdb.model import (
     Signal,
     Verdict,
     View,
-    now,
 )
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.store import Transaction
@@ -117,7 +116,6 @@ def record(tx: Transaction, upload_id: str, *, key: str = "key_a", **other: Any)
         "verdict": verdict(upload_id),
         "digests": digests(upload_id),
         "fingerprints": (),
-        "expires_at": now() + timedelta(days=30),
     } | other
     return tx.uploads.record(key, upload_id, **values)
 
