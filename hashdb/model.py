@@ -513,6 +513,26 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundLater:
+    """What a look-back concluded of an upload by what was known then; its verdict stays beside it.
+
+    `number` rises in the order of commits. `found.judged_at` is the look-back's; its coverage is
+    that of the fingerprints that were kept. `review_id`: the review that it was brought before.
+    """
+
+    number: int
+    verdict: Verdict
+    found: Verdict
+    review_id: str
+
+    @property
+    def new_references(self) -> tuple[str, ...]:
+        """Those that the verdict did not name."""
+        known = {m.reference.id for m in self.verdict.matches}
+        return tuple(m.reference.id for m in self.found.matches if m.reference.id not in known)
+
+
+@dataclass(frozen=True, slots=True)
 class Review:
     """A verdict that waits for a person."""
 

@@ -253,6 +253,17 @@ decisions = Table(
     _moment("at"),
 )
 
+# What a look-back concluded of an upload after its verdict: see hashdb.store.found.
+found_later = Table(
+    "found_later",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("verdict_id", Text(), ForeignKey("verdicts.id"), nullable=False, index=True),
+    Column("review_id", Text(), ForeignKey("reviews.id"), nullable=False, index=True),
+    Column("body", _Json, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 audit = Table(
     "audit",
     metadata,

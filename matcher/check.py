@@ -48,7 +48,7 @@ from matcher.looks import (
 )
 from matcher.policy import Policy
 from matcher.ports import Classifier, FingerprintMedia, Sampling
-from matcher.score import as_match
+from matcher.score import joined
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Checker:
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s)
         asked, failed = self._classified(asked, look, watch)
-        found = _joined(exact, matches)
+        found = joined(exact, matches)
         failures = (*unseen, *unheard, *untold, *failures, *second, *failed)
         return self._conclude(asked, look, found, failures, watch)
 
@@ -210,7 +210,7 @@ class Checker:
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s or None)
         matches, failures = self._find(look, watch)
-        found = _joined(exact, matches)
+        found = joined(exact, matches)
         asked, failed = self._classified(asked, look, watch)
         return self._conclude(
             asked, look, found, (*failures, *failed), watch, digest_only=not fingerprints
@@ -427,16 +427,3 @@ def media_request_digest(digests: Digests, *, suspicious: bool) -> str:
     """What makes two requests with media the same: its bytes, and whether they are to be looked at
     as suspicious, for that may change the verdict."""
     return (digests.sha256 or "") + ("+suspicious" if suspicious else "")
-
-
-def _joined(exact: Sequence[Match], found: Sequence[Match]) -> tuple[Match, ...]:
-    """One match a reference, where it was found by its digest and by its pictures."""
-    by_id = {m.reference.id: m for m in exact}
-    joined = []
-    for match in found:
-        twin = by_id.pop(match.reference.id, None)
-        if twin is not None:
-            names = [s.signal_type for s in twin.signals]
-            match = as_match(match.reference, match.alignments, names, twin.segments[0])
-        joined.append(match)
-    return (*by_id.values(), *joined)

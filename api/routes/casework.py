@@ -19,7 +19,18 @@ def list_reviews(service: Service, call: Call) -> Answer:
         found, after = tx.casework.reviews(
             state=query.state, queue=query.queue, limit=query.limit, after=query.cursor
         )
-    return Answer(schemas.ReviewList(items=[render.review_out(r) for r in found], next=after))
+        later = tx.found.of_reviews([review.id for review in found])
+    items = [render.review_out(review, later.get(review.id)) for review in found]
+    return Answer(schemas.ReviewList(items=items, next=after))
+
+
+def get_review(service: Service, call: Call) -> Answer:
+    with service.parts.store.read() as tx:
+        review = tx.casework.review(call.path["review_id"])
+        verdict = tx.uploads.of_verdict(review.verdict_id)
+        later = tx.found.of_reviews([review.id]).get(review.id)
+        decision = tx.casework.decision_of(review.id)
+    return Answer(render.review_read_out(review, verdict, later, decision))
 
 
 def decide(service: Service, call: Call) -> Answer:
@@ -88,6 +99,21 @@ ROUTES = (
         MODERATOR,
         {200: schemas.ReviewList},
         query=schemas.ReviewQuery,
+    ),
+    Route(
+        "GET",
+        "/reviews/{review_id}",
+        "getReview",
+        get_review,
+        "One review, with what there is to rule on",
+        "casework",
+        MODERATOR,
+        {200: schemas.ReviewRead},
+        errors=(NotFound,),
+        text=(
+            "`verdict` is what the machine concluded when the upload came, `found_later` what a "
+            "look-back found in it since, with the references that were not known then."
+        ),
     ),
     Route(
         "POST",

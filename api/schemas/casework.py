@@ -22,6 +22,7 @@ from api.schemas.base import (
     cursor_pattern,
     given,
 )
+from api.schemas.matching import FoundLaterOut, VerdictOut
 from hashdb.model import Action
 
 ReviewCursor = Annotated[str, StringConstraints(pattern=cursor_pattern("rev"))]
@@ -57,6 +58,16 @@ class ReviewOut(Out):
     opened_at: datetime
     claimed_by: str | None
     claimed_at: datetime | None
+    found_later: FoundLaterOut | None = Field(
+        description="what a look-back found after the verdict; null where none brought it up"
+    )
+
+
+class ReviewRead(ReviewOut):
+    """A review with what there is to rule on."""
+
+    verdict: VerdictOut
+    decision: DecisionOut | None
 
 
 class ReviewList(Out):

@@ -21,6 +21,7 @@ from hashdb.store.casework import Casework
 from hashdb.store.changes import Changes
 from hashdb.store.exchanges import Exchanges
 from hashdb.store.failures import translated
+from hashdb.store.found import Found
 from hashdb.store.grouping import Group
 from hashdb.store.jobs import Jobs
 from hashdb.store.leases import Leases
@@ -41,6 +42,7 @@ class Transaction:
         self.banks = Banks(connection, self.changes)
         self.casework = Casework(connection)
         self.uploads = Uploads(connection, self.casework)
+        self.found = Found(connection, self.casework)
         self.audit = Audit(connection)
         self.runs = Runs(connection)
         self.jobs = Jobs(connection, self.runs)

@@ -34,6 +34,7 @@ from hashdb.store.jobs import again
 from hashdb.tables import (
     audit,
     decisions,
+    found_later,
     jobs,
     reviews,
     run_counts,
@@ -205,6 +206,8 @@ class Retention:
         of_cases = decisions.c.review_id.in_([case.id for case in cases])
         ruled = tuple(self._connection.scalars(select(decisions.c.id).where(of_cases)))
         self._connection.execute(delete(decisions).where(of_cases))
+        of_upload = found_later.c.verdict_id == upload.verdict_id
+        self._connection.execute(delete(found_later).where(of_upload))
         self._connection.execute(delete(reviews).where(of_verdict))
         self._delete_uploads([upload.id])
         return upload.action, ruled

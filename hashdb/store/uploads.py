@@ -108,6 +108,13 @@ class Uploads:
         )
         return [verdict_json.from_json(body) for body in self._connection.scalars(query)]
 
+    def of_verdict(self, verdict_id: str) -> Verdict:
+        """The verdict of that id; `NotFound` where there is none."""
+        body = self._connection.scalar(select(verdicts.c.body).where(verdicts.c.id == verdict_id))
+        if body is None:
+            raise NotFound(f"there is no verdict {verdict_id!r}")
+        return verdict_json.from_json(body)
+
     def seen(self, reference_id: str) -> list[tuple[str, datetime]]:
         """The upload ids in which a reference was found, and when, oldest first."""
         query = (
@@ -149,25 +156,6 @@ class Uploads:
             Digests(row[2], row[3]),
             tuple(packing.unpack(each) for each in found),
         )
-
-    def found_later(self, past: Past, reference_ids: Sequence[str], *, queue: str) -> bool:
-        """References that were found in an upload after its verdict: they count as seen in it, and
-        a review is opened. False, and nothing is done, where all were seen in it before, or where
-        the upload is gone."""
-        # Locked as a row that refers to it would lock it, so that it is not purged meanwhile.
-        here = select(uploads.c.id).where(uploads.c.id == past.row_id)
-        here = here.with_for_update(read=True, key_share=True)
-        if self._connection.scalar(here) is None:
-            return False
-        known = select(seen.c.reference_id).where(seen.c.upload_row_id == past.row_id)
-        new = set(reference_ids) - set(self._connection.scalars(known))
-        if not new:
-            return False
-        at = now()
-        rows = [{"reference_id": r, "upload_row_id": past.row_id, "at": at} for r in sorted(new)]
-        self._connection.execute(insert(seen), rows)
-        self._casework.open_review(past.verdict_id, past.verdict.upload_id, queue=queue)
-        return True
 
     def _keep(
         self, row_id: str, verdict: Verdict, packed: list[dict[str, Any]], queue: str

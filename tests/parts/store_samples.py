@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import md5, sha256
 from typing import Any
 
@@ -27,6 +27,7 @@ from hashdb.model import (
     Signal,
     Verdict,
     View,
+    now,
 )
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.store import Transaction
@@ -66,6 +67,11 @@ def same(a: Fingerprint, b: Fingerprint) -> bool:
         getattr(a, f).dtype == getattr(b, f).dtype and np.array_equal(getattr(a, f), getattr(b, f))
         for f in arrays
     )
+
+
+def later(days: float) -> datetime:
+    """So many days from now."""
+    return now() + timedelta(days=days)
 
 
 def digests(text: str) -> Digests:

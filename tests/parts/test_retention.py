@@ -23,8 +23,9 @@ from api.spool import KEEP_S, Spool
 from hashdb.errors import Conflict, NotFound
 from hashdb.model import Action, Reference, first_id, new_id, now
 from hashdb.store import Store, Transaction
+from hashdb.store.uploads import Past
 from hashdb.tables import metadata, reviews
-from tests.parts.store_samples import add, match, prints, record, together, verdict
+from tests.parts.store_samples import add, later, match, prints, record, together, verdict
 
 FOR_GOOD = (
     "banks",
@@ -74,8 +75,10 @@ def count(store: Store, *names: str) -> dict[str, int]:
         }
 
 
-def later(days: float) -> datetime:
-    return now() + timedelta(days=days)
+def found(tx: Transaction, past: Past, reference: Reference) -> bool:
+    """As a look-back records it."""
+    shown = verdict(past.verdict.upload_id, match(reference), action=Action.BLOCK)
+    return tx.found.record(past, shown, [reference.id], queue="look-back")
 
 
 def kept_verdicts(store: Store, *names: str) -> list[str]:
@@ -365,9 +368,7 @@ def test_reviews_that_are_opened_meanwhile_keep_their_verdicts(
         for row in rows[-2::-3]:
             try:
                 with store.begin() as tx:
-                    n += tx.uploads.found_later(
-                        tx.uploads.past(row), [reference.id], queue="look-back"
-                    )
+                    n += found(tx, tx.uploads.past(row), reference)
             except NotFound:
                 continue
         return n
@@ -375,18 +376,18 @@ def test_reviews_that_are_opened_meanwhile_keep_their_verdicts(
     def purges() -> dict[str, int] | None:
         return Purge(store, settings, batch=1).run(at=later(500))
 
-    opened, found, purged = together(opens, finds, purges)
+    opened, seen_later, purged = together(opens, finds, purges)
     assert isinstance(opened, int), opened
-    assert isinstance(found, int), found
+    assert isinstance(seen_later, int), seen_later
     assert isinstance(purged, dict), purged
     with store._engine.connect() as raw:
         held = raw.scalar(select(func.count(func.distinct(reviews.c.verdict_id)))) or 0
-    assert opened + found == held
+    assert opened + seen_later == held
     assert purged["verdicts"] == 90 - held
     assert count(store, "verdicts", "uploads", "seen") == {
         "verdicts": held,
         "uploads": held,
-        "seen": found,
+        "seen": seen_later,
     }
 
 
@@ -406,7 +407,7 @@ def test_what_is_about_to_be_committed_is_not_purged(
             tx.casework.open_review_of("key_a", "u")
         else:
             past = tx.uploads.past(tx.uploads.rows_since(later(-1), limit=1)[0])
-            assert tx.uploads.found_later(past, [reference.id], queue="look-back")
+            assert found(tx, past, reference)
         purging.start()
         purging.join(0.5)  # SQLite's waits for this transaction to end, PostgreSQL's does not
     purging.join(30)
@@ -424,8 +425,8 @@ def test_what_a_look_back_finds_in_an_upload_that_is_gone_by_then_is_left(
         past = tx.uploads.past(tx.uploads.rows_since(later(-1), limit=1)[0])
     Purge(store, settings).run(at=later(500))
     with store.begin() as tx:
-        assert not tx.uploads.found_later(past, [reference.id], queue="look-back")
-    assert count(store, "seen", "reviews") == {"seen": 0, "reviews": 0}
+        assert not found(tx, past, reference)
+    assert count(store, "seen", "found_later") == {"seen": 0, "found_later": 0}
 
 
 def test_the_housekeeper_purges_once_an_hour_and_tells(store: Store, settings: Settings) -> None:

@@ -227,20 +227,6 @@ def test_what_is_kept_of_past_uploads(store: Store) -> None:
             tx.uploads.past("upl_0")
 
 
-def test_what_is_found_later_is_found_once(store: Store, reference: Reference) -> None:
-    with store.begin() as tx:
-        record(tx, "u1", verdict=verdict("u1", action=Action.ALLOW))
-    with store.begin() as tx:
-        (past,) = kept_since(tx, now() - timedelta(1))
-        assert tx.uploads.found_later(past, [reference.id], queue="look-back")
-        assert not tx.uploads.found_later(past, [reference.id], queue="look-back")
-    with store.read() as tx:
-        assert [name for name, _ in tx.uploads.seen(reference.id)] == ["u1"]
-        ((review,), _) = tx.casework.reviews(queue="look-back")
-        assert review.upload_id == "u1"
-        assert tx.uploads.past(past.row_id).verdict.action is Action.ALLOW
-
-
 def test_digests_of_an_upload_are_kept(store: Store) -> None:
     with store.begin() as tx:
         record(tx, "u1", metadata={"user": "ü"})
