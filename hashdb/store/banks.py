@@ -173,21 +173,12 @@ class Banks(Prints):
         """
         kept = packing.merged(fingerprints)
         packed = [packing.pack(f) for f in kept]
-        features = [feature_packing.pack_local(f) for f in local if len(f.codes)]
-        features += [feature_packing.pack_motion(m) for m in motion if len(m)]
-        features += [feature_packing.pack_sound(s) for s in sound if len(s)]
-        features += [feature_packing.pack_descriptors(d) for d in descriptors if len(d)]
-        found_types = {f["signal_type"] for f in (*packed, *features)}
-        features += [
-            feature_packing.pack_nothing(name, model if name == "neural" else "")
-            for name in looked_for
-            if name not in found_types
-        ]
+        features = feature_packing.pack_all(local, motion, sound, descriptors)
+        features += _nothing(looked_for, _signal_types(packed, features), model)
         same = _same_media(bank.id, digests, origin, packing.frames(kept))
         found = self._living(same)
         if found is not None:
-            brought = {f["signal_type"] for f in (*packed, *features)}
-            if brought <= self.signal_types(found.id, model):
+            if _signal_types(packed, features) <= self.signal_types(found.id, model):
                 return found, False
             self.withdraw(found.id)
             origin = found.origin  # ours stays ours, a partner's stays the partner's
@@ -207,16 +198,7 @@ class Banks(Prints):
             added_at=now(),
             metadata=dict(metadata or {}),
         )
-        try:
-            with self._connection.begin_nested():
-                self._insert(made, packed, features)
-        except IntegrityError:
-            found = self._living(same)  # another transaction was faster
-            if found is None:
-                raise
-            return found, False
-        self._changes.append(ChangeKind.ADD, made.id, bank.id)
-        return made, True
+        return self._added(made, packed, features, same)
 
     def reference(self, reference_id: str) -> Reference:
         """The reference, withdrawn or not; `NotFound` where there is none."""
@@ -333,6 +315,24 @@ class Banks(Prints):
         row = self._connection.execute(query).mappings().first()
         return None if row is None else rows.reference(row)
 
+    def _added(
+        self,
+        made: Reference,
+        packed: Sequence[dict[str, Any]],
+        features: Sequence[dict[str, Any]],
+        same: ColumnElement[bool] | None,
+    ) -> tuple[Reference, bool]:
+        try:
+            with self._connection.begin_nested():
+                self._insert(made, packed, features)
+        except IntegrityError:
+            found = self._living(same)  # another transaction was faster
+            if found is None:
+                raise
+            return found, False
+        self._changes.append(ChangeKind.ADD, made.id, made.bank.id)
+        return made, True
+
     def _insert(
         self,
         made: Reference,
@@ -377,6 +377,20 @@ def _name(name: str) -> str:
             "with a letter or digit"
         )
     return name
+
+
+def _signal_types(*columns: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {each["signal_type"] for some in columns for each in some}
+
+
+def _nothing(
+    looked_for: Collection[str], found: Collection[str], model: str
+) -> list[dict[str, Any]]:
+    """The columns that say that nothing was found of a signal type that was looked for."""
+    missing = [name for name in looked_for if name not in found]
+    return [
+        feature_packing.pack_nothing(name, model if name == "neural" else "") for name in missing
+    ]
 
 
 def _same_media(
