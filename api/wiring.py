@@ -27,7 +27,7 @@ from hashdb.published import PublishedSnapshots
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher.check import Checker, Span
+from matcher.check import Checker
 from matcher.classifiers.onnx import OnnxClassifier
 from matcher.classifiers.remote import RemoteClassifier
 from matcher.descriptors.onnx import OnnxDescriptor
@@ -39,6 +39,7 @@ from matcher.lookback import LookBack
 from matcher.policy import Policy, load_policy
 from matcher.ports import Classifier, DescriptorModel, FingerprintMedia, Limits
 from matcher.sandbox import Sandbox
+from matcher.stopwatch import Span
 
 log = logging.getLogger(__name__)
 

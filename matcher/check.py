@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
@@ -49,6 +48,7 @@ from matcher.looks import (
 from matcher.policy import Policy
 from matcher.ports import Classifier, FingerprintMedia, Sampling
 from matcher.score import joined
+from matcher.stopwatch import Span, Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -67,33 +67,6 @@ class Asked:
     classifications: tuple[Classification, ...]
     metadata: Mapping[str, Any]
     suspicious: bool = False
-
-
-Span = Callable[[str], AbstractContextManager[object]]
-"""What is told of a stage while it runs: a span of a trace, say."""
-
-
-class Stopwatch:
-    """Milliseconds by stage, summed where a stage runs twice."""
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-        self._began = time.perf_counter()
-        self._stages: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            with self._span(name):
-                yield
-        finally:
-            spent = 1000 * (time.perf_counter() - began)
-            self._stages[name] = self._stages.get(name, 0.0) + spent
-
-    def milliseconds(self) -> dict[str, float]:
-        total = 1000 * (time.perf_counter() - self._began)
-        return {name: round(ms, 2) for name, ms in {**self._stages, "total": total}.items()}
 
 
 class Checker:
