@@ -129,30 +129,12 @@ class Checker:
         known = self._settled(exact)
         if known is not None:
             return self._conclude(asked, known, exact, (), watch)
-        sampling = Sampling(
-            dense=False,
-            pictures=PICTURES if self._classifier else 0,
-            describe=self._judge.describes,
-            seconds=self._seconds,
-        )
-        with watch.stage("fingerprint"):
-            look = self._fingerprint(media, sampling, self._first_signals(suspicious))
-        local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
-        sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
-        neural, untold = self._find_beside(look, watch, "neural", self._judge.find_neural)
-        look = replace(look, to_describe=())  # megabytes that nobody needs any more
-        others = sound.and_also(neural)
-        matches, failures = self._find(look, watch, local.and_also(others))
-        if self._looks_closer(asked, look, matches):
-            look, local, unseen = self._look_closer(media, look, watch)
-            matches, failures = self._find(look, watch, local.and_also(others))
-        look, matches, second = self._look_again(media, look, matches, local, others, watch)
+        look, matches, failures = self._look(asked, media, watch)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s)
         asked, failed = self._classified(asked, look, watch)
         found = joined(exact, matches)
-        failures = (*unseen, *unheard, *untold, *failures, *second, *failed)
-        return self._conclude(asked, look, found, failures, watch)
+        return self._conclude(asked, look, found, (*failures, *failed), watch)
 
     def check_hashes(
         self,
@@ -188,6 +170,30 @@ class Checker:
         return self._conclude(
             asked, look, found, (*failures, *failed), watch, digest_only=not fingerprints
         )
+
+    def _look(
+        self, asked: Asked, media: BinaryIO, watch: Stopwatch
+    ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
+        """What is seen in the media and found in the index, by as many looks as that takes."""
+        sampling = Sampling(
+            dense=False,
+            pictures=PICTURES if self._classifier else 0,
+            describe=self._judge.describes,
+            seconds=self._seconds,
+        )
+        with watch.stage("fingerprint"):
+            look = self._fingerprint(media, sampling, self._first_signals(asked.suspicious))
+        local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
+        sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
+        neural, untold = self._find_beside(look, watch, "neural", self._judge.find_neural)
+        look = replace(look, to_describe=())  # megabytes that nobody needs any more
+        others = sound.and_also(neural)
+        matches, failures = self._find(look, watch, local.and_also(others))
+        if self._looks_closer(asked, look, matches):
+            look, local, unseen = self._look_closer(media, look, watch)
+            matches, failures = self._find(look, watch, local.and_also(others))
+        look, matches, second = self._look_again(media, look, matches, local, others, watch)
+        return look, matches, (*unseen, *unheard, *untold, *failures, *second)
 
     def _signals(self) -> tuple[str, ...]:
         return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
