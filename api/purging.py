@@ -120,30 +120,31 @@ class Purge:
                 if every_s:
                     return None
                 raise Conflict("another process is purging")
-        removed: dict[str, int] = {}
+        removed = {rule.kind: 0 for rule in rules(self._settings)}
+        ended = False
         try:
             for rule in rules(self._settings):
-                removed[rule.kind] = self._apply(rule, at or now(), told)
+                self._apply(rule, at or now(), removed, told)
+            ended = not self._stop.is_set()
             return removed
         finally:
-            self._end(removed)
+            self._end(removed, ended)
 
-    def _apply(self, rule: Rule, at: datetime, told: Told) -> int:
-        before, removed, cursor = _before(rule, at), 0, None
+    def _apply(self, rule: Rule, at: datetime, removed: dict[str, int], told: Told) -> None:
+        before, cursor = _before(rule, at), None
         while not self._stop.is_set():
             began = time.monotonic()
             with self._store.begin() as tx:
                 if not tx.leases.extend(LEASE, self._worker, LEASE_S):
                     raise Conflict("another process is purging")
                 batch = rule.remove(tx, before, self._batch, cursor)
-            removed += batch.removed
+            removed[rule.kind] += batch.removed
             told(rule.kind, batch.removed)
             self._drop(batch.files)
             cursor = batch.cursor
             if cursor is None:
                 break
             self._stop.wait(time.monotonic() - began)
-        return removed
 
     def _drop(self, files: tuple[str, ...]) -> None:
         if files:
@@ -151,17 +152,18 @@ class Purge:
             for name in files:
                 spool.drop(name)
 
-    def _end(self, removed: Mapping[str, int]) -> None:
-        """What was removed stands in the audit; what is left is counted for the metrics."""
+    def _end(self, removed: Mapping[str, int], ended: bool) -> None:
+        """What was removed stands in the audit; what is left is counted for the metrics. One that
+        was cut off has not been done: the next may come at once."""
         with self._store.read() as tx:
             stored = tx.retention.stored()
         with self._store.begin() as tx:
             if any(removed.values()):
                 tx.audit.record(self._actor, "purge", LEASE, removed)
-            if self._stop.is_set():
-                tx.leases.release(LEASE, self._worker)
-            else:
+            if ended:
                 tx.leases.done(LEASE, self._worker, {"removed": dict(removed), "stored": stored})
+            else:
+                tx.leases.release(LEASE, self._worker)
 
 
 class Housekeeper:

@@ -222,7 +222,22 @@ def test_each_batch_is_a_transaction_of_its_own(store: Store, settings: Settings
     with pytest.raises(RuntimeError, match="told to stop"):
         purge.run(fails, at=later(500))
     assert count(store, "uploads", "verdicts") == {"uploads": 3, "verdicts": 3}
-    assert Purge(store, settings).run(at=later(500))["verdicts"] == 3  # type: ignore[index]
+    with store.read() as tx:
+        (entry,) = tx.audit.list()[0]
+    assert (entry.act, entry.detail["verdicts"]) == ("purge", 6)
+    removed = Purge(store, settings).run(at=later(500), every_s=3600)
+    assert removed == {"jobs": 0, "fingerprints": 0, "verdicts": 3}
+
+
+def test_one_that_is_told_to_stop_lets_another_go_on(store: Store, settings: Settings) -> None:
+    judged(store, *(f"u{n}" for n in range(9)))
+    stop = threading.Event()
+    stopped = Purge(store, settings, batch=2, stop=stop).run(
+        lambda kind, n: stop.set(), at=later(500)
+    )
+    assert stopped == {"jobs": 0, "fingerprints": 0, "verdicts": 0}
+    removed = Purge(store, settings).run(at=later(500), every_s=3600)
+    assert removed == {"jobs": 0, "fingerprints": 9, "verdicts": 9}
 
 
 def test_jobs_that_wait_or_run_and_items_of_an_archive_stay(
