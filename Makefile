@@ -23,7 +23,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks descriptor-model clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks bench-purge descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -112,6 +112,9 @@ bench-service: $(STAMP) ## how soon the service answers, also while videos are d
 
 bench-tasks: $(STAMP) ## jobs a second and memory of a backfill of many objects, on both databases
 	$(PY) -m bench.tasks $(BENCH_ARGS)
+
+bench-purge: $(STAMP) ## how fast old uploads are deleted on both databases, and what one takes up
+	$(PY) -m bench.purge $(BENCH_ARGS)
 
 bench-peers: $(STAMP) ## install the peers that bench-robustness ENGINES=all measures beside
 	$(PY) -m bench.robustness.peers

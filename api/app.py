@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
 
-from api import openapi, problems
+from api import openapi, problems, purging
 from api.auth import Gate
 from api.jobs import Runner
 from api.metrics import Metrics
@@ -74,6 +74,11 @@ def create_app(
                 lambda: parts.index.sizes(),
             ),
             "seawall_jobs": ("Promises by state", "state", lambda: _job_counts(parts)),
+            "seawall_stored_rows": (
+                "Rows of each kind when it was last purged, roughly",
+                "kind",
+                lambda: _stored(parts),
+            ),
         }
     )
     queue.tell(metrics.in_hand)
@@ -86,9 +91,11 @@ def create_app(
         _register(app, service, route, tracing)
     _register_hooks(app, metrics)
     walker = Walker(parts.store, settings)
-    service.stops.extend((feed.stop, walker.stop, runner.stop))
+    housekeeper = purging.Housekeeper(parts.store, settings, metrics)
+    service.stops.extend((feed.stop, housekeeper.stop, walker.stop, runner.stop))
     if background:
         feed.start()
+        housekeeper.start()
         if threads:
             runner.start()
             walker.start()
@@ -98,6 +105,12 @@ def create_app(
 def _job_counts(parts: Parts) -> Mapping[str, float]:
     with parts.store.read() as tx:
         return {state.value: float(n) for state, n in tx.jobs.counts().items()}
+
+
+def _stored(parts: Parts) -> Mapping[str, float]:
+    with parts.store.read() as tx:
+        found: Mapping[str, float] = tx.leases.report(purging.LEASE).get("stored", {})
+    return found
 
 
 def _register(app: Flask, service: Service, route: Route, tracing: Tracing) -> None:

@@ -17,7 +17,7 @@ import click
 from api.commands import output
 from api.commands.banks import bank, reference
 from api.commands.media import hash_media, match
-from api.commands.service import db, index, key, serve, sync, uploads
+from api.commands.service import db, index, key, purge, serve, sync, uploads
 from api.commands.work import backfill, look_back, worker
 from hashdb.errors import Invalid, NotUpgraded, SeawallError, Unavailable
 
@@ -34,7 +34,7 @@ def cli() -> None:
 
 
 MEDIA = (bank, reference, match, hash_media, backfill, look_back)
-OPERATION = (serve, worker, db, key, sync, index, uploads)
+OPERATION = (serve, worker, db, key, sync, index, purge, uploads)
 for command in (*MEDIA, *OPERATION):
     cli.add_command(command)
 

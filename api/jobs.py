@@ -32,6 +32,7 @@ from hashdb.errors import (
     UploadConflict,
 )
 from hashdb.model import Job, JobState, Key, new_id, now
+from hashdb.store.jobs import again
 
 log = logging.getLogger("seawall.jobs")
 
@@ -74,9 +75,7 @@ def promise_verdict(
                 _same(upload_id, judged[1], request_digest)
             job = tx.jobs.add(tasks.MATCH, key.id, payload, key=upload_id)
             while job.state is JobState.FAILED:
-                # It holds its name for good, so the next one's name is made of its id; an
-                # upload_id holds no line break.
-                job = tx.jobs.add(tasks.MATCH, key.id, payload, key=f"{upload_id}\n{job.id}")
+                job = tx.jobs.add(tasks.MATCH, key.id, payload, key=again(upload_id, job))
             _same(upload_id, job.payload["request_digest"], request_digest)
     except SeawallError:
         spool.drop(name)
@@ -139,7 +138,6 @@ class Runner:
                 return
             self._pid = os.getpid()
             self._stop.clear()
-            Spool(self._parts.settings).sweep()
             self._threads = [
                 threading.Thread(target=self._work, name=f"seawall-job-{i}", daemon=True)
                 for i in range(self._count)

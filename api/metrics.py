@@ -33,6 +33,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
+PURGED = ("jobs", "fingerprints", "verdicts", "audit")
+
 Measure = Callable[[], Mapping[str, float]]
 
 
@@ -93,6 +95,14 @@ class Metrics:
             ["type"],
             registry=self._registry,
         )
+        self._purged = Counter(
+            "seawall_purged",
+            "Things deleted because they were old",
+            ["kind"],
+            registry=self._registry,
+        )
+        for kind in PURGED:  # told as 0 until something went
+            self._purged.labels(kind)
         self._in_hand = Gauge(
             "seawall_uploads_in_hand",
             "Uploads with media, by what is done with them",
@@ -117,6 +127,10 @@ class Metrics:
     def problem(self, slug: str) -> None:
         """Count an answer that is a problem document of that type."""
         self._problems.labels(slug).inc()
+
+    def purged(self, kind: str, number: int) -> None:
+        """Count what was deleted because it was old."""
+        self._purged.labels(kind).inc(number)
 
     def in_hand(self, counts: Mapping[str, float]) -> None:
         """How many uploads with media this process has, by state."""

@@ -34,6 +34,7 @@ PATH_PARAMETERS: dict[str, Any] = {
     "bank": schemas.Name,
     "job_id": schemas.Ident,
     "reference_id": schemas.Ident,
+    "review_id": schemas.Ident,
     "slug": schemas.Ident,
     "upload_id": schemas.UploadId,
 }

@@ -67,6 +67,9 @@ _TABLE = (
     _p("upload-conflict", 409, "The same upload_id was used with another request",
       "An `upload_id` names one upload for good: this one was judged with other content. Hold "
       "the upload, and ask again under a new `upload_id`."),
+    _p("upload-busy", 409, "The upload is still needed",
+      "It cannot be erased now: a review of it waits for a person, or a job is still to judge it. "
+      "Rule on the review, or wait for the job, and ask again."),
     _p("already-decided", 409, "The review has a decision",
       "Somebody ruled on this review before. Read the decision before you go on."),
     _p("media-too-large", 413, "The media is too large",
@@ -161,6 +164,7 @@ BY_ERROR: dict[type[Exception], ProblemType] = {
         errors.Conflict: "conflict",
         errors.NameTaken: "name-taken",
         errors.UploadConflict: "upload-conflict",
+        errors.UploadBusy: "upload-busy",
         errors.AlreadyDecided: "already-decided",
         errors.Denied: "denied",
         errors.Unauthenticated: "unauthenticated",

@@ -14,6 +14,7 @@ from hashdb.model import (
     Decision,
     Digests,
     Fingerprint,
+    FoundLater,
     Job,
     Match,
     MediaFingerprints,
@@ -67,11 +68,36 @@ def verdict_out(verdict: Verdict) -> schemas.VerdictOut:
     )
 
 
-def verdict_read_out(verdict: Verdict, decision: Decision | None) -> schemas.VerdictRead:
+def verdict_read_out(
+    verdict: Verdict, found: FoundLater | None, decision: Decision | None
+) -> schemas.VerdictRead:
     ruling = None
     if decision is not None:
         ruling = schemas.RulingOut(action=decision.action, label=decision.label, at=decision.at)
-    return schemas.VerdictRead(**dict(verdict_out(verdict)), decision=ruling)
+    later = None if found is None else found_later_out(found)
+    return schemas.VerdictRead(**dict(verdict_out(verdict)), found_later=later, decision=ruling)
+
+
+def found_later_out(later: FoundLater) -> schemas.FoundLaterOut:
+    out = verdict_out(later.found)
+    return schemas.FoundLaterOut(
+        action=out.action,
+        reason=out.reason,
+        matches=out.matches,
+        new_references=list(later.new_references),
+        policy_version=out.policy_version,
+        found_at=out.judged_at,
+    )
+
+
+def found_later_item(later: FoundLater) -> schemas.FoundLaterItem:
+    return schemas.FoundLaterItem(
+        number=str(later.number),
+        upload_id=later.verdict.upload_id,
+        verdict=verdict_out(later.verdict),
+        found_later=found_later_out(later),
+        review_id=later.review_id,
+    )
 
 
 def match_out(match: Match) -> schemas.MatchOut:
@@ -171,7 +197,7 @@ def reference_out(reference: Reference) -> schemas.ReferenceOut:
     )
 
 
-def review_out(review: Review) -> schemas.ReviewOut:
+def review_out(review: Review, later: FoundLater | None) -> schemas.ReviewOut:
     return schemas.ReviewOut(
         id=review.id,
         upload_id=review.upload_id,
@@ -179,6 +205,17 @@ def review_out(review: Review) -> schemas.ReviewOut:
         opened_at=review.opened_at,
         claimed_by=review.claimed_by,
         claimed_at=review.claimed_at,
+        found_later=None if later is None else found_later_out(later),
+    )
+
+
+def review_read_out(
+    review: Review, verdict: Verdict, later: FoundLater | None, decision: Decision | None
+) -> schemas.ReviewRead:
+    return schemas.ReviewRead(
+        **dict(review_out(review, later)),
+        verdict=verdict_out(verdict),
+        decision=None if decision is None else decision_out(decision),
     )
 
 

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -52,7 +51,6 @@ SWITCH_S = 0.0005
 """For how long a thread keeps Python's global lock while others want it. A request gives it up some
 twenty times (each query, each look-up), and would wait for Python's own 5 ms each time while an
 upload with media is judged beside it."""
-PURGE_EVERY_S = 3600.0
 START_TRIES = 30
 BOOT_ERROR = 3
 """gunicorn's exit code of a worker that cannot start: its master then stops too."""
@@ -199,7 +197,7 @@ def _app(settings: Settings, where: Where) -> Flask:
     sys.setswitchinterval(SWITCH_S)
     traces = tracing.from_env()
     parts = _build(settings, traces)
-    threading.Thread(target=_housekeep, args=(parts,), name="housekeeping", daemon=True).start()
+    threading.Thread(target=_tell_sandbox, args=(parts,), name="sandbox", daemon=True).start()
     return create_app(parts, jobs=where.jobs, routes=where.routes, tracing=traces)
 
 
@@ -216,13 +214,6 @@ def _build(settings: Settings, traces: Tracing) -> wiring.Parts:
     raise AssertionError("unreachable")
 
 
-def _housekeep(parts: wiring.Parts) -> None:
-    _tell_sandbox(parts)
-    while True:
-        _purge(parts.store)
-        time.sleep(PURGE_EVERY_S)
-
-
 def _tell_sandbox(parts: wiring.Parts) -> None:
     """Warns where this machine's kernel does not lock the decoding children in."""
     try:
@@ -233,14 +224,3 @@ def _tell_sandbox(parts: wiring.Parts) -> None:
     missing = [name for name in ("seccomp", "landlock") if not report.get(name)]
     if missing:
         log.warning("decoding children are locked in without %s", " and ".join(missing))
-
-
-def _purge(store: Store) -> None:
-    try:
-        with store.begin() as tx:
-            dropped = tx.uploads.purge(datetime.now(UTC))
-    except SeawallError as error:
-        log.warning("retention: %s; tried again in an hour", error)
-        return
-    if dropped:
-        log.info("retention: dropped the fingerprints of %d uploads", dropped)

@@ -33,6 +33,14 @@ def _positive_int(text: str) -> int:
     return value
 
 
+def _days(text: str) -> int:
+    """0: for good."""
+    value = int(text)
+    if not 0 <= value <= 36_500:
+        raise ValueError(text)
+    return value
+
+
 def _positive_float(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -74,6 +82,9 @@ class Settings:
     index: str = "auto"
     index_source: str | None = None
     retention_days: int = 30
+    keep_verdicts_days: int = 365
+    keep_jobs_days: int = 7
+    keep_audit_days: int = 0
     max_upload_mb: int = 2048
     max_pixels: int = 100_000_000
     decode_seconds: float = 120.0
@@ -106,7 +117,10 @@ class Settings:
             policy=_read(env, "SEAWALL_POLICY", Path, none_path),
             index=_read(env, "SEAWALL_INDEX", _index, "auto"),
             index_source=_read(env, "SEAWALL_INDEX_SOURCE", str, none_text),
-            retention_days=_read(env, "SEAWALL_RETENTION_DAYS", _positive_int, 30),
+            retention_days=_read(env, "SEAWALL_RETENTION_DAYS", _days, 30),
+            keep_verdicts_days=_read(env, "SEAWALL_KEEP_VERDICTS_DAYS", _days, 365),
+            keep_jobs_days=_read(env, "SEAWALL_KEEP_JOBS_DAYS", _days, 7),
+            keep_audit_days=_read(env, "SEAWALL_KEEP_AUDIT_DAYS", _days, 0),
             max_upload_mb=_read(env, "SEAWALL_MAX_UPLOAD_MB", _positive_int, 2048),
             max_pixels=_read(env, "SEAWALL_MAX_PIXELS", _positive_int, 100_000_000),
             decode_seconds=_read(env, "SEAWALL_DECODE_SECONDS", _positive_float, 120.0),

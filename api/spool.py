@@ -6,10 +6,12 @@ promise. Names are made here, and say nothing of what they hold.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -68,20 +70,31 @@ class Spool:
         except Unavailable:
             return  # it is swept up
 
-    def sweep(self) -> None:
-        """Drop what a crash left behind without a job. A bucket has rules for that of its own."""
+    def sweep(self, waiting: Callable[[datetime], Collection[str]]) -> None:
+        """Drop what is older than a week and that no job waits for: what a crash left behind.
+        `waiting`: the files of jobs that were promised before a moment and have not ended. A
+        bucket has rules for that of its own."""
         if not self._local:
             return
         oldest = time.time() - KEEP_S
-        for path in Path(self._root).glob("*"):
-            try:
-                if path.stat().st_mtime < oldest:
-                    path.unlink()
-            except FileNotFoundError:
-                continue
+        old = [path for path in Path(self._root).glob("*") if _written(path) < oldest]
+        if not old:
+            return
+        # A job is promised after its file was written: within a day, surely.
+        needed = waiting(datetime.fromtimestamp(oldest + 24 * 3600, UTC))
+        for path in old:
+            if path.name not in needed:
+                path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another has dropped it
+        return math.inf
 
 
 @contextmanager

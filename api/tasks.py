@@ -80,15 +80,16 @@ def backfill(parts: Parts, job: Job) -> Done:
     with archive(parts.settings, payload["archive"]).opened(
         payload["path"], payload["size"], payload["version"]
     ) as (media, digests):
-        return _judged(
-            parts.checker.check_media(
-                BACKFILL_KEY,
-                payload["upload_id"],
-                media,
-                digests,
-                metadata={"archive": payload["archive"], "path": payload["path"]},
-            )
+        verdict = parts.checker.check_media(
+            BACKFILL_KEY,
+            payload["upload_id"],
+            media,
+            digests,
+            metadata={"archive": payload["archive"], "path": payload["path"]},
         )
+    # Items are kept for as long as their archive is known; the verdict is with its upload.
+    told = {"upload_id": verdict.upload_id, "action": verdict.action.value}
+    return Done(told, verdict.action.value, verdict)
 
 
 def enrolment(parts: Parts, job: Job) -> Done:

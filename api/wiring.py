@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +27,7 @@ from hashdb.published import PublishedSnapshots
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher.check import Checker, Span
+from matcher.check import Checker
 from matcher.classifiers.onnx import OnnxClassifier
 from matcher.classifiers.remote import RemoteClassifier
 from matcher.descriptors.onnx import OnnxDescriptor
@@ -40,6 +39,7 @@ from matcher.lookback import LookBack
 from matcher.policy import Policy, load_policy
 from matcher.ports import Classifier, DescriptorModel, FingerprintMedia, Limits
 from matcher.sandbox import Sandbox
+from matcher.stopwatch import Span
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,6 @@ def build(
         sandbox,
         policy,
         classifier=_classifier(settings),
-        retention=timedelta(days=settings.retention_days),
         seconds=settings.decode_seconds,
         span=span,
     )

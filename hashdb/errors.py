@@ -17,6 +17,7 @@ SeawallError
 |-- Conflict                 the thing exists already, or differs
 |   |-- NameTaken            a bank of that name exists
 |   |-- UploadConflict       the same upload_id with another request
+|   |-- UploadBusy           a review of it is open, or a job is to judge it
 |   `-- AlreadyDecided       the review has a decision
 |-- Denied
 |   |-- Unauthenticated      no key, or a key that is not known
@@ -100,6 +101,10 @@ class NameTaken(Conflict):
 
 class UploadConflict(Conflict):
     """The same upload_id was used with another request: other bytes, or another `suspicious`."""
+
+
+class UploadBusy(Conflict):
+    """The upload cannot be erased: a review of it is open, or a job is still to judge it."""
 
 
 class AlreadyDecided(Conflict):

@@ -190,7 +190,6 @@ uploads = Table(
     Column("md5", Text()),
     Column("metadata", _Json, nullable=False),
     Column("received_at", UtcDateTime(), nullable=False, index=True),
-    Column("expires_at", UtcDateTime(), nullable=False, index=True),
     UniqueConstraint("key_id", "upload_id"),
 )
 
@@ -254,6 +253,17 @@ decisions = Table(
     _moment("at"),
 )
 
+# What a look-back concluded of an upload after its verdict: see hashdb.store.found.
+found_later = Table(
+    "found_later",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("verdict_id", Text(), ForeignKey("verdicts.id"), nullable=False, index=True),
+    Column("review_id", Text(), ForeignKey("reviews.id"), nullable=False, index=True),
+    Column("body", _Json, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 audit = Table(
     "audit",
     metadata,
@@ -299,6 +309,13 @@ jobs = Table(
     UniqueConstraint("key_id", "kind", "dedup_key"),
     Index("ix_jobs_state_id", "state", "id"),
     Index("ix_jobs_run_id_outcome_id", "run_id", "outcome", "id"),
+    Index(
+        "ix_jobs_kind_finished_at",
+        "kind",
+        "finished_at",
+        sqlite_where=text("finished_at IS NOT NULL"),
+        postgresql_where=text("finished_at IS NOT NULL"),
+    ),
 )
 
 # A walk over many things, such as the objects of an archive; each is a job. See hashdb.store.runs.
@@ -324,6 +341,17 @@ run_counts = Table(
     Column("run_id", Text(), ForeignKey("runs.id"), primary_key=True),
     Column("name", Text(), primary_key=True),
     Column("n", BigInteger(), nullable=False),
+)
+
+# What one process at a time does, such as the purge: see hashdb.store.leases.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text(), primary_key=True),
+    Column("owner", Text()),
+    _moment("until", nullable=True),
+    _moment("done_at", nullable=True),
+    Column("report", _Json),
 )
 
 exchanges = Table(

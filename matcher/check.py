@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -49,7 +47,8 @@ from matcher.looks import (
 )
 from matcher.policy import Policy
 from matcher.ports import Classifier, FingerprintMedia, Sampling
-from matcher.score import as_match
+from matcher.score import joined
+from matcher.stopwatch import Span, Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -70,33 +69,6 @@ class Asked:
     suspicious: bool = False
 
 
-Span = Callable[[str], AbstractContextManager[object]]
-"""What is told of a stage while it runs: a span of a trace, say."""
-
-
-class Stopwatch:
-    """Milliseconds by stage, summed where a stage runs twice."""
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-        self._began = time.perf_counter()
-        self._stages: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            with self._span(name):
-                yield
-        finally:
-            spent = 1000 * (time.perf_counter() - began)
-            self._stages[name] = self._stages.get(name, 0.0) + spent
-
-    def milliseconds(self) -> dict[str, float]:
-        total = 1000 * (time.perf_counter() - self._began)
-        return {name: round(ms, 2) for name, ms in {**self._stages, "total": total}.items()}
-
-
 class Checker:
     """Judges uploads and records what was concluded. Any number of threads may use one."""
 
@@ -108,7 +80,6 @@ class Checker:
         policy: Policy,
         *,
         classifier: Classifier | None = None,
-        retention: timedelta = timedelta(days=30),
         seconds: float = 120.0,
         span: Span = nullcontext,
     ) -> None:
@@ -117,7 +88,6 @@ class Checker:
         self._fingerprint = fingerprint
         self._policy = policy
         self._classifier = classifier
-        self._retention = retention
         self._seconds = seconds
         self._span = span
 
@@ -159,30 +129,12 @@ class Checker:
         known = self._settled(exact)
         if known is not None:
             return self._conclude(asked, known, exact, (), watch)
-        sampling = Sampling(
-            dense=False,
-            pictures=PICTURES if self._classifier else 0,
-            describe=self._judge.describes,
-            seconds=self._seconds,
-        )
-        with watch.stage("fingerprint"):
-            look = self._fingerprint(media, sampling, self._first_signals(suspicious))
-        local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
-        sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
-        neural, untold = self._find_beside(look, watch, "neural", self._judge.find_neural)
-        look = replace(look, to_describe=())  # megabytes that nobody needs any more
-        others = sound.and_also(neural)
-        matches, failures = self._find(look, watch, local.and_also(others))
-        if self._looks_closer(asked, look, matches):
-            look, local, unseen = self._look_closer(media, look, watch)
-            matches, failures = self._find(look, watch, local.and_also(others))
-        look, matches, second = self._look_again(media, look, matches, local, others, watch)
+        look, matches, failures = self._look(asked, media, watch)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s)
         asked, failed = self._classified(asked, look, watch)
-        found = _joined(exact, matches)
-        failures = (*unseen, *unheard, *untold, *failures, *second, *failed)
-        return self._conclude(asked, look, found, failures, watch)
+        found = joined(exact, matches)
+        return self._conclude(asked, look, found, (*failures, *failed), watch)
 
     def check_hashes(
         self,
@@ -213,11 +165,35 @@ class Checker:
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s or None)
         matches, failures = self._find(look, watch)
-        found = _joined(exact, matches)
+        found = joined(exact, matches)
         asked, failed = self._classified(asked, look, watch)
         return self._conclude(
             asked, look, found, (*failures, *failed), watch, digest_only=not fingerprints
         )
+
+    def _look(
+        self, asked: Asked, media: BinaryIO, watch: Stopwatch
+    ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
+        """What is seen in the media and found in the index, by as many looks as that takes."""
+        sampling = Sampling(
+            dense=False,
+            pictures=PICTURES if self._classifier else 0,
+            describe=self._judge.describes,
+            seconds=self._seconds,
+        )
+        with watch.stage("fingerprint"):
+            look = self._fingerprint(media, sampling, self._first_signals(asked.suspicious))
+        local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
+        sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
+        neural, untold = self._find_beside(look, watch, "neural", self._judge.find_neural)
+        look = replace(look, to_describe=())  # megabytes that nobody needs any more
+        others = sound.and_also(neural)
+        matches, failures = self._find(look, watch, local.and_also(others))
+        if self._looks_closer(asked, look, matches):
+            look, local, unseen = self._look_closer(media, look, watch)
+            matches, failures = self._find(look, watch, local.and_also(others))
+        look, matches, second = self._look_again(media, look, matches, local, others, watch)
+        return look, matches, (*unseen, *unheard, *untold, *failures, *second)
 
     def _signals(self) -> tuple[str, ...]:
         return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
@@ -422,7 +398,6 @@ class Checker:
                     asked.digests,
                     upright,
                     metadata=asked.metadata,
-                    expires_at=verdict.judged_at + self._retention,
                 )
             )
 
@@ -431,16 +406,3 @@ def media_request_digest(digests: Digests, *, suspicious: bool) -> str:
     """What makes two requests with media the same: its bytes, and whether they are to be looked at
     as suspicious, for that may change the verdict."""
     return (digests.sha256 or "") + ("+suspicious" if suspicious else "")
-
-
-def _joined(exact: Sequence[Match], found: Sequence[Match]) -> tuple[Match, ...]:
-    """One match a reference, where it was found by its digest and by its pictures."""
-    by_id = {m.reference.id: m for m in exact}
-    joined = []
-    for match in found:
-        twin = by_id.pop(match.reference.id, None)
-        if twin is not None:
-            names = [s.signal_type for s in twin.signals]
-            match = as_match(match.reference, match.alignments, names, twin.segments[0])
-        joined.append(match)
-    return (*by_id.values(), *joined)

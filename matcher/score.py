@@ -321,3 +321,16 @@ def _pair(run: Sequence[FrameMatch]) -> SegmentPair:
         offset = first.reference_offset - speed * first.offset
     low, high = sorted((max(0.0, speed * start + offset), max(0.0, speed * end + offset)))
     return SegmentPair(Segment(start, end), Segment(low, high))
+
+
+def joined(exact: Sequence[Match], found: Sequence[Match]) -> tuple[Match, ...]:
+    """One match a reference, where it was found by its digest and by its pictures."""
+    by_id = {m.reference.id: m for m in exact}
+    merged = []
+    for match in found:
+        twin = by_id.pop(match.reference.id, None)
+        if twin is not None:
+            names = [s.signal_type for s in twin.signals]
+            match = as_match(match.reference, match.alignments, names, twin.segments[0])
+        merged.append(match)
+    return (*by_id.values(), *merged)

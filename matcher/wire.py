@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -76,61 +76,57 @@ def unpack_whole_video(text: bytes) -> tuple[str, float]:
 
 def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, bytes]:
     """Head and body of a good answer."""
-    coverage = asdict(answer.coverage)
     head: dict[str, Any] = {
         "kind": answer.kind.value,
         "format": media_format,
-        "coverage": coverage,
-        "fingerprints": [],
+        "coverage": asdict(answer.coverage),
+        "fingerprints": [_fingerprint_head(one) for one in answer.fingerprints],
         "pictures": [list(p.shape) for p in answer.pictures],
         "local": [_local_head(one) for one in answer.local],
         "motion": [[m.track, *m.grids.shape] for m in answer.motion],
         "sound": [_sound_head(one) for one in answer.sound],
         "to_describe": [[*some.pixels.shape[:2], some.track] for some in answer.to_describe],
     }
-    parts: list[bytes | memoryview] = []
+    return json.dumps(head).encode(), b"".join(_parts(answer))
+
+
+def _parts(answer: MediaFingerprints) -> Iterator[bytes | memoryview]:
+    """The body's arrays, in the order of the head."""
     for one in answer.fingerprints:
-        head["fingerprints"].append(
-            {
-                "signal_type": one.signal_type,
-                "pipeline": one.pipeline,
-                "rows": len(one),
-                "track": one.track,
-                "view": one.view.value,
-                "orientation": one.orientation.value,
-            }
-        )
-        parts += [
-            np.ascontiguousarray(one.codes, dtype=np.uint8).tobytes(),
-            one.offsets.astype("<f8").tobytes(),
-            one.spans.astype("<f8").tobytes(),
-            one.quality.astype(np.uint8).tobytes(),
-        ]
-    parts += [np.ascontiguousarray(p, dtype=np.uint8).tobytes() for p in answer.pictures]
+        yield np.ascontiguousarray(one.codes, dtype=np.uint8).tobytes()
+        yield one.offsets.astype("<f8").tobytes()
+        yield one.spans.astype("<f8").tobytes()
+        yield one.quality.astype(np.uint8).tobytes()
+    for picture in answer.pictures:
+        yield np.ascontiguousarray(picture, dtype=np.uint8).tobytes()
     for local in answer.local:
-        parts += [
-            local.offsets.astype("<f8").tobytes(),
-            np.diff(local.starts).astype("<u4").tobytes(),
-            local.sizes.astype("<u2").tobytes(),
-            np.ascontiguousarray(local.codes, dtype=np.uint8).tobytes(),
-            local.places.astype("<f4").tobytes(),
-        ]
+        yield local.offsets.astype("<f8").tobytes()
+        yield np.diff(local.starts).astype("<u4").tobytes()
+        yield local.sizes.astype("<u2").tobytes()
+        yield np.ascontiguousarray(local.codes, dtype=np.uint8).tobytes()
+        yield local.places.astype("<f4").tobytes()
     for motion in answer.motion:
-        parts += [
-            motion.offsets.astype("<f8").tobytes(),
-            np.ascontiguousarray(motion.grids, dtype=np.int8).tobytes(),
-        ]
+        yield motion.offsets.astype("<f8").tobytes()
+        yield np.ascontiguousarray(motion.grids, dtype=np.int8).tobytes()
     for sound in answer.sound:
-        parts += [
-            sound.times.astype("<f8").tobytes(),
-            sound.pitches.astype("<u2").tobytes(),
-            sound.levels.astype(np.uint8).tobytes(),
-        ]
+        yield sound.times.astype("<f8").tobytes()
+        yield sound.pitches.astype("<u2").tobytes()
+        yield sound.levels.astype(np.uint8).tobytes()
     for some in answer.to_describe:
-        pixels = np.ascontiguousarray(some.pixels, dtype=np.uint8)
+        yield some.offsets.astype("<f8").tobytes()
         # joined without another copy: they may be a tenth of the child's memory
-        parts += [some.offsets.astype("<f8").tobytes(), pixels.data.cast("B")]
-    return json.dumps(head).encode(), b"".join(parts)
+        yield np.ascontiguousarray(some.pixels, dtype=np.uint8).data.cast("B")
+
+
+def _fingerprint_head(one: Fingerprint) -> dict[str, Any]:
+    return {
+        "signal_type": one.signal_type,
+        "pipeline": one.pipeline,
+        "rows": len(one),
+        "track": one.track,
+        "view": one.view.value,
+        "orientation": one.orientation.value,
+    }
 
 
 def _local_head(one: LocalFeatures) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -18,7 +18,7 @@ from api.commands import output
 from api.commands.output import json_option
 from api.settings import Settings
 from hashdb.errors import DatabaseUnavailable, NotFound
-from hashdb.model import Job, Run, RunCounts
+from hashdb.model import Job, Run, RunCounts, now
 from hashdb.store import Store
 from hashdb.store.runs import FAILED
 
@@ -141,12 +141,13 @@ def backfill(
 def look_back(context: click.Context, since: datetime, jobs: int | None, as_json: bool) -> None:
     """Ask about past uploads again, with what is in the banks by now.
 
-    By the fingerprints that are kept of them, so no further back than SEAWALL_RETENTION_DAYS.
-    Where more is found than the verdict said, a review is opened; the verdict stays.
+    By the fingerprints that are kept of them (SEAWALL_RETENTION_DAYS), older ones by their digests
+    alone. Where more is found than the verdict said, a review is opened; the verdict stays.
     """
     from api import tasks
 
     settings = Settings.from_env()
+    tell_of_retention(settings, since.replace(tzinfo=UTC))
     store = Store.open(settings.database_url)
     begin = since.replace(tzinfo=UTC).isoformat()
     with store.begin() as tx:
@@ -156,6 +157,16 @@ def look_back(context: click.Context, since: datetime, jobs: int | None, as_json
     show_items(store, run, "found", as_json=as_json)
     counts = show_counts(store, run, as_json=as_json)
     context.exit(1 if counts.ended.get(FAILED) else 0)
+
+
+def tell_of_retention(settings: Settings, since: datetime) -> None:
+    """How much less is found of uploads that are older than their retention."""
+    for days, what in (
+        (settings.keep_verdicts_days, "not found: they are deleted, unless a moderator had a say"),
+        (settings.retention_days, "found by their digests alone: their fingerprints are deleted"),
+    ):
+        if days and since < now() - timedelta(days=days):
+            output.note(f"seawall: uploads of more than {days} days ago are {what}")
 
 
 def work(settings: Settings, store: Store, run: Run, jobs: int | None, *, unit: str) -> None:

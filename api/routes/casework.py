@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from api import render, schemas
+from api import erasing, render, schemas
 from api.routes.banks import MODERATOR
 from api.routes.route import Answer, Call, Route, Service
-from hashdb.errors import AlreadyDecided, Conflict, NotFound
-from hashdb.model import Review, Role
+from hashdb.errors import AlreadyDecided, Conflict, NotFound, UploadBusy
+from hashdb.model import Action, Review, Role
 from hashdb.store import Transaction
 from hashdb.store.casework import ReviewState
 
@@ -19,7 +19,18 @@ def list_reviews(service: Service, call: Call) -> Answer:
         found, after = tx.casework.reviews(
             state=query.state, queue=query.queue, limit=query.limit, after=query.cursor
         )
-    return Answer(schemas.ReviewList(items=[render.review_out(r) for r in found], next=after))
+        later = tx.found.of_reviews([review.id for review in found])
+    items = [render.review_out(review, later.get(review.id)) for review in found]
+    return Answer(schemas.ReviewList(items=items, next=after))
+
+
+def get_review(service: Service, call: Call) -> Answer:
+    with service.parts.store.read() as tx:
+        review = tx.casework.review(call.path["review_id"])
+        verdict = tx.uploads.of_verdict(review.verdict_id)
+        later = tx.found.of_reviews([review.id]).get(review.id)
+        decision = tx.casework.decision_of(review.id)
+    return Answer(render.review_read_out(review, verdict, later, decision))
 
 
 def decide(service: Service, call: Call) -> Answer:
@@ -64,6 +75,19 @@ def list_audit(service: Service, call: Call) -> Answer:
     return Answer(schemas.AuditList(items=[render.audit_out(e) for e in found], next=after))
 
 
+def erase_upload(service: Service, call: Call) -> Answer:
+    query: schemas.EraseQuery = call.query
+    upload_id, parts = call.path["upload_id"], service.parts
+    erased = erasing.erase(parts.store, parts.settings, upload_id, query.key_id, actor=call.key.id)
+    out = schemas.ErasedOut(
+        upload_id=upload_id,
+        key_id=erased.key_id,
+        action=None if erased.action is None else Action(erased.action),
+        decisions=list(erased.decisions),
+    )
+    return Answer(out)
+
+
 ROUTES = (
     Route(
         "GET",
@@ -75,6 +99,21 @@ ROUTES = (
         MODERATOR,
         {200: schemas.ReviewList},
         query=schemas.ReviewQuery,
+    ),
+    Route(
+        "GET",
+        "/reviews/{review_id}",
+        "getReview",
+        get_review,
+        "One review, with what there is to rule on",
+        "casework",
+        MODERATOR,
+        {200: schemas.ReviewRead},
+        errors=(NotFound,),
+        text=(
+            "`verdict` is what the machine concluded when the upload came, `found_later` what a "
+            "look-back found in it since, with the references that were not known then."
+        ),
     ),
     Route(
         "POST",
@@ -109,5 +148,21 @@ ROUTES = (
         NOBODY_ELSE,
         {200: schemas.AuditList},
         query=schemas.AuditQuery,
+    ),
+    Route(
+        "DELETE",
+        "/uploads/{upload_id}",
+        "eraseUpload",
+        erase_upload,
+        "Erase all that is kept of an upload",
+        "casework",
+        NOBODY_ELSE,
+        {200: schemas.ErasedOut},
+        query=schemas.EraseQuery,
+        errors=(NotFound, Conflict, UploadBusy),
+        text=(
+            "Digests, metadata, fingerprints, the verdict, decided reviews and their decisions. "
+            "The audit keeps who ruled, and that it was erased. Not while a review is open."
+        ),
     ),
 )

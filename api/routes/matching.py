@@ -138,18 +138,39 @@ def get_job(service: Service, call: Call) -> Answer:
 
 
 def get_verdict(service: Service, call: Call) -> Answer:
-    """A verdict and what a moderator ruled since; for a pipeline, of its own upload."""
-    own = call.key.id if call.key.role is Role.PIPELINE else None
+    """A verdict, what a look-back found and what a moderator ruled since; for a pipeline, of its
+    own upload."""
+    upload_id, own = call.path["upload_id"], _own(call)
     with service.parts.store.read() as tx:
         verdict = _verdict(tx, call)
-        decision = tx.casework.decision_on(call.path["upload_id"], key_id=own)
-    return Answer(render.verdict_read_out(verdict, decision))
+        found = tx.found.of_upload(upload_id, key_id=own)
+        decision = tx.casework.decision_on(upload_id, key_id=own)
+    return Answer(render.verdict_read_out(verdict, found, decision))
+
+
+def list_found_later(service: Service, call: Call) -> Answer:
+    query: schemas.FoundLaterQuery = call.query
+    with service.parts.store.read() as tx:
+        found, after = tx.found.list(key_id=_own(call), limit=query.limit, after=query.cursor)
+    items = [render.found_later_item(f) for f in found]
+    return Answer(schemas.FoundLaterList(items=items, next=after))
 
 
 def get_timeline(service: Service, call: Call) -> Answer:
+    query: schemas.TimelineQuery = call.query
     with service.parts.store.read() as tx:
         verdict = _verdict(tx, call)
+        if query.of == "found_later":
+            later = tx.found.of_upload(call.path["upload_id"], key_id=_own(call))
+            if later is None:
+                raise NotFound("no look-back found anything in it")
+            verdict = later.found
     return Answer(timeline_svg(verdict), media_type="image/svg+xml")
+
+
+def _own(call: Call) -> str | None:
+    """The key whose uploads alone the caller may see; None where it may see all."""
+    return call.key.id if call.key.role is Role.PIPELINE else None
 
 
 def _verdict(tx: Transaction, call: Call) -> Verdict:
@@ -224,7 +245,24 @@ ROUTES = (
         errors=(NotFound,),
         text=(
             "A pipeline sees its own uploads; a moderator the newest verdict under that id. "
-            "`decision` is what a person ruled on it since, null where nobody has."
+            "`found_later` is what a look-back found in it since, `decision` what a person ruled "
+            "on it; each is null where there is none."
+        ),
+    ),
+    Route(
+        "GET",
+        "/found-later",
+        "listFoundLater",
+        list_found_later,
+        "Uploads in which something was found after their verdict",
+        "matching",
+        BOTH,
+        {200: schemas.FoundLaterList},
+        query=schemas.FoundLaterQuery,
+        text=(
+            "By look-backs, in the order of their finding; a pipeline sees its own uploads. "
+            "Ask now and then, with the `number` of the last item that you have read as `cursor`: "
+            "none is missed. The verdict stays as it was, and a review asks a moderator."
         ),
     ),
     Route(
@@ -236,6 +274,7 @@ ROUTES = (
         "matching",
         BOTH,
         {200: "image/svg+xml"},
+        query=schemas.TimelineQuery,
         errors=(NotFound,),
         text="Which seconds of the upload show which seconds of which references; no footage.",
     ),

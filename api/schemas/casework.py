@@ -22,6 +22,7 @@ from api.schemas.base import (
     cursor_pattern,
     given,
 )
+from api.schemas.matching import FoundLaterOut, VerdictOut
 from hashdb.model import Action
 
 ReviewCursor = Annotated[str, StringConstraints(pattern=cursor_pattern("rev"))]
@@ -57,6 +58,16 @@ class ReviewOut(Out):
     opened_at: datetime
     claimed_by: str | None
     claimed_at: datetime | None
+    found_later: FoundLaterOut | None = Field(
+        description="what a look-back found after the verdict; null where none brought it up"
+    )
+
+
+class ReviewRead(ReviewOut):
+    """A review with what there is to rule on."""
+
+    verdict: VerdictOut
+    decision: DecisionOut | None
 
 
 class ReviewList(Out):
@@ -82,6 +93,19 @@ class DecisionNew(In):
         if (self.review_id is None) == (self.upload_id is None):
             raise ValueError("either review_id or upload_id must be given")
         return self
+
+
+class EraseQuery(TextIn):
+    key_id: Ident | None = Field(None, description="whose it is, where several keys have it")
+
+
+class ErasedOut(Out):
+    """Of what was erased this much is told, here and in the audit."""
+
+    upload_id: str
+    key_id: str
+    action: Action | None = Field(description="of its verdict; null where there was none yet")
+    decisions: list[str] = Field(description="ids of the decisions that went with it")
 
 
 class DecisionOut(Out):

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Json, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Json,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 from api.schemas.base import (
     TEXT,
     In,
     Label,
+    Limit,
     Md5,
     Metadata,
     Out,
@@ -151,10 +160,51 @@ class RulingOut(Out):
     at: datetime
 
 
-class VerdictRead(VerdictOut):
-    """A verdict as it was given, and what a person ruled since."""
+class FoundLaterOut(Out):
+    """What a look-back concluded of the upload after its verdict, by what was known then."""
 
+    action: Action
+    reason: ReasonOut
+    matches: list[MatchOut]
+    new_references: list[str] = Field(description="those that the verdict did not name")
+    policy_version: str
+    found_at: datetime
+
+
+class VerdictRead(VerdictOut):
+    """A verdict as it was given, what a look-back found since, and what a person ruled since."""
+
+    found_later: FoundLaterOut | None
     decision: RulingOut | None
+
+
+class FoundLaterItem(Out):
+    """An upload in which something was found after its verdict."""
+
+    number: str = Field(description="`cursor` for what comes after it")
+    upload_id: str
+    verdict: VerdictOut
+    found_later: FoundLaterOut
+    review_id: str
+
+
+class FoundLaterList(Out):
+    items: list[FoundLaterItem]
+    next: str | None
+
+
+class FoundLaterQuery(TextIn):
+    limit: Limit = 100
+    cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")] | None = Field(
+        None,
+        description="`next` of the page before, or the `number` of the last item read",
+    )
+
+
+class TimelineQuery(TextIn):
+    of: Literal["verdict", "found_later"] = Field(
+        "verdict", description="what the machine concluded, or what a look-back found since"
+    )
 
 
 class HashOut(Out):

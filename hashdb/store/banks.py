@@ -1,20 +1,18 @@
-"""Banks, their references, and the references' fingerprints."""
+"""Banks and their references; what is kept of those to match by: `hashdb.store.prints`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    RowMapping,
     Text,
     and_,
     cast,
-    func,
     insert,
     or_,
     select,
@@ -41,6 +39,7 @@ from hashdb.model import (
 )
 from hashdb.store import feature_packing, packing, rows
 from hashdb.store.changes import Changes
+from hashdb.store.prints import Prints
 from hashdb.tables import (
     bank_references,
     banks,
@@ -51,8 +50,6 @@ from hashdb.tables import (
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ID = re.compile(r"bank_[0-9a-f]{32}")
 
-_FEATURED = 20  # references whose features are read at once: each may have tens of megabytes
-
 ReferenceState = Literal["enabled", "disabled", "withdrawn"]
 
 
@@ -60,8 +57,6 @@ ReferenceState = Literal["enabled", "disabled", "withdrawn"]
 References = list[Reference]
 Page = tuple[list[Reference], str | None]
 DigestHits = list[tuple[Reference, str]]
-Fingerprints = list[Fingerprint]
-Counts = list[tuple[str, str, int]]
 
 
 class Keep(Enum):
@@ -73,9 +68,9 @@ class Keep(Enum):
 KEEP = Keep.KEEP
 
 
-class Banks:
+class Banks(Prints):
     def __init__(self, connection: Connection, changes: Changes) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._changes = changes
 
     # Banks
@@ -178,21 +173,12 @@ class Banks:
         """
         kept = packing.merged(fingerprints)
         packed = [packing.pack(f) for f in kept]
-        features = [feature_packing.pack_local(f) for f in local if len(f.codes)]
-        features += [feature_packing.pack_motion(m) for m in motion if len(m)]
-        features += [feature_packing.pack_sound(s) for s in sound if len(s)]
-        features += [feature_packing.pack_descriptors(d) for d in descriptors if len(d)]
-        found_types = {f["signal_type"] for f in (*packed, *features)}
-        features += [
-            feature_packing.pack_nothing(name, model if name == "neural" else "")
-            for name in looked_for
-            if name not in found_types
-        ]
+        features = feature_packing.pack_all(local, motion, sound, descriptors)
+        features += _nothing(looked_for, _signal_types(packed, features), model)
         same = _same_media(bank.id, digests, origin, packing.frames(kept))
         found = self._living(same)
         if found is not None:
-            brought = {f["signal_type"] for f in (*packed, *features)}
-            if brought <= self.signal_types(found.id, model):
+            if _signal_types(packed, features) <= self.signal_types(found.id, model):
                 return found, False
             self.withdraw(found.id)
             origin = found.origin  # ours stays ours, a partner's stays the partner's
@@ -212,16 +198,7 @@ class Banks:
             added_at=now(),
             metadata=dict(metadata or {}),
         )
-        try:
-            with self._connection.begin_nested():
-                self._insert(made, packed, features)
-        except IntegrityError:
-            found = self._living(same)  # another transaction was faster
-            if found is None:
-                raise
-            return found, False
-        self._changes.append(ChangeKind.ADD, made.id, bank.id)
-        return made, True
+        return self._added(made, packed, features, same)
 
     def reference(self, reference_id: str) -> Reference:
         """The reference, withdrawn or not; `NotFound` where there is none."""
@@ -330,92 +307,6 @@ class Banks:
         )
         return self._changed(statement, reference_id, ChangeKind.WITHDRAW)
 
-    # Fingerprints
-
-    def signal_types(self, reference_id: str, model: str = "") -> set[str]:
-        """The signal types of which codes or features are kept of a reference, or that were looked
-        for in vain; `neural` where it was by this model."""
-        found: set[str] = set()
-        for table in (reference_fingerprints, reference_features):
-            query = select(table.c.signal_type).where(table.c.reference_id == reference_id)
-            found.update(self._connection.scalars(query.where(_of_model(table.c, model))))
-        return found
-
-    def fingerprints(self, reference_id: str) -> Fingerprints:
-        """What is kept of a reference; empty for digests alone, and for an unknown id."""
-        columns = reference_fingerprints.c
-        query = select(reference_fingerprints).where(columns.reference_id == reference_id)
-        query = query.order_by(columns.signal_type, columns.pipeline, columns.track, columns.view)
-        return [packing.unpack(row) for row in self._connection.execute(query).mappings()]
-
-    def all_fingerprints(
-        self, signal_types: Sequence[str], *, after_reference: str | None = None, batch: int = 200
-    ) -> Iterator[tuple[str, Fingerprint]]:
-        """Reference ids and fingerprints of all living references, in the order of ids, read
-        `batch` references at a time."""
-        owners, prints = bank_references.c, reference_fingerprints
-        living = select(owners.id).where(owners.withdrawn_at.is_(None)).order_by(owners.id)
-        last = after_reference or ""
-        while True:
-            query = living.where(owners.id > last).limit(batch)
-            ids = list(self._connection.scalars(query))
-            if not ids:
-                return
-            some = (
-                select(prints)
-                .where(prints.c.reference_id.in_(ids), prints.c.signal_type.in_(signal_types))
-                .order_by(prints.c.reference_id, prints.c.signal_type, prints.c.pipeline)
-                .order_by(prints.c.track, prints.c.view)
-            )
-            for row in self._connection.execute(some).mappings():
-                yield row["reference_id"], packing.unpack(row)
-            last = ids[-1]
-
-    def local_features(self, reference_ids: Iterable[str]) -> Iterator[tuple[str, LocalFeatures]]:
-        """Ids and local features of these references, read a few at a time."""
-        for row in self._features(reference_ids, "local"):
-            yield row["reference_id"], feature_packing.unpack_local(row)
-
-    def motion(self, reference_ids: Iterable[str]) -> Iterator[tuple[str, Motion]]:
-        """Ids and motion of these references, read a few at a time."""
-        for row in self._features(reference_ids, feature_packing.MOTION):
-            yield row["reference_id"], feature_packing.unpack_motion(row)
-
-    def sound_peaks(self, reference_ids: Iterable[str]) -> Iterator[tuple[str, SoundPeaks]]:
-        """Ids and peaks of the sound of these references, read a few at a time."""
-        for row in self._features(reference_ids, "sound"):
-            yield row["reference_id"], feature_packing.unpack_sound(row)
-
-    def descriptors(
-        self, reference_ids: Iterable[str], model: str
-    ) -> Iterator[tuple[str, Descriptors]]:
-        """Ids and descriptors by that model of these references, read a few at a time."""
-        for row in self._features(reference_ids, "neural"):
-            if row["pipeline"] == model:
-                yield row["reference_id"], feature_packing.unpack_descriptors(row)
-
-    def feature_counts(self, signal_types: Sequence[str], model: str = "") -> Counts:
-        """Ids and signal types of living references with features of these signal types (`neural`
-        by this model), and how many they have."""
-        columns, owners = reference_features.c, bank_references
-        query = (
-            select(columns.reference_id, columns.signal_type, func.sum(columns.n))
-            .join(owners, owners.c.id == columns.reference_id)
-            .where(owners.c.withdrawn_at.is_(None))
-            .where(columns.signal_type.in_(signal_types), columns.n > 0, _of_model(columns, model))
-            .group_by(columns.reference_id, columns.signal_type)
-        )
-        return [(name, kind, int(n)) for name, kind, n in self._connection.execute(query)]
-
-    def _features(self, reference_ids: Iterable[str], signal_type: str) -> Iterator[RowMapping]:
-        columns = reference_features.c
-        for some in rows.chunks(reference_ids, _FEATURED):
-            query = select(reference_features).where(
-                columns.reference_id.in_(some), columns.signal_type == signal_type, columns.n > 0
-            )
-            query = query.order_by(columns.reference_id, columns.pipeline, columns.track)
-            yield from self._connection.execute(query).mappings()
-
     def _living(self, same: ColumnElement[bool] | None) -> Reference | None:
         if same is None:
             return None
@@ -423,6 +314,24 @@ class Banks:
         query = rows.select_references().where(living).order_by(bank_references.c.id)
         row = self._connection.execute(query).mappings().first()
         return None if row is None else rows.reference(row)
+
+    def _added(
+        self,
+        made: Reference,
+        packed: Sequence[dict[str, Any]],
+        features: Sequence[dict[str, Any]],
+        same: ColumnElement[bool] | None,
+    ) -> tuple[Reference, bool]:
+        try:
+            with self._connection.begin_nested():
+                self._insert(made, packed, features)
+        except IntegrityError:
+            found = self._living(same)  # another transaction was faster
+            if found is None:
+                raise
+            return found, False
+        self._changes.append(ChangeKind.ADD, made.id, made.bank.id)
+        return made, True
 
     def _insert(
         self,
@@ -470,6 +379,20 @@ def _name(name: str) -> str:
     return name
 
 
+def _signal_types(*columns: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {each["signal_type"] for some in columns for each in some}
+
+
+def _nothing(
+    looked_for: Collection[str], found: Collection[str], model: str
+) -> list[dict[str, Any]]:
+    """The columns that say that nothing was found of a signal type that was looked for."""
+    missing = [name for name in looked_for if name not in found]
+    return [
+        feature_packing.pack_nothing(name, model if name == "neural" else "") for name in missing
+    ]
+
+
 def _same_media(
     bank_id: str, digests: Digests, origin: str | None, frames: int
 ) -> ColumnElement[bool] | None:
@@ -485,11 +408,6 @@ def _same_media(
     if not either:
         return None
     return and_(columns.bank_id == bank_id, columns.sha256.is_(None), or_(*either))
-
-
-def _of_model(columns: Any, model: str) -> ColumnElement[bool]:
-    """Rows of `neural` by that model, and all rows of other signal types."""
-    return or_(columns.signal_type != "neural", columns.pipeline == model)
 
 
 def _in_state(state: ReferenceState) -> ColumnElement[bool]:

@@ -175,9 +175,14 @@ class Casework:
         row = self._connection.execute(query).mappings().first()
         return None if row is None else rows.decision(row)
 
+    def decision_of(self, review_id: str) -> Decision | None:
+        """What was ruled on a review; None where nobody has."""
+        query = select(decisions).where(decisions.c.review_id == review_id)
+        row = self._connection.execute(query).mappings().first()
+        return None if row is None else rows.decision(row)
+
     def _decided(self, review_id: str) -> bool:
-        query = select(decisions.c.id).where(decisions.c.review_id == review_id)
-        return self._connection.scalar(query) is not None
+        return self.decision_of(review_id) is not None
 
 
 def _in_state(state: ReviewState) -> ColumnElement[bool]:

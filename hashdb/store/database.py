@@ -21,9 +21,12 @@ from hashdb.store.casework import Casework
 from hashdb.store.changes import Changes
 from hashdb.store.exchanges import Exchanges
 from hashdb.store.failures import translated
+from hashdb.store.found import Found
 from hashdb.store.grouping import Group
 from hashdb.store.jobs import Jobs
+from hashdb.store.leases import Leases
 from hashdb.store.listening import Heard, listening
+from hashdb.store.retention import Retention
 from hashdb.store.runs import Runs
 from hashdb.store.uploads import Uploads
 from hashdb.tables import meta
@@ -39,11 +42,14 @@ class Transaction:
         self.banks = Banks(connection, self.changes)
         self.casework = Casework(connection)
         self.uploads = Uploads(connection, self.casework)
+        self.found = Found(connection, self.casework)
         self.audit = Audit(connection)
         self.runs = Runs(connection)
         self.jobs = Jobs(connection, self.runs)
         self.exchanges = Exchanges(connection)
         self.access = Access(connection)
+        self.leases = Leases(connection)
+        self.retention = Retention(connection)
 
 
 class Store:

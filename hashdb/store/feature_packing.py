@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,20 @@ _PICTURE, _FEATURE = 8 + 4 + 4, 32 + 8
 _TICKS = 20_000  # a second
 _LATEST = 2**31 - 1
 _PEAK = 4 + 2 + 1
+
+
+def pack_all(
+    local: Iterable[LocalFeatures],
+    motion: Iterable[Motion],
+    sound: Iterable[SoundPeaks],
+    descriptors: Iterable[Descriptors],
+) -> list[dict[str, Any]]:
+    """The columns of all of them, but of those that are empty. Raises `BadFingerprint`."""
+    packed = [pack_local(f) for f in local if len(f.codes)]
+    packed += [pack_motion(m) for m in motion if len(m)]
+    packed += [pack_sound(s) for s in sound if len(s)]
+    packed += [pack_descriptors(d) for d in descriptors if len(d)]
+    return packed
 
 
 def pack_local(features: LocalFeatures) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hashdb.errors import NotFound
-from hashdb.model import Job, JobState, new_id, now
+from hashdb.model import Job, JobState, first_id, new_id, now
 from hashdb.store import rows
 from hashdb.store.runs import FAILED, Runs
 from hashdb.tables import jobs
@@ -26,6 +26,12 @@ ABANDONED = {
     "title": "The job was given up",
     "detail": f"{MAX_ATTEMPTS} workers took the job and none finished it",
 }
+
+
+def again(key: str, failed: Job) -> str:
+    """The key of the job that tries again what one of `key` failed at, which holds its own for
+    good. A key holds no line break."""
+    return f"{key}\n{failed.id}"
 
 
 class Jobs:
@@ -66,6 +72,14 @@ class Jobs:
         if row is None:
             raise NotFound(f"there is no job {job_id!r}")
         return rows.job(row)
+
+    def waiting_files(self, kinds: Collection[str], before: datetime) -> set[str]:
+        """The spooled files of jobs of these kinds that were promised before that moment and have
+        not ended."""
+        open_states = [s.value for s in (JobState.PENDING, JobState.RUNNING)]
+        query = select(jobs.c.payload["file"].as_string()).where(jobs.c.state.in_(open_states))
+        query = query.where(jobs.c.kind.in_(kinds), jobs.c.id < first_id("job", before))
+        return {name for name in self._connection.scalars(query) if name}
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs there are in each state, beside the items of runs."""

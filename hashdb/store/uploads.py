@@ -1,4 +1,5 @@
-"""Uploads, what is kept of them for a while, and what was concluded of them for good."""
+"""Uploads, what is kept of them, and what was concluded of them. For how long: see
+`hashdb.store.retention`."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hashdb.errors import NotFound, UploadConflict
@@ -32,7 +33,7 @@ _INSERT = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Past:
-    """What is kept of an upload; no fingerprints after its retention has ended."""
+    """What is kept of an upload; no fingerprints once they are older than their retention."""
 
     row_id: str
     verdict_id: str
@@ -56,7 +57,6 @@ class Uploads:
         fingerprints: Sequence[Fingerprint],
         *,
         metadata: Mapping[str, Any] | None = None,
-        expires_at: datetime,
         queue: str = "default",
     ) -> Verdict:
         """Keeps the upload, its upright fingerprints, the verdict, what it has matched, and opens
@@ -76,7 +76,6 @@ class Uploads:
             "md5": digests.md5,
             "metadata": dict(metadata or {}),
             "received_at": now(),
-            "expires_at": expires_at,
         }
         if self._is_new(row):
             return self._keep(row_id, verdict, packed, queue)
@@ -108,6 +107,13 @@ class Uploads:
             .order_by(verdicts.c.judged_at.desc(), verdicts.c.id.desc())
         )
         return [verdict_json.from_json(body) for body in self._connection.scalars(query)]
+
+    def of_verdict(self, verdict_id: str) -> Verdict:
+        """The verdict of that id; `NotFound` where there is none."""
+        body = self._connection.scalar(select(verdicts.c.body).where(verdicts.c.id == verdict_id))
+        if body is None:
+            raise NotFound(f"there is no verdict {verdict_id!r}")
+        return verdict_json.from_json(body)
 
     def seen(self, reference_id: str) -> list[tuple[str, datetime]]:
         """The upload ids in which a reference was found, and when, oldest first."""
@@ -150,26 +156,6 @@ class Uploads:
             Digests(row[2], row[3]),
             tuple(packing.unpack(each) for each in found),
         )
-
-    def found_later(self, past: Past, reference_ids: Sequence[str], *, queue: str) -> bool:
-        """References that were found in an upload after its verdict: they count as seen in it, and
-        a review is opened. False, and nothing is done, where all were seen in it before."""
-        known = select(seen.c.reference_id).where(seen.c.upload_row_id == past.row_id)
-        new = set(reference_ids) - set(self._connection.scalars(known))
-        if not new:
-            return False
-        at = now()
-        rows = [{"reference_id": r, "upload_row_id": past.row_id, "at": at} for r in sorted(new)]
-        self._connection.execute(insert(seen), rows)
-        self._casework.open_review(past.verdict_id, past.verdict.upload_id, queue=queue)
-        return True
-
-    def purge(self, before: datetime) -> int:
-        """Drops the fingerprints of uploads whose retention ended at or before `before`; their
-        verdicts stay. Answers how many fingerprints went."""
-        over = select(uploads.c.id).where(uploads.c.expires_at <= before)
-        statement = delete(upload_fingerprints).where(upload_fingerprints.c.upload_row_id.in_(over))
-        return self._connection.execute(statement).rowcount
 
     def _keep(
         self, row_id: str, verdict: Verdict, packed: list[dict[str, Any]], queue: str

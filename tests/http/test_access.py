@@ -22,6 +22,7 @@ PATHS = {
     "bank": "attacks",
     "job_id": "job_1",
     "reference_id": "ref_1",
+    "review_id": "rev_1",
     "slug": "not-found",
     "upload_id": "u1",
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from api.purging import Purge
 from hashdb.model import Role
 from tests.http.conftest import Make, Service, problem
 
@@ -61,6 +62,7 @@ def test_the_dashboards_labels_are_told(make_service: Make, dashboard: Any) -> N
     service.reference()
     service.match()
     service.match(b"no picture")
+    Purge(service.parts.store, service.parts.settings).run()
     text = service.ask(Role.MODERATOR, "GET", "/metrics").text
     for expression in expressions(dashboard):
         for name, labels in re.findall(r"(seawall_\w+)\{([^}]*)\}", expression):

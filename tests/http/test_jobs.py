@@ -46,7 +46,7 @@ def test_a_promise_is_kept(service: Service) -> None:
     done = job(service, path)
     assert (done["status"], done["verdict"]["action"], done["problem"]) == ("done", "block", None)
     stored = service.ask(Role.PIPELINE, "GET", "/verdicts/u1").json
-    assert stored == {**done["verdict"], "decision": None}
+    assert stored == {**done["verdict"], "found_later": None, "decision": None}
     assert service.match(upload_id="u1").json == done["verdict"]
     assert list((service.parts.settings.data_dir / "spool").iterdir()) == []
     assert not runner(service).step("w")

@@ -61,7 +61,7 @@ def test_an_upload_id_belongs_to_its_key(service: Service) -> None:
 def test_a_verdict_can_be_asked_for_again(service: Service) -> None:
     sent = service.match(upload_id="folder/u 1".replace(" ", "-"))
     found = service.ask(Role.PIPELINE, "GET", "/verdicts/folder/u-1")
-    assert found.json == {**sent.json, "decision": None}
+    assert found.json == {**sent.json, "found_later": None, "decision": None}
     assert service.ask(Role.MODERATOR, "GET", "/verdicts/folder%2Fu-1").json == found.json
 
 
@@ -351,7 +351,7 @@ def test_what_can_be_sent_can_be_read_back(service: Service, upload_id: str) -> 
     sent = service.match(upload_id=upload_id).json
     path = quote(upload_id, safe="/")
     found = service.ask(Role.PIPELINE, "GET", f"/verdicts/{path}")
-    assert found.json == {**sent, "decision": None}
+    assert found.json == {**sent, "found_later": None, "decision": None}
     picture = service.ask(Role.PIPELINE, "GET", f"/timelines/{path}")
     assert upload_id in picture.text
 

@@ -69,6 +69,11 @@ def same(a: Fingerprint, b: Fingerprint) -> bool:
     )
 
 
+def later(days: float) -> datetime:
+    """So many days from now."""
+    return now() + timedelta(days=days)
+
+
 def digests(text: str) -> Digests:
     return Digests(sha256(text.encode()).hexdigest(), md5(text.encode()).hexdigest())
 
@@ -117,7 +122,6 @@ def record(tx: Transaction, upload_id: str, *, key: str = "key_a", **other: Any)
         "verdict": verdict(upload_id),
         "digests": digests(upload_id),
         "fingerprints": (),
-        "expires_at": now() + timedelta(days=30),
     } | other
     return tx.uploads.record(key, upload_id, **values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hashdb.snapshot import FILE, KIND
 from hashdb.store import Store
 from tests.commands import Seawall, seawall_at
 from tests.feeds import KEY, Feed, add, serving, withdraw
+from tests.parts.store_samples import record
 from tests.services import ROOT
 
 
@@ -238,8 +240,44 @@ def test_a_rebuild_whose_snapshot_cannot_be_written(seawall: Seawall, tmp_path: 
     assert (report["ok"], report["snapshot"]) == (True, "damaged")
 
 
-def test_uploads_are_purged(seawall: Seawall) -> None:
-    assert seawall("uploads", "purge", "--json").lines() == [{"purged": 0}]
+def test_what_is_old_is_purged(seawall: Seawall, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = ["jobs", "fingerprints", "verdicts"]
+    told = seawall("purge", "--dry-run", "--json").lines()
+    assert [(t["kind"], t["deleted"], t["dry_run"]) for t in told] == [(k, 0, True) for k in kinds]
+    monkeypatch.setenv("SEAWALL_KEEP_VERDICTS_DAYS", "0")
+    monkeypatch.setenv("SEAWALL_KEEP_AUDIT_DAYS", "90")
+    told = seawall("purge", "--json").lines()
+    assert {t["kind"]: t["keep_days"] for t in told} == {"jobs": 7, "fingerprints": 30, "audit": 90}
+    assert "jobs: 0 deleted (kept for 7 days)" in seawall("purge").out
+    for wrong in ("-1", "a year", "1.5"):
+        monkeypatch.setenv("SEAWALL_KEEP_JOBS_DAYS", wrong)
+        told = seawall("purge")
+        assert (told.code, "SEAWALL_KEEP_JOBS_DAYS" in told.err) == (2, True)
+
+
+def test_a_look_back_says_what_is_too_old_to_be_found(
+    seawall: Seawall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = seawall("look-back", "--since", "2020-01-01", "--jobs", "1")
+    assert "more than 365 days ago are not found" in told.err
+    assert "more than 30 days ago are found by their digests alone" in told.err
+    monkeypatch.setenv("SEAWALL_KEEP_VERDICTS_DAYS", "0")
+    monkeypatch.setenv("SEAWALL_RETENTION_DAYS", "0")
+    assert "days ago" not in seawall("look-back", "--since", "2020-01-01", "--jobs", "1").err
+
+
+def test_an_upload_is_erased(seawall: Seawall, sqlite_url: str) -> None:
+    with closing(Store.open(sqlite_url)) as store, store.begin() as tx:
+        record(tx, "u1")
+        record(tx, "u1", key="key_b")
+    told = seawall("uploads", "erase", "u1")
+    assert (told.code, "several keys" in told.err) == (1, True)
+    (erased,) = seawall("uploads", "erase", "u1", "--key", "key_b", "--json").lines()
+    assert erased == {"upload_id": "u1", "key_id": "key_b", "decisions": []}
+    assert seawall("uploads", "erase", "u1").out == "u1 of key_a is erased\n"
+    told = seawall("uploads", "erase", "u1", "--json")
+    assert told.code == 1
+    assert json.loads(told.err.splitlines()[-1])["type"] == "/problems/not-found"
 
 
 def test_a_partners_feed_is_pulled(seawall: Seawall, monkeypatch: pytest.MonkeyPatch) -> None:

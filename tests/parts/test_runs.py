@@ -311,6 +311,20 @@ def test_an_upload_that_was_blocked_before_is_not_found_again(parts: ServicePart
     assert done(parts, looked_back(parts)) == RunCounts(1, {"nothing": 1})
 
 
+def test_uploads_that_were_purged_since_they_were_listed_are_passed_over(
+    parts: ServiceParts,
+) -> None:
+    for n in range(3):
+        media = io.BytesIO(png(64 + n))
+        parts.checker.check_media("k", f"u{n}", media, digest_file(media))
+    banned(parts, png(66))
+    run = looked_back(parts)
+    Walker(parts.store, parts.settings, poll_s=0.01).step("w")
+    with parts.store.begin() as tx:
+        tx.retention.erase("u0", None, kind=tasks.MATCH)
+    assert done(parts, run).ended == {"found": 1}
+
+
 def test_an_upload_of_digests_alone_is_found_by_them(parts: ServiceParts) -> None:
     digest = sha256(png(64)).hexdigest()
     parts.checker.check_hashes("k", "u", Digests(sha256=digest), (), request_digest="x")
@@ -326,7 +340,7 @@ def test_a_spool_may_be_a_bucket(settings: Settings, s3: Mapping[str, str], tmp_
         name = spool.keep(io.BytesIO(b"promised"))
         with spool.opened(name) as body:
             assert body.read() == b"promised"
-        spool.sweep()
+        spool.sweep(lambda before: set())
         spool.drop(name)
         with pytest.raises(Unavailable), spool.opened(name):
             pass

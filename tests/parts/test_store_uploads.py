@@ -1,4 +1,4 @@
-"""Uploads: one verdict for each, whoever asks at the same time; retention; what was seen."""
+"""Uploads: one verdict for each, whoever asks at the same time; what was seen."""
 
 from __future__ import annotations
 
@@ -225,47 +225,6 @@ def test_what_is_kept_of_past_uploads(store: Store) -> None:
         assert kept_since(tx, now() + timedelta(1)) == []
         with pytest.raises(NotFound):
             tx.uploads.past("upl_0")
-
-
-def test_what_is_found_later_is_found_once(store: Store, reference: Reference) -> None:
-    with store.begin() as tx:
-        record(tx, "u1", verdict=verdict("u1", action=Action.ALLOW))
-    with store.begin() as tx:
-        (past,) = kept_since(tx, now() - timedelta(1))
-        assert tx.uploads.found_later(past, [reference.id], queue="look-back")
-        assert not tx.uploads.found_later(past, [reference.id], queue="look-back")
-    with store.read() as tx:
-        assert [name for name, _ in tx.uploads.seen(reference.id)] == ["u1"]
-        ((review,), _) = tx.casework.reviews(queue="look-back")
-        assert review.upload_id == "u1"
-        assert tx.uploads.past(past.row_id).verdict.action is Action.ALLOW
-
-
-def test_retention_drops_fingerprints_and_keeps_verdicts(
-    store: Store, reference: Reference
-) -> None:
-    due = now()
-    with store.begin() as tx:
-        for name, days in (("old", -1), ("due", 0), ("young", 1)):
-            given = verdict(name, match(reference), action=Action.REVIEW)
-            record(
-                tx,
-                name,
-                verdict=given,
-                fingerprints=[prints(), prints(track=1)],
-                expires_at=due + timedelta(days=days),
-            )
-    before = rows(store)
-    with store.begin() as tx:
-        assert tx.uploads.purge(due) == 4
-        assert tx.uploads.purge(due) == 0
-        left = [p for p in kept_since(tx, due - timedelta(1)) if p.fingerprints]
-        assert [p.verdict.upload_id for p in left] == ["young"]
-        kept = tx.uploads.verdict("key_a", "old")
-        assert kept is not None
-        assert kept[0].matches[0].reference == reference
-        assert len(tx.uploads.seen(reference.id)) == 3
-    assert rows(store) == before | {"upload_fingerprints": 2}
 
 
 def test_digests_of_an_upload_are_kept(store: Store) -> None:

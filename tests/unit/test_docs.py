@@ -92,7 +92,8 @@ def test_every_setting_is_documented_and_no_other() -> None:
 def test_the_defaults_that_are_told_are_the_defaults() -> None:
     operator = (ROOT / "docs" / "operator.md").read_text()
     defaults = Settings.from_env({"SEAWALL_DATA_DIR": "/nowhere"})
-    for name in ("retention_days", "max_upload_mb", "max_pixels", "decode_memory_mb"):
+    kept = ("retention_days", "keep_verdicts_days", "keep_jobs_days", "keep_audit_days")
+    for name in (*kept, "max_upload_mb", "max_pixels", "decode_memory_mb"):
         told = re.search(rf"`SEAWALL_{name.upper()}` \| (\d+) \|", operator)
         assert told is not None, name
         assert int(told[1]) == getattr(defaults, name)
