@@ -100,12 +100,17 @@ def found_later_item(later: FoundLater) -> schemas.FoundLaterItem:
     )
 
 
+def _ends(bounds: tuple[float, float]) -> tuple[float, float]:
+    return round(bounds[0], SCORE), round(bounds[1], SCORE)
+
+
 def match_out(match: Match) -> schemas.MatchOut:
     return schemas.MatchOut(
         bank=match.reference.bank.name,
         label=match.reference.bank.label,
         reference_id=match.reference.id,
         score=round(match.score, SCORE),
+        score_bounds=None if match.bounds is None else _ends(match.bounds),
         exact=match.exact,
         signals=[
             schemas.SignalOut(signal_type=s.signal_type, score=round(s.score, SCORE))

@@ -100,12 +100,29 @@ class Calibration(_Values):
         more. `moving`: whether there could be more than one picture or code that agree; an image,
         or one hash of a whole video, is on `STILL`'s scale."""
         if moving:
-            weights = self.weights.model_dump()
-            said = {kind: weights[kind] * damped(told) for kind, told in evidence.items()}
-            x = self.intercept + summed(said)
+            x = self.intercept + _weighed(evidence, self.weights.model_dump())
         else:
             x = STILL[0] + STILL[1] * summed(evidence)
+        return self._at(x, prior)
+
+    def ends(
+        self, evidence: Mapping[str, float], *, prior: float | None = None
+    ) -> tuple[float, float]:
+        """What `probability` of a video would be at the lower, and at the upper, bounds of all
+        coefficients at once: wider than 95 % bounds, for they are not all off to one side."""
+        bounds = self.bounds.model_dump()
+        low, high = (
+            bounds["intercept"][end] + _weighed(evidence, {n: bounds[n][end] for n in NAMES})
+            for end in (0, 1)
+        )
+        return self._at(low, prior), self._at(high, prior)
+
+    def _at(self, x: float, prior: float | None) -> float:
         return restated(chance(x), self.prior, self.prior if prior is None else prior)
+
+
+def _weighed(evidence: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    return summed({kind: weights[kind] * damped(told) for kind, told in evidence.items()})
 
 
 def damped(evidence: float) -> float:

@@ -41,7 +41,7 @@ from matcher.findings import (
     score_findings,
 )
 from matcher.policy import Policy
-from matcher.score import as_match, rescore
+from matcher.score import as_match, bounds, rescore
 
 __all__ = ["Evidence", "Failure", "ReasonCode", "Ruling", "decide"]
 
@@ -88,7 +88,7 @@ def decide(evidence: Evidence, policy: Policy) -> Ruling:
     known = [f.action for f in findings if f.code is ReasonCode.SHA256_MATCH]
     if not known_good:
         findings += coverage_findings(evidence, policy, known)
-    return _ruling(findings, evidence)
+    return _ruling(findings, evidence, policy.score.prior)
 
 
 def _finite(evidence: Evidence) -> Evidence:
@@ -234,7 +234,7 @@ def _allow_findings(allowed: Iterable[Ruled]) -> Iterator[Finding]:
 # The ruling.
 
 
-def _ruling(findings: Sequence[Finding], evidence: Evidence) -> Ruling:
+def _ruling(findings: Sequence[Finding], evidence: Evidence, prior: float) -> Ruling:
     if not findings:
         text = f"No match: {_seen(evidence.coverage)} looked at."
         findings = [Finding(ReasonCode.NO_MATCH, Action.ALLOW, text)]
@@ -250,7 +250,7 @@ def _ruling(findings: Sequence[Finding], evidence: Evidence) -> Ruling:
     return Ruling(
         action=ordered[0].action,
         reason=Reason(codes[0], text, codes),
-        matches=tuple(matches.values()),
+        matches=tuple(replace(m, bounds=bounds(m, prior)) for m in matches.values()),
         classifications=evidence.classifications,
     )
 

@@ -205,6 +205,22 @@ def _is_usual(line: Sequence[FrameMatch]) -> bool:
     return speed > 0 and abs(math.log2(speed)) <= USUAL
 
 
+def bounds(match: Match, prior: float) -> tuple[float, float] | None:
+    """Between what and what the score of a match lies, as far as the calibration knows; None where
+    it is not calibrated: of an exact match, an image, a hash of a whole video, or likeness.
+    `prior`: at which the score is stated."""
+    if match.exact or not match.alignments or not match.segments:
+        return None
+    best = max(match.alignments, key=lambda a: a.score)
+    alone = match.score <= best.score
+    kind = SIGNAL_TYPES[best.signal_type]
+    moving = any(pair.query.seconds > 0 for pair in best.segments)
+    if alone and (best.signal_type == "neural" or not kind.per_frame and kind.hashed or not moving):
+        return None
+    told = by_kind(best.signal_type, best.frames) if alone else strongest(match.alignments)
+    return CALIBRATION.ends(told, prior=prior) if told else None
+
+
 def together(alignments: Iterable[Alignment], prior: float | None = None) -> float:
     """The score of pictures and sound together; 0 where only one of them shows the reference."""
     found = strongest(alignments)

@@ -119,6 +119,7 @@ class MatchOut(Out):
     label: str | None
     reference_id: str
     score: float
+    score_bounds: tuple[float, float] | None
     exact: bool
     signals: list[SignalOut]
     segments: list[SegmentOut]

@@ -92,7 +92,8 @@ class Signal:
 class Match:
     """One reference found in one upload, by any number of signals.
 
-    `exact`: the file's digest is equal, by the signal types named in `signals`.
+    `exact`: the file's digest is equal, by the signal types named in `signals`. `bounds`: between
+    which the score lies, where it is calibrated and was ruled on.
     """
 
     reference: Reference
@@ -100,6 +101,7 @@ class Match:
     signals: tuple[Signal, ...]
     segments: tuple[SegmentPair, ...]
     alignments: tuple[Alignment, ...] = ()
+    bounds: tuple[float, float] | None = None
 
     @property
     def exact(self) -> bool:

@@ -84,6 +84,7 @@ def _match_to_json(match: Match) -> Json:
     return {
         "reference": _reference_to_json(match.reference),
         "score": float(match.score),
+        "bounds": None if match.bounds is None else [float(end) for end in match.bounds],
         "signals": [{"signal_type": s.signal_type, "score": float(s.score)} for s in match.signals],
         "segments": [
             [float(t) for s in (pair.query, pair.reference) for t in (s.start, s.end)]
@@ -93,6 +94,7 @@ def _match_to_json(match: Match) -> Json:
 
 
 def _match_from_json(body: Mapping[str, Any]) -> Match:
+    ends = body.get("bounds")  # verdicts of before they were kept have none
     return Match(
         reference=_reference_from_json(body["reference"]),
         score=body["score"],
@@ -100,6 +102,7 @@ def _match_from_json(body: Mapping[str, Any]) -> Match:
         segments=tuple(
             SegmentPair(Segment(q0, q1), Segment(r0, r1)) for q0, q1, r0, r1 in body["segments"]
         ),
+        bounds=None if ends is None else (ends[0], ends[1]),
     )
 
 

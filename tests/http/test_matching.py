@@ -35,6 +35,7 @@ def test_the_reference_itself_is_blocked(service: Service) -> None:
     (match,) = body["matches"]
     assert match["reference_id"] == reference["id"]
     assert (match["bank"], match["label"], match["exact"]) == ("attacks", "terror", True)
+    assert (match["score"], match["score_bounds"]) == (1.0, None)
     assert match["segments"] == [
         {"query": {"start": 0.0, "end": 0.0}, "reference": {"start": 0.0, "end": 0.0}}
     ]

@@ -67,6 +67,8 @@ def test_the_service_is_ready(ask: Ask) -> None:
 def test_a_copy_in_another_codec_is_blocked_with_its_segment(ask: Ask) -> None:
     body = match(ask, RECODED.read_bytes()).json
     assert body["action"] == "block"
+    low, high = body["matches"][0]["score_bounds"]
+    assert 0.9 < low <= body["matches"][0]["score"] <= high <= 1.0
     (segment,) = body["matches"][0]["segments"]
     assert segment["query"]["end"] - segment["query"]["start"] > 9
     assert abs(segment["query"]["start"] - segment["reference"]["start"]) < 0.5

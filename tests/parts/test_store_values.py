@@ -79,6 +79,7 @@ matches = st.builds(
     signals=some(st.builds(Signal, texts, numbers)),
     segments=some(st.builds(SegmentPair, segments, segments)),
     alignments=st.just(()),
+    bounds=st.tuples(numbers, numbers) | st.none(),
 )
 verdicts = st.builds(
     Verdict,
@@ -99,6 +100,13 @@ def test_a_verdict_survives_json(value: Verdict) -> None:
     back = verdict_json.from_json(json.loads(_to_json(verdict_json.to_json(value))))
     assert back == value
     assert all(type(getattr(back, f.name)) is type(getattr(value, f.name)) for f in fields(back))
+
+
+@given(matches)
+def test_a_match_of_before_bounds_were_kept(match: Match) -> None:
+    body = verdict_json.to_json(verdict("u", match))
+    del body["matches"][0]["bounds"]
+    assert verdict_json.from_json(body).matches[0].bounds is None
 
 
 def test_numpy_numbers_become_plain_json() -> None:

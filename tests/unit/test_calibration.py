@@ -8,10 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashdb.model import Alignment, FrameMatch, Orientation, View
+from hashdb.model import Alignment, FrameMatch, Match, Orientation, View
 from matcher.calibration import CALIBRATION, FILE, NAMES, parse_calibration, restated
 from matcher.policy import load_policy
-from matcher.score import as_one_scene, by_kind, not_sure, rescore, together
+from matcher.score import (
+    as_match,
+    as_one_scene,
+    bounds,
+    by_kind,
+    not_sure,
+    rescore,
+    together,
+)
+from tests.unit.test_decide import reference
 
 DATA = resources.files("matcher").joinpath(FILE).read_text()
 LIMITS = load_policy(None).defaults
@@ -126,6 +135,46 @@ class TestKinds:
         seen, heard = frames(24, 24), frames(60, 60, 60, signal_type="sound")
         assert together([seen, heard]) > max(seen.score, heard.score)
         assert together([seen]) == together([heard]) == 0.0
+
+
+class TestBounds:
+    PRIOR = CALIBRATION.prior
+
+    @pytest.mark.parametrize("signal_type", ["pdq", "phash", "local", "sound"])
+    @pytest.mark.parametrize("distances", [(0, 0, 0), (6, 6), (20, 20, 20, 20), (30,) * 12])
+    @pytest.mark.parametrize("speed", [1.0, 0.5])
+    def test_they_hold_the_score(self, signal_type: str, distances, speed: float):
+        found = frames(*distances, speed=speed, signal_type=signal_type)
+        ends = bounds(as_match(reference("r", "b"), [found]), self.PRIOR)
+        assert ends is not None
+        assert 0.0 <= ends[0] <= found.score <= ends[1] <= 1.0
+        assert ends[0] < ends[1] or found.evidence == 0
+
+    def test_those_of_pictures_and_sound_together_hold_what_both_say(self):
+        seen, heard = frames(24, 24), frames(60, 60, 60, signal_type="sound")
+        match = as_match(reference("r", "b"), [seen, heard])
+        ends = bounds(match, self.PRIOR)
+        assert ends is not None
+        assert seen.score < match.score
+        assert ends[0] <= match.score <= ends[1]
+
+    def test_at_another_prior(self):
+        found = frames(20, 20, 20)
+        low, high = bounds(as_match(reference("r", "b"), [found]), 0.5) or (1.0, 0.0)
+        assert low <= restated(found.score, CALIBRATION.prior, 0.5) <= high
+
+    @pytest.mark.parametrize(
+        "match",
+        [
+            as_match(reference("r", "b"), [frames(4, 4, 4)], exact=("sha256",)),
+            as_match(reference("r", "b"), [frames(8, video=False)]),
+            as_match(reference("r", "b"), [frames(0, signal_type="videohash")]),
+            as_match(reference("r", "b"), [frames(0, 0, 0, signal_type="neural")]),
+        ],
+        ids=["exact", "image", "whole video", "likeness"],
+    )
+    def test_where_nothing_is_calibrated_there_are_none(self, match: Match):
+        assert bounds(match, self.PRIOR) is None
 
 
 class TestFile:
