@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hashdb.model import Alignment, Floats, Motion
-from matcher.motion import UNLIKE, Laid, Line, agreement_on
+from matcher.motion import LEAST, UNLIKE, Laid, Line, agreement_on
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +75,7 @@ def seen_otherwise(
     heard: Alignment, places: Sequence[Place], upload: Sequence[Motion], known: Motion
 ) -> bool:
     """Whether an upload that shows the place of a reference whose sound is `heard` moves as it does
-    at another moment than the sound's: then the sound is repeated (music, say), and tells none."""
+    at other moments than the sound's: then the sound is repeated (music, say), and tells none."""
     moments = [f.reference_offset - heard.speed * f.offset for f in heard.frames]
     line = Line(heard.speed, float(np.median(moments)))
     tracks = {m.track: m for m in upload}
@@ -84,5 +84,7 @@ def seen_otherwise(
         for place in places
         if place.reference_id == heard.reference_id and place.track in tracks
     ]
-    agreements = [a.on for a in told if a is not None]
-    return bool(agreements) and max(agreements) < UNLIKE
+    agreements = [a for a in told if a is not None]
+    # Where it moves as nothing in the reference does, the picture itself may be moved.
+    elsewhere = any(a.elsewhere >= LEAST for a in agreements)
+    return elsewhere and max(a.on for a in agreements) < UNLIKE
