@@ -73,7 +73,7 @@ test-all: test test-heavy ## both
 lock: $(STAMP) ## pin the newest versions that pyproject.toml allows into requirements.lock
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet --upgrade uv
 	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-		--generate-hashes --extra fast --extra onnx --extra otel --extra s3 --group dev --no-emit-index-url \
+		--generate-hashes --extra fast --extra milvus --extra onnx --extra otel --extra s3 --group dev --no-emit-index-url \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 bench: export OPENBLAS_NUM_THREADS := 1

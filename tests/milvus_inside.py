@@ -1,0 +1,134 @@
+"""Milvus in a network namespace of its own: it listens on all interfaces, whatever it is told.
+
+`python milvus_inside.py FOLDER FD`: FD is a socket that listens on the loopback outside. A socket
+stays in the namespace that it was made in, so what connects to it is passed on to the server
+inside, and nothing else reaches that. Says "up" when the server answers; ends with its standard input.
+
+The server is the one in the package `milvus`: a real standalone Milvus, with all that it needs
+beside it in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+NEWUSER, NEWNET = 0x10000000, 0x40000000  # linux/sched.h
+SIOCSIFFLAGS, UP = 0x8914, 0x1 | 0x40  # linux/sockios.h, linux/if.h: up and running
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
+QUICK = {  # a test that writes and reads must not wait for a fifth of a second each time
+    "proxy.timeTickInterval": 20,
+    "queryCoord.checkInterval": 100,
+    "queryCoord.distPullInterval": 100,
+    "quotaAndLimits.enabled": "false",
+}
+
+
+def leave_network() -> None:
+    """Into a namespace with a loopback and nothing else; `OSError` where the kernel refuses."""
+    user, group = os.getuid(), os.getgid()
+    if LIBC.unshare(NEWNET) != 0:  # only root may do that as it is
+        if LIBC.unshare(NEWUSER | NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "no network namespace can be made here")
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", UP))
+
+
+def start(folder: Path, quick: bool) -> tuple[subprocess.Popen[bytes], int, int]:
+    """The server's process, its port and that of its health."""
+    import milvus
+
+    config = milvus.MilvusServerConfig(data_dir=str(folder))
+    for name, value in QUICK.items() if quick else ():
+        config.set(name, value)
+    config.resolve()
+    milvus._initialize_data_files(str(folder))
+    libraries = folder / "bin"
+    health, held = config.resolve_port(9091)
+    held.close()
+    environment = {
+        **os.environ,
+        "DEPLOY_MODE": "STANDALONE",
+        "METRICS_PORT": str(health),
+        "MILVUS_RUN_DIR": str(folder / "run"),
+        "LD_LIBRARY_PATH": str(libraries),
+    }
+    with (folder / "logs" / "out.log").open("wb") as log:
+        process = subprocess.Popen(
+            [libraries / "milvus", "run", "standalone"],
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+        )
+    return process, config.get("proxy_port"), health
+
+
+async def until_up(process: subprocess.Popen[bytes], health: int) -> None:
+    url = f"http://127.0.0.1:{health}/healthz"
+
+    def well() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return b"OK" in answer.read()
+        except OSError:
+            return False
+
+    while not await asyncio.to_thread(well):
+        if process.poll() is not None:
+            raise SystemExit(f"Milvus ended with {process.returncode}")
+        await asyncio.sleep(0.1)
+
+
+async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    try:
+        while data := await source.read(1 << 16):
+            sink.write(data)
+            await sink.drain()
+    except OSError:
+        pass
+    finally:
+        sink.close()
+
+
+async def serve(folder: Path, listener: socket.socket, quick: bool) -> None:
+    process, port, health = start(folder, quick)
+
+    async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        inner = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(source, inner[1]), copy(inner[0], sink))
+
+    try:
+        await until_up(process, health)
+        await asyncio.start_server(pass_on, sock=listener)
+        print("up", process.pid, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+    finally:
+        process.kill()
+        process.wait()
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    try:
+        leave_network()
+    except OSError as error:
+        sys.exit(str(error))
+    asyncio.run(
+        serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), sys.argv[3:] != ["as-is"])
+    )
