@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import limits
 
@@ -51,9 +52,33 @@ def _rate(text: str) -> str:
 
 
 def _index(text: str) -> str:
-    if text not in ("auto", "faiss", "hamming"):
+    if text not in ("auto", "faiss", "hamming", "milvus"):
         raise ValueError(text)
     return text
+
+
+def _milvus(text: str) -> str | None:
+    """The address; what it says is in no error, for somebody may have put a password into it."""
+    if not text:
+        return None
+    address = urlsplit(text)
+    if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
+        raise BadSetting(
+            "SEAWALL_MILVUS is no address such as http://HOST:19530 or https://HOST/DATABASE; a "
+            "token belongs into SEAWALL_MILVUS_TOKEN_FILE"
+        )
+    return text
+
+
+def _milvus_token(env: Mapping[str, str]) -> str:
+    file = env.get("SEAWALL_MILVUS_TOKEN_FILE", "").strip()
+    if not file:
+        return env.get("SEAWALL_MILVUS_TOKEN", "").strip()
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise BadSetting(f"SEAWALL_MILVUS_TOKEN_FILE={file!r}: {reason}") from None
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -73,6 +98,8 @@ class Settings:
     policy: Path | None = None
     index: str = "auto"
     index_source: str | None = None
+    milvus: str | None = None
+    milvus_token: str = field(default="", repr=False)
     retention_days: int = 30
     max_upload_mb: int = 2048
     max_pixels: int = 100_000_000
@@ -106,6 +133,8 @@ class Settings:
             policy=_read(env, "SEAWALL_POLICY", Path, none_path),
             index=_read(env, "SEAWALL_INDEX", _index, "auto"),
             index_source=_read(env, "SEAWALL_INDEX_SOURCE", str, none_text),
+            milvus=_milvus(env.get("SEAWALL_MILVUS", "").strip()),
+            milvus_token=_milvus_token(env),
             retention_days=_read(env, "SEAWALL_RETENTION_DAYS", _positive_int, 30),
             max_upload_mb=_read(env, "SEAWALL_MAX_UPLOAD_MB", _positive_int, 2048),
             max_pixels=_read(env, "SEAWALL_MAX_PIXELS", _positive_int, 100_000_000),

@@ -154,7 +154,8 @@ class SharedCodes(Protocol):
         ...
 
     def catch_up(self) -> None:
-        """Whatever any process has written before is seen by all that is asked from now on."""
+        """Whatever any process has written before, this one too, is seen by all that is asked from
+        now on."""
         ...
 
     def put(self, rows: PlacedCodes) -> None:

@@ -2,7 +2,8 @@
 
 `python milvus_inside.py FOLDER FD`: FD is a socket that listens on the loopback outside. A socket
 stays in the namespace that it was made in, so what connects to it is passed on to the server
-inside, and nothing else reaches that. Says "up" when the server answers; ends with its standard input.
+inside, and nothing else reaches that. Says "up" when the server answers; ends with its standard
+input.
 
 The server is the one in the package `milvus`: a real standalone Milvus, with all that it needs
 beside it in one process.

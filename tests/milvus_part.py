@@ -114,6 +114,15 @@ class Collections:
         self._used.append(index)
         return index
 
+    def pair(self, bits: int) -> tuple[MilvusIndex, MilvusIndex]:
+        """One collection for two clients."""
+        index = self.make(bits)
+        return index, self.again(index)
+
+    def again(self, index: MilvusIndex) -> MilvusIndex:
+        """The same collection for one more client."""
+        return MilvusIndex(index.bits, self.server, index.name)
+
     def give_back(self) -> None:
         """All that were made are free again."""
         for index in self._used:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hashdb.errors import BadSetting
+from hashdb.errors import BadSetting, IndexUnavailable
 from hashdb.index import milvus_search
 from hashdb.index.checks import check_bits, check_codes, check_entries, check_ids, check_radius
 from hashdb.index.entries import OwnCopy
@@ -35,14 +35,14 @@ class MilvusIndex(OwnCopy):
     and a `SharedCodes`. Opened by the first call that needs it. Every method raises
     `IndexUnavailable`, and `BadSetting` where that collection is of another kind.
 
-    What this process has written is found by its next search; what others have, from the next
-    `catch_up` on. A change of up to 100,000 codes is seen as a whole or not at all by a search,
-    unless a query has more than 64 hits: the rest is asked for again, and later.
+    What `add` and `remove` have written is found by the next search; what was `put`, or written by
+    other processes, from the next `catch_up` on. A change of up to 100,000 codes is seen as a whole
+    or not at all by a search, unless a query has more than 64 hits: those are asked for again.
     """
 
     def __init__(self, bits: int, server: MilvusServer, name: str) -> None:
         self._bits = check_bits(bits)
-        self._server, self._name = server, name
+        self._server, self.name = server, name
         self._write, self._open = threading.Lock(), threading.Lock()
         self._opened = False
         self._seen = 0  # a time by Milvus' clock, as of which at the least all is to be seen
@@ -66,6 +66,7 @@ class MilvusIndex(OwnCopy):
                 if self._count(_named(some)):
                     raise ValueError("an id is in the index already")
             self._insert(_unplaced(codes, ids))
+            self.catch_up()
 
     def put(self, rows: PlacedCodes) -> None:
         """As `SharedCodes.put`."""
@@ -78,6 +79,8 @@ class MilvusIndex(OwnCopy):
         ids = np.unique(check_ids(ids))
         with self._write:
             self._delete(ids)
+            if len(ids):
+                self.catch_up()
 
     def search(self, codes: Codes, radius: int, most: int | None = None) -> CodeHits:
         """As `IndexBackend.search`."""
@@ -129,20 +132,22 @@ class MilvusIndex(OwnCopy):
                 self._insert(_unplaced(code, np.array([-1 - mark.number])))
             stale = [row["id"] for row in old if row["id"] != -1 - mark.number]
             self._delete(np.array(stale, dtype=np.int64))
+            self.catch_up()
 
     def settle(self) -> None:
         """As `SharedCodes.settle`: Milvus files what it was given for its index at once."""
-        self._ask(lambda client, seconds: client.flush(self._name, timeout=seconds), slow=True)
+        self._ask(lambda client, seconds: client.flush(self.name, timeout=seconds), slow=True)
 
     def clear(self) -> None:
         """Take all out, and the mark."""
         with self._write:
             while rows := self._rows(f"id < {_END}", ["id"]):
                 self._delete(np.array([row["id"] for row in rows]))
+                self.catch_up()
 
     def drop(self) -> None:
         """Delete the collection, with all that is in it."""
-        self._server.ask(lambda client, s: client.drop_collection(self._name, timeout=s), slow=True)
+        self._server.ask(lambda client, s: client.drop_collection(self.name, timeout=s), slow=True)
         self._opened = False
 
     # What is asked of the server.
@@ -153,13 +158,17 @@ class MilvusIndex(OwnCopy):
                 if not self._opened:
                     self._server.ask(self._make, slow=True)
                     self._opened = True
-        return self._server.ask(question, slow=slow)
+        try:
+            return self._server.ask(question, slow=slow)
+        except IndexUnavailable:
+            self._opened = False  # the collection may be gone, or not be loaded any more
+            raise
 
     def _make(self, client: Any, seconds: float) -> None:
         """Make the collection where it is missing, and load it into Milvus' memory."""
         from pymilvus import DataType
 
-        if not client.has_collection(self._name, timeout=seconds):
+        if not client.has_collection(self.name, timeout=seconds):
             schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("id", DataType.INT64, is_primary=True)
             schema.add_field("code", DataType.BINARY_VECTOR, dim=self._bits)
@@ -169,24 +178,24 @@ class MilvusIndex(OwnCopy):
             index = client.prepare_index_params()
             index.add_index("code", index_type="BIN_FLAT", metric_type="HAMMING")
             client.create_collection(
-                self._name, schema=schema, index_params=index, num_shards=1, timeout=seconds
+                self.name, schema=schema, index_params=index, num_shards=1, timeout=seconds
             )
         self._check(client, seconds)
-        client.load_collection(self._name, timeout=seconds)
+        client.load_collection(self.name, timeout=seconds)
 
     def _check(self, client: Any, seconds: float) -> None:
         """`BadSetting` where the collection is not as this version makes it."""
-        found = client.describe_collection(self._name, timeout=seconds)
+        found = client.describe_collection(self.name, timeout=seconds)
         names = [field["name"] for field in found["fields"]]
         bits = [f["params"].get("dim") for f in found["fields"] if f["name"] == "code"]
         if names != ["id", *FIELDS] or [int(b or 0) for b in bits] != [self._bits]:
-            raise BadSetting(f"Milvus' collection {self._name!r} is of another version of Seawall")
+            raise BadSetting(f"Milvus' collection {self.name!r} is of another version of Seawall")
         if found["num_shards"] != 1:
-            raise BadSetting(f"Milvus' collection {self._name!r} has more than one shard")
-        for name in client.list_indexes(self._name, "code", timeout=seconds):
-            index = client.describe_index(self._name, name, timeout=seconds)
+            raise BadSetting(f"Milvus' collection {self.name!r} has more than one shard")
+        for name in client.list_indexes(self.name, "code", timeout=seconds):
+            index = client.describe_index(self.name, name, timeout=seconds)
             if (index["index_type"], index["metric_type"]) != ("BIN_FLAT", "HAMMING"):
-                raise BadSetting(f"Milvus' collection {self._name!r} has an index that loses hits")
+                raise BadSetting(f"Milvus' collection {self.name!r} has an index that loses hits")
 
     def _insert(self, rows: PlacedCodes) -> None:
         columns = (
@@ -200,22 +209,18 @@ class MilvusIndex(OwnCopy):
         every = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
         def insert(some: list[dict[str, Any]]) -> None:
-            self._ask(lambda client, s: client.insert(self._name, some, timeout=s), slow=True)
+            self._ask(lambda client, s: client.insert(self.name, some, timeout=s), slow=True)
 
         for first in range(0, len(every), _INSERTED):
             insert(every[first : first + _INSERTED])
-        if every:
-            self.catch_up()
 
     def _delete(self, ids: Ints) -> None:
         def delete(some: Ints) -> None:
             gone = _named(some)
-            self._ask(lambda client, s: client.delete(self._name, filter=gone, timeout=s))
+            self._ask(lambda client, s: client.delete(self.name, filter=gone, timeout=s))
 
         for some in _pieces(ids, _NAMED):
             delete(some)
-        if len(ids):
-            self.catch_up()
 
     def _count(self, which: str) -> int:
         rows = self._rows(which, ["count(*)"], None)
@@ -226,7 +231,7 @@ class MilvusIndex(OwnCopy):
         return self._ask(
             lambda client, seconds: list(
                 client.query(
-                    self._name,
+                    self.name,
                     filter=which,
                     output_fields=names,
                     timeout=seconds,
@@ -241,7 +246,7 @@ class MilvusIndex(OwnCopy):
         bounds = {"radius": high + 1, "range_filter": low}
         return self._ask(
             lambda client, seconds: client.search(
-                self._name,
+                self.name,
                 [code.tobytes() for code in codes],
                 anns_field="code",
                 filter=which,
