@@ -23,7 +23,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks descriptor-model clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-milvus bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -85,6 +85,10 @@ bench-index: $(STAMP) ## measure the index
 
 bench-scale-hashes: $(STAMP) ## look frame hashes up in banks of up to ten million (4 GB of memory)
 	$(PY) -m bench.scale_hashes $(MEDIA) $(BENCH_ARGS)
+
+bench-milvus: export OPENBLAS_NUM_THREADS := 1
+bench-milvus: $(STAMP) ## frame hashes on a Milvus server, beside the engines in memory
+	$(PY) -m bench.milvus $(BENCH_ARGS)
 
 bench-copies: $(STAMP) ## judge everyday copies of the videos in MEDIA=folder
 	$(PY) -m bench.copies $(MEDIA)

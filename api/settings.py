@@ -71,9 +71,12 @@ def _milvus(text: str) -> str | None:
 
 
 def _milvus_token(env: Mapping[str, str]) -> str:
+    token = env.get("SEAWALL_MILVUS_TOKEN", "").strip()
     file = env.get("SEAWALL_MILVUS_TOKEN_FILE", "").strip()
     if not file:
-        return env.get("SEAWALL_MILVUS_TOKEN", "").strip()
+        return token
+    if token:
+        raise BadSetting("set SEAWALL_MILVUS_TOKEN or SEAWALL_MILVUS_TOKEN_FILE, not both")
     try:
         return Path(file).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:

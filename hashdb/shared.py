@@ -36,6 +36,7 @@ _MARKED = 20  # pages written between two marks
 _PATIENCE_S = 5.0  # for so long a search waits while another process writes
 _FOREVER_S = 1e9
 _MANY = 10_000  # codes put from which on the server is asked to file them at once
+_SETTLED = 500_000  # codes put between two such
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,6 +256,9 @@ class SharedReferences:
             for page in _pages_of_all(tx):
                 put += self._level(tx, page, empty=empty)
                 done += len(page.named)
+                if put >= _SETTLED:
+                    put = 0
+                    self._settle()
                 if progress is not None:
                     progress(done, max(done, number))
         self._finish(number, last, put)
@@ -286,12 +290,15 @@ class SharedReferences:
             yield kind, wanted, _placed([], codes.bits) if empty else codes.within(low, end)
 
     def _finish(self, number: int, last: str | None, put: int) -> None:
-        self._set_marks(number, last)
         if put >= _MANY:
-            for codes in self._codes.values():
-                codes.settle()
+            self._settle()
+        self._set_marks(number, last)
         self._catch_up()
         self._at = (number, last)
+
+    def _settle(self) -> None:
+        for codes in self._codes.values():
+            codes.settle()
 
     def _set_marks(self, number: int, last: str | None) -> None:
         for codes in self._codes.values():

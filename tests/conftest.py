@@ -37,7 +37,7 @@ import pytest
 from sqlalchemy.engine import URL, make_url
 
 from hashdb.store import Store, upgrade
-from tests.milvus_part import Collections, Milvus, milvus_running
+from tests.milvus_part import QUICK, Collections, Milvus, milvus_running
 
 # A shell that starts the tests in the background has SIGINT ignored, which programs inherit; the
 # programs under test must see it.
@@ -237,7 +237,7 @@ def store(store_url: str) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Milvus]:
     """The session's Milvus."""
-    with milvus_running(tmp_path_factory.mktemp("milvus")) as server:
+    with milvus_running(tmp_path_factory.mktemp("milvus"), QUICK) as server:
         yield server
 
 

@@ -1,6 +1,7 @@
 """Milvus in a network namespace of its own: it listens on all interfaces, whatever it is told.
 
-`python milvus_inside.py FOLDER FD`: FD is a socket that listens on the loopback outside. A socket
+`python milvus_inside.py FOLDER FD SETTINGS`, the last as JSON. FD is a socket that listens on the
+loopback outside. A socket
 stays in the namespace that it was made in, so what connects to it is passed on to the server
 inside, and nothing else reaches that. Says "up" when the server answers; ends with its standard
 input.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -22,17 +24,12 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 NEWUSER, NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 SIOCSIFFLAGS, UP = 0x8914, 0x1 | 0x40  # linux/sockios.h, linux/if.h: up and running
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
-QUICK = {  # a test that writes and reads must not wait for a fifth of a second each time
-    "proxy.timeTickInterval": 20,
-    "queryCoord.checkInterval": 100,
-    "queryCoord.distPullInterval": 100,
-    "quotaAndLimits.enabled": "false",
-}
 
 
 def leave_network() -> None:
@@ -48,12 +45,12 @@ def leave_network() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", UP))
 
 
-def start(folder: Path, quick: bool) -> tuple[subprocess.Popen[bytes], int, int]:
+def start(folder: Path, settings: dict[str, Any]) -> tuple[subprocess.Popen[bytes], int, int]:
     """The server's process, its port and that of its health."""
     import milvus
 
     config = milvus.MilvusServerConfig(data_dir=str(folder))
-    for name, value in QUICK.items() if quick else ():
+    for name, value in settings.items():
         config.set(name, value)
     config.resolve()
     milvus._initialize_data_files(str(folder))
@@ -107,8 +104,8 @@ async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None
         sink.close()
 
 
-async def serve(folder: Path, listener: socket.socket, quick: bool) -> None:
-    process, port, health = start(folder, quick)
+async def serve(folder: Path, listener: socket.socket, settings: dict[str, Any]) -> None:
+    process, port, health = start(folder, settings)
 
     async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         inner = await asyncio.open_connection("127.0.0.1", port)
@@ -130,6 +127,5 @@ if __name__ == "__main__":
         leave_network()
     except OSError as error:
         sys.exit(str(error))
-    asyncio.run(
-        serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), sys.argv[3:] != ["as-is"])
-    )
+    given = socket.socket(fileno=int(sys.argv[2]))
+    asyncio.run(serve(Path(sys.argv[1]), given, json.loads(sys.argv[3])))

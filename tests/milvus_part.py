@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,11 @@ from hashdb.index.milvus_server import MilvusServer
 
 INSIDE = Path(__file__).with_name("milvus_inside.py")
 START_S = 120.0
+QUICK = {  # a test that writes and reads must not wait for a fifth of a second each time
+    "proxy.timeTickInterval": 20,
+    "queryCoord.checkInterval": 100,
+    "queryCoord.distPullInterval": 100,
+}
 
 
 class CannotStart(Exception):
@@ -29,8 +36,8 @@ class CannotStart(Exception):
 class Milvus:
     """A server in its folder, which it finds again when it is started anew; on one port."""
 
-    def __init__(self, folder: Path, *, quick: bool = True) -> None:
-        self.folder, self._quick = folder, quick
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder, self._settings = folder, settings
         self.port = 0
         self._inside: subprocess.Popen[str] | None = None
         self._pid = 0
@@ -46,9 +53,9 @@ class Milvus:
             listener.bind(("127.0.0.1", self.port))
             listener.listen(128)
             self.port = listener.getsockname()[1]
-            how = [] if self._quick else ["as-is"]
+            settings = json.dumps(dict(self._settings))
             self._inside = subprocess.Popen(
-                [sys.executable, INSIDE, self.folder, str(listener.fileno()), *how],
+                [sys.executable, INSIDE, self.folder, str(listener.fileno()), settings],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -83,10 +90,10 @@ class Milvus:
 
 
 @contextmanager
-def milvus_running(folder: Path, *, quick: bool = True) -> Iterator[Milvus]:
+def milvus_running(folder: Path, settings: Mapping[str, Any] | None = None) -> Iterator[Milvus]:
     """A server for the block. Where none can be started the test is skipped with the reason; under
     CI=true it fails."""
-    server = Milvus(folder, quick=quick)
+    server = Milvus(folder, settings or {})
     try:
         server.start()
     except (CannotStart, ImportError) as error:

@@ -106,10 +106,10 @@ class Service:
 
 
 @contextmanager
-def serving(place: Place, *arguments: str, ready: bool = True) -> Iterator[Service]:
+def serving(place: Place, *arguments: str, ready: bool = True, **more: Any) -> Iterator[Service]:
     """A service that is ready, unless it cannot be; killed at the end where the test has not
     stopped it."""
-    process = place.start("serve", "--port", "0", "--json", *arguments)
+    process = place.start("serve", "--port", "0", "--json", *arguments, **more)
     try:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]

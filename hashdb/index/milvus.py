@@ -112,7 +112,7 @@ class MilvusIndex(OwnCopy):
 
     def mark(self) -> Mark | None:
         """As `SharedCodes.mark`."""
-        rows = self._rows(_MARKS, ["id", "code"])
+        rows = self._rows(_MARKS, ["id", "code"], slow=False)
         if not rows:
             return None
         last = min(rows, key=lambda row: int(row["id"]))
@@ -223,10 +223,13 @@ class MilvusIndex(OwnCopy):
             delete(some)
 
     def _count(self, which: str) -> int:
-        rows = self._rows(which, ["count(*)"], None)
+        rows = self._rows(which, ["count(*)"], None, slow=False)
         return int(rows[0]["count(*)"])
 
-    def _rows(self, which: str, names: list[str], most: int | None = MOST) -> list[dict[str, Any]]:
+    def _rows(
+        self, which: str, names: list[str], most: int | None = MOST, *, slow: bool = True
+    ) -> list[dict[str, Any]]:
+        """After many insertions it takes Milvus a while until it has taken them in."""
         limit = {} if most is None else {"limit": most}
         return self._ask(
             lambda client, seconds: list(
@@ -238,7 +241,8 @@ class MilvusIndex(OwnCopy):
                     **self._as_of(),
                     **limit,
                 )
-            )
+            ),
+            slow=slow,
         )
 
     def _near(self, codes: Codes, low: int, high: int, which: str, most: int) -> RowsOf:

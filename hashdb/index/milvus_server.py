@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,11 +15,11 @@ TIMEOUT_S = 10.0
 """After so long an answer is not waited for any more; one to what takes longer, `SLOW_S`."""
 SLOW_S = 120.0
 CONNECT_S = 5.0
-AWAY_S = 1.0
-"""For so long after the server was found away nobody tries: requests are answered 503 at once."""
+PROBE_S = 2.0
+"""So long whoever tries whether a server is back waits; all others are told at once that it is not.
+pymilvus asks again and again until its time is over: without this each request would take that."""
 
-# pymilvus asks again, by itself and until the time is over, where there is no connection. A channel
-# of gRPC's would wait longer and longer before it connects again.
+# A channel of gRPC's would wait longer and longer before it connects again.
 _CHANNEL = {"grpc.max_reconnect_backoff_ms": 1000, "grpc.initial_reconnect_backoff_ms": 200}
 
 
@@ -34,47 +33,57 @@ class MilvusServer:
 
     def __init__(self, uri: str, token: str = "") -> None:
         self._uri, self._token = uri, token
-        self._lock = threading.Lock()
+        self._connecting, self._probing = threading.Lock(), threading.Lock()
         self._client: Any = None
-        self._away_until = 0.0
+        self._away = False
 
     def ask(self, question: Callable[[Any, float], Answer], *, slow: bool = False) -> Answer:
         """What `question(client, seconds)` gives, where `client` is a pymilvus.MilvusClient.
         `IndexUnavailable` where the server does not answer in time, or refuses."""
-        import grpc
-        from pymilvus.exceptions import MilvusException
-
-        try:
-            return question(self._connected(), SLOW_S if slow else TIMEOUT_S)
-        except MilvusException as error:
-            self._note(error.code, grpc.StatusCode)
-            raise IndexUnavailable(f"Milvus: {error.message}") from None
-        except grpc.RpcError as error:
-            self._note(error.code(), grpc.StatusCode)
-            raise IndexUnavailable(f"Milvus: {error.code()}") from None
+        if self._away:
+            self._probe()
+        return self._asked(question, SLOW_S if slow else TIMEOUT_S)
 
     def close(self) -> None:
-        with self._lock:
+        with self._connecting:
             client, self._client = self._client, None
         if client is not None:
             client.close()
 
+    def _probe(self) -> None:
+        if not self._probing.acquire(blocking=False):
+            raise IndexUnavailable("Milvus does not answer")
+        try:
+            self._asked(lambda client, seconds: client.get_server_version(timeout=seconds), PROBE_S)
+            self._away = False
+        finally:
+            self._probing.release()
+
+    def _asked(self, question: Callable[[Any, float], Answer], seconds: float) -> Answer:
+        import grpc
+        from pymilvus.exceptions import MilvusException
+
+        try:
+            return question(self._connected(), seconds)
+        except MilvusException as error:
+            self._note(error.code)
+            raise IndexUnavailable(f"Milvus: {error.message}") from None
+        except grpc.RpcError as error:
+            self._note(error.code())
+            raise IndexUnavailable(f"Milvus: {error.code()}") from None
+
     def _connected(self) -> Any:
-        self._check_away()
-        with self._lock:
+        with self._connecting:
             if self._client is None:
-                self._check_away()  # it may have been found away while this thread waited
                 self._client = _connect(self._uri, self._token)
             return self._client
 
-    def _check_away(self) -> None:
-        if time.monotonic() < self._away_until:
-            raise IndexUnavailable("Milvus did not answer a moment ago")
+    def _note(self, code: object) -> None:
+        """Whether the server is away, or has only refused this one question."""
+        import grpc
 
-    def _note(self, code: object, codes: Any) -> None:
-        """Remember that the server is away, unless it has only refused this one question."""
-        if self._client is None or code in (codes.UNAVAILABLE, codes.DEADLINE_EXCEEDED):
-            self._away_until = time.monotonic() + AWAY_S
+        away = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        self._away = self._away or self._client is None or code in away
 
 
 def _connect(uri: str, token: str) -> Any:

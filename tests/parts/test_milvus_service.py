@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from hashdb.index.milvus_server import MilvusServer
 from tests.milvus_part import Milvus, milvus_running
 from tests.services import Place, add_hashes, hashes, serving, verdict_on
 
@@ -21,7 +23,7 @@ BACK_S = 60.0
 @pytest.fixture
 def own_milvus(tmp_path: Path) -> Iterator[Milvus]:
     """A server of the test's own, as it comes, which it may kill."""
-    with milvus_running(tmp_path / "milvus", quick=False) as server:
+    with milvus_running(tmp_path / "milvus") as server:
         yield server
 
 
@@ -135,3 +137,34 @@ def answers(client: httpx.Client) -> bool:
         return client.get("/healthz").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_a_server_that_wants_a_token(tmp_path: Path) -> None:
+    """And a database of its own; what the token is stands in no log and no answer."""
+    file = tmp_path / "token"
+    file.write_text("root:Milvus\n")
+    with milvus_running(tmp_path / "milvus", {"authorization_enabled": True}) as server:
+        admin = MilvusServer(server.uri, "root:Milvus")
+        admin.ask(lambda client, seconds: client.create_database("seawall", timeout=seconds))
+        here = place(tmp_path / "a", f"sqlite:///{tmp_path}/seawall.db", server)
+        uri = f"{server.uri}/seawall"
+        settings = {**here.settings, "SEAWALL_MILVUS": uri, "SEAWALL_MILVUS_TOKEN_FILE": str(file)}
+        here = replace(here, settings=settings)
+        here.run("bank", "create", "attacks")
+        key = here.key("admin")
+        with serving(here) as service, service.client(key) as client:
+            add_hashes(client, "attacks", 1)
+            assert verdict_on(client, 1)["action"] == "block"
+        assert admin.ask(lambda client, seconds: client.list_collections(timeout=seconds)) == []
+        file.write_text("root:a-wrong-word")
+        with (
+            (tmp_path / "log").open("w") as log,
+            serving(here, ready=False, stderr=log) as service,
+            service.client(key) as client,
+        ):
+            assert soon(lambda: answers(client))
+            answer = asked(client, 1)
+            assert answer.status_code == 503
+            assert client.get("/readyz").status_code == 503
+    assert "a-wrong-word" not in (tmp_path / "log").read_text() + answer.text
+    assert "Milvus" in (tmp_path / "log").read_text()
