@@ -143,26 +143,29 @@ class SharedReferences:
             self._mend(progress)
 
     def differences(self) -> Differences:
-        """All that differs from the database. Changes wait meanwhile, searches do not."""
+        """All that differs from the database, but for what has changed since the mark. Changes wait
+        meanwhile, searches do not."""
         missing: set[str] = set()
-        extra: set[str] = set()
+        extra: set[int] = set()
         held = 0
         counts = dict.fromkeys(self._codes, 0)
         with self._alone_here(_FOREVER_S), self._store.alone(_FOREVER_S):
             self._catch_up()
+            at = self._marked()
             with self._store.read() as tx:
                 for page in _pages_of_all(tx):
                     numbers: set[int] = set()
                     for kind, wanted, there in self._both(tx, page, empty=False):
-                        lacking, wrong = _difference(wanted, there)
-                        missing |= _named(lacking, page.named)
-                        known = wrong[np.isin(wrong >> ROW_BITS, list(page.named))]
-                        missing |= _named(known, page.named)
-                        extra |= _named(np.setdiff1d(wrong, known), {})
                         counts[kind] += len(there)
-                        numbers |= set((there.ids >> ROW_BITS).tolist())
+                        numbers |= _numbers(there.ids)
+                        differ = set().union(*map(_numbers, _difference(wanted, there)))
+                        missing |= {page.named[n] for n in differ if n in page.named}
+                        extra |= differ - set(page.named)
                     held += len(numbers)
-        return Differences(frozenset(missing), frozenset(extra), held, counts)
+                known = tx.changes.added(extra)
+                moved = {c.reference_id for some in _changes(tx, at[0] if at else 0) for c in some}
+        strays = {known.get(n, f"change {n}") for n in extra}
+        return Differences(frozenset(missing - moved), frozenset(strays - moved), held, counts)
 
     # What is done alone.
 
@@ -379,9 +382,9 @@ def _difference(wanted: PlacedCodes, there: PlacedCodes) -> tuple[Ints, Ints]:
     return np.setdiff1d(wanted.ids, good), np.setdiff1d(there.ids, good)
 
 
-def _named(ids: Ints, named: Mapping[int, str]) -> set[str]:
-    numbers = np.unique(ids >> ROW_BITS).tolist()
-    return {named.get(n, f"change {n}") for n in numbers}
+def _numbers(ids: Ints) -> set[int]:
+    """By which changes the references were added that these ids are of."""
+    return set(np.unique(ids >> ROW_BITS).tolist())
 
 
 def _cut(placed: PlacedHits, most: int | None) -> tuple[PlacedHits, Ints]:

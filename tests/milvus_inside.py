@@ -1,10 +1,9 @@
-"""Milvus in a network namespace of its own: it listens on all interfaces, whatever it is told.
+"""Milvus in namespaces of its own: it listens on all interfaces, whatever it is told.
 
 `python milvus_inside.py FOLDER FD SETTINGS`, the last as JSON. FD is a socket that listens on the
-loopback outside. A socket
-stays in the namespace that it was made in, so what connects to it is passed on to the server
-inside, and nothing else reaches that. Says "up" when the server answers; ends with its standard
-input.
+loopback outside. A socket stays in the network that it was made in, so what connects to it is
+passed on to the server inside, and nothing else reaches that. Says "up" when the server answers;
+ends with its standard input.
 
 The server is the one in the package `milvus`: a real standalone Milvus, with all that it needs
 beside it in one process.
@@ -26,23 +25,31 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-NEWUSER, NEWNET = 0x10000000, 0x40000000  # linux/sched.h
+NEWNS, NEWUSER, NEWNET = 0x20000, 0x10000000, 0x40000000  # linux/sched.h
+MS_REC, MS_PRIVATE = 0x4000, 0x40000  # linux/mount.h
 SIOCSIFFLAGS, UP = 0x8914, 0x1 | 0x40  # linux/sockios.h, linux/if.h: up and running
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def leave_network() -> None:
-    """Into a namespace with a loopback and nothing else; `OSError` where the kernel refuses."""
+def leave() -> None:
+    """Into namespaces of its own: a network with a loopback and nothing else, and a `/run`, where
+    the server wants to write whoever it is. `OSError` where the kernel refuses."""
     user, group = os.getuid(), os.getgid()
-    if LIBC.unshare(NEWNET) != 0:  # only root may do that as it is
-        if LIBC.unshare(NEWUSER | NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "no network namespace can be made here")
+    if LIBC.unshare(NEWNET | NEWNS) != 0:  # only root may do that as it is
+        done(LIBC.unshare(NEWUSER | NEWNET | NEWNS))
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", UP))
+    done(LIBC.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
+    done(LIBC.mount(b"tmpfs", b"/run", b"tmpfs", 0, b"mode=1777"))
+
+
+def done(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), "no namespace of its own can be made here")
 
 
 def start(folder: Path, settings: dict[str, Any]) -> tuple[subprocess.Popen[bytes], int, int]:
@@ -61,7 +68,6 @@ def start(folder: Path, settings: dict[str, Any]) -> tuple[subprocess.Popen[byte
         **os.environ,
         "DEPLOY_MODE": "STANDALONE",
         "METRICS_PORT": str(health),
-        "MILVUS_RUN_DIR": str(folder / "run"),
         "LD_LIBRARY_PATH": str(libraries),
     }
     with (folder / "logs" / "out.log").open("wb") as log:
@@ -89,7 +95,7 @@ async def until_up(process: subprocess.Popen[bytes], health: int) -> None:
 
     while not await asyncio.to_thread(well):
         if process.poll() is not None:
-            raise SystemExit(f"Milvus ended with {process.returncode}")
+            raise SystemExit(f"Milvus ended with {process.returncode}: see logs/out.log")
         await asyncio.sleep(0.1)
 
 
@@ -119,12 +125,12 @@ async def serve(folder: Path, listener: socket.socket, settings: dict[str, Any])
     finally:
         process.kill()
         process.wait()
-        os._exit(0)
+    os._exit(0)  # with connections open
 
 
 if __name__ == "__main__":
     try:
-        leave_network()
+        leave()
     except OSError as error:
         sys.exit(str(error))
     given = socket.socket(fileno=int(sys.argv[2]))

@@ -365,6 +365,19 @@ def test_verify_tells_what_differs_and_rebuild_mends_it(world: World) -> None:
     assert names(index, known[1][1]) == {known[1][0]}
 
 
+def test_what_was_changed_since_the_mark_is_no_difference(faked: World) -> None:
+    index = faked.replica()
+    index.open()
+    first, codes = faked.add()
+    assert names(index, codes) == {first}
+    faked.add()
+    faked.withdraw(first)
+    assert index._shared is not None
+    told = index._shared.differences()
+    assert (told.missing, told.extra) == (frozenset(), frozenset())
+    assert index.verify().ok
+
+
 def columns(rows: PlacedCodes) -> tuple[Codes, np.ndarray, np.ndarray, np.ndarray]:
     return rows.codes, rows.offsets, rows.spans, rows.tracks
 
@@ -377,7 +390,7 @@ def test_while_one_fills_it_others_say_so(faked: World, monkeypatch: pytest.Monk
     with faked.store.alone(1.0) as mine:
         assert mine
         with pytest.raises(IndexUnavailable, match="another process"):
-            index._shared.reach(1, None, patience_s=0.1)
+            index.refresh()
     assert len(names(index, codes)) == 1
 
 
