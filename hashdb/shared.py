@@ -10,6 +10,7 @@ out by comparing. See docs/decisions/0025.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -138,32 +139,48 @@ class SharedReferences:
 
     def mend(self, progress: Progress | None = None) -> None:
         """Compare all that is held with the database, and put right what differs. Searches go on
-        beside it."""
-        with self._alone_here(_FOREVER_S), self._store.alone(_FOREVER_S):
-            self._mend(progress)
+        beside it, and other processes write changes in between."""
+        with self._alone_here(_FOREVER_S):
+            with self._store.alone(_FOREVER_S):
+                if not self._is_held(0):
+                    self._fill(progress)
+                    return
+            first = done = put = 0
+            while first < _LAST:
+                with self._store.alone(_FOREVER_S), self._store.read() as tx:
+                    self._catch_up()
+                    for page in itertools.islice(_pages_of_all(tx, first), _MARKED):
+                        put += self._level(tx, page, empty=False)
+                        first, done = page.end, done + len(page.named)
+                if progress is not None:
+                    progress(done, done)
+                if put >= _MANY:
+                    put = 0
+                    self._settle()
+            self._catch_up()
 
     def differences(self) -> Differences:
-        """All that differs from the database, but for what has changed since the mark. Changes wait
-        meanwhile, searches do not."""
+        """All that differs from the database, but for what has changed since the mark. Changes and
+        searches go on beside it."""
         missing: set[str] = set()
         extra: set[int] = set()
         held = 0
         counts = dict.fromkeys(self._codes, 0)
-        with self._alone_here(_FOREVER_S), self._store.alone(_FOREVER_S):
-            self._catch_up()
-            at = self._marked()
-            with self._store.read() as tx:
-                for page in _pages_of_all(tx):
-                    numbers: set[int] = set()
-                    for kind, wanted, there in self._both(tx, page, empty=False):
-                        counts[kind] += len(there)
-                        numbers |= _numbers(there.ids)
-                        differ = set().union(*map(_numbers, _difference(wanted, there)))
-                        missing |= {page.named[n] for n in differ if n in page.named}
-                        extra |= differ - set(page.named)
-                    held += len(numbers)
-                known = tx.changes.added(extra)
-                moved = {c.reference_id for some in _changes(tx, at[0] if at else 0) for c in some}
+        self._catch_up()
+        at = self._marked()
+        with self._store.read() as tx:
+            for page in _pages_of_all(tx):
+                numbers: set[int] = set()
+                for kind, wanted, there in self._both(tx, page, empty=False):
+                    counts[kind] += len(there)
+                    numbers |= _numbers(there.ids)
+                    differ = set().union(*map(_numbers, _difference(wanted, there)))
+                    missing |= {page.named[n] for n in differ if n in page.named}
+                    extra |= differ - set(page.named)
+                held += len(numbers)
+        with self._store.read() as tx:
+            known = tx.changes.added(extra)
+            moved = {c.reference_id for some in _changes(tx, at[0] if at else 0) for c in some}
         strays = {known.get(n, f"change {n}") for n in extra}
         return Differences(frozenset(missing - moved), frozenset(strays - moved), held, counts)
 
@@ -222,7 +239,7 @@ class SharedReferences:
         at = self._marked()
         if at is None:
             log.info("filling the index from the database")
-            self._mend(progress)
+            self._fill(progress)
             return
         number, last = at
         put = 0
@@ -249,7 +266,8 @@ class SharedReferences:
                 self._level(tx, _Page(number, number + 1, {}), empty=False)
         return put
 
-    def _mend(self, progress: Progress | None) -> None:
+    def _fill(self, progress: Progress | None) -> None:
+        """Compare everything, where no mark says what is there."""
         self._catch_up()
         empty = not any(len(codes) for codes in self._codes.values())
         put = done = 0
@@ -321,14 +339,13 @@ class _Page:
 _LAST = 1 << (63 - ROW_BITS)
 
 
-def _pages_of_all(tx: Transaction) -> Iterator[_Page]:
-    """All references that live, and all numbers that there can be."""
-    after = 0
-    while page := tx.changes.living(after, limit=_PAGE):
+def _pages_of_all(tx: Transaction, first: int = 0) -> Iterator[_Page]:
+    """All references that live, added by change `first` or later, and all numbers there can be."""
+    while page := tx.changes.living(first - 1, limit=_PAGE):
         end = page[-1][0] + 1
-        yield _Page(after + 1 if after else 0, end, dict(page))
-        after = end - 1
-    yield _Page(after + 1 if after else 0, _LAST, {})
+        yield _Page(first, end, dict(page))
+        first = end
+    yield _Page(first, _LAST, {})
 
 
 def _changes(tx: Transaction, number: int) -> Iterator[list[Change]]:

@@ -378,6 +378,33 @@ def test_what_was_changed_since_the_mark_is_no_difference(faked: World) -> None:
     assert index.verify().ok
 
 
+def test_changes_go_on_while_all_is_mended(faked: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reference that comes in the middle is found meanwhile, and one that goes stays gone."""
+    monkeypatch.setattr(shared, "_PAGE", 2)
+    monkeypatch.setattr(shared, "_MARKED", 1)
+    monkeypatch.setattr(shared, "_PATIENCE_S", 0.2)
+    known = [faked.add() for _ in range(9)]
+    index, other = faked.replica(), faked.replica()
+    index.open()
+    other.open()
+    turns: list[int] = []
+
+    def progress(done: int, every: int) -> None:
+        gone, codes = known[len(turns) + 4]
+        turns.append(done)
+        name, new = faked.add()
+        assert names(other, new) == {name}
+        faked.withdraw(gone)
+        assert names(other, codes) == set()
+
+    index.rebuild(lambda done, every: progress(done, every) if len(turns) < 4 else None, save=False)
+    assert len(turns) == 4
+    for name, codes in (known[0], known[8]):
+        assert names(index, codes) == {name}
+    assert index.verify().ok
+    assert index.sizes()["pdq"] == 90
+
+
 def columns(rows: PlacedCodes) -> tuple[Codes, np.ndarray, np.ndarray, np.ndarray]:
     return rows.codes, rows.offsets, rows.spans, rows.tracks
 
