@@ -30,6 +30,9 @@ Rows = list[tuple[int, int, int]]
 Steps = list[tuple[str, list[tuple[int, int]]]]
 
 ENGINES = [ExactIndex, FaissIndex, HammingIndex]
+UNUSED = 120 * 10**9
+"""From here on ids that no other test uses. Milvus 2.3.5, whose collections many tests use, may show
+a read beside writers an older row of an id that was used before."""
 RADII = [0, 1, 2, 6, 15, 30, 31, 32, 40, 63, 64, 100, 127, 128, 129, 200, 255, 256]
 
 
@@ -399,7 +402,7 @@ def test_searches_beside_writers_see_before_or_after(make: Make) -> None:
     rng = np.random.default_rng(12)
     palette = random_codes(rng, 12, 256)
     index = make(256)
-    index.add(np.repeat(palette[:1], 10, axis=0), np.arange(10))
+    index.add(np.repeat(palette[:1], 10, axis=0), UNUSED + np.arange(10))
     stop, errors = threading.Event(), []
 
     def search() -> None:
@@ -420,7 +423,7 @@ def test_searches_beside_writers_see_before_or_after(make: Make) -> None:
         try:
             for turn in range(40):
                 for group in range(first, 12, 2):
-                    ids = (turn * 12 + group) * 10 + np.arange(10)
+                    ids = UNUSED + (turn * 12 + group) * 10 + np.arange(10)
                     index.add(np.repeat(palette[group : group + 1], 10, axis=0), ids)
                     index.remove(ids)
         except BaseException as error:
