@@ -44,12 +44,6 @@ class MilvusServer:
             self._probe()
         return self._asked(question, SLOW_S if slow else TIMEOUT_S)
 
-    def close(self) -> None:
-        with self._connecting:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
     def _probe(self) -> None:
         if not self._probing.acquire(blocking=False):
             raise IndexUnavailable("Milvus does not answer")

@@ -31,8 +31,8 @@ Steps = list[tuple[str, list[tuple[int, int]]]]
 
 ENGINES = [ExactIndex, FaissIndex, HammingIndex]
 UNUSED = 120 * 10**9
-"""From here on ids that no other test uses. Milvus 2.3.5, whose collections many tests use, may show
-a read beside writers an older row of an id that was used before."""
+"""From here on ids that no other test uses. Milvus 2.3.5, whose collections many tests use, may
+show a read beside writers an older row of an id that was used before."""
 RADII = [0, 1, 2, 6, 15, 30, 31, 32, 40, 63, 64, 100, 127, 128, 129, 200, 255, 256]
 
 
