@@ -23,7 +23,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks bench-purge descriptor-model clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-milvus bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks bench-purge descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -73,7 +73,7 @@ test-all: test test-heavy ## both
 lock: $(STAMP) ## pin the newest versions that pyproject.toml allows into requirements.lock
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet --upgrade uv
 	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-		--generate-hashes --extra fast --extra onnx --extra otel --extra s3 --group dev --no-emit-index-url \
+		--generate-hashes --extra fast --extra milvus --extra onnx --extra otel --extra s3 --group dev --no-emit-index-url \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 bench: export OPENBLAS_NUM_THREADS := 1
@@ -85,6 +85,10 @@ bench-index: $(STAMP) ## measure the index
 
 bench-scale-hashes: $(STAMP) ## look frame hashes up in banks of up to ten million (4 GB of memory)
 	$(PY) -m bench.scale_hashes $(MEDIA) $(BENCH_ARGS)
+
+bench-milvus: export OPENBLAS_NUM_THREADS := 1
+bench-milvus: $(STAMP) ## frame hashes on a Milvus server, beside the engines in memory
+	$(PY) -m bench.milvus $(BENCH_ARGS)
 
 bench-copies: $(STAMP) ## judge everyday copies of the videos in MEDIA=folder
 	$(PY) -m bench.copies $(MEDIA)

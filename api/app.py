@@ -60,7 +60,7 @@ def create_app(
     logging.getLogger("seawall").setLevel(parts.settings.log_level)
     settings = parts.settings
     queue = Queue.of(settings.decoders, settings.decode_queue)
-    feed = ChangeFeed(parts.store, parts.index.refresh)
+    feed = ChangeFeed(parts.store, parts.index.ping)
     metrics = Metrics(
         {
             "seawall_change_feed": (

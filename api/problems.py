@@ -117,6 +117,9 @@ _TABLE = (
     _p("database-unavailable", 503, "The database does not answer",
       "Nothing was recorded. Hold the upload and try again after `Retry-After` seconds.",
       open=False),
+    _p("index-unavailable", 503, "The index does not answer",
+      "The server that holds the frame hashes does not answer, or not in time. It was not judged: "
+      "hold the upload and try again after `Retry-After` seconds.", open=False),
     _p("sandbox-failed", 503, "The decoder died",
       "The process that decodes media ended without an answer. Hold the upload and try again; "
       "media that does this every time should be looked at by a person."),
@@ -172,6 +175,7 @@ BY_ERROR: dict[type[Exception], ProblemType] = {
         errors.RateLimited: "rate-limited",
         errors.Unavailable: "unavailable",
         errors.DatabaseUnavailable: "database-unavailable",
+        errors.IndexUnavailable: "index-unavailable",
         errors.SandboxFailed: "sandbox-failed",
         errors.QueueFull: "queue-full",
         errors.ClassifierUnavailable: "classifier-unavailable",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import limits
 
@@ -59,9 +60,36 @@ def _rate(text: str) -> str:
 
 
 def _index(text: str) -> str:
-    if text not in ("auto", "faiss", "hamming"):
+    if text not in ("auto", "faiss", "hamming", "milvus"):
         raise ValueError(text)
     return text
+
+
+def _milvus(text: str) -> str | None:
+    """The address; what it says is in no error, for somebody may have put a password into it."""
+    if not text:
+        return None
+    address = urlsplit(text)
+    if address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc:
+        raise BadSetting(
+            "SEAWALL_MILVUS is no address such as http://HOST:19530 or https://HOST/DATABASE; a "
+            "token belongs into SEAWALL_MILVUS_TOKEN_FILE"
+        )
+    return text
+
+
+def _milvus_token(env: Mapping[str, str]) -> str:
+    token = env.get("SEAWALL_MILVUS_TOKEN", "").strip()
+    file = env.get("SEAWALL_MILVUS_TOKEN_FILE", "").strip()
+    if not file:
+        return token
+    if token:
+        raise BadSetting("set SEAWALL_MILVUS_TOKEN or SEAWALL_MILVUS_TOKEN_FILE, not both")
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise BadSetting(f"SEAWALL_MILVUS_TOKEN_FILE={file!r}: {reason}") from None
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -81,6 +109,8 @@ class Settings:
     policy: Path | None = None
     index: str = "auto"
     index_source: str | None = None
+    milvus: str | None = None
+    milvus_token: str = field(default="", repr=False)
     retention_days: int = 30
     keep_verdicts_days: int = 365
     keep_jobs_days: int = 7
@@ -117,6 +147,8 @@ class Settings:
             policy=_read(env, "SEAWALL_POLICY", Path, none_path),
             index=_read(env, "SEAWALL_INDEX", _index, "auto"),
             index_source=_read(env, "SEAWALL_INDEX_SOURCE", str, none_text),
+            milvus=_milvus(env.get("SEAWALL_MILVUS", "").strip()),
+            milvus_token=_milvus_token(env),
             retention_days=_read(env, "SEAWALL_RETENTION_DAYS", _days, 30),
             keep_verdicts_days=_read(env, "SEAWALL_KEEP_VERDICTS_DAYS", _days, 365),
             keep_jobs_days=_read(env, "SEAWALL_KEEP_JOBS_DAYS", _days, 7),

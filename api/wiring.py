@@ -21,9 +21,12 @@ from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.growing import GrowingIndex
 from hashdb.index.landmarks import SoundIndex
 from hashdb.index.local import LocalIndex
+from hashdb.index.milvus import MilvusIndex
+from hashdb.index.milvus_server import MilvusServer
 from hashdb.model import Fingerprint, SoundPeaks
 from hashdb.ports import IndexBackend
 from hashdb.published import PublishedSnapshots
+from hashdb.shared import SharedReferences
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
@@ -44,6 +47,8 @@ from matcher.stopwatch import Span
 log = logging.getLogger(__name__)
 
 _MANY_CODES = 20_000  # from which SEAWALL_INDEX=auto takes the engine for large indices
+_MILVUS_VERSION = 1  # of what a collection's rows mean
+_HASHED = [name for name, kind in SIGNAL_TYPES.items() if kind.hashed and not kind.exact]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +132,28 @@ def reference_index(
         store,
         _engine(settings),
         folder=settings.data_dir / "index",
-        signal_types=[s for s, kind in SIGNAL_TYPES.items() if kind.hashed and not kind.exact],
+        signal_types=_HASHED,
         local=LocalIndex if "local" in policy.signals else None,
         sound=(lambda: SoundIndex(_filed)) if "sound" in policy.signals else None,
         neural=None if descriptor is None else DescriptorIndex,
         model="" if descriptor is None else descriptor.model,
         source=None if settings.index_source is None else published(settings.index_source),
+        shared=_shared(settings, store) if settings.index == "milvus" else None,
+    )
+
+
+def _shared(settings: Settings, store: Store) -> SharedReferences:
+    """The frame hashes on a Milvus server; nothing is asked of it yet. Of each database, and each
+    signal type, there is a collection: several services may use one server."""
+    if settings.milvus is None:
+        raise BadSetting("SEAWALL_INDEX=milvus needs SEAWALL_MILVUS, the server's address")
+    if find_spec("pymilvus") is None:
+        raise BadSetting("SEAWALL_INDEX=milvus needs pymilvus: pip install 'seawall[milvus]'")
+    server = MilvusServer(settings.milvus, settings.milvus_token)
+    names = {kind: f"seawall_{store.identity()}_{kind}_v{_MILVUS_VERSION}" for kind in _HASHED}
+    return SharedReferences(
+        store,
+        {kind: MilvusIndex(SIGNAL_TYPES[kind].bits, server, name) for kind, name in names.items()},
     )
 
 

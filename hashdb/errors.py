@@ -25,6 +25,7 @@ SeawallError
 |   `-- RateLimited          too many requests with this key
 |-- Unavailable              a part that Seawall needs does not answer; try again
 |   |-- DatabaseUnavailable
+|   |-- IndexUnavailable     the server that holds the frame hashes
 |   |-- SandboxFailed        the decoding child died without an answer
 |   |-- QueueFull            too many uploads wait for a decoder
 |   |-- ClassifierUnavailable
@@ -133,6 +134,10 @@ class Unavailable(SeawallError):
 
 class DatabaseUnavailable(Unavailable):
     """The database does not answer."""
+
+
+class IndexUnavailable(Unavailable):
+    """The server that holds the frame hashes does not answer."""
 
 
 class SandboxFailed(Unavailable):

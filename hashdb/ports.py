@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,6 +100,90 @@ class IndexBackend(Protocol):
         """Fill this index, which is empty, with a snapshot's codes under the ids from 0 on.
         `tables`: what `tables` of some engine gave for them; one that has other ones, or none,
         makes its own. `BadSnapshot` where they do not fit together."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedCodes:
+    """Codes and when they are shown, in the order of their ids. `ids` (n,) int64; `codes` (n,
+    bits/8) uint8; `offsets`, `spans` (n,) float64, seconds of the reference; `tracks` (n,)
+    int32."""
+
+    ids: Ints
+    codes: Codes
+    offsets: Floats
+    spans: Floats
+    tracks: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> PlacedCodes:
+        return PlacedCodes(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedHits:
+    """Hits, and when the code of each is shown: `offsets`, `spans` and `tracks` as above."""
+
+    hits: CodeHits
+    offsets: Floats
+    spans: Floats
+    tracks: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far what is shared has been brought: change `number` of the database is applied, and all
+    before it. `check`: 8 bytes that tell that change from another one of the same number."""
+
+    number: int
+    check: bytes
+
+
+class SharedCodes(Protocol):
+    """Codes of one signal type on a server, which all processes of a service search and write.
+    One writer at a time, which its callers see to; searches may run beside it. Every method raises
+    `IndexUnavailable`."""
+
+    @property
+    def bits(self) -> int: ...
+
+    def __len__(self) -> int:
+        """How many codes can be found."""
+        ...
+
+    def catch_up(self) -> None:
+        """Whatever any process has written before, this one too, is seen by all that is asked from
+        now on."""
+        ...
+
+    def put(self, rows: PlacedCodes) -> None:
+        """Add rows under ids that are not there."""
+        ...
+
+    def remove(self, ids: Ints) -> None:
+        """Take the codes of these ids out; ids that are not there are passed over."""
+        ...
+
+    def within(self, low: int, end: int) -> PlacedCodes:
+        """All rows with ids from `low`, not negative, to below `end`."""
+        ...
+
+    def find(self, codes: Codes, radius: int, most: int | None = None) -> PlacedHits:
+        """As `IndexBackend.search`."""
+        ...
+
+    def mark(self) -> Mark | None:
+        """The mark that was set last; None where there never was one."""
+        ...
+
+    def set_mark(self, mark: Mark) -> None:
+        """Whoever sees the mark sees all that was written before it."""
+        ...
+
+    def settle(self) -> None:
+        """Many codes were added, and will be searched: for a server that puts off its work."""
         ...
 
 

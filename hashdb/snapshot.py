@@ -32,6 +32,7 @@ from hashdb.ports import (
     Published,
     SnapshotSource,
 )
+from hashdb.shared import SharedHits, SharedReferences
 from hashdb.shelf import Shelf
 from hashdb.shelves import Shelves
 from hashdb.signals import SIGNAL_TYPES
@@ -101,7 +102,8 @@ class ReferenceIndex:
     `folder` is where the snapshot lies; None keeps none. Disabled references are in the index,
     withdrawn ones are not: which may be enforced is for the caller to ask the database.
     `save_every`: a snapshot is written when so many changes have been applied since the last one.
-    `source`: where snapshots are published, for a start with none or an old one.
+    `source`: where snapshots are published, for a start with none or an old one. `shared`: a server
+    that holds the codes of all signal types that it knows, instead of this process's memory.
     """
 
     def __init__(
@@ -117,8 +119,10 @@ class ReferenceIndex:
         neural: Callable[[], DescriptorBackend] | None = None,
         model: str = "",
         source: SnapshotSource | None = None,
+        shared: SharedReferences | None = None,
     ) -> None:
         self._store = store
+        self._shared = shared
         self._source = source
         self._backends = backends
         self._local = local
@@ -126,7 +130,8 @@ class ReferenceIndex:
         self._neural = neural
         self._model = model
         self._folder = None if folder is None else SnapshotFolder(folder)
-        self._types = tuple(signal_types)
+        elsewhere = () if shared is None else shared.signal_types
+        self._types = tuple(kind for kind in signal_types if kind not in elsewhere)
         self._save_every = save_every
         self._lock = threading.RLock()  # held by whoever changes the state
         self._save_lock = threading.Lock()
@@ -150,7 +155,8 @@ class ReferenceIndex:
 
     def sizes(self) -> dict[str, int]:
         """How many codes can be found, by signal type."""
-        return {kind: len(shelf) for kind, shelf in self._state.shelves.items()}
+        here = {kind: len(shelf) for kind, shelf in self._state.shelves.items()}
+        return here if self._shared is None else here | self._shared.sizes()
 
     def open(
         self, progress: Progress | None = None, *, save: bool = True, whole: bool = False
@@ -162,8 +168,13 @@ class ReferenceIndex:
 
         A large snapshot is mapped, and then checked by a thread of the index's own: one that turns
         out to be damaged is made anew. `whole`: check it before it is used. Of several processes
-        that find none, one makes it and the others wait.
+        that find none, one makes it and the others wait; a server that is empty is filled likewise.
         """
+        self._open(progress, save=save, whole=whole)
+        if self._shared is not None:
+            self._shared.open(self._state.number, self._state.last, progress)
+
+    def _open(self, progress: Progress | None, *, save: bool, whole: bool) -> None:
         with self._lock:
             self._keeps = save
             if self._source is not None and save:
@@ -200,23 +211,36 @@ class ReferenceIndex:
         One small query where nothing was. Every change committed before the call is applied when
         it returns. A database that was put back to an earlier state, and may have grown since, is
         noticed by its change of the number that the index stands at. Raises
-        `DatabaseUnavailable`; the index then stands where it stood.
+        `DatabaseUnavailable` and `IndexUnavailable`; the index then stands where it stood.
         """
+        number, last = self._refresh()
+        if self._shared is not None:
+            self._shared.reach(number, last)
+        return number
+
+    def ping(self) -> None:
+        """`refresh`, and ask a server that holds codes whether it still does. Raises the same."""
+        self.refresh()
+        if self._shared is not None:
+            self._shared.look()
+
+    def _refresh(self) -> tuple[int, str | None]:
+        """Apply what was committed since to what is held here; up to which change, and whose."""
         self._renew()
         state = self._state
         number, last = state.number, state.last
         with self._store.read() as tx:
             page = tx.changes.since(number - 1, limit=2)
         if [(c.number, c.reference_id) for c in page] == ([(number, last)] if number else []):
-            return number
+            return number, last
         with self._lock:
             if not self._follow(self._state):
                 log.warning("the database went back to an earlier state: reading it anew")
                 self._state = self._built(None)
                 self._saved = 0
-            number = self._state.number
+            number, last = self._state.number, self._state.last
         self.maybe_save()
-        return number
+        return number, last
 
     def _renew(self) -> None:
         """Take over the snapshot that another process has written since."""
@@ -234,6 +258,8 @@ class ReferenceIndex:
         Does not look at the database: call `refresh` before. `BadFingerprint` where the codes are
         of another length, or the signal type is not in the index.
         """
+        if self._shared is not None and signal_type in self._shared.signal_types:
+            return _shared_hits(self._shared.search(signal_type, codes, radius, most))
         state = self._state
         if signal_type not in state.shelves:
             raise BadFingerprint(f"{signal_type!r} is not indexed; {', '.join(self._types)} are")
@@ -268,7 +294,9 @@ class ReferenceIndex:
 
     def rebuild(self, progress: Progress | None = None, *, save: bool = True) -> None:
         """Read all from the database, then `save`. Searches meanwhile see the old state, and what
-        is added meanwhile."""
+        is added meanwhile. What a server holds is compared, and put right where it differs."""
+        if self._shared is not None:
+            self._shared.mend(progress)
         state = self._built(progress)
         with self._lock:
             if not self._follow(state):
@@ -380,13 +408,14 @@ class ReferenceIndex:
             stored.update(verification.contents_of_counts(features))
             moved = {c.reference_id for page in _pages(tx, number) for c in page}
         missing, extra = verification.compare(held, stored)
-        return Verification(
+        report = Verification(
             number=number,
             references=len({name for name, _ in held}),
             codes={kind: len(rows) for kind, rows in found.items()},
             missing=tuple(sorted((missing | lost) - moved)),
             extra=tuple(sorted(extra - moved)),
         )
+        return report if self._shared is None else report.beside(self._shared.differences())
 
     def _empty(self) -> Shelves:
         shelves = {k: Shelf(self._backends(SIGNAL_TYPES[k].bits)) for k in self._types}
@@ -597,6 +626,21 @@ class ReferenceIndex:
             self._saved = self._state.number  # not again before as many changes
             return None
         return self._adopt() if self._shares else None
+
+
+def _shared_hits(found: SharedHits) -> ReferenceHits:
+    placed, hits = found.placed, found.placed.hits
+    return ReferenceHits(
+        queries=hits.queries,
+        references=found.references,
+        offsets=placed.offsets,
+        spans=placed.spans,
+        tracks=placed.tracks.astype(np.int64),
+        distances=hits.distances,
+        codes=hits.codes,
+        names=found.names,
+        crowded=found.crowded,
+    )
 
 
 def _pages(tx: Transaction, number: int) -> Iterator[list[Change]]:

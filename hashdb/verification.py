@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hashdb.model import Codes, Fingerprint
+from hashdb.shared import Differences
 from hashdb.shelf import Rows, join_rows, rows_of
 
 Contents = dict[tuple[str, str], tuple[int, bytes]]
@@ -35,6 +36,16 @@ class Verification:
     @property
     def ok(self) -> bool:
         return not self.missing and not self.extra
+
+    def beside(self, other: Differences) -> Verification:
+        """With what a server holds."""
+        return replace(
+            self,
+            references=max(self.references, other.references),
+            codes={**self.codes, **other.codes},
+            missing=tuple(sorted({*self.missing, *other.missing})),
+            extra=tuple(sorted({*self.extra, *other.extra})),
+        )
 
 
 def compare(held: Contents, stored: Contents) -> tuple[set[str], set[str]]:

@@ -37,6 +37,7 @@ import pytest
 from sqlalchemy.engine import URL, make_url
 
 from hashdb.store import Store, upgrade
+from tests.milvus_part import QUICK, Collections, Milvus, milvus_running
 
 # A shell that starts the tests in the background has SIGINT ignored, which programs inherit; the
 # programs under test must see it.
@@ -231,3 +232,15 @@ def store(store_url: str) -> Iterator[Store]:
     opened = Store.open(store_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Milvus]:
+    """The session's Milvus."""
+    with milvus_running(tmp_path_factory.mktemp("milvus"), QUICK) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def collections(milvus: Milvus) -> Collections:
+    return Collections(milvus.uri)

@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Place:
     folder: Path
     database_url: str | None = None
     program: Sequence[str] = SEAWALL
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -40,6 +41,7 @@ class Place:
             kept["PYTHONPATH"] = str(ROOT)
         if self.database_url is not None:
             kept["SEAWALL_DATABASE_URL"] = self.database_url
+        kept |= self.settings
         return kept
 
     def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
@@ -104,14 +106,15 @@ class Service:
 
 
 @contextmanager
-def serving(place: Place, *arguments: str) -> Iterator[Service]:
-    """A service that answers; killed at the end where the test has not stopped it."""
-    process = place.start("serve", "--port", "0", "--json", *arguments)
+def serving(place: Place, *arguments: str, ready: bool = True, **more: Any) -> Iterator[Service]:
+    """A service that is ready, unless it cannot be; killed at the end where the test has not
+    stopped it."""
+    process = place.start("serve", "--port", "0", "--json", *arguments, **more)
     try:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
         until = time.monotonic() + START_S
-        while not _ready(url):
+        while ready and not _ready(url):
             assert process.poll() is None, "the service ended before it was ready"
             assert time.monotonic() < until, "the service did not become ready"
             time.sleep(0.1)

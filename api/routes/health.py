@@ -30,7 +30,7 @@ def healthz(service: Service, call: Call) -> Answer:
 def readyz(service: Service, call: Call) -> Answer:
     checks = {
         "database": _try(service.parts.store.ping),
-        "index": _try(lambda: service.parts.index.refresh()),
+        "index": _try(service.parts.index.ping),
         "sandbox": _sandbox(service),
     }
     ready = all(v == "ok" for v in checks.values())

@@ -10,19 +10,22 @@ See docs/decisions/0002-change-log-order.md.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Integer, bindparam, func, insert, select, text
 
 from hashdb.model import Change, ChangeKind, now
 from hashdb.store import rows
-from hashdb.tables import changes
+from hashdb.tables import bank_references, changes
 
 # An arbitrary constant: the key of PostgreSQL's advisory lock around the numbering.
 CHANGES_LOCK = 0x5EA_0A11_0002
 CHANNEL = "seawall_changes"
 """Where PostgreSQL tells, with the commit, that there are new changes: see `hashdb.store.feed`."""
+
+_BATCH = 500  # values in one query
+Value = TypeVar("Value")
 
 # Made once: it is asked for every upload.
 _SINCE = (
@@ -73,3 +76,46 @@ class Changes:
             query = query.where(changes.c.bank_id.in_(bank_ids))
         values = {"after": number, "most": limit}
         return [rows.change(row) for row in self._connection.execute(query, values).mappings()]
+
+    def living(self, after: int, *, limit: int) -> list[tuple[int, str]]:
+        """The numbers by which references were added that are not withdrawn, and their ids: at
+        most `limit` with a higher number than `after`, in order."""
+        self.flush()
+        number, reference_id = changes.c.number, changes.c.reference_id
+        query = (
+            select(number, reference_id)
+            .join(bank_references, bank_references.c.id == reference_id)
+            .where(changes.c.kind == ChangeKind.ADD.value, number > after)
+            .where(bank_references.c.withdrawn_at.is_(None))
+            .order_by(number)
+            .limit(limit)
+        )
+        return [(int(n), str(i)) for n, i in self._connection.execute(query)]
+
+    def additions(self, reference_ids: Iterable[str]) -> dict[str, int]:
+        """By id, the number by which each of these references was added."""
+        query = select(changes.c.reference_id, changes.c.number).where(
+            changes.c.kind == ChangeKind.ADD.value
+        )
+        found: dict[str, int] = {}
+        for some in _batched(reference_ids):
+            rows = self._connection.execute(query.where(changes.c.reference_id.in_(some)))
+            found |= {str(i): int(n) for i, n in rows}
+        return found
+
+    def added(self, numbers: Iterable[int]) -> dict[int, str]:
+        """By number, the id of the reference that was added by it; none where none was."""
+        query = select(changes.c.number, changes.c.reference_id).where(
+            changes.c.kind == ChangeKind.ADD.value
+        )
+        found: dict[int, str] = {}
+        for some in _batched(numbers):
+            rows = self._connection.execute(query.where(changes.c.number.in_(some)))
+            found |= {int(n): str(i) for n, i in rows}
+        return found
+
+
+def _batched(values: Iterable[Value]) -> Iterator[list[Value]]:
+    every = list(values)
+    for first in range(0, len(every), _BATCH):
+        yield every[first : first + _BATCH]

@@ -15,6 +15,7 @@ from hashdb.errors import DatabaseUnavailable
 from hashdb.store import engine as engines
 from hashdb.store import schema
 from hashdb.store.access import Access
+from hashdb.store.alone import alone
 from hashdb.store.audit import Audit
 from hashdb.store.banks import Banks
 from hashdb.store.casework import Casework
@@ -165,6 +166,13 @@ class Store:
         for word of changes and says whether it came. Raises `DatabaseUnavailable`, `heard` too."""
         with listening(self._engine) as heard:
             yield heard
+
+    @contextmanager
+    def alone(self, seconds: float) -> Iterator[bool]:
+        """Holds a lock of which there is one for the database, if it can be had within so long;
+        says whether. For what is written elsewhere: transactions go on beside it."""
+        with translated(), alone(self._engine, seconds) as got:
+            yield got
 
     def ping(self) -> None:
         """Raises `DatabaseUnavailable` where the database does not answer."""

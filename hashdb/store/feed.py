@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from hashdb.errors import DatabaseUnavailable
+from hashdb.errors import DatabaseUnavailable, Unavailable
 from hashdb.store.database import Store
 from hashdb.store.listening import Heard
 
@@ -99,7 +99,7 @@ class ChangeFeed:
     def _wake(self) -> None:
         try:
             self._call()
-        except DatabaseUnavailable as error:
-            log.debug("changes cannot be read: %s", error)
+        except Unavailable as error:
+            log.debug("changes cannot be read, or not be applied: %s", error)
         except Exception:  # the next change may be read; searches ask by themselves
             log.exception("changes could not be applied")

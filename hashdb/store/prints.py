@@ -43,7 +43,7 @@ class Prints:
     ) -> Iterator[tuple[str, Fingerprint]]:
         """Reference ids and fingerprints of all living references, in the order of ids, read
         `batch` references at a time."""
-        owners, prints = bank_references.c, reference_fingerprints
+        owners = bank_references.c
         living = select(owners.id).where(owners.withdrawn_at.is_(None)).order_by(owners.id)
         last = after_reference or ""
         while True:
@@ -51,15 +51,23 @@ class Prints:
             ids = list(self._connection.scalars(query))
             if not ids:
                 return
-            some = (
-                select(prints)
-                .where(prints.c.reference_id.in_(ids), prints.c.signal_type.in_(signal_types))
-                .order_by(prints.c.reference_id, prints.c.signal_type, prints.c.pipeline)
-                .order_by(prints.c.track, prints.c.view)
-            )
-            for row in self._connection.execute(some).mappings():
-                yield row["reference_id"], packing.unpack(row)
+            yield from self.fingerprints_of(ids, signal_types)
             last = ids[-1]
+
+    def fingerprints_of(
+        self, reference_ids: Sequence[str], signal_types: Sequence[str]
+    ) -> Iterator[tuple[str, Fingerprint]]:
+        """The same of these references: some hundreds at most. Of each reference always in the
+        same order."""
+        prints = reference_fingerprints.c
+        query = (
+            select(reference_fingerprints)
+            .where(prints.reference_id.in_(reference_ids), prints.signal_type.in_(signal_types))
+            .order_by(prints.reference_id, prints.signal_type, prints.pipeline)
+            .order_by(prints.track, prints.view)
+        )
+        for row in self._connection.execute(query).mappings():
+            yield row["reference_id"], packing.unpack(row)
 
     def local_features(self, reference_ids: Iterable[str]) -> Iterator[tuple[str, LocalFeatures]]:
         """Ids and local features of these references, read a few at a time."""

@@ -95,4 +95,58 @@ def test_without_numba_it_is_faiss(
 
 def test_another_name_is_refused() -> None:
     with pytest.raises(BadSetting, match="SEAWALL_INDEX"):
-        Settings.from_env({"SEAWALL_INDEX": "milvus"})
+        Settings.from_env({"SEAWALL_INDEX": "elsewhere"})
+
+
+def test_milvus_needs_an_address_and_its_client(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadSetting, match="SEAWALL_MILVUS"):
+        made(store, tmp_path, "milvus")
+    monkeypatch.setattr(wiring, "find_spec", lambda name: None)
+    settings = Settings.from_env(
+        {
+            "SEAWALL_DATA_DIR": str(tmp_path),
+            "SEAWALL_INDEX": "milvus",
+            "SEAWALL_MILVUS": "http://127.0.0.1:9",
+        }
+    )
+    with pytest.raises(BadSetting, match=r"seawall\[milvus\]"):
+        wiring.reference_index(settings, store, load_policy(None), None)
+
+
+def test_milvus_is_asked_nothing_before_it_is_opened(store: Store, tmp_path: Path) -> None:
+    """`seawall serve` makes an index before it forks; and holds no hashes in memory."""
+    settings = Settings.from_env(
+        {
+            "SEAWALL_DATA_DIR": str(tmp_path),
+            "SEAWALL_INDEX": "milvus",
+            "SEAWALL_MILVUS": "http://127.0.0.1:9",
+        }
+    )
+    index = wiring.reference_index(settings, store, load_policy(None), None)
+    assert index._state.shelves == {}
+
+
+@pytest.mark.parametrize(
+    "address", ["milvus", "tcp://host:1", "http://", "here.db", "http://root:word@host:19530"]
+)
+def test_an_address_that_is_none_is_refused_without_its_words(address: str) -> None:
+    with pytest.raises(BadSetting, match="SEAWALL_MILVUS") as caught:
+        Settings.from_env({"SEAWALL_MILVUS": address})
+    assert "word@" not in str(caught.value)
+
+
+def test_the_token_comes_from_a_setting_or_a_file_and_is_not_shown(tmp_path: Path) -> None:
+    assert Settings.from_env({"SEAWALL_MILVUS_TOKEN": "root:word"}).milvus_token == "root:word"
+    file = tmp_path / "token"
+    file.write_text("user:from-file\n")
+    kept = Settings.from_env({"SEAWALL_MILVUS_TOKEN_FILE": str(file)})
+    assert kept.milvus_token == "user:from-file"
+    assert "from-file" not in repr(kept)
+    with pytest.raises(BadSetting, match="SEAWALL_MILVUS_TOKEN_FILE"):
+        Settings.from_env({"SEAWALL_MILVUS_TOKEN_FILE": str(tmp_path / "none")})
+    with pytest.raises(BadSetting, match="not both"):
+        Settings.from_env(
+            {"SEAWALL_MILVUS_TOKEN_FILE": str(file), "SEAWALL_MILVUS_TOKEN": "root:word"}
+        )

@@ -81,7 +81,8 @@ def code_of(text: str) -> str:
 def test_every_setting_is_documented_and_no_other() -> None:
     source = (ROOT / "api" / "settings.py").read_text()
     read = set(re.findall(r'"(SEAWALL_[A-Z_]+)"', source))
-    assert len(read) == len(dataclasses.fields(Settings))
+    either = {"SEAWALL_MILVUS_TOKEN_FILE"}  # another way to set a field
+    assert len(read - either) == len(dataclasses.fields(Settings))
     operator = (ROOT / "docs" / "operator.md").read_text()
     rows = set(re.findall(r"^\| `(SEAWALL_[A-Z_]+)`", operator, re.MULTILINE))
     assert rows == read
