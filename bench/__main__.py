@@ -12,9 +12,11 @@ installed them. With `--docs` the table is kept there as speed.md.
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice
 from pathlib import Path
 
@@ -134,7 +136,29 @@ def main() -> None:
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
     print(text)
     if options.docs is not None:
-        (options.docs / "speed.md").write_text(f"# Speed\n\nMade by `make bench`.\n\n{text}\n")
+        (options.docs / "speed.md").write_text(page(text))
+
+
+def page(table: str) -> str:
+    """docs/speed.md."""
+    cores, load = os.cpu_count() or 0, os.getloadavg()[2]
+    return f"""# Speed
+
+    make bench BENCH_ARGS='--docs docs/'
+
+made this page on {date.today():%d %B %Y}, on {cores} cores, with a load of {load:.1f} in its last
+quarter of an hour. It takes half an hour, and clips, peers and Seawall follow on one another in
+one run: read the ratios. Below 1, Seawall is the cheaper one, or within its aim; `-` is what was
+not measured.
+
+{table}
+
+More than these lines: `make bench-decode`, `make bench-scale-hashes` (growth by size:
+[csv](scale-hashes.csv)), `make bench-service`, `make bench-tasks`, `make bench-purge` and
+`make bench-milvus`. What a machine holds and serves by these figures: [capacity](capacity.md).
+
+![Milliseconds for 128 hashes by how many are in the bank](scale-hashes.svg)
+"""
 
 
 if __name__ == "__main__":
