@@ -12,18 +12,15 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hashdb import verification
+from hashdb import change_log, verification
 from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable, SeawallError
 from hashdb.format import Contents
-from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Floats, Ints
+from hashdb.model import ChangeKind, Codes, Fingerprint
 from hashdb.ports import (
     DescriptorBackend,
     IndexBackend,
@@ -32,11 +29,13 @@ from hashdb.ports import (
     Published,
     SnapshotSource,
 )
-from hashdb.shared import SharedHits, SharedReferences
+from hashdb.reference_hits import ReferenceHits, hits_of_server
+from hashdb.shared import SharedReferences
 from hashdb.shelf import Shelf
 from hashdb.shelves import Shelves
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot_folder import FILE, KIND, SnapshotFolder, missing_or_bad
+from hashdb.snapshot_meta import VERSION, SnapshotState
 from hashdb.store import Store, Transaction
 from hashdb.verification import Verification
 
@@ -45,8 +44,6 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 __all__ = ["FILE", "KIND", "VERSION", "ReferenceHits", "ReferenceIndex", "SnapshotState"]
-
-VERSION = 5  # of what meta and arrays mean; the file format has its own
 
 _PAGE = 1000  # changes read at once
 _CHUNK = 1 << 16  # codes gathered before they are added, while all is read anew
@@ -59,39 +56,6 @@ _WHOLE = 1 << 24  # bytes of a snapshot that is checked whole before it is used
 _CHANGED = 1 / 2000
 _ADDED = 1 / 16
 _FETCHED = 100_000  # bytes that are fetched in about the time in which a change is read back
-
-
-class SnapshotState(StrEnum):
-    """What there is of a snapshot. One that is some changes behind is good: they are caught up."""
-
-    GOOD = "good"
-    DAMAGED = "damaged"  # or it cannot be read
-    MISSING = "missing"
-    STALE = "stale"  # whole, but of another version, another database or another past of this one
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ReferenceHits:
-    """Codes of references within the radius, one row a hit, in no order.
-
-    `queries` (k,): the row of the query's codes; `references` (k,): ordinals, `names[ordinal]` is
-    the reference's id; `offsets`, `spans` (k,): when the code's frames are shown in the reference,
-    in seconds; `tracks` (k,); `distances` (k,) int16 bits; `codes` (k, bytes): the reference's.
-    `crowded`: rows of the query's codes whose hits were cut to the nearest, none unless asked for.
-    """
-
-    queries: Ints
-    references: Ints
-    offsets: Floats
-    spans: Floats
-    tracks: Ints
-    distances: NDArray[np.int16]
-    codes: Codes
-    names: Sequence[str]
-    crowded: Ints
-
-    def __len__(self) -> int:
-        return len(self.queries)
 
 
 class ReferenceIndex:
@@ -259,7 +223,7 @@ class ReferenceIndex:
         of another length, or the signal type is not in the index.
         """
         if self._shared is not None and signal_type in self._shared.signal_types:
-            return _shared_hits(self._shared.search(signal_type, codes, radius, most))
+            return hits_of_server(self._shared.search(signal_type, codes, radius, most))
         state = self._state
         if signal_type not in state.shelves:
             raise BadFingerprint(f"{signal_type!r} is not indexed; {', '.join(self._types)} are")
@@ -406,7 +370,7 @@ class ReferenceIndex:
             stored = verification.contents_of_fingerprints(stream)
             features = tx.banks.feature_counts(self._featured(), self._model)
             stored.update(verification.contents_of_counts(features))
-            moved = {c.reference_id for page in _pages(tx, number) for c in page}
+            moved = {c.reference_id for page in change_log.pages(tx, number, _PAGE) for c in page}
         missing, extra = verification.compare(held, stored)
         report = Verification(
             number=number,
@@ -549,7 +513,7 @@ class ReferenceIndex:
             head = tx.changes.head()
             if number > head:
                 raise BadSnapshot(f"it is ahead of the database: change {number} of {head}")
-            if number and last != _reference_of(tx, number):
+            if number and last != change_log.reference_of(tx, number):
                 raise BadSnapshot(f"change {number} of the database is another one")
 
     def _built(self, progress: Progress | None) -> Shelves:
@@ -557,7 +521,7 @@ class ReferenceIndex:
         state = self._empty()
         with self._store.read() as tx:
             state.number = tx.changes.head()
-            state.last = _reference_of(tx, state.number)
+            state.last = change_log.reference_of(tx, state.number)
             done = 0
             for chunk in _chunks(tx.banks.all_fingerprints(self._types)):
                 names = {name for name, _ in chunk}
@@ -579,9 +543,9 @@ class ReferenceIndex:
         """Apply the changes since `state.number`; False where that change of the database is
         missing or another one."""
         with self._store.read() as tx:
-            if state.number and _reference_of(tx, state.number) != state.last:
+            if state.number and change_log.reference_of(tx, state.number) != state.last:
                 return False
-            for page in _pages(tx, state.number):
+            for page in change_log.pages(tx, state.number, _PAGE):
                 gone = {c.reference_id for c in page if c.kind is ChangeKind.WITHDRAW}
                 added = [c.reference_id for c in page if c.kind is ChangeKind.ADD]
                 fresh = [n for n in added if n not in gone and state.names.find(n) is None]
@@ -626,33 +590,6 @@ class ReferenceIndex:
             self._saved = self._state.number  # not again before as many changes
             return None
         return self._adopt() if self._shares else None
-
-
-def _shared_hits(found: SharedHits) -> ReferenceHits:
-    placed, hits = found.placed, found.placed.hits
-    return ReferenceHits(
-        queries=hits.queries,
-        references=found.references,
-        offsets=placed.offsets,
-        spans=placed.spans,
-        tracks=placed.tracks.astype(np.int64),
-        distances=hits.distances,
-        codes=hits.codes,
-        names=found.names,
-        crowded=found.crowded,
-    )
-
-
-def _pages(tx: Transaction, number: int) -> Iterator[list[Change]]:
-    while page := tx.changes.since(number, limit=_PAGE):
-        yield page
-        number = page[-1].number
-
-
-def _reference_of(tx: Transaction, number: int) -> str | None:
-    """The reference of that change; None where there is no such change."""
-    found = tx.changes.since(number - 1, limit=1) if number else []
-    return found[0].reference_id if found and found[0].number == number else None
 
 
 def _chunks(
