@@ -8,10 +8,9 @@ is held by each process, and what is gone since is passed over. A bad one is thr
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ import numpy as np
 from hashdb import change_log, verification
 from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable, SeawallError
 from hashdb.format import Contents
-from hashdb.model import ChangeKind, Codes, Fingerprint
+from hashdb.indexed import Indexed
+from hashdb.model import Codes
 from hashdb.ports import (
     DescriptorBackend,
     IndexBackend,
@@ -31,12 +31,11 @@ from hashdb.ports import (
 )
 from hashdb.reference_hits import ReferenceHits, hits_of_server
 from hashdb.shared import SharedReferences
-from hashdb.shelf import Shelf
 from hashdb.shelves import Shelves
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot_folder import FILE, KIND, SnapshotFolder, missing_or_bad
 from hashdb.snapshot_meta import VERSION, SnapshotState
-from hashdb.store import Store, Transaction
+from hashdb.store import Store
 from hashdb.verification import Verification
 
 log = logging.getLogger(__name__)
@@ -45,9 +44,6 @@ Progress = Callable[[int, int], None]
 
 __all__ = ["FILE", "KIND", "VERSION", "ReferenceHits", "ReferenceIndex", "SnapshotState"]
 
-_PAGE = 1000  # changes read at once
-_CHUNK = 1 << 16  # codes gathered before they are added, while all is read anew
-_FEATURED = 100  # references whose features are read at once where they have no codes
 _CLOSE_EVERY = 100  # changes that make a snapshot worth its writing when the index is closed
 _SAMPLE = 256  # codes that `verify` searches for
 _WHOLE = 1 << 24  # bytes of a snapshot that is checked whole before it is used
@@ -88,14 +84,10 @@ class ReferenceIndex:
         self._store = store
         self._shared = shared
         self._source = source
-        self._backends = backends
-        self._local = local
-        self._sound = sound
-        self._neural = neural
-        self._model = model
         self._folder = None if folder is None else SnapshotFolder(folder)
         elsewhere = () if shared is None else shared.signal_types
-        self._types = tuple(kind for kind in signal_types if kind not in elsewhere)
+        here = tuple(kind for kind in signal_types if kind not in elsewhere)
+        self._indexed = Indexed(here, backends, local, sound, neural, model)
         self._save_every = save_every
         self._lock = threading.RLock()  # held by whoever changes the state
         self._save_lock = threading.Lock()
@@ -103,7 +95,7 @@ class ReferenceIndex:
         self._seen: object = None  # the identity of the snapshot that was loaded, or is of no use
         self._keeps = True
         self._found = SnapshotState.MISSING
-        self._state = self._empty()
+        self._state = self._indexed.empty()
         self._shares = any(shelf.backend.shares for shelf in self._state.shelves.values())
         self._task: threading.Thread | None = None
 
@@ -226,7 +218,8 @@ class ReferenceIndex:
             return hits_of_server(self._shared.search(signal_type, codes, radius, most))
         state = self._state
         if signal_type not in state.shelves:
-            raise BadFingerprint(f"{signal_type!r} is not indexed; {', '.join(self._types)} are")
+            indexed = ", ".join(self._indexed.signal_types)
+            raise BadFingerprint(f"{signal_type!r} is not indexed; {indexed} are")
         hits, rows, crowded = state.shelves[signal_type].search(codes, radius, most)
         return ReferenceHits(
             queries=hits.queries,
@@ -296,11 +289,11 @@ class ReferenceIndex:
                     "database": identity,
                     "number": number,
                     "last": state.last,
-                    "bits": {kind: SIGNAL_TYPES[kind].bits for kind in self._types},
+                    "bits": {kind: SIGNAL_TYPES[kind].bits for kind in self._indexed.signal_types},
                     "tables": self._shares,
                     "local": state.local is not None,
                     "sound": state.sound is not None,
-                    "neural": self._model if state.neural is not None else None,
+                    "neural": self._indexed.model if state.neural is not None else None,
                 }
             path = self._folder.write(meta, packing)
             self._saved, self._seen = number, self._folder.identity()
@@ -365,12 +358,7 @@ class ReferenceIndex:
             hits, near, _ = state.shelves[kind].search(wanted.codes, 0)
             ordinals = verification.not_found(wanted, hits.queries.tolist(), near)
             lost.update(names[ordinal] for ordinal in ordinals)
-        with self._store.read() as tx:
-            stream = tx.banks.all_fingerprints(self._types)
-            stored = verification.contents_of_fingerprints(stream)
-            features = tx.banks.feature_counts(self._featured(), self._model)
-            stored.update(verification.contents_of_counts(features))
-            moved = {c.reference_id for page in change_log.pages(tx, number, _PAGE) for c in page}
+        stored, moved = self._indexed.stored(self._store, number)
         missing, extra = verification.compare(held, stored)
         report = Verification(
             number=number,
@@ -380,15 +368,6 @@ class ReferenceIndex:
             extra=tuple(sorted(extra - moved)),
         )
         return report if self._shared is None else report.beside(self._shared.differences())
-
-    def _empty(self) -> Shelves:
-        shelves = {k: Shelf(self._backends(SIGNAL_TYPES[k].bits)) for k in self._types}
-        return Shelves(
-            shelves,
-            local=None if self._local is None else self._local(),
-            sound=None if self._sound is None else self._sound(),
-            neural=None if self._neural is None else self._neural(),
-        )
 
     def _resume(self, whole: bool) -> bool:
         """Go on from the snapshot; whether it is of use."""
@@ -417,7 +396,7 @@ class ReferenceIndex:
             found = SnapshotState.STALE
             self._check(contents.meta)
             found = SnapshotState.DAMAGED
-            state = self._empty()
+            state = self._indexed.empty()
             state.load(contents.arrays)
         except BadSnapshot as error:
             missing = missing_or_bad(self._folder, error)
@@ -497,12 +476,14 @@ class ReferenceIndex:
         """`BadSnapshot` unless the snapshot is of this version, and of this database's past."""
         if meta.get("version") != VERSION:
             raise BadSnapshot(f"version {meta.get('version')!r}; this is version {VERSION}")
-        if meta.get("bits") != {kind: SIGNAL_TYPES[kind].bits for kind in self._types}:
+        if meta.get("bits") != {
+            kind: SIGNAL_TYPES[kind].bits for kind in self._indexed.signal_types
+        }:
             raise BadSnapshot("it has other signal types")
-        for name, wanted in (("local", self._local), ("sound", self._sound)):
+        for name, wanted in (("local", self._indexed.local), ("sound", self._indexed.sound)):
             if meta.get(name) != (wanted is not None):
                 raise BadSnapshot(f"it was made with {name} features, not wanted now, or without")
-        if meta.get("neural") != (None if self._neural is None else self._model):
+        if meta.get("neural") != (None if self._indexed.neural is None else self._indexed.model):
             raise BadSnapshot(f"its descriptors are of the model {meta.get('neural')!r}")
         if meta.get("database") != self._store.identity():
             raise BadSnapshot("it is of another database")
@@ -517,67 +498,10 @@ class ReferenceIndex:
                 raise BadSnapshot(f"change {number} of the database is another one")
 
     def _built(self, progress: Progress | None) -> Shelves:
-        """All that the database holds, read in one transaction."""
-        state = self._empty()
-        with self._store.read() as tx:
-            state.number = tx.changes.head()
-            state.last = change_log.reference_of(tx, state.number)
-            done = 0
-            for chunk in _chunks(tx.banks.all_fingerprints(self._types)):
-                names = {name for name, _ in chunk}
-                self._take(state, tx, sorted(names), chunk)
-                done += len(names)
-                if progress is not None:
-                    progress(done, max(done, state.number))
-            # A black picture has no code, and may have a sound.
-            counts = tx.banks.feature_counts(self._featured(), self._model)
-            featured = {name for name, _, _ in counts}
-            rest = sorted(name for name in featured if state.names.find(name) is None)
-            for first in range(0, len(rest), _FEATURED):
-                self._take(state, tx, rest[first : first + _FEATURED], [])
-        if progress is not None:
-            progress(done, done)
-        return state
+        return self._indexed.read(self._store, progress)
 
     def _follow(self, state: Shelves) -> bool:
-        """Apply the changes since `state.number`; False where that change of the database is
-        missing or another one."""
-        with self._store.read() as tx:
-            if state.number and change_log.reference_of(tx, state.number) != state.last:
-                return False
-            for page in change_log.pages(tx, state.number, _PAGE):
-                gone = {c.reference_id for c in page if c.kind is ChangeKind.WITHDRAW}
-                added = [c.reference_id for c in page if c.kind is ChangeKind.ADD]
-                fresh = [n for n in added if n not in gone and state.names.find(n) is None]
-                prints = [(n, f) for n in fresh for f in self._fingerprints(tx, n)]
-                self._take(state, tx, fresh, prints)
-                state.remove(gone)
-                state.number, state.last = page[-1].number, page[-1].reference_id
-        return True
-
-    def _featured(self) -> list[str]:
-        """The signal types that are indexed and have an index of their own."""
-        wanted = (("local", self._local), ("sound", self._sound), ("neural", self._neural))
-        return [name for name, index in wanted if index is not None]
-
-    def _take(
-        self,
-        state: Shelves,
-        tx: Transaction,
-        names: Sequence[str],
-        fingerprints: Iterable[tuple[str, Fingerprint]],
-    ) -> None:
-        """Add references with all that is indexed of them."""
-        state.add(
-            fingerprints,
-            tx.banks.local_features(names) if self._local is not None else (),
-            tx.banks.sound_peaks(names) if self._sound is not None else (),
-            tx.banks.descriptors(names, self._model) if self._neural is not None else (),
-        )
-
-    def _fingerprints(self, tx: Transaction, reference_id: str) -> list[Fingerprint]:
-        kept = tx.banks.fingerprints(reference_id)
-        return [f for f in kept if f.signal_type in self._types]
+        return self._indexed.follow(self._store, state)
 
     def _save_quietly(self) -> Contents | None:
         """Save, and share what was saved; matching goes on where that fails."""
@@ -590,20 +514,3 @@ class ReferenceIndex:
             self._saved = self._state.number  # not again before as many changes
             return None
         return self._adopt() if self._shares else None
-
-
-def _chunks(
-    fingerprints: Iterable[tuple[str, Fingerprint]],
-) -> Iterator[list[tuple[str, Fingerprint]]]:
-    """Lists of some `_CHUNK` codes, all fingerprints of a reference in the same one."""
-    chunk: list[tuple[str, Fingerprint]] = []
-    codes = 0
-    for _, group in itertools.groupby(fingerprints, key=lambda pair: pair[0]):
-        some = list(group)
-        chunk += some
-        codes += sum(len(f) for _, f in some)
-        if codes >= _CHUNK:
-            yield chunk
-            chunk, codes = [], 0
-    if chunk:
-        yield chunk
