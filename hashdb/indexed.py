@@ -33,11 +33,15 @@ class Indexed:
     neural: Callable[[], DescriptorBackend] | None
     model: str
 
+    @property
+    def bits(self) -> dict[str, int]:
+        """How many bits a code has, by signal type."""
+        return {kind: SIGNAL_TYPES[kind].bits for kind in self.signal_types}
+
     def empty(self) -> Shelves:
         """Nothing held, in engines of its own."""
-        bits = {kind: SIGNAL_TYPES[kind].bits for kind in self.signal_types}
         return Shelves(
-            {kind: Shelf(self.backends(wide)) for kind, wide in bits.items()},
+            {kind: Shelf(self.backends(bits)) for kind, bits in self.bits.items()},
             local=None if self.local is None else self.local(),
             sound=None if self.sound is None else self.sound(),
             neural=None if self.neural is None else self.neural(),

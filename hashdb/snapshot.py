@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from hashdb import change_log, verification
+from hashdb import publishing, snapshot_meta, verification
 from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable, SeawallError
 from hashdb.format import Contents
 from hashdb.indexed import Indexed
@@ -32,7 +31,6 @@ from hashdb.ports import (
 from hashdb.reference_hits import ReferenceHits, hits_of_server
 from hashdb.shared import SharedReferences
 from hashdb.shelves import Shelves
-from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot_folder import FILE, KIND, SnapshotFolder, missing_or_bad
 from hashdb.snapshot_meta import VERSION, SnapshotState
 from hashdb.store import Store
@@ -51,7 +49,6 @@ _WHOLE = 1 << 24  # bytes of a snapshot that is checked whole before it is used
 # written when that pays, or when a process holds much of the index for itself.
 _CHANGED = 1 / 2000
 _ADDED = 1 / 16
-_FETCHED = 100_000  # bytes that are fetched in about the time in which a change is read back
 
 
 class ReferenceIndex:
@@ -133,8 +130,8 @@ class ReferenceIndex:
     def _open(self, progress: Progress | None, *, save: bool, whole: bool) -> None:
         with self._lock:
             self._keeps = save
-            if self._source is not None and save:
-                self._receive(self._source)
+            if self._source is not None and self._folder is not None and save:
+                publishing.fetch(self._source, self._folder, self._indexed, self._store)
             if self._resume(whole):
                 return
             if self._folder is None or not save:
@@ -284,17 +281,7 @@ class ReferenceIndex:
             with self._lock:
                 state = self._state
                 number, packing = state.number, state.packing()
-                meta = {
-                    "version": VERSION,
-                    "database": identity,
-                    "number": number,
-                    "last": state.last,
-                    "bits": {kind: SIGNAL_TYPES[kind].bits for kind in self._indexed.signal_types},
-                    "tables": self._shares,
-                    "local": state.local is not None,
-                    "sound": state.sound is not None,
-                    "neural": self._indexed.model if state.neural is not None else None,
-                }
+                meta = snapshot_meta.of(state, self._indexed, identity, tables=self._shares)
             path = self._folder.write(meta, packing)
             self._saved, self._seen = number, self._folder.identity()
         return path
@@ -306,39 +293,7 @@ class ReferenceIndex:
             raise ValueError("this index has no folder")
         if self._folder.identity() is None or self._state.number != self._saved:
             self.save()
-        found = self._folder.read(whole=True)
-        self._check(found.meta)
-        name = f"references-{found.digest[:16]}.swl"
-        meta = (found.meta["database"], found.meta["number"], VERSION)
-        return Published(name, found.digest, found.size, *meta), self._folder.file
-
-    def _receive(self, source: SnapshotSource) -> None:
-        """Fetch the published snapshot, where there is none here or one that is much older."""
-        assert self._folder is not None
-        try:
-            with self._folder.locked(wait=True):
-                latest = source.latest()
-                if latest is not None and self._wanted(latest):
-                    log.info("fetching a snapshot of %d MB", latest.size // 1_000_000)
-                    self._folder.receive(source, latest)
-        except (BadSnapshot, OSError) as error:
-            log.warning("no snapshot could be fetched: %s", error)
-
-    def _wanted(self, latest: Published) -> bool:
-        assert self._folder is not None
-        if (latest.version, latest.database) != (VERSION, self._store.identity()):
-            log.warning("the published snapshot is of another version or another database")
-            return False
-        with self._store.read() as tx:
-            if latest.number > tx.changes.head():
-                log.warning("the published snapshot is ahead of the database")
-                return False
-        try:
-            meta = self._folder.read(whole=False).meta
-            self._check(meta)
-        except BadSnapshot:
-            return True
-        return (latest.number - int(meta["number"])) * _FETCHED > latest.size
+        return publishing.as_published(self._folder, self._indexed, self._store), self._folder.file
 
     def verify(self) -> Verification:
         """Compare every code in the database with what the index can find, content and count, and
@@ -394,7 +349,7 @@ class ReferenceIndex:
             small = seen is not None and seen[2] <= _WHOLE
             contents = self._folder.read(whole=whole or small)
             found = SnapshotState.STALE
-            self._check(contents.meta)
+            snapshot_meta.check(contents.meta, self._indexed, self._store)
             found = SnapshotState.DAMAGED
             state = self._indexed.empty()
             state.load(contents.arrays)
@@ -471,31 +426,6 @@ class ReferenceIndex:
         self._task = threading.Thread(target=run, name="snapshot", daemon=True)
         self._task.start()
         return True
-
-    def _check(self, meta: Mapping[str, Any]) -> None:
-        """`BadSnapshot` unless the snapshot is of this version, and of this database's past."""
-        if meta.get("version") != VERSION:
-            raise BadSnapshot(f"version {meta.get('version')!r}; this is version {VERSION}")
-        if meta.get("bits") != {
-            kind: SIGNAL_TYPES[kind].bits for kind in self._indexed.signal_types
-        }:
-            raise BadSnapshot("it has other signal types")
-        for name, wanted in (("local", self._indexed.local), ("sound", self._indexed.sound)):
-            if meta.get(name) != (wanted is not None):
-                raise BadSnapshot(f"it was made with {name} features, not wanted now, or without")
-        if meta.get("neural") != (None if self._indexed.neural is None else self._indexed.model):
-            raise BadSnapshot(f"its descriptors are of the model {meta.get('neural')!r}")
-        if meta.get("database") != self._store.identity():
-            raise BadSnapshot("it is of another database")
-        number, last = meta.get("number"), meta.get("last")
-        if type(number) is not int or number < 0:
-            raise BadSnapshot(f"change number {number!r}")
-        with self._store.read() as tx:
-            head = tx.changes.head()
-            if number > head:
-                raise BadSnapshot(f"it is ahead of the database: change {number} of {head}")
-            if number and last != change_log.reference_of(tx, number):
-                raise BadSnapshot(f"change {number} of the database is another one")
 
     def _built(self, progress: Progress | None) -> Shelves:
         return self._indexed.read(self._store, progress)
