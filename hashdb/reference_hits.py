@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Codes, Floats, Ints
+from hashdb.ports import CodeHits
 from hashdb.shared import SharedHits
+from hashdb.shelf import Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +38,23 @@ class ReferenceHits:
         return len(self.queries)
 
 
+def hits_of_shelf(hits: CodeHits, rows: Rows, crowded: Ints, names: Sequence[str]) -> ReferenceHits:
+    """What a shelf's search found; `rows`: of each hit, see `Shelf.search`."""
+    return ReferenceHits(
+        queries=hits.queries,
+        references=rows.references.astype(np.int64),
+        offsets=rows.offsets,
+        spans=rows.spans,
+        tracks=rows.tracks.astype(np.int64),
+        distances=hits.distances,
+        codes=rows.codes,
+        names=names,
+        crowded=crowded,
+    )
+
+
 def hits_of_server(found: SharedHits) -> ReferenceHits:
+    """What a server's search found."""
     placed, hits = found.placed, found.placed.hits
     return ReferenceHits(
         queries=hits.queries,

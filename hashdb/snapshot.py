@@ -13,10 +13,9 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from hashdb import publishing, snapshot_meta, verification
-from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable, SeawallError
+from hashdb.beside import Beside
+from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable
 from hashdb.format import Contents
 from hashdb.indexed import Indexed
 from hashdb.model import Codes
@@ -28,7 +27,7 @@ from hashdb.ports import (
     Published,
     SnapshotSource,
 )
-from hashdb.reference_hits import ReferenceHits, hits_of_server
+from hashdb.reference_hits import ReferenceHits, hits_of_server, hits_of_shelf
 from hashdb.shared import SharedReferences
 from hashdb.shelves import Shelves
 from hashdb.snapshot_folder import FILE, KIND, SnapshotFolder, missing_or_bad
@@ -45,10 +44,6 @@ __all__ = ["FILE", "KIND", "VERSION", "ReferenceHits", "ReferenceIndex", "Snapsh
 _CLOSE_EVERY = 100  # changes that make a snapshot worth its writing when the index is closed
 _SAMPLE = 256  # codes that `verify` searches for
 _WHOLE = 1 << 24  # bytes of a snapshot that is checked whole before it is used
-# A snapshot takes two microseconds a code to write, a change a millisecond to read back: it is
-# written when that pays, or when a process holds much of the index for itself.
-_CHANGED = 1 / 2000
-_ADDED = 1 / 16
 
 
 class ReferenceIndex:
@@ -94,7 +89,7 @@ class ReferenceIndex:
         self._found = SnapshotState.MISSING
         self._state = self._indexed.empty()
         self._shares = any(shelf.backend.shares for shelf in self._state.shelves.values())
-        self._task: threading.Thread | None = None
+        self._beside = Beside()
 
     @property
     def number(self) -> int:
@@ -144,7 +139,7 @@ class ReferenceIndex:
                 self._saved = 0
                 made = self._save_quietly()
         if made is not None:
-            self._beside(lambda: self._settle(made))
+            self._beside.start(lambda: self._settle(made))
 
     def close(self) -> None:
         """Save, if enough has changed to be worth the writing. May be used on afterwards."""
@@ -154,9 +149,7 @@ class ReferenceIndex:
 
     def wait(self) -> None:
         """Until nothing is being saved, checked or loaded beside."""
-        task = self._task
-        if task is not None:
-            task.join()
+        self._beside.wait()
 
     def refresh(self) -> int:
         """Apply what was committed since; the number the index then stands at.
@@ -198,7 +191,7 @@ class ReferenceIndex:
     def _renew(self) -> None:
         """Take over the snapshot that another process has written since."""
         if self._shares and self._folder is not None and self._folder.identity() != self._seen:
-            self._beside(lambda: self._settle(self._adopt()))
+            self._beside.start(lambda: self._settle(self._adopt()))
 
     def search(
         self, signal_type: str, codes: Codes, radius: int, *, most: int | None = None
@@ -218,17 +211,7 @@ class ReferenceIndex:
             indexed = ", ".join(self._indexed.signal_types)
             raise BadFingerprint(f"{signal_type!r} is not indexed; {indexed} are")
         hits, rows, crowded = state.shelves[signal_type].search(codes, radius, most)
-        return ReferenceHits(
-            queries=hits.queries,
-            references=rows.references.astype(np.int64),
-            offsets=rows.offsets,
-            spans=rows.spans,
-            tracks=rows.tracks.astype(np.int64),
-            distances=hits.distances,
-            codes=rows.codes,
-            names=state.names,
-            crowded=crowded,
-        )
+        return hits_of_shelf(hits, rows, crowded, state.names)
 
     def local(self) -> tuple[LocalBackend, Sequence[str]] | None:
         """The local features of references, by ordinal, and the references' ids: `names[ordinal]`.
@@ -265,11 +248,9 @@ class ReferenceIndex:
         changes = self._state.number - self._saved
         if changes < (every or self._save_every) or self._folder is None or not self._keeps:
             return False
-        size = self._state.size()
-        added = sum(shelf.added for shelf in self._state.shelves.values())
-        if changes < _CHANGED * size and added < _ADDED * size:
+        if not snapshot_meta.worth_writing(self._state, changes):
             return False
-        return self._beside(self._save_alone)
+        return self._beside.start(self._save_alone)
 
     def save(self) -> Path:
         """Write the snapshot; its path. `OSError` where the disk refuses, `ValueError` without a
@@ -314,14 +295,7 @@ class ReferenceIndex:
             ordinals = verification.not_found(wanted, hits.queries.tolist(), near)
             lost.update(names[ordinal] for ordinal in ordinals)
         stored, moved = self._indexed.stored(self._store, number)
-        missing, extra = verification.compare(held, stored)
-        report = Verification(
-            number=number,
-            references=len({name for name, _ in held}),
-            codes={kind: len(rows) for kind, rows in found.items()},
-            missing=tuple(sorted((missing | lost) - moved)),
-            extra=tuple(sorted(extra - moved)),
-        )
+        report = verification.report(number, found, held, stored, lost=lost, moved=moved)
         return report if self._shared is None else report.beside(self._shared.differences())
 
     def _resume(self, whole: bool) -> bool:
@@ -334,9 +308,9 @@ class ReferenceIndex:
             return False
         self._state = state
         if self._shares and not contents.meta.get("tables") and self._keeps:
-            self._beside(self._save_alone)  # what an engine without tables has written
+            self._beside.start(self._save_alone)  # what an engine without tables has written
         elif self._shares or not contents.whole:
-            self._beside(lambda: self._settle(contents))
+            self._beside.start(lambda: self._settle(contents))
         return True
 
     def _load(self, whole: bool) -> tuple[Shelves | None, SnapshotState, Contents | None]:
@@ -408,23 +382,6 @@ class ReferenceIndex:
             return False
         if not self._shares:  # else it is taken over soon
             self._saved, self._seen = number, now
-        return True
-
-    def _beside(self, task: Callable[[], object]) -> bool:
-        """Do it in a thread, unless one has something to do already; whether it is done."""
-
-        def run() -> None:
-            try:
-                task()
-            except SeawallError as error:
-                log.warning("the snapshot: %s", error)
-            except Exception:  # what is held stands, and is right
-                log.exception("the snapshot could not be seen to")
-
-        if self._task is not None and self._task.is_alive():
-            return False
-        self._task = threading.Thread(target=run, name="snapshot", daemon=True)
-        self._task.start()
         return True
 
     def _built(self, progress: Progress | None) -> Shelves:

@@ -14,6 +14,11 @@ from hashdb.store import Store
 
 VERSION = 5  # of what meta and arrays mean; the file format has its own
 
+# A snapshot takes two microseconds a code to write, a change a millisecond to read back: it is
+# written when that pays, or when a process holds much of the index for itself.
+_CHANGED = 1 / 2000
+_ADDED = 1 / 16
+
 
 class SnapshotState(StrEnum):
     """What there is of a snapshot. One that is some changes behind is good: they are caught up."""
@@ -38,6 +43,13 @@ def of(state: Shelves, indexed: Indexed, database: str, *, tables: bool) -> dict
         "sound": indexed.sound is not None,
         "neural": indexed.model if indexed.neural is not None else None,
     }
+
+
+def worth_writing(state: Shelves, changes: int) -> bool:
+    """Whether a snapshot pays, so many changes after the last one."""
+    size = state.size()
+    added = sum(shelf.added for shelf in state.shelves.values())
+    return changes >= _CHANGED * size or added >= _ADDED * size
 
 
 def check(meta: Mapping[str, Any], indexed: Indexed, store: Store) -> None:

@@ -1230,7 +1230,7 @@ def test_a_snapshot_is_written_when_it_pays(
 ) -> None:
     add(store, bank, fingerprint(200))
     index = shared(save_every=1)
-    monkeypatch.setattr("hashdb.snapshot._CHANGED", 1 / 50)
+    monkeypatch.setattr("hashdb.snapshot_meta._CHANGED", 1 / 50)
     for codes_added, saved in ((1, 1), (1, 1), (30, 4), *[(1, 4)] * 4, (1, 9)):
         add(store, bank, fingerprint(codes_added))
         index.refresh()
