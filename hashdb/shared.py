@@ -19,6 +19,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from hashdb import change_log
 from hashdb.errors import BadFingerprint, IndexUnavailable
 from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Ints
 from hashdb.ports import Mark, PlacedCodes, PlacedHits, SharedCodes, nearest
@@ -180,7 +181,11 @@ class SharedReferences:
                 held += len(numbers)
         with self._store.read() as tx:
             known = tx.changes.added(extra)
-            moved = {c.reference_id for some in _changes(tx, at[0] if at else 0) for c in some}
+            moved = {
+                c.reference_id
+                for some in change_log.pages(tx, at[0] if at else 0, _PAGE)
+                for c in some
+            }
         strays = {known.get(n, f"change {n}") for n in extra}
         return Differences(frozenset(missing - moved), frozenset(strays - moved), held, counts)
 
@@ -228,7 +233,7 @@ class SharedReferences:
         found: list[tuple[int, str | None]] = []
         with self._store.read() as tx:
             for mark in marks:
-                last = None if mark is None else _reference_of(tx, mark.number)
+                last = None if mark is None else change_log.reference_of(tx, mark.number)
                 if mark is None or mark != _mark(mark.number, last):
                     return None
                 found.append((mark.number, last))
@@ -244,7 +249,7 @@ class SharedReferences:
         number, last = at
         put = 0
         with self._store.read() as tx:
-            for count, changes in enumerate(_changes(tx, number), 1):
+            for count, changes in enumerate(change_log.pages(tx, number, _PAGE), 1):
                 put += self._apply(tx, changes)
                 number, last = changes[-1].number, changes[-1].reference_id
                 if count % _MARKED == 0:
@@ -273,7 +278,7 @@ class SharedReferences:
         put = done = 0
         with self._store.read() as tx:
             number = tx.changes.head()
-            last = _reference_of(tx, number)
+            last = change_log.reference_of(tx, number)
             for page in _pages_of_all(tx):
                 put += self._level(tx, page, empty=empty)
                 done += len(page.named)
@@ -346,18 +351,6 @@ def _pages_of_all(tx: Transaction, first: int = 0) -> Iterator[_Page]:
         yield _Page(first, end, dict(page))
         first = end
     yield _Page(first, _LAST, {})
-
-
-def _changes(tx: Transaction, number: int) -> Iterator[list[Change]]:
-    while page := tx.changes.since(number, limit=_PAGE):
-        yield page
-        number = page[-1].number
-
-
-def _reference_of(tx: Transaction, number: int) -> str | None:
-    """The reference of that change; None where there is no such change."""
-    found = tx.changes.since(number - 1, limit=1) if number else []
-    return found[0].reference_id if found and found[0].number == number else None
 
 
 def _mark(number: int, last: str | None) -> Mark:

@@ -8,22 +8,17 @@ is held by each process, and what is gone since is passed over. A bad one is thr
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hashdb import verification
-from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable, SeawallError
+from hashdb import publishing, snapshot_meta, verification
+from hashdb.beside import Beside
+from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable
 from hashdb.format import Contents
-from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Floats, Ints
+from hashdb.indexed import Indexed
+from hashdb.model import Codes
 from hashdb.ports import (
     DescriptorBackend,
     IndexBackend,
@@ -32,12 +27,12 @@ from hashdb.ports import (
     Published,
     SnapshotSource,
 )
-from hashdb.shared import SharedHits, SharedReferences
-from hashdb.shelf import Shelf
+from hashdb.reference_hits import ReferenceHits, hits_of_server, hits_of_shelf
+from hashdb.shared import SharedReferences
 from hashdb.shelves import Shelves
-from hashdb.signals import SIGNAL_TYPES
 from hashdb.snapshot_folder import FILE, KIND, SnapshotFolder, missing_or_bad
-from hashdb.store import Store, Transaction
+from hashdb.snapshot_meta import VERSION, SnapshotState
+from hashdb.store import Store
 from hashdb.verification import Verification
 
 log = logging.getLogger(__name__)
@@ -46,52 +41,9 @@ Progress = Callable[[int, int], None]
 
 __all__ = ["FILE", "KIND", "VERSION", "ReferenceHits", "ReferenceIndex", "SnapshotState"]
 
-VERSION = 5  # of what meta and arrays mean; the file format has its own
-
-_PAGE = 1000  # changes read at once
-_CHUNK = 1 << 16  # codes gathered before they are added, while all is read anew
-_FEATURED = 100  # references whose features are read at once where they have no codes
 _CLOSE_EVERY = 100  # changes that make a snapshot worth its writing when the index is closed
 _SAMPLE = 256  # codes that `verify` searches for
 _WHOLE = 1 << 24  # bytes of a snapshot that is checked whole before it is used
-# A snapshot takes two microseconds a code to write, a change a millisecond to read back: it is
-# written when that pays, or when a process holds much of the index for itself.
-_CHANGED = 1 / 2000
-_ADDED = 1 / 16
-_FETCHED = 100_000  # bytes that are fetched in about the time in which a change is read back
-
-
-class SnapshotState(StrEnum):
-    """What there is of a snapshot. One that is some changes behind is good: they are caught up."""
-
-    GOOD = "good"
-    DAMAGED = "damaged"  # or it cannot be read
-    MISSING = "missing"
-    STALE = "stale"  # whole, but of another version, another database or another past of this one
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ReferenceHits:
-    """Codes of references within the radius, one row a hit, in no order.
-
-    `queries` (k,): the row of the query's codes; `references` (k,): ordinals, `names[ordinal]` is
-    the reference's id; `offsets`, `spans` (k,): when the code's frames are shown in the reference,
-    in seconds; `tracks` (k,); `distances` (k,) int16 bits; `codes` (k, bytes): the reference's.
-    `crowded`: rows of the query's codes whose hits were cut to the nearest, none unless asked for.
-    """
-
-    queries: Ints
-    references: Ints
-    offsets: Floats
-    spans: Floats
-    tracks: Ints
-    distances: NDArray[np.int16]
-    codes: Codes
-    names: Sequence[str]
-    crowded: Ints
-
-    def __len__(self) -> int:
-        return len(self.queries)
 
 
 class ReferenceIndex:
@@ -124,14 +76,10 @@ class ReferenceIndex:
         self._store = store
         self._shared = shared
         self._source = source
-        self._backends = backends
-        self._local = local
-        self._sound = sound
-        self._neural = neural
-        self._model = model
         self._folder = None if folder is None else SnapshotFolder(folder)
         elsewhere = () if shared is None else shared.signal_types
-        self._types = tuple(kind for kind in signal_types if kind not in elsewhere)
+        here = tuple(kind for kind in signal_types if kind not in elsewhere)
+        self._indexed = Indexed(here, backends, local, sound, neural, model)
         self._save_every = save_every
         self._lock = threading.RLock()  # held by whoever changes the state
         self._save_lock = threading.Lock()
@@ -139,9 +87,9 @@ class ReferenceIndex:
         self._seen: object = None  # the identity of the snapshot that was loaded, or is of no use
         self._keeps = True
         self._found = SnapshotState.MISSING
-        self._state = self._empty()
+        self._state = self._indexed.empty()
         self._shares = any(shelf.backend.shares for shelf in self._state.shelves.values())
-        self._task: threading.Thread | None = None
+        self._beside = Beside()
 
     @property
     def number(self) -> int:
@@ -177,8 +125,8 @@ class ReferenceIndex:
     def _open(self, progress: Progress | None, *, save: bool, whole: bool) -> None:
         with self._lock:
             self._keeps = save
-            if self._source is not None and save:
-                self._receive(self._source)
+            if self._source is not None and self._folder is not None and save:
+                publishing.fetch(self._source, self._folder, self._indexed, self._store)
             if self._resume(whole):
                 return
             if self._folder is None or not save:
@@ -191,7 +139,7 @@ class ReferenceIndex:
                 self._saved = 0
                 made = self._save_quietly()
         if made is not None:
-            self._beside(lambda: self._settle(made))
+            self._beside.start(lambda: self._settle(made))
 
     def close(self) -> None:
         """Save, if enough has changed to be worth the writing. May be used on afterwards."""
@@ -201,9 +149,7 @@ class ReferenceIndex:
 
     def wait(self) -> None:
         """Until nothing is being saved, checked or loaded beside."""
-        task = self._task
-        if task is not None:
-            task.join()
+        self._beside.wait()
 
     def refresh(self) -> int:
         """Apply what was committed since; the number the index then stands at.
@@ -245,7 +191,7 @@ class ReferenceIndex:
     def _renew(self) -> None:
         """Take over the snapshot that another process has written since."""
         if self._shares and self._folder is not None and self._folder.identity() != self._seen:
-            self._beside(lambda: self._settle(self._adopt()))
+            self._beside.start(lambda: self._settle(self._adopt()))
 
     def search(
         self, signal_type: str, codes: Codes, radius: int, *, most: int | None = None
@@ -259,22 +205,13 @@ class ReferenceIndex:
         of another length, or the signal type is not in the index.
         """
         if self._shared is not None and signal_type in self._shared.signal_types:
-            return _shared_hits(self._shared.search(signal_type, codes, radius, most))
+            return hits_of_server(self._shared.search(signal_type, codes, radius, most))
         state = self._state
         if signal_type not in state.shelves:
-            raise BadFingerprint(f"{signal_type!r} is not indexed; {', '.join(self._types)} are")
+            indexed = ", ".join(self._indexed.signal_types)
+            raise BadFingerprint(f"{signal_type!r} is not indexed; {indexed} are")
         hits, rows, crowded = state.shelves[signal_type].search(codes, radius, most)
-        return ReferenceHits(
-            queries=hits.queries,
-            references=rows.references.astype(np.int64),
-            offsets=rows.offsets,
-            spans=rows.spans,
-            tracks=rows.tracks.astype(np.int64),
-            distances=hits.distances,
-            codes=rows.codes,
-            names=state.names,
-            crowded=crowded,
-        )
+        return hits_of_shelf(hits, rows, crowded, state.names)
 
     def local(self) -> tuple[LocalBackend, Sequence[str]] | None:
         """The local features of references, by ordinal, and the references' ids: `names[ordinal]`.
@@ -311,11 +248,9 @@ class ReferenceIndex:
         changes = self._state.number - self._saved
         if changes < (every or self._save_every) or self._folder is None or not self._keeps:
             return False
-        size = self._state.size()
-        added = sum(shelf.added for shelf in self._state.shelves.values())
-        if changes < _CHANGED * size and added < _ADDED * size:
+        if not snapshot_meta.worth_writing(self._state, changes):
             return False
-        return self._beside(self._save_alone)
+        return self._beside.start(self._save_alone)
 
     def save(self) -> Path:
         """Write the snapshot; its path. `OSError` where the disk refuses, `ValueError` without a
@@ -327,17 +262,7 @@ class ReferenceIndex:
             with self._lock:
                 state = self._state
                 number, packing = state.number, state.packing()
-                meta = {
-                    "version": VERSION,
-                    "database": identity,
-                    "number": number,
-                    "last": state.last,
-                    "bits": {kind: SIGNAL_TYPES[kind].bits for kind in self._types},
-                    "tables": self._shares,
-                    "local": state.local is not None,
-                    "sound": state.sound is not None,
-                    "neural": self._model if state.neural is not None else None,
-                }
+                meta = snapshot_meta.of(state, self._indexed, identity, tables=self._shares)
             path = self._folder.write(meta, packing)
             self._saved, self._seen = number, self._folder.identity()
         return path
@@ -349,39 +274,7 @@ class ReferenceIndex:
             raise ValueError("this index has no folder")
         if self._folder.identity() is None or self._state.number != self._saved:
             self.save()
-        found = self._folder.read(whole=True)
-        self._check(found.meta)
-        name = f"references-{found.digest[:16]}.swl"
-        meta = (found.meta["database"], found.meta["number"], VERSION)
-        return Published(name, found.digest, found.size, *meta), self._folder.file
-
-    def _receive(self, source: SnapshotSource) -> None:
-        """Fetch the published snapshot, where there is none here or one that is much older."""
-        assert self._folder is not None
-        try:
-            with self._folder.locked(wait=True):
-                latest = source.latest()
-                if latest is not None and self._wanted(latest):
-                    log.info("fetching a snapshot of %d MB", latest.size // 1_000_000)
-                    self._folder.receive(source, latest)
-        except (BadSnapshot, OSError) as error:
-            log.warning("no snapshot could be fetched: %s", error)
-
-    def _wanted(self, latest: Published) -> bool:
-        assert self._folder is not None
-        if (latest.version, latest.database) != (VERSION, self._store.identity()):
-            log.warning("the published snapshot is of another version or another database")
-            return False
-        with self._store.read() as tx:
-            if latest.number > tx.changes.head():
-                log.warning("the published snapshot is ahead of the database")
-                return False
-        try:
-            meta = self._folder.read(whole=False).meta
-            self._check(meta)
-        except BadSnapshot:
-            return True
-        return (latest.number - int(meta["number"])) * _FETCHED > latest.size
+        return publishing.as_published(self._folder, self._indexed, self._store), self._folder.file
 
     def verify(self) -> Verification:
         """Compare every code in the database with what the index can find, content and count, and
@@ -401,30 +294,9 @@ class ReferenceIndex:
             hits, near, _ = state.shelves[kind].search(wanted.codes, 0)
             ordinals = verification.not_found(wanted, hits.queries.tolist(), near)
             lost.update(names[ordinal] for ordinal in ordinals)
-        with self._store.read() as tx:
-            stream = tx.banks.all_fingerprints(self._types)
-            stored = verification.contents_of_fingerprints(stream)
-            features = tx.banks.feature_counts(self._featured(), self._model)
-            stored.update(verification.contents_of_counts(features))
-            moved = {c.reference_id for page in _pages(tx, number) for c in page}
-        missing, extra = verification.compare(held, stored)
-        report = Verification(
-            number=number,
-            references=len({name for name, _ in held}),
-            codes={kind: len(rows) for kind, rows in found.items()},
-            missing=tuple(sorted((missing | lost) - moved)),
-            extra=tuple(sorted(extra - moved)),
-        )
+        stored, moved = self._indexed.stored(self._store, number)
+        report = verification.report(number, found, held, stored, lost=lost, moved=moved)
         return report if self._shared is None else report.beside(self._shared.differences())
-
-    def _empty(self) -> Shelves:
-        shelves = {k: Shelf(self._backends(SIGNAL_TYPES[k].bits)) for k in self._types}
-        return Shelves(
-            shelves,
-            local=None if self._local is None else self._local(),
-            sound=None if self._sound is None else self._sound(),
-            neural=None if self._neural is None else self._neural(),
-        )
 
     def _resume(self, whole: bool) -> bool:
         """Go on from the snapshot; whether it is of use."""
@@ -436,9 +308,9 @@ class ReferenceIndex:
             return False
         self._state = state
         if self._shares and not contents.meta.get("tables") and self._keeps:
-            self._beside(self._save_alone)  # what an engine without tables has written
+            self._beside.start(self._save_alone)  # what an engine without tables has written
         elif self._shares or not contents.whole:
-            self._beside(lambda: self._settle(contents))
+            self._beside.start(lambda: self._settle(contents))
         return True
 
     def _load(self, whole: bool) -> tuple[Shelves | None, SnapshotState, Contents | None]:
@@ -451,9 +323,9 @@ class ReferenceIndex:
             small = seen is not None and seen[2] <= _WHOLE
             contents = self._folder.read(whole=whole or small)
             found = SnapshotState.STALE
-            self._check(contents.meta)
+            snapshot_meta.check(contents.meta, self._indexed, self._store)
             found = SnapshotState.DAMAGED
-            state = self._empty()
+            state = self._indexed.empty()
             state.load(contents.arrays)
         except BadSnapshot as error:
             missing = missing_or_bad(self._folder, error)
@@ -512,108 +384,11 @@ class ReferenceIndex:
             self._saved, self._seen = number, now
         return True
 
-    def _beside(self, task: Callable[[], object]) -> bool:
-        """Do it in a thread, unless one has something to do already; whether it is done."""
-
-        def run() -> None:
-            try:
-                task()
-            except SeawallError as error:
-                log.warning("the snapshot: %s", error)
-            except Exception:  # what is held stands, and is right
-                log.exception("the snapshot could not be seen to")
-
-        if self._task is not None and self._task.is_alive():
-            return False
-        self._task = threading.Thread(target=run, name="snapshot", daemon=True)
-        self._task.start()
-        return True
-
-    def _check(self, meta: Mapping[str, Any]) -> None:
-        """`BadSnapshot` unless the snapshot is of this version, and of this database's past."""
-        if meta.get("version") != VERSION:
-            raise BadSnapshot(f"version {meta.get('version')!r}; this is version {VERSION}")
-        if meta.get("bits") != {kind: SIGNAL_TYPES[kind].bits for kind in self._types}:
-            raise BadSnapshot("it has other signal types")
-        for name, wanted in (("local", self._local), ("sound", self._sound)):
-            if meta.get(name) != (wanted is not None):
-                raise BadSnapshot(f"it was made with {name} features, not wanted now, or without")
-        if meta.get("neural") != (None if self._neural is None else self._model):
-            raise BadSnapshot(f"its descriptors are of the model {meta.get('neural')!r}")
-        if meta.get("database") != self._store.identity():
-            raise BadSnapshot("it is of another database")
-        number, last = meta.get("number"), meta.get("last")
-        if type(number) is not int or number < 0:
-            raise BadSnapshot(f"change number {number!r}")
-        with self._store.read() as tx:
-            head = tx.changes.head()
-            if number > head:
-                raise BadSnapshot(f"it is ahead of the database: change {number} of {head}")
-            if number and last != _reference_of(tx, number):
-                raise BadSnapshot(f"change {number} of the database is another one")
-
     def _built(self, progress: Progress | None) -> Shelves:
-        """All that the database holds, read in one transaction."""
-        state = self._empty()
-        with self._store.read() as tx:
-            state.number = tx.changes.head()
-            state.last = _reference_of(tx, state.number)
-            done = 0
-            for chunk in _chunks(tx.banks.all_fingerprints(self._types)):
-                names = {name for name, _ in chunk}
-                self._take(state, tx, sorted(names), chunk)
-                done += len(names)
-                if progress is not None:
-                    progress(done, max(done, state.number))
-            # A black picture has no code, and may have a sound.
-            counts = tx.banks.feature_counts(self._featured(), self._model)
-            featured = {name for name, _, _ in counts}
-            rest = sorted(name for name in featured if state.names.find(name) is None)
-            for first in range(0, len(rest), _FEATURED):
-                self._take(state, tx, rest[first : first + _FEATURED], [])
-        if progress is not None:
-            progress(done, done)
-        return state
+        return self._indexed.read(self._store, progress)
 
     def _follow(self, state: Shelves) -> bool:
-        """Apply the changes since `state.number`; False where that change of the database is
-        missing or another one."""
-        with self._store.read() as tx:
-            if state.number and _reference_of(tx, state.number) != state.last:
-                return False
-            for page in _pages(tx, state.number):
-                gone = {c.reference_id for c in page if c.kind is ChangeKind.WITHDRAW}
-                added = [c.reference_id for c in page if c.kind is ChangeKind.ADD]
-                fresh = [n for n in added if n not in gone and state.names.find(n) is None]
-                prints = [(n, f) for n in fresh for f in self._fingerprints(tx, n)]
-                self._take(state, tx, fresh, prints)
-                state.remove(gone)
-                state.number, state.last = page[-1].number, page[-1].reference_id
-        return True
-
-    def _featured(self) -> list[str]:
-        """The signal types that are indexed and have an index of their own."""
-        wanted = (("local", self._local), ("sound", self._sound), ("neural", self._neural))
-        return [name for name, index in wanted if index is not None]
-
-    def _take(
-        self,
-        state: Shelves,
-        tx: Transaction,
-        names: Sequence[str],
-        fingerprints: Iterable[tuple[str, Fingerprint]],
-    ) -> None:
-        """Add references with all that is indexed of them."""
-        state.add(
-            fingerprints,
-            tx.banks.local_features(names) if self._local is not None else (),
-            tx.banks.sound_peaks(names) if self._sound is not None else (),
-            tx.banks.descriptors(names, self._model) if self._neural is not None else (),
-        )
-
-    def _fingerprints(self, tx: Transaction, reference_id: str) -> list[Fingerprint]:
-        kept = tx.banks.fingerprints(reference_id)
-        return [f for f in kept if f.signal_type in self._types]
+        return self._indexed.follow(self._store, state)
 
     def _save_quietly(self) -> Contents | None:
         """Save, and share what was saved; matching goes on where that fails."""
@@ -626,47 +401,3 @@ class ReferenceIndex:
             self._saved = self._state.number  # not again before as many changes
             return None
         return self._adopt() if self._shares else None
-
-
-def _shared_hits(found: SharedHits) -> ReferenceHits:
-    placed, hits = found.placed, found.placed.hits
-    return ReferenceHits(
-        queries=hits.queries,
-        references=found.references,
-        offsets=placed.offsets,
-        spans=placed.spans,
-        tracks=placed.tracks.astype(np.int64),
-        distances=hits.distances,
-        codes=hits.codes,
-        names=found.names,
-        crowded=found.crowded,
-    )
-
-
-def _pages(tx: Transaction, number: int) -> Iterator[list[Change]]:
-    while page := tx.changes.since(number, limit=_PAGE):
-        yield page
-        number = page[-1].number
-
-
-def _reference_of(tx: Transaction, number: int) -> str | None:
-    """The reference of that change; None where there is no such change."""
-    found = tx.changes.since(number - 1, limit=1) if number else []
-    return found[0].reference_id if found and found[0].number == number else None
-
-
-def _chunks(
-    fingerprints: Iterable[tuple[str, Fingerprint]],
-) -> Iterator[list[tuple[str, Fingerprint]]]:
-    """Lists of some `_CHUNK` codes, all fingerprints of a reference in the same one."""
-    chunk: list[tuple[str, Fingerprint]] = []
-    codes = 0
-    for _, group in itertools.groupby(fingerprints, key=lambda pair: pair[0]):
-        some = list(group)
-        chunk += some
-        codes += sum(len(f) for _, f in some)
-        if codes >= _CHUNK:
-            yield chunk
-            chunk, codes = [], 0
-    if chunk:
-        yield chunk

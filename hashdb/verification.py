@@ -48,6 +48,28 @@ class Verification:
         )
 
 
+def report(
+    number: int,
+    found: Mapping[str, Rows],
+    held: Contents,
+    stored: Contents,
+    *,
+    lost: set[str],
+    moved: set[str],
+) -> Verification:
+    """What is `held` at change `number`, with the codes `found` by signal type, beside what is
+    `stored`. `lost`: references some of whose codes a search does not find; `moved`: those of which
+    something has changed since, of which nothing is said."""
+    missing, extra = compare(held, stored)
+    return Verification(
+        number=number,
+        references=len({name for name, _ in held}),
+        codes={kind: len(rows) for kind, rows in found.items()},
+        missing=tuple(sorted((missing | lost) - moved)),
+        extra=tuple(sorted(extra - moved)),
+    )
+
+
 def compare(held: Contents, stored: Contents) -> tuple[set[str], set[str]]:
     """Missing and extra references, in the sense of `Verification`."""
     missing = {name for (name, kind) in stored if held.get((name, kind)) != stored[name, kind]}

@@ -278,54 +278,70 @@ def fingerprint(
     not one frame could be had; only a look at windows may come back empty.
     """
     deadline = time.process_time() + sampling.seconds
-    hashers = [h for h in parts.hashers if h.signal_type in signal_types]
-    tracks: dict[int, _Track] = {}
-    reaches: dict[int, _Reach] = {}
-    pictures = _Pictures(sampling.pictures)
-    frames = flat = 0
-    stopped = False
-    for frame in opened.frames(sampling):
-        if frame.track not in tracks:
-            tracks[frame.track] = _track(
-                frame.track, opened.info, parts, hashers, sampling, local="local" in signal_types
-            )
-            reaches[frame.track] = _Reach(_duration(opened.info, frame.track))
-        frames += 1
-        flat += not tracks[frame.track].see(frame) and bool(hashers)
-        reaches[frame.track].add(frame.offset)
-        pictures.offer(frame)
-        if frames >= sampling.max_frames or time.process_time() >= deadline:
-            stopped = True
-            break
-    if not frames and not sampling.windows:
+    seen = _seen(opened, parts, sampling, signal_types, deadline)
+    if not seen.frames and not sampling.windows:
         if time.process_time() >= deadline:
             raise MediaTimeout("no frame could be decoded within the time limit")
         raise CorruptMedia("no frame could be decoded")
+    tracks = seen.tracks.values()
+    looks = [(t, t.local) for t in tracks if t.local is not None]
+    motions = [look.motion() for t, look in looks if t.video]
+    shown = [t.shown.pictures() for t in tracks if t.shown is not None]
     return MediaFingerprints(
         kind=opened.info.kind,
-        fingerprints=_upright_first(f for t in tracks.values() for f in t.fingerprints()),
+        fingerprints=_upright_first(f for t in tracks for f in t.fingerprints()),
         coverage=Coverage(
-            judged_s=_judged(opened.info, reaches),
+            judged_s=_judged(opened.info, seen.reaches),
             total_s=opened.info.duration,
-            frames=frames,
-            flat_frames=flat,
-            truncated=stopped or opened.truncated,
+            frames=seen.frames,
+            flat_frames=seen.flat,
+            truncated=seen.stopped or opened.truncated,
         ),
-        pictures=pictures.chosen(),
-        local=tuple(
-            one for t in tracks.values() if t.local is not None for one in t.local.features()
-        ),
-        motion=tuple(
-            one
-            for t in tracks.values()
-            if t.video and t.local is not None and (one := t.local.motion()) is not None
-        ),
-        to_describe=tuple(
-            some
-            for t in tracks.values()
-            if t.shown is not None and (some := t.shown.pictures()) is not None
-        ),
+        pictures=seen.pictures.chosen(),
+        local=tuple(one for _, look in looks for one in look.features()),
+        motion=tuple(one for one in motions if one is not None),
+        to_describe=tuple(some for some in shown if some is not None),
     )
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What has been seen of the media so far: each track's way and reach by its number, how many
+    frames, and how many of them gave nothing. `stopped`: the look ended before the media did."""
+
+    pictures: _Pictures
+    tracks: dict[int, _Track] = field(default_factory=dict)
+    reaches: dict[int, _Reach] = field(default_factory=dict)
+    frames: int = 0
+    flat: int = 0
+    stopped: bool = False
+
+
+def _seen(
+    opened: OpenedMedia,
+    parts: FrameParts,
+    sampling: Sampling,
+    signal_types: Sequence[str],
+    deadline: float,
+) -> _Seen:
+    """All frames, seen and hashed, up to `deadline` in CPU time."""
+    hashers = [h for h in parts.hashers if h.signal_type in signal_types]
+    seen = _Seen(_Pictures(sampling.pictures))
+    for frame in opened.frames(sampling):
+        number = frame.track
+        if number not in seen.tracks:
+            local = "local" in signal_types
+            track = _track(number, opened.info, parts, hashers, sampling, local=local)
+            seen.tracks[number] = track
+            seen.reaches[number] = _Reach(_duration(opened.info, number))
+        seen.frames += 1
+        seen.flat += not seen.tracks[number].see(frame) and bool(hashers)
+        seen.reaches[number].add(frame.offset)
+        seen.pictures.offer(frame)
+        if seen.frames >= sampling.max_frames or time.process_time() >= deadline:
+            seen.stopped = True
+            break
+    return seen
 
 
 def _track(

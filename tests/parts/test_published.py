@@ -156,10 +156,10 @@ def test_a_snapshot_is_fetched_where_the_own_one_is_much_older(
         add(store, bank, fingerprint())
     published = publish(machine("one"), url)
     source = Counting(url)
-    monkeypatch.setattr("hashdb.snapshot._FETCHED", published.size // 3 - 1)
+    monkeypatch.setattr("hashdb.publishing._FETCHED", published.size // 3 - 1)
     assert machine("two", source).number == 3
     assert source.fetched == 0
-    monkeypatch.setattr("hashdb.snapshot._FETCHED", published.size // 3 + 1)
+    monkeypatch.setattr("hashdb.publishing._FETCHED", published.size // 3 + 1)
     for _ in range(2):
         index = machine("two", source)
         assert (index.number, index._saved) == (3, 3)

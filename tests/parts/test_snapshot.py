@@ -249,7 +249,7 @@ def test_a_reference_without_codes_moves_the_number_only(
 def test_more_changes_than_one_page(
     store: Store, bank: Bank, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hashdb.snapshot._PAGE", 7)
+    monkeypatch.setattr("hashdb.indexed._PAGE", 7)
     index = make()
     prints = [fingerprint(1) for _ in range(30)]
     ids = [add(store, bank, f) for f in prints]
@@ -263,7 +263,7 @@ def test_more_changes_than_one_page(
 def test_a_rebuild_reads_in_chunks_and_tells_of_its_progress(
     store: Store, bank: Bank, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hashdb.snapshot._CHUNK", 8)
+    monkeypatch.setattr("hashdb.indexed._CHUNK", 8)
     prints = [(fingerprint(3), fingerprint(2, "phash"), fingerprint(2, track=1)) for _ in range(9)]
     ids = [add(store, bank, *some) for some in prints]
     withdraw(store, ids[4])
@@ -1230,7 +1230,7 @@ def test_a_snapshot_is_written_when_it_pays(
 ) -> None:
     add(store, bank, fingerprint(200))
     index = shared(save_every=1)
-    monkeypatch.setattr("hashdb.snapshot._CHANGED", 1 / 50)
+    monkeypatch.setattr("hashdb.snapshot_meta._CHANGED", 1 / 50)
     for codes_added, saved in ((1, 1), (1, 1), (30, 4), *[(1, 4)] * 4, (1, 9)):
         add(store, bank, fingerprint(codes_added))
         index.refresh()
