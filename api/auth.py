@@ -79,7 +79,7 @@ class Gate:
         found = _BEARER.fullmatch(authorization)
         if found is None:
             return None
-        with self._store.read() as tx:
+        with self._store.ask() as tx:
             return tx.access.find(found[1])
 
     def allow(self, key: Key, roles: frozenset[Role]) -> None:

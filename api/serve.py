@@ -61,10 +61,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     that each send half a request would hold every thread for good."""
 
     def enqueue_req(self, conn: Any) -> None:
-        limit = struct.pack("ll", STALLED_AFTER_S, 0)
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        if not conn.initialized:  # once a connection, not with each of its requests
+            limit = struct.pack("ll", STALLED_AFTER_S, 0)
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         super().enqueue_req(conn)
+
+    def notify(self) -> None:
+        """With `timeout` 0 nobody looks for a sign of life, which would be given with each event:
+        a system call of the thread that all requests pass through."""
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer what did not reach the application, with a problem document as it does."""

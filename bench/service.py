@@ -338,7 +338,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--videos", type=int, default=4, help="of 15 minutes in hand at once")
     parser.add_argument("--uploads", type=int, default=20, help="of the clip of 10 s")
     parser.add_argument("--additions", type=int, default=100, help="of references, one by one")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the service")
+    parser.add_argument("--workers", type=int, default=1, help="of the service")
     parser.add_argument("--work", type=Path, default=WORK)
     return parser
 

@@ -175,7 +175,7 @@ class ReferenceIndex:
         self._renew()
         state = self._state
         number, last = state.number, state.last
-        with self._store.read() as tx:
+        with self._store.ask() as tx:
             page = tx.changes.since(number - 1, limit=2)
         if [(c.number, c.reference_id) for c in page] == ([(number, last)] if number else []):
             return number, last

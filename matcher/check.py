@@ -253,7 +253,7 @@ class Checker:
         return None
 
     def _judged_before(self, asked: Asked) -> Verdict | None:
-        with self._store.read() as tx:
+        with self._store.ask() as tx:
             before = tx.uploads.verdict(asked.key_id, asked.upload_id)
         if before is None:
             return None

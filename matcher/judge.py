@@ -5,7 +5,7 @@ What one upload's check, a live stream and the look-back over past uploads have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,7 +103,7 @@ class Judge:
 
     def exact(self, digests: Digests, *, total_s: float | None = None) -> tuple[Match, ...]:
         """Matches by the file's digests; `total_s` is the upload's duration where it is known."""
-        with self._store.read() as tx:
+        with self._store.ask() as tx:
             found = tx.banks.by_digest(digests)
         names: dict[str, list[str]] = {}
         references = {}
@@ -131,9 +131,8 @@ class Judge:
         fingerprints = tuple(fingerprints)
         samples = _samples(fingerprints)
         found = self._hits(list(self._queries(fingerprints)))
-        with self._store.read() as tx:
-            named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
-            references = tx.banks.references_by_ids(named)
+        named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
+        references = self._references(named)
         likeliest = _likeliest(found, references)
         known = [
             self._as_seen(a, beside, motion)
@@ -154,6 +153,13 @@ class Judge:
                 alignments.setdefault(weighed.reference_id, []).append(weighed)
         matches = [as_match(references[i], found_in) for i, found_in in alignments.items()]
         return tuple(sorted(matches, key=lambda m: (-m.score, m.reference.id)))
+
+    def _references(self, named: Collection[str]) -> dict[str, Reference]:
+        """Those of these ids; nobody is asked for none."""
+        if not named:
+            return {}
+        with self._store.read() as tx:
+            return tx.banks.references_by_ids(named)
 
     def _aligned(
         self,

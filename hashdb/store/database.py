@@ -161,6 +161,14 @@ class Store:
             yield Transaction(c)
 
     @contextmanager
+    def ask(self) -> Iterator[Transaction]:
+        """For a single query, which does not write (SQLite would refuse it): nothing is said to the
+        database before it and after it. Each request asks some, and each word lets other threads
+        in between."""
+        with translated(), engines.single_connection(self._engine) as c, c.begin():
+            yield Transaction(c)
+
+    @contextmanager
     def listening(self) -> Iterator[Heard]:
         """A connection of its own, on a database that `notifies`: `heard(seconds)` waits so long
         for word of changes and says whether it came. Raises `DatabaseUnavailable`, `heard` too."""

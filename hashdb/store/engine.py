@@ -104,7 +104,7 @@ def _sqlite_engine(url: URL) -> Engine:
             connection.info["seawall_write"] = write
         if write:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
+        elif not connection.get_execution_options().get("seawall_single", False):
             driver.execute("BEGIN")
 
     return engine
@@ -122,6 +122,13 @@ def read_connection(engine: Engine) -> Connection:
     return engine.connect().execution_options(
         isolation_level="REPEATABLE READ", postgresql_readonly=True
     )
+
+
+def single_connection(engine: Engine) -> Connection:
+    """A connection for one query, which is its own transaction and does not write."""
+    if engine.dialect.name == "sqlite":
+        return engine.connect().execution_options(seawall_single=True)
+    return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
 def make_sqlite_file(engine: Engine) -> None:

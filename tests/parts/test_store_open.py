@@ -262,6 +262,35 @@ def test_a_read_cannot_write(store: Store) -> None:
         assert tx.banks.list() == []
 
 
+def test_a_single_query_sees_what_is_committed_and_holds_nothing(store: Store) -> None:
+    for name in ("first", "second", "third"):
+        with store.ask() as tx:
+            before = [b.name for b in tx.banks.list()]
+        with store.ask() as asking:
+            with store.begin() as tx:
+                tx.banks.create(name)
+            assert sorted(b.name for b in asking.banks.list()) == sorted([*before, name])
+    with store.read() as reader:  # the connection is as it was for others
+        assert len(reader.banks.list()) == 3
+        with store.begin() as tx:
+            tx.banks.create("later")
+        assert len(reader.banks.list()) == 3
+
+
+def test_a_single_query_cannot_write_to_sqlite(sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+
+    def writes() -> None:
+        with store.ask() as tx:
+            tx.banks.create("attacks")
+
+    [error] = together(writes)
+    assert isinstance(error, DatabaseUnavailable)
+    with store.begin() as tx:
+        assert tx.banks.list() == []
+    store.close()
+
+
 def test_an_error_undoes_the_transaction(store: Store) -> None:
     def fails() -> None:
         with store.begin() as tx:
@@ -345,7 +374,11 @@ def test_a_server_that_stops_and_comes_back(own_postgres: Postgres) -> None:
         with store.read() as tx:
             tx.banks.list()
 
-    for call in (stopped_within, writes, reads, store.ping, store.identity):
+    def asks() -> None:
+        with store.ask() as tx:
+            tx.banks.list()
+
+    for call in (stopped_within, writes, reads, asks, store.ping, store.identity):
         with pytest.raises(DatabaseUnavailable):
             call()
     own_postgres.start()
