@@ -77,7 +77,7 @@ lock: $(STAMP) ## pin the newest versions that pyproject.toml allows into requir
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 bench: export OPENBLAS_NUM_THREADS := 1
-bench: $(STAMP) ## every figure of speed in one table, beside limits and peers (half an hour)
+bench: $(STAMP) ## every figure of speed in one table, beside limits and peers (a quarter of an hour)
 	$(PY) -m bench $(MEDIA) $(BENCH_ARGS)
 
 bench-index: $(STAMP) ## measure the index

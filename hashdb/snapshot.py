@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hashdb import publishing, snapshot_meta, verification
-from hashdb.beside import Beside
+from hashdb.background import Background
 from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable
 from hashdb.format import Contents
 from hashdb.indexed import Indexed
@@ -89,7 +89,7 @@ class ReferenceIndex:
         self._found = SnapshotState.MISSING
         self._state = self._indexed.empty()
         self._shares = any(shelf.backend.shares for shelf in self._state.shelves.values())
-        self._beside = Beside()
+        self._background = Background()
 
     @property
     def number(self) -> int:
@@ -139,7 +139,7 @@ class ReferenceIndex:
                 self._saved = 0
                 made = self._save_quietly()
         if made is not None:
-            self._beside.start(lambda: self._settle(made))
+            self._background.start(lambda: self._settle(made))
 
     def close(self) -> None:
         """Save, if enough has changed to be worth the writing. May be used on afterwards."""
@@ -149,7 +149,7 @@ class ReferenceIndex:
 
     def wait(self) -> None:
         """Until nothing is being saved, checked or loaded beside."""
-        self._beside.wait()
+        self._background.wait()
 
     def refresh(self) -> int:
         """Apply what was committed since; the number the index then stands at.
@@ -191,7 +191,7 @@ class ReferenceIndex:
     def _renew(self) -> None:
         """Take over the snapshot that another process has written since."""
         if self._shares and self._folder is not None and self._folder.identity() != self._seen:
-            self._beside.start(lambda: self._settle(self._adopt()))
+            self._background.start(lambda: self._settle(self._adopt()))
 
     def search(
         self, signal_type: str, codes: Codes, radius: int, *, most: int | None = None
@@ -250,7 +250,7 @@ class ReferenceIndex:
             return False
         if not snapshot_meta.worth_writing(self._state, changes):
             return False
-        return self._beside.start(self._save_alone)
+        return self._background.start(self._save_alone)
 
     def save(self) -> Path:
         """Write the snapshot; its path. `OSError` where the disk refuses, `ValueError` without a
@@ -308,9 +308,9 @@ class ReferenceIndex:
             return False
         self._state = state
         if self._shares and not contents.meta.get("tables") and self._keeps:
-            self._beside.start(self._save_alone)  # what an engine without tables has written
+            self._background.start(self._save_alone)  # what an engine without tables has written
         elif self._shares or not contents.whole:
-            self._beside.start(lambda: self._settle(contents))
+            self._background.start(lambda: self._settle(contents))
         return True
 
     def _load(self, whole: bool) -> tuple[Shelves | None, SnapshotState, Contents | None]:

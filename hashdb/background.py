@@ -1,4 +1,4 @@
-"""What is done with the snapshot beside all else."""
+"""What is done with the snapshot while requests are answered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hashdb.errors import SeawallError
 log = logging.getLogger(__name__)
 
 
-class Beside:
+class Background:
     """One thread that does one thing at a time; what goes wrong in it goes into the log."""
 
     def __init__(self) -> None:
