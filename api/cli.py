@@ -16,8 +16,9 @@ import click
 
 from api.commands import output
 from api.commands.banks import bank, reference
+from api.commands.kept import purge, uploads
 from api.commands.media import hash_media, match
-from api.commands.service import db, index, key, purge, serve, sync, uploads
+from api.commands.service import db, index, key, serve, sync
 from api.commands.work import backfill, look_back, worker
 from hashdb.errors import Invalid, NotUpgraded, SeawallError, Unavailable
 
