@@ -147,9 +147,9 @@ def page(table: str) -> str:
     make bench BENCH_ARGS='--docs docs/'
 
 made this page on {date.today():%d %B %Y}, on {cores} cores, with a load of {load:.1f} in its last
-quarter of an hour. It takes a quarter of an hour, and clips, peers and Seawall follow on one
-another in one run: read the ratios. Below 1, Seawall is the cheaper one, or within its aim; `-` is what was
-not measured.
+quarter of an hour, which is what it takes. Clips, peers and Seawall follow on one another in one
+run: read the ratios. Below 1, Seawall is the cheaper one, or within its aim; `-` is what was not
+measured.
 
 {table}
 
