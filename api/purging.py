@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from api import tasks
+from api.looping import Looping
 from api.metrics import Metrics
 from api.settings import Settings
 from api.spool import Spool
@@ -166,28 +167,18 @@ class Purge:
                 tx.leases.release(LEASE, self._worker)
 
 
-class Housekeeper:
+class Housekeeper(Looping):
     """The thread that purges once an hour, if no other process has, and sweeps the spool. `start`
     it after the process has forked."""
 
+    name = "seawall-housekeeping"
+
     def __init__(self, store: Store, settings: Settings, metrics: Metrics) -> None:
+        super().__init__()
         self._store = store
         self._settings = settings
         self._metrics = metrics
-        self._stop = threading.Event()
         self._purge = Purge(store, settings, stop=self._stop)
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._run, name="seawall-housekeeping", daemon=True)
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 5.0) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-            self._thread = None
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -8,7 +8,6 @@ bounded; and it adds items no faster than the run's rate.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 from api import tasks
 from api.jobs import LEASE_S, POLL_S
 from api.leases import kept
+from api.looping import Looping
 from api.settings import Settings
 from hashdb.errors import DatabaseUnavailable, SeawallError
 from hashdb.model import Run, new_id
@@ -83,8 +83,10 @@ WALKS: Mapping[str, Callable[[Store, Settings, Run], Iterator[Page]]] = {
 }
 
 
-class Walker:
+class Walker(Looping):
     """The thread that walks. `start` it after the process has forked."""
+
+    name = "seawall-walk"
 
     def __init__(
         self,
@@ -96,25 +98,13 @@ class Walker:
         poll_s: float = POLL_S,
         in_hand: int = IN_HAND,
     ) -> None:
+        super().__init__()
         self._store = store
         self._settings = settings
         self._kinds = kinds
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._most = in_hand
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._run, name="seawall-walk", daemon=True)
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 5.0) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-            self._thread = None
 
     def _run(self) -> None:
         worker = new_id("walker")
