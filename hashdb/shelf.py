@@ -70,8 +70,8 @@ def join_rows(parts: Sequence[Rows], bits: int) -> Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Columns:
-    """What the ids from `start` on stand for. Of the id start + i: `offsets[i]`, `spans[i]`. Ids
-    follow on one another in runs of one reference's track: `firsts` (r,) int64, the lowest id of
+    """What the ids from `start` on stand for. Of the id start + i: `offsets[i]`, and `spans[i]`,
+    which half the bytes hold to a thousandth of a second for hours. Ids follow on one another in runs of one reference's track: `firsts` (r,) int64, the lowest id of
     each run; `references`, `tracks` (r,) int32. `firsts` and `references` rise.
 
     There may be room at the end: runs there have the greatest `firsts` of all.
@@ -79,7 +79,7 @@ class _Columns:
 
     start: int
     offsets: Floats
-    spans: Floats
+    spans: NDArray[np.float32]
     firsts: Ints
     references: NDArray[np.int32]
     tracks: NDArray[np.int32]
@@ -88,7 +88,8 @@ class _Columns:
         """The rows of these ids, whose codes are given."""
         run = np.searchsorted(self.firsts, ids, side="right") - 1
         at = ids - self.start
-        return Rows(codes, self.references[run], self.offsets[at], self.spans[at], self.tracks[run])
+        spans = self.spans[at].astype(np.float64)
+        return Rows(codes, self.references[run], self.offsets[at], spans, self.tracks[run])
 
     def ids(self, ordinals: NDArray[np.int32], runs: int, end: int) -> list[Ints]:
         """The ids of these references; so many runs are here, and ids below `end`."""
@@ -107,7 +108,7 @@ def _room(start: int, rows: int, runs: int, old: _Columns | None = None) -> _Col
     new = _Columns(
         start,
         np.empty(rows),
-        np.empty(rows),
+        np.empty(rows, dtype=np.float32),
         np.full(runs, np.iinfo(np.int64).max),
         np.empty(runs, dtype=np.int32),
         np.empty(runs, dtype=np.int32),
@@ -264,7 +265,7 @@ class Packing:
         width = self.backend.bits // 8
         codes = out.room(f"{kind}/codes", np.uint8, (self.count, width))
         offsets = out.room(f"{kind}/offsets", np.float64, (self.count,))
-        spans = out.room(f"{kind}/spans", np.float64, (self.count,))
+        spans = out.room(f"{kind}/spans", np.float32, (self.count,))
         firsts: list[NDArray[Any]] = [_INTS]
         references: list[NDArray[Any]] = [_INTS]
         tracks: list[NDArray[Any]] = [_INTS]

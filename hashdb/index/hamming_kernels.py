@@ -26,6 +26,7 @@ from hashdb.machine import (
 _AT_ONCE = 128  # keys asked together, and groups of entries that are near
 _WAITING = 256  # entries that wait for their codes to be fetched
 _BLOCK = 512  # codes scanned at once: 16 KB of 256-bit codes stay in the L1 cache
+_GROUP = 32  # codes of a block that are passed over together
 
 
 class Stored(NamedTuple):
@@ -116,6 +117,11 @@ class Scratch(NamedTuple):
 
 def scratch() -> Scratch:
     return Scratch(np.empty((3, _AT_ONCE + 1), np.uint64), np.empty((2, _WAITING), np.int64))
+
+
+def planes() -> NDArray[np.uint64]:
+    """What `scan` writes on: the first words of a block's codes side by side, then the second."""
+    return np.zeros((2, _BLOCK), dtype=np.uint64)
 
 
 def room(size: int) -> Found:
@@ -310,18 +316,26 @@ def _ask_table(
 
 
 @inlined
+def _least(planes: Any, start: Any, first: Any, second: Any) -> Any:
+    """The fewest bits by which the planes of the `_GROUP` rows from `start` on differ from a
+    query's. A loop that the compiler can do in vectors."""
+    least = np.uint64(128)
+    for i in range(np.uint64(start), np.uint64(start + _GROUP)):
+        apart = np.uint64(popcount(planes[np.uint64(0), i] ^ first))
+        apart += np.uint64(popcount(planes[np.uint64(1), i] ^ second))
+        least = min(least, apart)
+    return np.int64(least)
+
+
+@inlined
 def _scan_rows(
     stored: Any, start: Any, stop: Any, asked: Any, query: Any, words: Any, radius: Any,
     found: Any, count: Any,
 ) -> Any:  # fmt: skip
     """Compare a query with the rows from `start` to `stop`; the hits there are then, as above."""
-    hits, first, codes, queries = count, query * words, stored.codes, asked.codes
+    hits = count
     for row in range(start, stop):
-        if words == 4:  # most codes are too far by the first half
-            half = popcount(codes[4 * row] ^ queries[first])
-            if half + popcount(codes[4 * row + 1] ^ queries[first + 1]) > radius:
-                continue
-        apart = _distance(codes, row * words, queries, first, words)
+        apart = _distance(stored.codes, row * words, asked.codes, query * words, words)
         if apart <= radius and not _has(stored.skip, row):
             if hits < len(found.rows):
                 found.queries[hits] = query
@@ -367,16 +381,28 @@ def search_tables(
 
 @compiled
 def scan(
-    stored: Stored, start: int, asked: Asked, words: int, radius: int, found: Found
-) -> tuple[int, int]:
+    stored: Stored, start: int, asked: Asked, words: int, radius: int, planes: NDArray[np.uint64],
+    found: Found,
+) -> tuple[int, int]:  # fmt: skip
     """Hits of all queries among the codes from row `start` on, into `found`: the row that comes
     next, and how many hits there are before it. It is not the last row where the hits of a block
-    had no room; where it is `start`, there are none."""
+    had no room; where it is `start`, there are none. Most codes are too far by their first two
+    words, which are laid out in the `planes` (see `planes()`) for that."""
     n, count = len(stored.codes) // words, 0
     for first in range(start, n, _BLOCK):
         before, last = count, min(first + _BLOCK, n)
+        for row in range(first, last):
+            planes[0, row - first] = stored.codes[row * words]
+            planes[1, row - first] = stored.codes[row * words + 1] if words > 1 else np.uint64(0)
         for query in range(len(asked.codes) // words):
-            count = _scan_rows(stored, first, last, asked, query, words, radius, found, count)
+            one = asked.codes[query * words]
+            two = asked.codes[query * words + 1] if words > 1 else np.uint64(0)
+            for group in range(first, last, _GROUP):
+                if _least(planes, group - first, one, two) <= radius:
+                    end = min(group + _GROUP, last)
+                    count = _scan_rows(
+                        stored, group, end, asked, query, words, radius, found, count
+                    )
         if count > len(found.rows):
             return first, before
     return n, count

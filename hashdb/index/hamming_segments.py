@@ -32,6 +32,7 @@ MOST = 1 << 24  # codes of a segment: a table's rows have 24 bits
 _COMPARED = 1 / 16  # share of codes: a query that is compared with more is compared with all
 _ROOM = 1 << 13  # hits there is room for at first
 _SCANNED = 8  # sketches compared in the time in which one code is scanned
+_A_KEY = 10  # entries, at least
 _LINE = 64  # bytes of a cache line; no code of up to 512 bits shall lie across two
 
 # Odd 64-bit constants (xxHash's primes) that spread the words of a code over one sort key.
@@ -152,8 +153,10 @@ class Segment:
         return parts
 
     def _by_scan(self, asked: Asked, radius: int) -> Iterator[Found]:
+        planes = kernels.planes()
+
         def ask(row: int, room: Found) -> tuple[int, int]:
-            return kernels.scan(self._stored(), row, asked, self.words, radius, room)
+            return kernels.scan(self._stored(), row, asked, self.words, radius, planes, room)
 
         return _parts(ask, len(self))
 
@@ -268,10 +271,9 @@ def file(codes: Words, words: int) -> Filing:
     repeated = np.zeros(n // 8 + 1, dtype=np.uint8)
     np.bitwise_or.at(repeated, repeats >> 3, (1 << (repeats & 7)).astype(np.uint8))
     entries = n - len(repeats)
-    # Eight entries a key or more: fewer keys would not be read in fewer cache lines. Up to a
-    # million entries the last bit is not worth the two bytes that each then takes for it.
-    most_bits = 15 if entries < 1 << 20 else 16
-    key_bits = min(most_bits, entries.bit_length() - 4) if entries >= 32 else 1
+    # Ten entries a key or more: with fewer a key takes more memory than its entries are worth, and
+    # with more than LANES, which are compared at once, it is read in two steps.
+    key_bits = min(max((entries // _A_KEY).bit_length() - 1, 1), 16)
     tables = Tables(
         np.empty((parts, (1 << key_bits) + 1), dtype=np.uint32),
         np.empty((parts, entries + LANES), dtype=np.uint16),
