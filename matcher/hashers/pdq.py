@@ -146,6 +146,12 @@ _PLACINGS: dict[Orientation, tuple[NDArray[np.float64], bool]] = {
 ORIENTATIONS = tuple(Orientation)
 _SIGNS = np.stack([_PLACINGS[o][0] for o in ORIENTATIONS])
 _TURNED = np.array([_PLACINGS[o][1] for o in ORIENTATIONS])
+# The bits that each placing complements, in the order of a code's bits.
+_COMPLEMENTED = np.packbits(
+    np.where(_TURNED[:, None, None], _SIGNS.transpose(0, 2, 1), _SIGNS).reshape(-1, BITS)[:, ::-1]
+    < 0,
+    axis=1,
+)
 
 
 def _pack(frequencies: Floats64) -> Codes:
@@ -193,12 +199,11 @@ def orientations(codes: Codes) -> Codes:
     as far as the median lies at zero: exact for FLIP_PLUS, else off by 6 bits on average and by
     18 at most on real frames.
     """
-    bits = np.unpackbits(np.asarray(codes, dtype=np.uint8), axis=1)[:, ::-1]
-    square = bits.reshape(-1, 1, KEPT, KEPT).astype(bool)
-    placed = square ^ (_SIGNS < 0)
-    placed[:, _TURNED] = placed[:, _TURNED].transpose(0, 1, 3, 2)
-    flat = placed.reshape(len(square), len(ORIENTATIONS), BITS)
-    return np.packbits(flat[:, :, ::-1], axis=2)
+    upright = np.asarray(codes, dtype=np.uint8)
+    square = np.unpackbits(upright, axis=1).reshape(-1, KEPT, KEPT)
+    turned = np.packbits(square.transpose(0, 2, 1).reshape(-1, BITS), axis=1)
+    placed: Codes = np.where(_TURNED[:, None], turned[:, None], upright[:, None]) ^ _COMPLEMENTED
+    return placed
 
 
 # A code has 128 of its 256 bits set: those above the median. Frequencies that tie with the median
