@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from bench.robustness import negatives, overlays, scenes, sound, timing
-from bench.robustness.edits import AV1, EDITS
+from bench.robustness.edits import EDITS
 from bench.robustness.layouts import put
 from bench.robustness.pictures import Scene, cover, fit
 from bench.robustness.recipes import Made, Recipe, as_it_is
 from bench.robustness.video import (
+    AV1,
     SOUND_RATE,
     Coding,
     Frame,
@@ -42,8 +43,8 @@ def coding(p: dict[str, Any]) -> Coding:
         return Coding(".webm", "libvpx-vp9", options, "libopus", 64_000)
     if p.get("codec") == "mpeg4":
         return Coding(codec="mpeg4", options={"qmin": crf, "qmax": crf})
-    if p.get("codec") == "av1" and AV1:
-        return Coding(codec=AV1, options={"crf": crf, "cpu-used": "8"})
+    if p.get("codec") == "av1":
+        return Coding(codec=AV1, options={"crf": crf, "preset": "10"})
     return Coding(options={"crf": crf, "preset": "veryfast"})
 
 

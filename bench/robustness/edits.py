@@ -12,6 +12,7 @@ import av
 from bench.robustness import layouts, overlays
 from bench.robustness import pictures as look
 from bench.robustness.pictures import Edit
+from bench.robustness.video import AV1
 
 _SEED = (0, 10**6)
 _ANY = (0.0, 1.0)
@@ -162,10 +163,7 @@ HOSTILE = (
     ),
 )  # fmt: skip
 
-AV1 = next((name for name in ("libaom-av1", "librav1e") if name in av.codecs_available), None)
-"""An AV1 encoder that leaves the machine usable; SVT-AV1 may take real-time priority."""
-
-if AV1:
+if AV1 in av.codecs_available:
     EVERYDAY += (Edit("AV1", "everyday", "codec", {"codec": "av1", "crf": (38, 50)}),)
 
 EDITS = {edit.name: edit for edit in (*EVERYDAY, *HOSTILE)}

@@ -22,11 +22,10 @@ import av
 from tqdm import tqdm
 
 from bench.robustness import copies, plan, plan_negatives, samples, sources
-from bench.robustness.edits import AV1
 from bench.robustness.plan import Enrolled, Planner
 from bench.robustness.recipes import Made, Recipe
 from bench.robustness.samples import Benchmark, Reference, Sample, Truth
-from bench.robustness.video import Coding, excerpt, facts, read, write
+from bench.robustness.video import AV1, Coding, excerpt, facts, read, write
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +39,8 @@ def make(
 ) -> Benchmark:
     """`size` 1 is some 800 samples. `only`: tiers; empty: all."""
     folder, work = folder.resolve(), work.resolve()
-    if AV1 is None:
-        log.info("AV1 is left out: no encoder but SVT-AV1, which may take real-time priority")
+    if AV1 not in av.codecs_available:
+        log.info("AV1 is left out: PyAV has no %s", AV1)
     found = sources.find(folder, seed, work / "groups.json")
     for name in found.left_out:
         log.info("%s is left out: it shows another's footage, where is not known", name)

@@ -21,6 +21,9 @@ from bench.robustness.video import excerpt
 COUNTS = {"edit": 6, "combined": 150, "sound": 60, "news": 30}
 """At size 1; `edit`: of every everyday and hostile edit."""
 
+ALONE = ("1080p", "AV1")
+"""Not together with others: the one takes long, the other came when the rest was drawn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
@@ -152,7 +155,7 @@ def combined(planner: Planner) -> Iterator[Recipe]:
 
 
 def _names(families: tuple[str, ...]) -> list[str]:
-    return [e.name for e in EDITS.values() if e.family in families and e.name != "1080p"]
+    return [e.name for e in EDITS.values() if e.family in families and e.name not in ALONE]
 
 
 def sounds(planner: Planner) -> Iterator[Recipe]:

@@ -9,7 +9,7 @@ from random import Random
 from bench.robustness import negatives
 from bench.robustness.edits import EDITS, ordered
 from bench.robustness.pictures import draw
-from bench.robustness.plan import Planner, edited, shape, slug
+from bench.robustness.plan import ALONE, Planner, edited, shape, slug
 from bench.robustness.recipes import Recipe
 from bench.robustness.sources import Source
 
@@ -51,7 +51,7 @@ def distractors(planner: Planner) -> Iterator[Recipe]:
 
 def _two_edits(rng: Random) -> list[str]:
     """Of different families, none that costs much."""
-    names = [name for name in EDITS if name not in ("1080p", "trimmed", "3 to 10 s excerpt")]
+    names = [name for name in EDITS if name not in (*ALONE, "trimmed", "3 to 10 s excerpt")]
     first, second = rng.sample(names, 2)
     return [first, second] if EDITS[first].family != EDITS[second].family else [first]
 
