@@ -57,7 +57,9 @@ def decoding(options: argparse.Namespace) -> Iterator[Line]:
         for clip in decode.measured(options.folder, work, SECONDS, LINES, KBPS):
             what = f"first look, 60 s of 1080 lines, {clip.name}"
             yield Line(what, clip.look, "CPU s", "decoding every frame", clip.every)
-            yield Line(what, clip.look, "CPU s", "vPDQ at 1 frame a second", clip.vpdq)
+            for peer, beside in decode.PEERS.items():
+                theirs = clip.peers.get(peer)
+                yield Line(what, clip.look, "CPU s", f"{beside} at 1 frame a second", theirs)
         path = next(work.iterdir())
         yield Line("memory of a look, 1080 lines", decode.peak_mb(path), "MB", "aim", 300.0)
     with tempfile.TemporaryDirectory() as folder:
@@ -108,11 +110,15 @@ def serving(options: argparse.Namespace) -> Iterator[Line]:
         ("hashes alone", 50, 5.0),
         ("hashes alone", 99, 25.0),
         ("hashes while videos are decoded", 99, 50.0),
-        ("10 s of 720p alone", 50, 500.0),
+        ("10 s of 720p, unknown", 50, 500.0),
+        ("10 s of 720p, known", 50, 500.0),
         ("added by another process", 99, 1000.0),
     ):
         what = f"{name}, {options.hashes:,} hashes, {percent}th percentile"
         yield Line(what, told[name].ms(percent), "ms", "aim", aim)
+    at_once = told["hashes, four at a time"].ms(50)
+    what = f"hashes, {service.AT_ONCE} at a time, {options.hashes:,} hashes, 50th percentile"
+    yield Line(what, at_once, "ms", "100 a second", 1000 * service.AT_ONCE / 100)
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Line]]] = {

@@ -7,7 +7,8 @@ pictures a second with a keyframe every 48 and every 250 pictures, with and with
 other refers to, and prints CPU seconds, one thread, the lesser of two runs each: every frame
 decoded by PyAV; keyframes alone; and Seawall's first look (decoding, PDQ in all placings, pHash),
 which fills gaps of more than two seconds. `share` is of the full decode. Where `make bench-peers`
-has installed vPDQ, its hash of one frame a second of the same clip stands beside.
+has installed vPDQ and videohash, what they take of the same clip, at one frame a second, stands
+beside.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ CLIPS: dict[str, tuple[int, dict[str, str]]] = {
     "every 250, no B-frames": (250, {"bf": "0"}),
 }
 SIGNALS = ("pdq", "phash")
+PEERS = {"vpdq": "vPDQ", "videohash": "videohash"}
 
 
 def pictures(folder: Path, height: int) -> Iterator[NDArray[np.uint8]]:
@@ -95,14 +97,14 @@ def _output(
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """CPU seconds on one clip: all frames decoded, keyframes alone, the first look, vPDQ (None: it
-    is not installed)."""
+    """CPU seconds on one clip: all frames decoded, keyframes alone, the first look, and those of
+    `PEERS` that are installed."""
 
     name: str
     every: float
     keyframes: float
     look: float
-    vpdq: float | None
+    peers: dict[str, float]
 
 
 def looked_at(path: Path, parts: FrameParts) -> float:
@@ -126,21 +128,25 @@ def measured(folder: Path, work: Path, seconds: float, lines: int, kbps: int) ->
     some = tqdm(islice(pictures(folder, lines), count), total=count, disable=None)
     paths = encode(iter(some), work, kbps)
     parts = frame_parts()
-    try:
-        peer = Worker("vpdq")
-    except PeerMissing:
-        peer = None
+    peers = {name: peer for name in PEERS if (peer := _started(name)) is not None}
     for name, path in paths.items():
-        hashed = peer and min(peer.ask({"enroll": [name, str(path)]})["cpu_s"] for _ in range(RUNS))
+        ask = {"enroll": [name, str(path)]}
         yield Clip(
             name,
             every=min(decoded(path) for _ in range(RUNS)),
             keyframes=min(decoded(path, "NONKEY") for _ in range(RUNS)),
             look=min(looked_at(path, parts) for _ in range(RUNS)),
-            vpdq=hashed,
+            peers={p: min(w.ask(ask)["cpu_s"] for _ in range(RUNS)) for p, w in peers.items()},
         )
-    if peer is not None:
+    for peer in peers.values():
         peer.close()
+
+
+def _started(name: str) -> Worker | None:
+    try:
+        return Worker(name)
+    except PeerMissing:
+        return None
 
 
 def main() -> int:
@@ -150,13 +156,15 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=1080)
     parser.add_argument("--kbps", type=int, default=5000)
     options = parser.parse_args()
-    print(f"{'clip':24} {'every frame':>12} {'keyframes':>10} {'first look':>11} {'share':>6} vPDQ")
+    print(
+        f"{'clip':24} {'every frame':>12} {'keyframes':>10} {'first look':>11} {'share':>6} peers"
+    )
     with tempfile.TemporaryDirectory() as work:
         for c in measured(options.folder, Path(work), options.seconds, options.lines, options.kbps):
-            vpdq = "-" if c.vpdq is None else f"{c.vpdq:.2f} ({c.vpdq / c.look:.1f} times)"
+            beside = (f"{PEERS[p]} {s:.2f} ({s / c.look:.1f} times)" for p, s in c.peers.items())
             print(
                 f"{c.name:24} {c.every:12.2f} {c.keyframes:10.2f} {c.look:11.2f}"
-                f" {c.look / c.every:6.2f} {vpdq}"
+                f" {c.look / c.every:6.2f} {', '.join(beside) or '-'}"
             )
     return 0
 

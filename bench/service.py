@@ -9,10 +9,12 @@ two frames are nearer than some 70 bits. The service and the load are
 processes of their own, on loopback. Hash-only requests hold 30 frames; one in ten shows 30 frames
 of a reference, each some bits off. They are sent at a fixed rate, and a latency counts from the
 moment at which the request was to be sent, so that a service that stands still is charged for all
-whom it keeps waiting. While videos are decoded, four uploads of 15 minutes in 720p are in hand,
-sent again as soon as they are answered, refused ones after `Retry-After`. The clip of 10 s in 720p
-is sent alone, one after the other. Last, references are added by one service while another one on
-the same data is asked for them: counted is the time from the answer to the first match.
+whom it keeps waiting. Then as many as the service answers, four at a time: a latency is that of one
+of four. While videos are decoded, four uploads of 15 minutes in 720p are in hand, sent again as
+soon as they are answered, refused ones after `Retry-After`. Clips of 10 s in 720p are sent alone,
+one after the other: one that nobody knows, and one of a video of the bank. Last, references are
+added by one service while another one on the same data is asked for them: counted is the time from
+the answer to the first match.
 
 The bank is kept in `--work` and used again. Times are this machine's, which the load shares.
 """
@@ -60,6 +62,8 @@ CLIP_S, LONG_S = 10, 900
 SENDERS = 32
 WORK = Path(tempfile.gettempdir()) / "seawall-service"
 VIDEOS = ("o597_bbb.mp4", "o084_oa4_launch.webm")
+CLIPS = {"known": VIDEOS[0], "unknown": "o554_movie.mp4"}
+AT_ONCE = 4
 
 
 @dataclass
@@ -180,12 +184,12 @@ def form(media: bytes) -> tuple[bytes, str]:
     return head + media + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"
 
 
-def clip(folder: Path) -> Path:
-    """10 s of film in 720p."""
-    path = folder / "clip.mp4"
+def clip(folder: Path, name: str) -> Path:
+    """10 s of film in 720p, one of `CLIPS`."""
+    path = folder / f"{name}.mp4"
     if not path.exists():
         edit = Edit("720p", "scale=1280:720", seconds=CLIP_S, options={"crf": "26"})
-        make(edit, ROOT / "tests" / "media" / VIDEOS[0], path)
+        make(edit, ROOT / "tests" / "media" / CLIPS[name], path)
     return path
 
 
@@ -210,10 +214,10 @@ def looped(path: Path, seconds: float) -> Path:
 
 
 def steady(
-    target: Target, asked: Sequence[bytes], rate: float, answer: Callable[[Told], None]
+    target: Target, asked: Sequence[bytes], rate: float | None, answer: Callable[[Told], None]
 ) -> None:
-    """Send the bodies at a fixed rate, whatever becomes of those before. Runs in a process of its
-    own."""
+    """Send the bodies at a fixed rate, whatever becomes of those before; None: `AT_ONCE` at a time,
+    each when another is answered. Runs in a process of its own."""
     gc.disable()  # a pause of the load's own would be charged to the service
     told, lock = Told(), threading.Lock()
     due: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()
@@ -222,24 +226,26 @@ def steady(
         connection = target.connect()
         while (next_one := due.get()) is not None:
             at, body = next_one
+            at = time.monotonic() if rate is None else at
             status, text, _ = target.ask(connection, body, "application/json")
             with lock:
                 told.note(time.monotonic() - at, status, text)
 
-    with ThreadPoolExecutor(SENDERS) as pool:
-        for _ in range(SENDERS):
+    senders = SENDERS if rate else AT_ONCE
+    with ThreadPoolExecutor(senders) as pool:
+        for _ in range(senders):
             pool.submit(send)
         began = time.monotonic() + 0.2
         for turn, body in enumerate(asked):
-            at = began + turn / rate
+            at = began + turn / rate if rate else began
             time.sleep(max(0.0, at - time.monotonic()))
             due.put((at, body))
-        for _ in range(SENDERS):
+        for _ in range(senders):
             due.put(None)
     answer(told)
 
 
-def load(target: Target, asked: Sequence[bytes], rate: float) -> Told:
+def load(target: Target, asked: Sequence[bytes], rate: float | None) -> Told:
     """`steady`, in a process of its own."""
     context = multiprocessing.get_context("spawn")
     answers = context.SimpleQueue()
@@ -308,14 +314,15 @@ def spreading(target: Target, other: Target, bank: str, n: int) -> Told:
     return told
 
 
-def measure(
-    target: Target, asked: Sequence[bytes], film: Path, options: argparse.Namespace
-) -> dict[str, Told]:
+def measure(target: Target, asked: Sequence[bytes], options: argparse.Namespace) -> dict[str, Told]:
     rows: dict[str, Told] = {}
+    films = {name: clip(options.work, name) for name in CLIPS}
     load(target, asked[: len(asked) // 4], options.rate)  # until all is warm
     rows["hashes alone"] = load(target, asked, options.rate)
-    rows["10 s of 720p alone"] = one_by_one(target, film, options.uploads)
-    with uploading(target, looped(film, LONG_S), options.videos) as videos:
+    rows["hashes, four at a time"] = load(target, asked, None)
+    for name, film in films.items():
+        rows[f"10 s of 720p, {name}"] = one_by_one(target, film, options.uploads)
+    with uploading(target, looped(films["known"], LONG_S), options.videos) as videos:
         rows["hashes while videos are decoded"] = load(target, asked, options.rate)
     rows["15 min of 720p meanwhile"] = videos
     return rows
@@ -361,7 +368,7 @@ def measured(options: argparse.Namespace) -> dict[str, Told]:
     workers = ("--workers", str(options.workers))
     with serving(place, *workers) as service:
         target = Target(service.url, place.key("pipeline"))
-        rows = measure(target, asked, clip(options.work), options)
+        rows = measure(target, asked, options)
         service.kill()  # uploads are in hand: they would be waited for
     with serving(place, *workers) as one, serving(place, *workers) as other:
         key = place.key("admin")
