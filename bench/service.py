@@ -14,7 +14,8 @@ of four. While videos are decoded, four uploads of 15 minutes in 720p are in han
 soon as they are answered, refused ones after `Retry-After`. Clips of 10 s in 720p are sent alone,
 one after the other: one that nobody knows, and one of a video of the bank. Last, references are
 added by one service while another one on the same data is asked for them: counted is the time from
-the answer to the first match.
+the answer to the first match. A verdict is flushed to the disk before it is answered, so the first
+row is what a flush takes without any service.
 
 The bank is kept in `--work` and used again. Times are this machine's, which the load shares.
 """
@@ -64,6 +65,7 @@ WORK = Path(tempfile.gettempdir()) / "seawall-service"
 VIDEOS = ("o597_bbb.mp4", "o084_oa4_launch.webm")
 CLIPS = {"known": VIDEOS[0], "unknown": "o554_movie.mp4"}
 AT_ONCE = 4
+FLUSH = "a flush to the disk"
 
 
 @dataclass
@@ -296,6 +298,19 @@ def one_by_one(target: Target, path: Path, n: int) -> Told:
     return told
 
 
+def flushes(folder: Path, rate: float, n: int) -> Told:
+    """Appends of 8 KB, each flushed to the disk: the least that an answer which is kept takes."""
+    told = Told()
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(n):
+            file.write(bytes(8192))
+            began = time.monotonic()
+            os.fdatasync(file.fileno())
+            told.seconds.append(time.monotonic() - began)
+            time.sleep(1 / rate)
+    return told
+
+
 def spreading(target: Target, other: Target, bank: str, n: int) -> Told:
     """References added by one service: how long until another one matches them."""
     told, rng = Told(), np.random.default_rng(7)
@@ -315,7 +330,7 @@ def spreading(target: Target, other: Target, bank: str, n: int) -> Told:
 
 
 def measure(target: Target, asked: Sequence[bytes], options: argparse.Namespace) -> dict[str, Told]:
-    rows: dict[str, Told] = {}
+    rows: dict[str, Told] = {FLUSH: flushes(options.work, options.rate, len(asked) // 4)}
     films = {name: clip(options.work, name) for name in CLIPS}
     load(target, asked[: len(asked) // 4], options.rate)  # until all is warm
     rows["hashes alone"] = load(target, asked, options.rate)
