@@ -5,6 +5,7 @@ Pure but for the clock.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +13,18 @@ from enum import Enum
 
 import numpy as np
 
-from hashdb.model import Floats
+from matcher.decode.timeline import SAME_S, Timeline
 from matcher.ports import Sampling, Window
 
 MAX_GAP_S = 2.0
 SHORTEST_GAP_S = 0.1
 DENSE_STEP_S = 1 / 30 - 1e-3
 WINDOW_STEP_S = 0.1 - 1e-3
+STRETCH = 1.25
+"""The steps of a group may be so much longer, to end where its last picture is needed."""
+
 _SLACK = 1e-3
+_ROUNDING = 1e-6
 _FAR_STEPS = 20  # so far behind, nothing is said of what will be taken
 
 
@@ -41,8 +46,9 @@ class Picker:
     """The written rule of what is looked at, for one track of `duration` seconds.
 
     Uploads: keyframes, and pictures between them where keyframes lie more than `max_gap` apart:
-    2 seconds, or a tenth of a short upload. References: every picture, 30 a second at most.
-    Windows: about ten pictures a second inside of them, nothing elsewhere.
+    2 seconds, or a tenth of a short upload. Those come half as far apart at least, and end
+    `max_gap` before the next keyframe, which is looked at as well. References: every picture, 30 a
+    second at most. Windows: about ten pictures a second inside of them, nothing elsewhere.
     """
 
     dense: bool
@@ -50,6 +56,7 @@ class Picker:
     max_gap: float
     step: float
     key_step: float
+    stretch: float
 
     @classmethod
     def of(cls, sampling: Sampling, duration: float) -> Picker:
@@ -59,8 +66,10 @@ class Picker:
             step = WINDOW_STEP_S
         elif sampling.dense:
             step = DENSE_STEP_S
-        key_step = step if sampling.windows or sampling.dense else step / 2
-        return cls(sampling.dense, sampling.windows, gap, step, key_step)
+        every = bool(sampling.windows) or sampling.dense
+        key_step = step if every else step / 2
+        stretch = 1.0 if every or gap < MAX_GAP_S else STRETCH  # short ones need each picture
+        return cls(sampling.dense, sampling.windows, gap, step, key_step, stretch)
 
     def look(self, start: float, end: float, last: float, *, final: bool) -> Look:
         """What to do with the group of pictures shown from `start` to `end`; `last` is when the
@@ -74,15 +83,34 @@ class Picker:
             return Look.FORWARD
         return Look.KEYFRAME if start - last >= self.key_step else Look.SKIP
 
-    def takes(self, offset: float, last: float, *, key: bool) -> bool:
-        """Whether a decoded picture is looked at."""
-        if offset - last < (self.key_step if key else self.step):
+    def pause(self, last: float, end: float, *, final: bool) -> float:
+        """Seconds from `last` to the next picture that is wanted, in a group that ends at `end`.
+
+        A step, or a little more: so that the last picture lies where it is needed and not up to a
+        step behind, for up to there the group is decoded. inf: nothing more of it is wanted.
+        """
+        if self.windows or self.dense or math.isinf(last):
+            return self.step
+        if self.is_done(end, last, final=final):
+            return math.inf
+        left = end - self._reach(final) - last
+        if left <= self.step:
+            return self.step
+        steps = math.floor(left / self.step + self.stretch - 1)
+        if left > self.stretch * steps * self.step:
+            steps += 1
+        return max(self.step, left / steps - _ROUNDING)
+
+    def takes(self, offset: float, last: float, step: float) -> bool:
+        """Whether a decoded picture is looked at. `step`: how long after the `last` one that was,
+        at least; `key_step` for a keyframe, else `pause`."""
+        if offset - last < step:
             return False
         return not self.windows or any(w.start <= offset <= w.end for w in self.windows)
 
-    def is_due(self, offset: float, last: float, shown: Floats) -> bool:
+    def is_due(self, offset: float, last: float, line: Timeline) -> bool:
         """Whether the picture at `offset` may be one that is taken, when the last one that was is
-        `last`, which may lie some pictures back. `shown`: when each picture is, in order."""
+        `last`, which may lie some pictures back."""
         first = 0.0
         if self.windows:
             around = [w.start for w in self.windows if w.start <= offset <= w.end]
@@ -92,11 +120,22 @@ class Picker:
         if offset - last > _FAR_STEPS * self.step:
             return True
         while last < offset - _SLACK:
-            following = int(np.searchsorted(shown, max(last + self.step, first)))
-            if following == len(shown):
-                return False
-            last = float(shown[following])
+            last = self._following(last, first, line)
         return last <= offset + _SLACK
+
+    def _following(self, last: float, first: float, line: Timeline) -> float:
+        """When the next picture after `last` is, from `first` on, that is taken if all are decoded;
+        inf: there is none."""
+        end, final = line.group_end(last)
+        while True:
+            wanted = max(last + self.pause(last, end, final=final), first)
+            at = int(np.searchsorted(line.shown, wanted))
+            picture = float(line.shown[at]) if at < len(line.shown) else math.inf
+            if final or picture < end - SAME_S or self.key_step >= self.step:
+                return picture
+            if end - last >= self.key_step:
+                return end
+            end, final = line.group_end(end)
 
     def is_done(self, end: float, last: float, *, final: bool) -> bool:
         """Whether the rest of the group that ends at `end` holds nothing that is wanted."""

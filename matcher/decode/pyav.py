@@ -139,6 +139,7 @@ class _Track:
         self._picker = Picker.of(sampling, line.duration)
         self._ordinal = -1  # of the packet at hand
         self._group = -1
+        self._end, self._final = 0.0, False  # when the group at hand ends, and if the track does
         self._forward = False  # whether the group at hand is being decoded
         self._fresh = True  # whether the decoder holds nothing
         self._floor = float("-inf")  # pictures before it lack what they refer to
@@ -155,10 +156,6 @@ class _Track:
         """Whether a considerable part was refused by the decoder, or left out for its cost."""
         few = max(_REFUSED_FEW, _REFUSED_SHARE * self._sent)
         return self._thinned or self._refused > few
-
-    @property
-    def _final(self) -> bool:
-        return self._group + 1 == len(self._line.keys)
 
     def feed(self, packet: Packet[Any]) -> Iterator[Frame]:
         """The frames that this packet brings forth."""
@@ -179,8 +176,8 @@ class _Track:
 
     def _begin_group(self, packet: Packet[Any]) -> Iterator[Frame]:
         start = float(self._line.offsets[self._ordinal])
-        end = self._line.group_end(self._group)
-        wanted = self._picker.look(start, end, self._taken, final=self._final)
+        self._end, self._final = self._line.group_end(start)
+        wanted = self._picker.look(start, self._end, self._taken, final=self._final)
         look = self._affordable(wanted, start)
         if look is Look.FORWARD:
             if not self._forward:
@@ -211,11 +208,10 @@ class _Track:
     def _go_forward(self, packet: Packet[Any]) -> Iterator[Frame]:
         self._forward = True
         yield from self._send(packet)
-        end = self._line.group_end(self._group)
         last = self._latest if self._picker.windows else self._taken
-        if self._picker.is_done(end, last, final=self._final):
+        if self._picker.is_done(self._end, last, final=self._final):
             self._forward = False
-        elif not self._pace.affords(Look.KEYFRAME, end / self._line.duration):
+        elif not self._pace.affords(Look.KEYFRAME, self._end / self._line.duration):
             self._forward = False
             self._thinned = True
 
@@ -234,7 +230,7 @@ class _Track:
         self._context.skip_frame = "DEFAULT"
         if packet.pts is not None and not self._line.by_count:
             offset = float(self._line.offsets[self._ordinal])
-            due = self._picker.is_due(offset, self._taken, self._line.shown)
+            due = self._picker.is_due(offset, self._taken, self._line)
             if not (due or packet.is_keyframe):
                 self._context.skip_frame = "NONREF"  # it need not be decoded for its own sake
             self._waiting[packet.pts] = offset
@@ -269,7 +265,7 @@ class _Track:
         if offset < self._floor or offset < 0:
             return
         self._latest = offset
-        if not self._picker.takes(offset, self._taken, key=picture.key_frame):
+        if not self._picker.takes(offset, self._taken, self._step(offset)):
             return
         luma = displayed_luma(picture)
         until = self._line.held_until(offset)
@@ -280,6 +276,13 @@ class _Track:
             offset += MAX_GAP_S
             if offset >= until - _SHORT_S or self._pace.exhausted:
                 return
+
+    def _step(self, offset: float) -> float:
+        """Seconds from the last picture that was taken to the next."""
+        if self._line.is_key(offset):
+            return self._picker.key_step
+        end, final = self._line.group_end(offset)
+        return self._picker.pause(self._taken, end, final=final)
 
     def _offset(self, picture: VideoFrame) -> float:
         """When it is shown: by its stamp, or one step after the one before."""

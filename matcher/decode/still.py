@@ -108,7 +108,7 @@ class OpenedPicture:
             until = offset + seconds
             if pace.exhausted or not pace.affords(Look.KEYFRAME, offset / self.info.duration):
                 self.truncated = True
-            elif picker.takes(offset, taken, key=False):
+            elif picker.takes(offset, taken, picker.step):
                 if not self._turn_to(number):
                     return
                 yield from self._held(offset, until, pace)

@@ -28,7 +28,8 @@ class Timeline:
     `offsets` (n,) seconds of presentation from the track's first shown picture; `keys` (g,) the
     packets that start a group of pictures (the first packet always does); `duration` up to the
     end of the last picture; `step` seconds a picture on average. `by_count`: the stamps could not
-    be used, and pictures are counted instead. `shown`: the offsets in order, without the hidden.
+    be used, and pictures are counted instead. `shown`: the offsets in order, without the hidden;
+    `shown_keys`: those of them that start a group.
     """
 
     offsets: Floats
@@ -37,17 +38,24 @@ class Timeline:
     step: float
     by_count: bool
     shown: Floats
+    shown_keys: Floats
 
     def held_until(self, offset: float) -> float:
         """When the picture that is shown at `offset` gives way to the next one."""
         at = int(np.searchsorted(self.shown, offset + SAME_S, side="right"))
         return float(self.shown[at]) if at < len(self.shown) else self.duration
 
-    def group_end(self, group: int) -> float:
-        """When the group after `group` begins, or the track ends."""
-        if group + 1 < len(self.keys):
-            return float(self.offsets[self.keys[group + 1]])
-        return self.duration
+    def group_end(self, offset: float) -> tuple[float, bool]:
+        """When the next keyframe after `offset` is shown, or the track ends; whether it ends."""
+        at = int(np.searchsorted(self.shown_keys, offset + SAME_S, side="right"))
+        if at < len(self.shown_keys):
+            return float(self.shown_keys[at]), False
+        return self.duration, True
+
+    def is_key(self, offset: float) -> bool:
+        """Whether the picture that is shown at `offset` starts a group."""
+        at = int(np.searchsorted(self.shown_keys, offset - SAME_S))
+        return at < len(self.shown_keys) and bool(self.shown_keys[at] <= offset + SAME_S)
 
 
 def believable_rate(rate: float | None) -> float | None:
@@ -114,7 +122,8 @@ def timeline(
         times = np.arange(len(times), dtype=np.float64) * step
     else:
         times = _joined(_filled(times, step), step, longest_gap)
-    shown = np.sort(times[~hidden] if not hidden.all() else times)
+    seen = np.ones(len(times), dtype=np.bool_) if hidden.all() else ~hidden
+    shown = np.sort(times[seen])
     start = shown[0]
     marked = np.flatnonzero(keys)
     starts = marked if len(marked) and marked[0] == 0 else np.concatenate([[0], marked])
@@ -125,4 +134,5 @@ def timeline(
         step=step,
         by_count=by_count,
         shown=shown - start,
+        shown_keys=np.sort(times[starts[seen[starts]]]) - start,
     )

@@ -93,6 +93,21 @@ def test_the_first_packet_starts_a_group_even_unmarked():
     assert line([0.0, 0.1, 0.2, 0.3], keys=[2]).keys.tolist() == [0, 2]
 
 
+def test_a_group_ends_where_the_next_keyframe_is_shown():
+    found = line([0.0, 0.3, 0.1, 0.2, 0.5, 0.4], keys=[0, 4], rate=10)
+    assert [found.group_end(t)[0] for t in (0.0, 0.2, 0.4)] == pytest.approx([0.5] * 3)
+    assert not found.group_end(0.4)[1]
+    assert found.group_end(0.5) == (pytest.approx(0.6), True)
+    assert [found.is_key(t) for t in (0.0, 0.4, 0.5)] == [True, False, True]
+
+
+def test_a_keyframe_that_is_not_shown_ends_no_group():
+    pts, keys = np.arange(6) / 10, np.array([1, 0, 0, 0, 1, 0], dtype=bool)
+    hidden = np.array([0, 0, 0, 0, 1, 1], dtype=bool)
+    found = timeline(pts, pts, keys, hidden, 10.0)
+    assert found.group_end(0.1) == (pytest.approx(0.4), True)
+
+
 def test_a_picture_is_held_until_the_next_or_the_end():
     found = line([0.0, 5.0, 5.1], rate=10)
     assert found.held_until(0.0) == pytest.approx(5.0)
@@ -123,33 +138,90 @@ def test_keyframes_that_crowd_are_thinned():
     assert upload(60).look(10.04, 10.08, 10.0, final=False) is Look.SKIP
 
 
-@pytest.mark.parametrize("duration", [0.9, 2.0, 5.0, 19.0, 3600.0])
+def taken(line: Timeline) -> list[float]:
+    """What is taken of an upload whose every picture is decoded."""
+    picker, found = upload(line.duration), [0.0]
+    for offset in line.shown[1:]:
+        end, final = line.group_end(float(offset))
+        step = picker.pause(found[-1], end, final=final)
+        step = picker.key_step if line.is_key(float(offset)) else step
+        if picker.takes(float(offset), found[-1], step):
+            found.append(float(offset))
+    return found
+
+
+def groups(*seconds: float, rate: float = 30) -> Timeline:
+    """Groups of pictures of so many seconds."""
+    starts = np.rint(np.cumsum([0.0, *seconds]) * rate).astype(int)
+    pts = np.arange(starts[-1]) / rate
+    return line(pts.tolist(), keys=starts[:-1].tolist(), rate=rate)
+
+
+@pytest.mark.parametrize("duration", [0.9, 2.0, 5.0, 19.0, 20.5, 3600.0])
 def test_a_group_decoded_forward_leaves_no_gap_longer_than_two_seconds(duration):
-    picker, taken = upload(duration), [0.0]
-    for offset in np.arange(0.04, duration, 0.04):
-        if not picker.is_done(duration, taken[-1], final=True) and picker.takes(
-            offset, taken[-1], key=False
-        ):
-            taken.append(float(offset))
-    assert len(taken) >= 8
-    assert max(np.diff([*taken, duration])) <= min(2.0, max(0.15, duration / 10)) + 0.05
+    found = taken(groups(duration, rate=25))
+    assert len(found) >= 8
+    assert max(np.diff([*found, duration])) <= min(2.0, max(0.15, duration / 10)) + 0.05
+
+
+@pytest.mark.parametrize("rate", [9.7, 24000 / 1001, 25.0, 30.0, 59.94])
+def test_groups_of_any_length_leave_no_gap_longer_than_two_seconds(rate: float):
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        long = groups(*rng.uniform(0.3, 12.0, 6), 20.0, rate=rate)
+        found = taken(long)
+        assert max(np.diff([*found, long.duration])) <= 2.001
+        between = [b - a for a, b in zip(found, found[1:], strict=False) if not long.is_key(b)]
+        assert min(between) >= 0.999  # local features are wanted of each of them
+
+
+def test_of_a_group_nothing_is_wanted_beyond_two_seconds_before_the_next():
+    found = taken(groups(*[250 / 30] * 4))
+    assert max(t for t in found if t < 8.3) == pytest.approx(250 / 30 - 2)
+    assert [len([t for t in found if 0 <= t - k * 250 / 30 < 8.3]) for k in range(3)] == [7] * 3
+    assert max(np.diff([t for t in found if t < 8.3])) < 1.1
+
+
+def test_steps_grow_by_a_quarter_at_most():
+    for seconds in np.arange(2.1, 12.0, 0.1):
+        found = taken(groups(float(seconds), 20.0))
+        before = [t for t in found if t < seconds - 0.01]
+        assert max(np.diff(before)) <= 1.25 + 1 / 30
+
+
+@pytest.mark.parametrize("first", [3.1, 8.3, 9.9])
+def test_of_short_uploads_every_picture_counts(first: float):
+    """At least twenty are wanted: they are taken a twentieth apart, as far as that gets."""
+    found = taken(groups(first, 15.0 - first, rate=100))
+    assert len(found) >= 19
+    assert np.diff([t for t in found if t < first - 0.01]) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("seconds", [(250 / 30,) * 4, (3.3, 0.3, 0.6, 7.7, 2.6, 11.0), (6.0, 6.0)])
+def test_what_will_be_taken_is_known_before(seconds: tuple[float, ...]):
+    """Whichever picture was the last one that came out of the decoder."""
+    line = groups(*seconds)
+    picker, found = upload(line.duration), taken(line)
+    for offset in line.shown[1:].tolist():
+        for last in [t for t in found if offset - 3 < t < offset]:
+            assert picker.is_due(offset, last, line) == (offset in found)
 
 
 def test_references_are_looked_at_picture_by_picture_up_to_30_a_second():
     picker = Picker.of(Sampling(dense=True), 60)
     assert picker.look(0, 0.5, -math.inf, final=False) is Look.FORWARD
-    assert picker.takes(1 / 30, 0.0, key=False)
-    assert picker.takes(0.04, 0.0, key=False)
-    assert not picker.takes(1 / 60, 0.0, key=False)
+    assert picker.takes(1 / 30, 0.0, picker.step)
+    assert picker.takes(0.04, 0.0, picker.step)
+    assert not picker.takes(1 / 60, 0.0, picker.step)
 
 
 def test_windows_are_looked_at_and_nothing_else():
     picker = Picker.of(Sampling(dense=True, windows=(Window(10, 12), Window(30, 31))), 60)
     looks = [picker.look(s, s + 5, -math.inf, final=False) for s in range(0, 60, 5)]
     assert [i * 5 for i, found in enumerate(looks) if found is Look.FORWARD] == [10, 30]
-    assert picker.takes(11.0, 10.9, key=False)
-    assert not picker.takes(11.0, 10.95, key=False)
-    assert not picker.takes(12.5, 11.0, key=False)
+    assert picker.takes(11.0, 10.9, picker.step)
+    assert not picker.takes(11.0, 10.95, picker.step)
+    assert not picker.takes(12.5, 11.0, picker.step)
     assert picker.is_done(15, 12.04, final=False)
     assert not picker.is_done(15, 11.0, final=False)
 

@@ -128,11 +128,12 @@ def test_formats(container: str, codec: str, options: dict[str, str]):
     [UPLOAD, REFERENCE, Sampling(dense=False, windows=(Window(2.0, 3.5), Window(6.1, 6.3)))],
     ids=["upload", "reference", "windows"],
 )
+@pytest.mark.parametrize("gop", [1000, 80])
 def test_pictures_that_nobody_needs_are_not_decoded_and_the_others_stay_the_same(
-    container: str, codec: str, options: dict[str, str], sampling: Sampling, monkeypatch
+    container: str, codec: str, options: dict[str, str], gop: int, sampling: Sampling, monkeypatch
 ):
-    pictures = make.scenes(8)
-    data = make.video(pictures, container=container, codec=codec, options=options, gop=1000)
+    pictures = make.scenes(24 if gop == 80 else 8)
+    data = make.video(pictures, container=container, codec=codec, options=options, gop=gop)
     _, some = look(data, sampling)
     monkeypatch.setattr(Picker, "is_due", lambda *_: True)
     _, every = look(data, sampling)
@@ -140,6 +141,18 @@ def test_pictures_that_nobody_needs_are_not_decoded_and_the_others_stay_the_same
     assert len(some) >= 8
     for one, other in zip(some, every, strict=True):
         assert np.array_equal(one.luma, other.luma)
+
+
+def test_of_a_group_nothing_is_decoded_beyond_two_seconds_before_the_next(monkeypatch):
+    data = make.video(make.scenes(25.2), gop=210, options={"bf": "0"})
+    decoded = []
+    take = pyav._Track._take
+    monkeypatch.setattr(
+        pyav._Track, "_take", lambda self, picture: decoded.append(picture) or take(self, picture)
+    )
+    _, frames = look(data)
+    assert max(np.diff(offsets(frames))) == pytest.approx(2.0)
+    assert len(decoded) <= 2 * (6.4 * 25 + 2) + 7.4 * 25 + 2
 
 
 def test_of_frames_that_refer_to_each_other_every_other_one_need_not_be_decoded(monkeypatch):
