@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,8 +142,7 @@ def _best_similarity(target: Places, source: Places, rows: Ints, tolerance: floa
     """The turn, size and shift, from two pairs, that most pairs agree with."""
     z = target[:, 0] + 1j * target[:, 1].astype(np.complex128)
     w = source[:, 0] + 1j * source[:, 1].astype(np.complex128)
-    rng = np.random.default_rng(len(rows))
-    first, second = rng.choice(rows, _HYPOTHESES), rng.choice(rows, _HYPOTHESES)
+    first, second = (rows[drawn] for drawn in _drawn(len(rows)))
     apart = np.abs(w[first] - w[second]) > 4 * tolerance
     first, second = first[apart], second[apart]
     if not len(first):
@@ -161,6 +161,13 @@ def _best_similarity(target: Places, source: Places, rows: Ints, tolerance: floa
     return np.array([[a, -b, shift[best].real], [b, a, shift[best].imag]])
 
 
+@lru_cache(maxsize=512)
+def _drawn(count: int) -> tuple[Ints, Ints]:
+    """Which of so many pairs each hypothesis is made of: always the same ones."""
+    rng = np.random.default_rng(count)
+    return rng.choice(count, _HYPOTHESES), rng.choice(count, _HYPOTHESES)
+
+
 def mapped(found: Map, places: Places) -> Floats:
     """(n, 2) where the map puts them."""
     return places[:, :2].astype(np.float64) @ found[:, :2].T + found[:, 2]
@@ -168,7 +175,12 @@ def mapped(found: Map, places: Places) -> Floats:
 
 def _within(found: Map, target: Places, source: Places, tolerance: float) -> Ints:
     off = mapped(found, source) - target[:, :2]
-    return np.flatnonzero((off**2).sum(axis=1) <= tolerance**2)
+    return np.flatnonzero(_squared(off) <= tolerance**2)
+
+
+def _squared(off: Floats) -> Floats:
+    """(n,) squared lengths of (n, 2)."""
+    return off[:, 0] ** 2 + off[:, 1] ** 2
 
 
 def _affine(target: Places, source: Places) -> Map | None:
@@ -215,7 +227,7 @@ def _agreeing(found: Map, some: Candidates, slack: float) -> Ints:
     """The pairs that lie on the map within `slack` tolerances and are turned and scaled like it."""
     target, source = some.query.places[some.q], some.reference.places[some.r]
     off = mapped(found, source) - target[:, :2]
-    near = (off**2).sum(axis=1) <= (slack * some.tolerance) ** 2
+    near = _squared(off) <= (slack * some.tolerance) ** 2
     scale = 0.5 * np.log2(max(1e-6, abs(float(np.linalg.det(found[:, :2])))))
     size = np.log2(target[:, 2] / source[:, 2]) - scale
     turn = np.degrees(np.arctan2(found[1, 0] - found[0, 1], found[0, 0] + found[1, 1]))
@@ -233,7 +245,8 @@ def measured(found: Map, some: Candidates, slack: float = 1.0, shift: float = 0.
     rows = _agreeing(found, some, slack)
     _, once = np.unique(r[rows], return_index=True)
     rows = rows[once]
-    spots = np.unique((query.places[q[rows], :2] / 4).astype(np.int64), axis=0)
+    x, y = (query.places[q[rows], :2] / 4).astype(np.int64).T
+    spots = np.unique(x << 32 | y)
     inside = seen_inside(found, reference, query)
     return Agreement(
         map=found,
@@ -260,8 +273,9 @@ def _shifted(found: Map, some: Candidates, slack: float, shift: float) -> Map:
     if not len(rows):
         return found
     off = some.query.places[some.q[rows], :2] - mapped(found, some.reference.places[some.r[rows]])
-    apart = np.abs(off[:, None, :] - off[None, :, :]).max(axis=2)
-    near = apart <= some.tolerance
+    near = np.ones((len(rows), len(rows)), dtype=np.bool_)
+    for axis in (0, 1):
+        near &= np.abs(off[:, None, axis] - off[None, :, axis]) <= some.tolerance
     moved = found.copy()
     moved[:, 2] += off[near[int(near.sum(axis=1).argmax())]].mean(axis=0)
     return moved
