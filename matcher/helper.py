@@ -10,9 +10,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-AHEAD_BYTES = 8 << 20
-"""Bytes of luma that may wait or be at work: nine pictures of 720p, four of 1080p. Larger ones are
-waited for from 4K on, so that a look at them needs no more memory than with one thread."""
+AHEAD_BYTES = 8_000_000
+"""Bytes of luma that may wait or be at work: eight pictures of 720p, three of 1080p. From 4K on
+each is waited for, so that a look at large pictures needs no more memory than with one thread."""
 
 _SWITCH_S = 5e-4  # for so long a thread may hold Python's lock while the other one wants it
 
