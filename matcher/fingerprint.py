@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from hashdb.model import (
 from hashdb.signals import SIGNAL_TYPES
 from matcher.coverage import REACH
 from matcher.features import LocalLook
+from matcher.helper import Helper
 from matcher.ports import (
     AnyLuma,
     Borders,
@@ -264,6 +266,7 @@ def fingerprint(
     parts: FrameParts,
     sampling: Sampling,
     signal_types: Sequence[str],
+    helper: Helper | None = None,
 ) -> MediaFingerprints:
     """The frame fingerprints of one piece of media, of those signal types that `parts` has.
 
@@ -272,13 +275,14 @@ def fingerprint(
     References (`dense`): the original placing only, near-identical neighbours merged into spans.
     Frames below the signal type's quality give no code and are counted as flat. Of a video,
     `sampling.describe` pixels wide pictures of what is not flat are given back beside.
-    `sampling.seconds` of CPU time after its beginning the look ends, truncated.
+    `sampling.seconds` of CPU time after its beginning the look ends, truncated. The `helper` hashes
+    pictures while the next ones are decoded; what comes of it is the same.
 
     Raises what the decoder raises while it reads on, and `MediaTimeout` or `CorruptMedia` where
     not one frame could be had; only a look at windows may come back empty.
     """
     deadline = time.process_time() + sampling.seconds
-    seen = _seen(opened, parts, sampling, signal_types, deadline)
+    seen = _seen(opened, parts, sampling, signal_types, deadline, helper or Helper())
     if not seen.frames and not sampling.windows:
         if time.process_time() >= deadline:
             raise MediaTimeout("no frame could be decoded within the time limit")
@@ -323,24 +327,30 @@ def _seen(
     sampling: Sampling,
     signal_types: Sequence[str],
     deadline: float,
+    helper: Helper,
 ) -> _Seen:
     """All frames, seen and hashed, up to `deadline` in CPU time."""
     hashers = [h for h in parts.hashers if h.signal_type in signal_types]
+    local = "local" in signal_types
     seen = _Seen(_Pictures(sampling.pictures))
-    for frame in opened.frames(sampling):
+
+    def see(frame: Frame) -> None:
         number = frame.track
         if number not in seen.tracks:
-            local = "local" in signal_types
             track = _track(number, opened.info, parts, hashers, sampling, local=local)
             seen.tracks[number] = track
             seen.reaches[number] = _Reach(_duration(opened.info, number))
-        seen.frames += 1
         seen.flat += not seen.tracks[number].see(frame) and bool(hashers)
         seen.reaches[number].add(frame.offset)
         seen.pictures.offer(frame)
+
+    for frame in opened.frames(sampling):
+        seen.frames += 1
+        helper.give(partial(see, frame), frame.luma.nbytes)
         if seen.frames >= sampling.max_frames or time.process_time() >= deadline:
             seen.stopped = True
             break
+    helper.finish()
     return seen
 
 

@@ -16,7 +16,7 @@ import resource
 import signal
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from matcher import syscalls
@@ -257,15 +257,19 @@ def restrict_calls(*, programs: bool = False) -> bool:
 # --- all of it ---------------------------------------------------------------------------------
 
 
-def apply(*, memory: int, open_files: int = 64) -> InForce:
+def apply(
+    *, memory: int, open_files: int = 64, start: Callable[[], None] = lambda: None
+) -> InForce:
     """The cage of a child that decodes: no files, no network, no further process or thread.
 
     `memory` in bytes of address space. Whatever is needed must be imported, open and running
-    already.
+    already, but for the thread that `start` starts: Landlock binds a thread and those that it
+    starts, so that this one comes after it.
     """
     limits = limit_resources(memory=memory, file_size=0, open_files=open_files)
     undumpable()
     landlock = restrict_files()
+    start()
     limits += limit_processes()
     return InForce(restrict_calls(), landlock, limits)
 

@@ -18,6 +18,7 @@ from hashdb.model import (
     Match,
     MediaFingerprints,
     MediaKind,
+    SegmentPair,
 )
 from hashdb.signals import SIGNAL_TYPES
 from matcher.coverage import judged_seconds
@@ -30,7 +31,10 @@ SURE, LONG_S, SURE_MARGIN = 0.95, 10.0, 1.5
 """A match with this score, of so many seconds, needs no second look but around those ends that are
 not the upload's own, and so many seconds around them are enough."""
 
-END_S = 0.1
+WHOLE_S, END_S, SAME_LENGTH_S = 8.0, 0.1, 0.1
+"""Nor does a match with that score that goes from end to end of an upload of so many seconds, give
+or take the others, at the normal speed, so that both show as many seconds: there is nowhere else to
+look. Of shorter uploads and at other speeds a second look tells the reference's seconds better."""
 
 DENSE_SECONDS = 60.0
 """Most seconds of one upload that the second look goes over."""
@@ -73,13 +77,16 @@ def as_look(
 
 def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Window, ...]:
     """Where a second, dense look would tell more: around both ends of every segment, and so all
-    of a short one; around ends that might lie elsewhere only, where a match is long and sure. None
-    for images, and where the first look was dense already."""
+    of a short one; around ends that might lie elsewhere only, where a match is long and sure, and
+    nowhere, where one is sure of all the upload. None for images, and where the first look was
+    dense already."""
     total = look.coverage.total_s
     if look.kind is MediaKind.IMAGE or total <= 0:
         return ()
     wanted: list[Window] = []
     for match in sorted(matches, key=lambda m: -m.score):
+        if match.score >= SURE and any(_is_whole(pair, total) for pair in match.segments):
+            continue
         for pair in match.segments:
             known = match.score >= SURE and pair.query.seconds >= LONG_S
             margin = SURE_MARGIN if known else MARGIN
@@ -92,6 +99,13 @@ def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Wi
         if sum(w.end - w.start for w in tried) <= DENSE_SECONDS:
             merged = tried
     return tuple(merged)
+
+
+def _is_whole(pair: SegmentPair, total: float) -> bool:
+    """Whether the segment is all of an upload, and that no mere moment, at the normal speed."""
+    whole = pair.query.start <= END_S and pair.query.end >= total - END_S
+    same = abs(pair.reference.seconds - pair.query.seconds) <= SAME_LENGTH_S
+    return whole and same and total >= WHOLE_S
 
 
 def closer_windows(moments: Sequence[float], total: float) -> tuple[Window, ...]:

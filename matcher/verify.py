@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ SMALLEST_PATCH = 31.0
 
 _ROUGH = 2.0  # times the tolerance, before the map is refined
 _HYPOTHESES = 200
+_AT_ONCE = 1 << 13  # numbers: they stay in the processor's cache
 _FEWEST = 4
 _SHAKEN = 2.0  # times the tolerance, for the one map of many pictures: a hand shakes
 _TOLD = 25  # inliers of one picture that count towards the common map
@@ -41,6 +43,7 @@ _STRETCH = 3.0  # at most, between the two axes
 
 Places = NDArray[np.float32]
 Map = NDArray[np.float64]
+Complex = NDArray[np.complex128]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,10 +131,12 @@ def agreement(some: Candidates) -> Agreement | None:
 
 def _same_turn_and_size(target: Places, source: Places, near: Ints) -> Ints:
     """The pairs that agree with most others on how much the picture was turned and scaled."""
-    turn = np.radians(target[:, 3] - source[:, 3])
+    turn = (target[:, 3] - source[:, 3]) / np.float32(360)
     size = np.log2(target[:, 2] / source[:, 2])
-    angle = np.abs((turn[:, None] - turn[None, :] + np.pi) % (2 * np.pi) - np.pi)
-    alike = (angle <= np.radians(25)) & (np.abs(size[:, None] - size[None, :]) <= 0.7)
+    apart = turn[:, None] - turn[None, :]
+    apart -= np.rint(apart)  # whole turns
+    alike = np.abs(apart) <= np.float32(25 / 360)
+    alike &= np.abs(size[:, None] - size[None, :]) <= np.float32(0.7)
     weight = np.clip(2.0 - near / 32, 0.1, 1.0)
     middle = int((alike * weight[None, :]).sum(axis=1).argmax())
     return np.flatnonzero(alike[middle])
@@ -141,8 +146,7 @@ def _best_similarity(target: Places, source: Places, rows: Ints, tolerance: floa
     """The turn, size and shift, from two pairs, that most pairs agree with."""
     z = target[:, 0] + 1j * target[:, 1].astype(np.complex128)
     w = source[:, 0] + 1j * source[:, 1].astype(np.complex128)
-    rng = np.random.default_rng(len(rows))
-    first, second = rng.choice(rows, _HYPOTHESES), rng.choice(rows, _HYPOTHESES)
+    first, second = (rows[drawn] for drawn in _drawn(len(rows)))
     apart = np.abs(w[first] - w[second]) > 4 * tolerance
     first, second = first[apart], second[apart]
     if not len(first):
@@ -154,11 +158,38 @@ def _best_similarity(target: Places, source: Places, rows: Ints, tolerance: floa
     if not possible.any():
         return None
     factor, shift = factor[possible], shift[possible]
-    off = np.abs(factor[:, None] * w[None, :] + shift[:, None] - z[None, :])
-    votes = (off <= _ROUGH * tolerance).sum(axis=1) + (off <= tolerance).sum(axis=1)
-    best = int(votes.argmax())
+    best = int(_votes(factor, shift, z, w, tolerance).argmax())
     a, b = factor[best].real, factor[best].imag
     return np.array([[a, -b, shift[best].real], [b, a, shift[best].imag]])
+
+
+def _votes(factor: Complex, shift: Complex, z: Complex, w: Complex, tolerance: float) -> Ints:
+    """How many of the (n,) pairs of `z` and `w` lie on each turn, size and shift (h,); those that
+    do so closely count twice."""
+    one, a, b = np.ones(len(factor)), factor.real, factor.imag
+    across_of = np.stack([a, -b, shift.real, one], axis=1)
+    down_of = np.stack([b, a, shift.imag, one], axis=1)
+    each = np.ones(len(w))
+    of_across = np.stack([w.real, w.imag, each, -z.real])
+    of_down = np.stack([w.real, w.imag, each, -z.imag])
+    votes = np.empty(len(factor), dtype=np.int64)
+    step = max(1, _AT_ONCE // len(w))
+    for start in range(0, len(factor), step):
+        some = slice(start, start + step)
+        off, down = across_of[some] @ of_across, down_of[some] @ of_down
+        off *= off
+        down *= down
+        off += down
+        rough, close = off <= (_ROUGH * tolerance) ** 2, off <= tolerance**2
+        votes[some] = np.add(rough, close, dtype=np.int16).sum(axis=1, dtype=np.int64)
+    return votes
+
+
+@lru_cache(maxsize=512)
+def _drawn(count: int) -> tuple[Ints, Ints]:
+    """Which of so many pairs each hypothesis is made of: always the same ones."""
+    rng = np.random.default_rng(count)
+    return rng.choice(count, _HYPOTHESES), rng.choice(count, _HYPOTHESES)
 
 
 def mapped(found: Map, places: Places) -> Floats:
@@ -168,7 +199,12 @@ def mapped(found: Map, places: Places) -> Floats:
 
 def _within(found: Map, target: Places, source: Places, tolerance: float) -> Ints:
     off = mapped(found, source) - target[:, :2]
-    return np.flatnonzero((off**2).sum(axis=1) <= tolerance**2)
+    return np.flatnonzero(_squared(off) <= tolerance**2)
+
+
+def _squared(off: Floats) -> Floats:
+    """(n,) squared lengths of (n, 2)."""
+    return off[:, 0] ** 2 + off[:, 1] ** 2
 
 
 def _affine(target: Places, source: Places) -> Map | None:
@@ -215,7 +251,7 @@ def _agreeing(found: Map, some: Candidates, slack: float) -> Ints:
     """The pairs that lie on the map within `slack` tolerances and are turned and scaled like it."""
     target, source = some.query.places[some.q], some.reference.places[some.r]
     off = mapped(found, source) - target[:, :2]
-    near = (off**2).sum(axis=1) <= (slack * some.tolerance) ** 2
+    near = _squared(off) <= (slack * some.tolerance) ** 2
     scale = 0.5 * np.log2(max(1e-6, abs(float(np.linalg.det(found[:, :2])))))
     size = np.log2(target[:, 2] / source[:, 2]) - scale
     turn = np.degrees(np.arctan2(found[1, 0] - found[0, 1], found[0, 0] + found[1, 1]))
@@ -233,7 +269,8 @@ def measured(found: Map, some: Candidates, slack: float = 1.0, shift: float = 0.
     rows = _agreeing(found, some, slack)
     _, once = np.unique(r[rows], return_index=True)
     rows = rows[once]
-    spots = np.unique((query.places[q[rows], :2] / 4).astype(np.int64), axis=0)
+    x, y = (query.places[q[rows], :2] / 4).astype(np.int64).T
+    spots = np.unique(x << 32 | y)
     inside = seen_inside(found, reference, query)
     return Agreement(
         map=found,
@@ -260,8 +297,9 @@ def _shifted(found: Map, some: Candidates, slack: float, shift: float) -> Map:
     if not len(rows):
         return found
     off = some.query.places[some.q[rows], :2] - mapped(found, some.reference.places[some.r[rows]])
-    apart = np.abs(off[:, None, :] - off[None, :, :]).max(axis=2)
-    near = apart <= some.tolerance
+    near = np.ones((len(rows), len(rows)), dtype=np.bool_)
+    for axis in (0, 1):
+        near &= np.abs(off[:, None, axis] - off[None, :, axis]) <= some.tolerance
     moved = found.copy()
     moved[:, 2] += off[near[int(near.sum(axis=1).argmax())]].mean(axis=0)
     return moved

@@ -40,6 +40,7 @@ from matcher.fingerprint import FrameParts, fingerprint
 from matcher.forking import fork_children
 from matcher.hashers import borders, local, pdq, phash
 from matcher.hashers.sound import listen
+from matcher.helper import Helper
 from matcher.ports import Limits, Sampling
 
 CPU_GRACE = (1.25, 10.0)  # the kernel's limit: times the budget, plus seconds
@@ -96,13 +97,24 @@ def template_main() -> None:
 
 def _serve(channel: socket.socket, limits: Limits, decoder: PyAvDecoder, parts: FrameParts) -> None:
     """Lock this process in, then answer one request."""
-    in_force = lockdown.apply(memory=limits.memory_mb << 20)
+    helper = Helper()
+    in_force = lockdown.apply(memory=limits.memory_mb << 20, start=helper.start)
     _send(channel, json.dumps(in_force.as_dict()).encode(), b"")
     media, request = _receive(channel)
     sampling, signal_types = wire.unpack_request(request)
-    until = math.ceil(time.process_time()) + cpu_limit(sampling, limits)
+    until = math.ceil(time.process_time()) + cpu_limit(sampling, limits)  # of the whole process
     lockdown.limit_cpu(until)
-    _reply(channel, limits, lambda: _answer(decoder, parts, media, sampling, signal_types, until))
+
+    def work() -> tuple[bytes, bytes]:
+        opened = decoder.open(media)
+        found = fingerprint(opened, parts, sampling, signal_types, helper)
+        if "sound" in signal_types and found.kind is MediaKind.VIDEO and not sampling.windows:
+            seconds = min(SOUND_SHARE * sampling.seconds, until - _REST_S - time.process_time())
+            longest = REFERENCE_SOUND_S if sampling.dense else UPLOAD_SOUND_S
+            found = replace(found, sound=hear(media, seconds, longest))
+        return wire.pack_answer(found, opened.format)
+
+    _reply(channel, limits, work)
 
 
 def videohash_main() -> None:
@@ -177,24 +189,6 @@ def _reply(channel: socket.socket, limits: Limits, work: Callable[[], tuple[byte
     except Exception:  # whatever a library comes up with: said, then the end
         head, body = wire.pack_problem("SandboxFailed", traceback.format_exc()[-2000:])
     _send(channel, head, body)
-
-
-def _answer(
-    decoder: PyAvDecoder,
-    parts: FrameParts,
-    media: io.BufferedReader,
-    sampling: Sampling,
-    signal_types: tuple[str, ...],
-    until: float,
-) -> tuple[bytes, bytes]:
-    """`until`: the CPU time of this process at which the kernel ends it."""
-    opened = decoder.open(media)
-    found = fingerprint(opened, parts, sampling, signal_types)
-    if "sound" in signal_types and found.kind is MediaKind.VIDEO and not sampling.windows:
-        seconds = min(SOUND_SHARE * sampling.seconds, until - _REST_S - time.process_time())
-        longest = REFERENCE_SOUND_S if sampling.dense else UPLOAD_SOUND_S
-        found = replace(found, sound=hear(media, seconds, longest))
-    return wire.pack_answer(found, opened.format)
 
 
 def hear(media: BinaryIO, seconds: float, longest: float) -> tuple[SoundPeaks, ...]:

@@ -44,6 +44,10 @@ _CELLS = 6  # to each side: corners are taken in turn from cells of the picture
 _DESCRIBED = 4096  # more than are ever asked for
 
 
+Corners = NDArray[np.float64]
+"""(n, 6): x, y, diameter, angle in degrees, strength, octave, as OpenCV has them."""
+
+
 @lru_cache(maxsize=4)
 def _orb(count: int) -> Any:
     cv2.setNumThreads(1)
@@ -93,36 +97,37 @@ def _corners(picture: NDArray[np.uint8], count: int) -> list[Any]:
 
 
 def _described(
-    picture: NDArray[np.uint8], corners: Sequence[Any], renderings: Sequence[Rendering]
+    picture: NDArray[np.uint8], known: Corners, renderings: Sequence[Rendering]
 ) -> Iterator[FrameFeatures]:
     """The features in the `renderings`, which are all mirrored or all not, as `picture` is. They
     are described at once, for most of that is reducing and smoothing the picture."""
     height, width = picture.shape
-    turned = _turned(corners, width, renderings)
-    kept, codes = _orb(_DESCRIBED).compute(picture, turned)
+    turned = np.concatenate([_turned(known, width, rendering) for rendering in renderings])
+    numbered = enumerate(turned.tolist())
+    corners = [
+        cv2.KeyPoint(x, y, size, angle, response, int(octave), number)
+        for number, (x, y, size, angle, response, octave) in numbered
+    ]
+    kept, codes = _orb(_DESCRIBED).compute(picture, corners)
     numbers = np.array([k.class_id for k in kept], dtype=np.int64)
-    places = np.array([(*k.pt, k.size, k.angle) for k in kept], dtype=np.float32).reshape(-1, 4)
+    places = turned[:, :4].astype(np.float32)[numbers]
     if codes is None:
         codes = np.zeros((0, 32), np.uint8)
     for place, rendering in enumerate(renderings):
-        mine = numbers // max(1, len(corners)) == place
+        mine = numbers // max(1, len(known)) == place
         shown = ~codes[mine] if rendering.inverted else codes[mine]
         yield FrameFeatures(rendering, shown, places[mine], width, height)
 
 
-def _turned(corners: Sequence[Any], width: int, renderings: Sequence[Rendering]) -> list[Any]:
-    """The corners as they are found in each rendering of the picture, numbered through."""
-    known = [(*k.pt, k.size, k.angle, k.response, k.octave) for k in corners]
-    found: list[Any] = []
-    for rendering in renderings:
-        right, sign = (width - 1, -1) if rendering.mirrored else (0, 1)
-        turn = (180.0 if rendering.mirrored else 0.0) + (180.0 if rendering.inverted else 0.0)
-        found += [
-            cv2.KeyPoint(
-                right + sign * x, y, size, (turn + sign * angle) % 360, response, octave, number
-            )
-            for number, (x, y, size, angle, response, octave) in enumerate(known, len(found))
-        ]
+def _turned(known: Corners, width: int, rendering: Rendering) -> Corners:
+    """The corners as they are found in a rendering of the picture."""
+    found = known.copy()
+    turn = (180.0 if rendering.mirrored else 0.0) + (180.0 if rendering.inverted else 0.0)
+    if rendering.mirrored:
+        found[:, 0] = width - 1 - known[:, 0]
+        found[:, 3] = (turn - known[:, 3]) % 360
+    else:
+        found[:, 3] = (turn + known[:, 3]) % 360
     return found
 
 
@@ -150,10 +155,13 @@ class LocalHasher:
         keypoints = _corners(picture, count)
         if len(keypoints) < FEWEST:
             return ()
+        known: Corners = np.array(
+            [(*k.pt, k.size, k.angle, k.response, k.octave) for k in keypoints], dtype=np.float64
+        )
         found: dict[Rendering, FrameFeatures] = {}
         for mirrored in (False, True):
             same = [r for r in renderings if r.mirrored is mirrored]
             if same:
                 shown = np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture
-                found |= {one.rendering: one for one in _described(shown, keypoints, same)}
+                found |= {one.rendering: one for one in _described(shown, known, same)}
         return tuple(found[r] for r in renderings)

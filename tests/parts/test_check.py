@@ -251,7 +251,7 @@ def test_a_failed_index_is_never_a_silent_allow(parts: Parts):
 
 
 def test_a_failed_second_look_is_said(parts: Parts, tmp_path: Path):
-    copy, *_ = edited(tmp_path, "rescaled", ROCKET, MOVIE)
+    copy, *_ = edited(tmp_path, "faster by 10 %", ROCKET, MOVIE)
     checker = Checker(parts.store, parts.judge, Broken(parts), parts.policy)
     with copy.open("rb") as media:
         verdict = checker.check_media("key", new_id("upload"), media, digest_file(media))

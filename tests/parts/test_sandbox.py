@@ -313,7 +313,16 @@ def attempt(name, act):
         results[name] = "done"
     except BaseException as error:
         results[name] = type(error).__name__
-results["in force"] = json.dumps(lockdown.apply(memory=1 << 30).as_dict())
+asked, answered = threading.Event(), threading.Event()
+def helper():
+    asked.wait()
+    attempt("helper reads", lambda: open("/etc/passwd").read())
+    attempt("helper starts a thread", lambda: threading.Thread(target=print).start())
+    answered.set()
+start = threading.Thread(target=helper, daemon=True).start
+results["in force"] = json.dumps(lockdown.apply(memory=1 << 30, start=start).as_dict())
+asked.set()
+answered.wait()
 {textwrap.dedent(body)}
 os.write(1, json.dumps(results).encode())
 """
@@ -367,6 +376,7 @@ def test_the_cage_holds(tmp_path: Path):
     others = ("tcp", "unix", "pair", "fork", "exec", "run", "signal parent")
     wanted = dict.fromkeys((*files, *others), "PermissionError")
     wanted |= {"memory": "MemoryError", "thread": "RuntimeError", "nothing": "done"}
+    wanted |= {"helper reads": "PermissionError", "helper starts a thread": "RuntimeError"}
     wanted |= dict.fromkeys(RAW, "denied")
     in_force = json.loads(found.pop("in force"))
     assert found == wanted

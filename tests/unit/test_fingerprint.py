@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from hashdb.errors import CorruptMedia, MediaTimeout
 from hashdb.model import Fingerprint, MediaFingerprints, MediaKind, Orientation, View
 from matcher.fingerprint import MERGE_BITS, FrameParts, fingerprint
 from matcher.hashers import borders, pdq, phash
+from matcher.helper import Helper
 from matcher.ports import Frame, MediaInfo, Sampling, Window
 from tests.golden.pictures import cards, flat
 
@@ -99,6 +100,21 @@ def test_an_upload_gives_every_placing_of_every_frame() -> None:
     assert sum(f.view is View.FULL for f in found.fingerprints) == 9
     assert found.coverage.frames == 4
     assert found.coverage.flat_frames == 0
+
+
+def test_a_helper_changes_nothing() -> None:
+    opened = film(*(scene(i) for i in range(6)), boxed(scene(7)), halves(120, 160, 90))
+    for sampling in (UPLOAD, Sampling(dense=True), replace(UPLOAD, max_frames=3)):
+        helper = Helper()
+        helper.start()
+        alone = fingerprint(opened, PARTS, sampling, BOTH)
+        beside = fingerprint(opened, PARTS, sampling, BOTH, helper)
+        assert beside.coverage == alone.coverage
+        assert len(beside.fingerprints) == len(alone.fingerprints)
+        for one, other in zip(beside.fingerprints, alone.fingerprints, strict=True):
+            assert one.orientation is other.orientation
+            assert np.array_equal(one.codes, other.codes)
+            assert np.array_equal(one.offsets, other.offsets)
 
 
 def test_only_the_signal_types_that_were_asked_for() -> None:

@@ -1,5 +1,6 @@
 """Looks at an upload, in numbers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -27,10 +28,13 @@ from matcher.looks import (
     BRIEF,
     CLOSER_SECONDS,
     DENSE_SECONDS,
+    END_S,
     LONG_S,
     MARGIN,
+    SAME_LENGTH_S,
     SURE,
     SURE_MARGIN,
+    WHOLE_S,
     all_windows,
     as_look,
     closer_windows,
@@ -114,11 +118,32 @@ def test_a_long_sure_match_is_looked_at_again_around_its_inner_ends_only():
     assert (window.start, window.end) == (50 - SURE_MARGIN, 50 + SURE_MARGIN)
 
 
-@pytest.mark.parametrize(("score", "end"), [(SURE - 0.01, 100.0), (SURE, LONG_S - 0.1)])
-def test_a_short_or_unsure_match_is_looked_at_again_around_both_ends(score, end):
-    windows = dense_windows([match("a", score, (0.0, end))], look(end))
+@pytest.mark.parametrize(
+    ("score", "end", "total"), [(SURE - 0.01, 100.0, 100.0), (SURE, LONG_S - 0.1, LONG_S + 2.0)]
+)
+def test_a_short_or_unsure_match_is_looked_at_again_around_both_ends(score, end, total):
+    windows = dense_windows([match("a", score, (0.0, end))], look(total))
     assert windows[0].start == 0.0
-    assert windows[-1].end == end
+    assert windows[-1].end == min(end + MARGIN, total)
+
+
+@pytest.mark.parametrize(
+    ("segment", "total", "again"),
+    [
+        ((0.0, WHOLE_S), WHOLE_S, False),
+        ((END_S, 9.0 - END_S), 9.0, False),
+        ((0.0, WHOLE_S - 0.1), WHOLE_S - 0.1, True),
+        ((2 * END_S, 9.0), 9.0, True),
+        ((0.0, 9.0 - 2 * END_S), 9.0, True),
+    ],
+)
+def test_a_sure_match_of_all_the_upload_is_not_looked_at_again(segment, total, again):
+    found = match("a", SURE, segment)
+    assert bool(dense_windows([found], look(total))) is again
+    longer = SegmentPair(found.segments[0].query, Segment(0.0, total + 2 * SAME_LENGTH_S))
+    assert dense_windows([replace(found, segments=(longer,))], look(total))  # at another speed
+    beside = [match("a", SURE, segment), match("b", SURE - 0.01, (0.0, total))]
+    assert dense_windows(beside, look(total))  # what is not sure is looked at, whatever else is
 
 
 def test_windows_are_no_longer_than_the_budget():
