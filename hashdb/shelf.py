@@ -71,8 +71,9 @@ def join_rows(parts: Sequence[Rows], bits: int) -> Rows:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Columns:
     """What the ids from `start` on stand for. Of the id start + i: `offsets[i]`, and `spans[i]`,
-    which half the bytes hold to a thousandth of a second for hours. Ids follow on one another in runs of one reference's track: `firsts` (r,) int64, the lowest id of
-    each run; `references`, `tracks` (r,) int32. `firsts` and `references` rise.
+    of which float32 tells a thousandth for hours. Ids follow on one another in runs of one
+    reference's track: `firsts` (r,) int64, the lowest id of each run; `references`, `tracks` (r,)
+    int32. `firsts` and `references` rise.
 
     There may be room at the end: runs there have the greatest `firsts` of all.
     """

@@ -26,6 +26,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_DUMPABLE = 4
 _SECCOMP = (317, 277)
+_SCHED_SETATTR = (314, 274)
 _SECCOMP_SET_MODE_FILTER = 1
 _SECCOMP_FILTER_FLAG_TSYNC = 1
 _LANDLOCK_CREATE_RULESET = 444
@@ -84,6 +85,19 @@ def limit_processes() -> tuple[str, ...]:
 def limit_cpu(seconds: int) -> tuple[str, ...]:
     """CPU seconds of this process from its start: SIGXCPU at the limit, SIGKILL 2 s later."""
     return ("RLIMIT_CPU",) if _limit("RLIMIT_CPU", seconds, seconds + 2) else ()
+
+
+def stand_behind(nice: int, slice_s: float) -> None:
+    """Let others go first: `nice` more of nice(2), and of the CPU so many seconds at a time, where
+    the kernel listens (Linux from 6.12 on). A task with a long slice gives way to one that wakes.
+    Threads and forked children do as this one."""
+    mine = os.nice(nice)
+    known = syscalls.ARCHITECTURES.get(platform.machine())
+    if known is not None and sys.platform.startswith("linux"):
+        # struct sched_attr of <linux/sched/types.h>: for SCHED_OTHER, the runtime is the slice.
+        size, other = 48, 0
+        wanted = struct.pack("=IIQiIQQQ", size, other, 0, mine, 0, round(slice_s * 1e9), 0, 0)
+        _syscall(_SCHED_SETATTR[known[0]], 0, wanted, 0)
 
 
 def _limit(name: str, soft: int, hard: int | None = None) -> bool:

@@ -55,9 +55,9 @@ SOUND_SHARE = 0.25
 UPLOAD_SOUND_S, REFERENCE_SOUND_S = 3 * 3600.0, 18 * 3600.0
 """Sound that is listened to, all tracks together. Later than 18 hours `pack_moments` cannot say."""
 
-YIELDS = 5
-"""How far children stand behind the service for the CPU, nice(2): where it has something to answer,
-three parts in four are the service's; where not, children have all of it."""
+YIELDS, SLICE_S = 10, 0.02
+"""How far children stand behind the service for the CPU: nice(2), and seconds at a time. Where the
+service has something to answer, nine parts in ten are its; where not, children have all of it."""
 
 _REST_S = 5.0  # CPU time that is left for the answer before the kernel's limit
 
@@ -161,7 +161,7 @@ def _begin() -> tuple[socket.socket, Limits, Path | None]:
 
 def _given() -> tuple[dict[str, Any], Limits]:
     """What `sys.argv[1]` says."""
-    os.nice(YIELDS)
+    lockdown.stand_behind(YIELDS, SLICE_S)
     warnings.simplefilter("ignore")
     _be_quiet()
     given: dict[str, Any] = json.loads(sys.argv[1])
