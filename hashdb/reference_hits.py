@@ -44,7 +44,7 @@ def hits_of_shelf(hits: CodeHits, rows: Rows, crowded: Ints, names: Sequence[str
         queries=hits.queries,
         references=rows.references.astype(np.int64),
         offsets=rows.offsets,
-        spans=rows.spans,
+        spans=rows.spans.astype(np.float64),
         tracks=rows.tracks.astype(np.int64),
         distances=hits.distances,
         codes=rows.codes,

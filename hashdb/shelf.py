@@ -22,12 +22,13 @@ _COLUMNS = ("offsets", "spans", "firsts", "references", "tracks")
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """One row a code. `codes` (n, bits/8) uint8; `references` (n,) int32: the reference's ordinal;
-    `offsets`, `spans` (n,) float64, seconds of the reference; `tracks` (n,) int32."""
+    `offsets` (n,) float64, `spans` (n,) float32, seconds of the reference (float32 tells a
+    thousandth for hours); `tracks` (n,) int32."""
 
     codes: Codes
     references: NDArray[np.int32]
     offsets: Floats
-    spans: Floats
+    spans: NDArray[np.float32]
     tracks: NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -44,7 +45,7 @@ def rows_of(ordinal: int, fingerprint: Fingerprint) -> Rows:
         fingerprint.codes,
         np.full(n, ordinal, dtype=np.int32),
         fingerprint.offsets,
-        fingerprint.spans,
+        fingerprint.spans.astype(np.float32),
         np.full(n, fingerprint.track, dtype=np.int32),
     )
 
@@ -55,7 +56,7 @@ def no_rows(bits: int, n: int = 0) -> Rows:
         np.empty((n, bits // 8), dtype=np.uint8),
         np.empty(n, dtype=np.int32),
         np.empty(n, dtype=np.float64),
-        np.empty(n, dtype=np.float64),
+        np.empty(n, dtype=np.float32),
         np.empty(n, dtype=np.int32),
     )
 
@@ -70,10 +71,9 @@ def join_rows(parts: Sequence[Rows], bits: int) -> Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Columns:
-    """What the ids from `start` on stand for. Of the id start + i: `offsets[i]`, and `spans[i]`,
-    of which float32 tells a thousandth for hours. Ids follow on one another in runs of one
-    reference's track: `firsts` (r,) int64, the lowest id of each run; `references`, `tracks` (r,)
-    int32. `firsts` and `references` rise.
+    """What the ids from `start` on stand for. Of the id start + i: `offsets[i]`, `spans[i]`. Ids
+    follow on one another in runs of one reference's track: `firsts` (r,) int64, the lowest id of
+    each run; `references`, `tracks` (r,) int32. `firsts` and `references` rise.
 
     There may be room at the end: runs there have the greatest `firsts` of all.
     """
@@ -89,8 +89,7 @@ class _Columns:
         """The rows of these ids, whose codes are given."""
         run = np.searchsorted(self.firsts, ids, side="right") - 1
         at = ids - self.start
-        spans = self.spans[at].astype(np.float64)
-        return Rows(codes, self.references[run], self.offsets[at], spans, self.tracks[run])
+        return Rows(codes, self.references[run], self.offsets[at], self.spans[at], self.tracks[run])
 
     def ids(self, ordinals: NDArray[np.int32], runs: int, end: int) -> list[Ints]:
         """The ids of these references; so many runs are here, and ids below `end`."""
