@@ -5,7 +5,7 @@
 The bank holds made-up hashes and two real videos with their local features and sound. Each made-up
 scene begins with a real frame's hash of which three bits in ten are turned over, and wanders as
 `bench.scale_hashes` says: unrelated scenes lie as far apart as unrelated footage does, of which no
-two frames are nearer than some 70 bits. The service and the load are
+two frames are nearer than some 70 bits. The service, of a worker for each core, and the load are
 processes of their own, on loopback. Hash-only requests hold 30 frames; one in ten shows 30 frames
 of a reference, each some bits off. They are sent at a fixed rate, and a latency counts from the
 moment at which the request was to be sent, so that a service that stands still is charged for all
@@ -360,7 +360,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--videos", type=int, default=4, help="of 15 minutes in hand at once")
     parser.add_argument("--uploads", type=int, default=20, help="of the clip of 10 s")
     parser.add_argument("--additions", type=int, default=100, help="of references, one by one")
-    parser.add_argument("--workers", type=int, default=1, help="of the service")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="of the service: one a core"
+    )
     parser.add_argument("--work", type=Path, default=WORK)
     return parser
 
