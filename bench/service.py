@@ -66,6 +66,7 @@ VIDEOS = ("o597_bbb.mp4", "o084_oa4_launch.webm")
 CLIPS = {"known": VIDEOS[0], "unknown": "o554_movie.mp4"}
 AT_ONCE = 4
 FLUSH = "a flush to the disk"
+AS_MANY = f"hashes, {AT_ONCE} at a time"
 
 
 @dataclass
@@ -334,7 +335,7 @@ def measure(target: Target, asked: Sequence[bytes], options: argparse.Namespace)
     films = {name: clip(options.work, name) for name in CLIPS}
     load(target, asked[: len(asked) // 4], options.rate)  # until all is warm
     rows["hashes alone"] = load(target, asked, options.rate)
-    rows["hashes, four at a time"] = load(target, asked, None)
+    rows[AS_MANY] = load(target, asked, None)
     for name, film in films.items():
         rows[f"10 s of 720p, {name}"] = one_by_one(target, film, options.uploads)
     with uploading(target, looped(films["known"], LONG_S), options.videos) as videos:
