@@ -446,7 +446,7 @@ def gone(pid: int, within: float) -> bool:
             state = Path(f"/proc/{pid}/stat")
             if state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
                 return True
-        except ProcessLookupError:
+        except (ProcessLookupError, FileNotFoundError):  # it went, or went while it was looked at
             return True
         time.sleep(0.05)
     return False
