@@ -75,6 +75,12 @@ class IndexBackend(Protocol):
         lowest ids; an engine may give more."""
         ...
 
+    def may_hit(self, codes: Codes, radius: int) -> bool:
+        """Whether to `search` at all: False where a quicker look finds no code within `radius` of
+        any of the query codes. It misses none that differs in less than an eighth of its bits, and
+        hardly any beyond; an engine that knows no quicker one says True."""
+        ...
+
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids that can be found, in the order of the ids."""
         ...

@@ -213,6 +213,12 @@ class ReferenceIndex:
         hits, rows, crowded = state.shelves[signal_type].search(codes, radius, most)
         return hits_of_shelf(hits, rows, crowded, state.names)
 
+    def may_hit(self, signal_type: str, codes: Codes, radius: int) -> bool:
+        """Whether to `search` for these codes of one upload, of which nearly all hit nothing: see
+        `IndexBackend.may_hit`. As `search` it does not look at the database."""
+        shelf = self._state.shelves.get(signal_type)
+        return shelf is None or shelf.backend.may_hit(codes, radius)
+
     def local(self) -> tuple[LocalBackend, Sequence[str]] | None:
         """The local features of references, by ordinal, and the references' ids: `names[ordinal]`.
         None where they are not indexed. Does not look at the database: call `refresh` before."""

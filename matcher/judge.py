@@ -103,6 +103,8 @@ class Judge:
 
     def exact(self, digests: Digests, *, total_s: float | None = None) -> tuple[Match, ...]:
         """Matches by the file's digests; `total_s` is the upload's duration where it is known."""
+        if digests == Digests(None, None):
+            return ()
         with self._store.ask() as tx:
             found = tx.banks.by_digest(digests)
         names: dict[str, list[str]] = {}
@@ -297,7 +299,10 @@ class Judge:
         for name in dict.fromkeys(q.signal_type for q in queries if len(q)):
             mine = [n for n, q in enumerate(queries) if q.signal_type == name]
             codes = np.concatenate([queries[n].codes for n in mine])
-            hits = self._index.search(name, codes, SIGNAL_TYPES[name].radius, most=MOST_HITS)
+            radius = SIGNAL_TYPES[name].radius
+            if not self._index.may_hit(name, codes, radius):
+                continue
+            hits = self._index.search(name, codes, radius, most=MOST_HITS)
             if len(hits):
                 found += _by_query(queries, mine, hits)
         return [one for _, one in sorted(found, key=lambda each: each[0])]

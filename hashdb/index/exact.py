@@ -85,6 +85,10 @@ class ExactIndex(OwnCopy):
             )
         return join_hits(parts, self._bits)
 
+    def may_hit(self, codes: Codes, radius: int) -> bool:
+        """As `IndexBackend.may_hit`."""
+        return True
+
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""
         codes, ids = self._entries

@@ -213,6 +213,10 @@ class FaissIndex(OwnCopy):
                     parts.append(replace(hits, queries=hits.queries + first))
         return join_hits(parts, self._bits)
 
+    def may_hit(self, codes: Codes, radius: int) -> bool:
+        """As `IndexBackend.may_hit`."""
+        return True
+
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""
         segments = self._segments

@@ -63,6 +63,10 @@ class GrowingIndex:
         """As `IndexBackend.search`."""
         return self.engine.search(codes, radius, most)
 
+    def may_hit(self, codes: Codes, radius: int) -> bool:
+        """As `IndexBackend.may_hit`."""
+        return self.engine.may_hit(codes, radius)
+
     def arrays(self) -> tuple[Codes, Ints]:
         """As `IndexBackend.arrays`."""
         return self.engine.arrays()

@@ -108,6 +108,15 @@ class HammingIndex:
         joined = join_hits(parts, self._bits)
         return replace(joined, codes=natural_bits(joined.codes))
 
+    def may_hit(self, codes: Codes, radius: int) -> bool:
+        """As `IndexBackend.may_hit`: by each table's nearest keys alone."""
+        queries = sorted_bits(check_codes(codes, self._bits))
+        radius = min(check_radius(radius), self._bits)
+        if not len(queries):
+            return False
+        asked = kernels.asked(queries.view(np.uint64))
+        return any(s.may_hit(asked, radius) for s in self._segments)
+
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""
         segments = self._segments

@@ -33,6 +33,11 @@ _COMPARED = 1 / 16  # share of codes: a query that is compared with more is comp
 _ROOM = 1 << 13  # hits there is room for at first
 _SCANNED = 8  # sketches compared in the time in which one code is scanned
 _A_KEY = 10  # entries, at least
+NEAREST = 1
+"""Bits of a key within which `may_hit` asks: an eighth of the keys that 46 bits take. Of codes that
+differ by less than an eighth of their bits, some two parts side by side differ by three bits at
+most, and so one of them by one. Beyond that it is luck, of which sixteen tables have much: of codes
+40 bits away one in a thousand is missed, of those 46 away three in a hundred."""
 _LINE = 64  # bytes of a cache line; no code of up to 512 bits shall lie across two
 
 # Odd 64-bit constants (xxHash's primes) that spread the words of a code over one sort key.
@@ -130,9 +135,13 @@ class Segment:
                 parts.append(hits)
         return parts
 
-    def _found(self, asked: Asked, radius: int) -> list[Found]:
+    def may_hit(self, queries: Asked, radius: int) -> bool:
+        """See `IndexBackend.may_hit`. What was removed counts as well."""
+        return bool(self._found(queries, radius, nearest_keys=True))
+
+    def _found(self, asked: Asked, radius: int, *, nearest_keys: bool = False) -> list[Found]:
         """Rows within the radius, each distinct code's first, in parts as they fit into a room."""
-        plan = self._plan(radius)
+        plan = self._plan(radius, nearest_keys=nearest_keys)
         if plan is None or self.tables is None:
             return list(self._by_scan(asked, radius))
         compared = np.zeros(asked.members.shape[1], dtype=np.int64)
@@ -163,14 +172,14 @@ class Segment:
     def _stored(self) -> Stored:
         return Stored(self.codes, self.codes.view(np.uint16), self.repeated)
 
-    def _plan(self, radius: int) -> Plan | None:
+    def _plan(self, radius: int, *, nearest_keys: bool = False) -> Plan | None:
         """How to ask the tables; None where that takes longer than a scan, or there are none."""
         if self.tables is None:
             return None
         keys, parts = self.tables.starts.shape[1] - 1, 4 * self.words
         if _asked(radius, parts, keys) * (len(self) / keys + LANES) > _SCANNED * len(self):
             return None
-        return _plan(radius, parts, keys)
+        return _plan(radius, parts, keys, NEAREST if nearest_keys else parts * 16)
 
     def _expanded(self, found: Found, most: int | None) -> CodeHits:
         """A hit for each live row with a code that was found; `most`: rows of one code are as far
@@ -354,8 +363,10 @@ def _asked(radius: int, parts: int, keys: int) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _plan(radius: int, parts: int, keys: int) -> Plan:
+def _plan(radius: int, parts: int, keys: int, farthest: int) -> Plan:
+    """`farthest`: bits of a key beyond which none is asked for, though codes be missed."""
     limits, radii = _reach(radius, parts)
+    radii = [min(r, farthest) for r in radii]
     every = np.arange(keys, dtype=np.int64)
     # In the order of the keys: neighbours share cache lines.
     masks = {r: every[np.bitwise_count(every) <= r] for r in sorted(set(radii))}

@@ -86,6 +86,10 @@ class MilvusIndex(OwnCopy):
         """As `IndexBackend.search`."""
         return self.find(codes, radius, most).hits
 
+    def may_hit(self, codes: Codes, radius: int) -> bool:
+        """As `IndexBackend.may_hit`."""
+        return True
+
     def find(self, codes: Codes, radius: int, most: int | None = None) -> PlacedHits:
         """As `SharedCodes.find`."""
         codes = check_codes(codes, self._bits)

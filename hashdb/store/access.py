@@ -15,12 +15,15 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from hashdb.errors import NotFound
 from hashdb.model import Key, Role, new_id, now
 from hashdb.store import rows
+from hashdb.store.prepared import Prepared
 from hashdb.tables import api_keys
 
 PREFIX = "swk_"
 
 # Made once: it is asked for every request.
-_BY_SECRET = select(api_keys).where(api_keys.c.secret_hash == bindparam("secret_hash"))
+_BY_SECRET = Prepared(
+    select(api_keys).where(api_keys.c.secret_hash == bindparam("secret_hash"))
+)
 
 
 class Access:
@@ -48,7 +51,7 @@ class Access:
         digests are compared in constant time.
         """
         wanted = _hash(secret)
-        row = self._connection.execute(_BY_SECRET, {"secret_hash": wanted}).mappings().first()
+        row = _BY_SECRET.first(self._connection, {"secret_hash": wanted})
         if row is None or not hmac.compare_digest(row["secret_hash"], wanted):
             return None
         return None if row["revoked_at"] is not None else rows.key(row)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Integer, bindparam, func, insert, select, tex
 
 from hashdb.model import Change, ChangeKind, now
 from hashdb.store import rows
+from hashdb.store.prepared import Prepared
 from hashdb.tables import bank_references, changes
 
 # An arbitrary constant: the key of PostgreSQL's advisory lock around the numbering.
@@ -34,6 +35,7 @@ _SINCE = (
     .order_by(changes.c.number)
     .limit(bindparam("most", type_=Integer()))
 )
+_ALL_SINCE = Prepared(_SINCE)
 
 
 class Changes:
@@ -71,10 +73,10 @@ class Changes:
         """At most `limit` changes with a higher number, in order; of these banks only, where
         `bank_ids` is given."""
         self.flush()
-        query = _SINCE
-        if bank_ids is not None:
-            query = query.where(changes.c.bank_id.in_(bank_ids))
         values = {"after": number, "most": limit}
+        if bank_ids is None:
+            return [rows.change(row) for row in _ALL_SINCE.rows(self._connection, values)]
+        query = _SINCE.where(changes.c.bank_id.in_(bank_ids))
         return [rows.change(row) for row in self._connection.execute(query, values).mappings()]
 
     def living(self, after: int, *, limit: int) -> list[tuple[int, str]]:

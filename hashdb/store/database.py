@@ -165,7 +165,7 @@ class Store:
         """For a single query, which does not write (SQLite would refuse it): nothing is said to the
         database before it and after it. Each request asks some, and each word lets other threads
         in between."""
-        with translated(), engines.single_connection(self._engine) as c, c.begin():
+        with translated(), engines.single_connection(self._engine) as c:
             yield Transaction(c)
 
     @contextmanager

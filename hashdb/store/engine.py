@@ -48,7 +48,7 @@ def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-def _to_json(value: object) -> str:
+def to_json(value: object) -> str:
     """Not ASCII-escaped, so that a search in the JSON text finds what people typed."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -67,7 +67,7 @@ def make_engine(url: URL) -> Engine:
         max_overflow=15,
         pool_timeout=BUSY_TIMEOUT_S,
         pool_pre_ping=True,
-        json_serializer=_to_json,
+        json_serializer=to_json,
     )
 
 
@@ -84,7 +84,7 @@ def _sqlite_engine(url: URL) -> Engine:
         pool_size=5,
         max_overflow=15,
         pool_timeout=BUSY_TIMEOUT_S,
-        json_serializer=_to_json,
+        json_serializer=to_json,
     )
 
     @event.listens_for(engine, "connect")

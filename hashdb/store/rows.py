@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, Select, select
@@ -30,6 +30,9 @@ from hashdb.model import (
 from hashdb.tables import bank_references, banks
 
 T = TypeVar("T")
+
+Row = RowMapping | Mapping[str, Any]
+"""SQLAlchemy's, or a prepared statement's."""
 
 # Few enough values for one statement on both engines (SQLite: 32,766; PostgreSQL: 65,535).
 CHUNK = 500
@@ -64,7 +67,7 @@ def select_references() -> Select[Any]:
     )
 
 
-def bank(row: RowMapping, prefix: str = "") -> Bank:
+def bank(row: Row, prefix: str = "") -> Bank:
     return Bank(
         id=row[f"{prefix}id"],
         name=row[f"{prefix}name"],
@@ -75,7 +78,7 @@ def bank(row: RowMapping, prefix: str = "") -> Bank:
     )
 
 
-def reference(row: RowMapping) -> Reference:
+def reference(row: Row) -> Reference:
     return Reference(
         id=row["id"],
         bank=bank(row, "bank__"),
@@ -93,7 +96,7 @@ def reference(row: RowMapping) -> Reference:
     )
 
 
-def change(row: RowMapping) -> Change:
+def change(row: Row) -> Change:
     return Change(
         number=row["number"],
         kind=ChangeKind(row["kind"]),
@@ -103,7 +106,7 @@ def change(row: RowMapping) -> Change:
     )
 
 
-def review(row: RowMapping) -> Review:
+def review(row: Row) -> Review:
     return Review(
         id=row["id"],
         upload_id=row["upload_id"],
@@ -115,7 +118,7 @@ def review(row: RowMapping) -> Review:
     )
 
 
-def decision(row: RowMapping) -> Decision:
+def decision(row: Row) -> Decision:
     return Decision(
         id=row["id"],
         review_id=row["review_id"],
@@ -128,7 +131,7 @@ def decision(row: RowMapping) -> Decision:
     )
 
 
-def key(row: RowMapping) -> Key:
+def key(row: Row) -> Key:
     return Key(
         id=row["id"],
         name=row["name"],
@@ -138,7 +141,7 @@ def key(row: RowMapping) -> Key:
     )
 
 
-def job(row: RowMapping) -> Job:
+def job(row: Row) -> Job:
     return Job(
         id=row["id"],
         kind=row["kind"],
@@ -155,7 +158,7 @@ def job(row: RowMapping) -> Job:
     )
 
 
-def run(row: RowMapping) -> Run:
+def run(row: Row) -> Run:
     return Run(
         id=row["id"],
         kind=row["kind"],
@@ -167,7 +170,7 @@ def run(row: RowMapping) -> Run:
     )
 
 
-def exchange(row: RowMapping) -> Exchange:
+def exchange(row: Row) -> Exchange:
     return Exchange(
         id=row["id"],
         partner=row["partner"],
@@ -177,7 +180,7 @@ def exchange(row: RowMapping) -> Exchange:
     )
 
 
-def audit_entry(row: RowMapping) -> AuditEntry:
+def audit_entry(row: Row) -> AuditEntry:
     return AuditEntry(
         at=row["at"],
         actor=row["actor"],

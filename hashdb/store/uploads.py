@@ -15,18 +15,23 @@ from hashdb.errors import NotFound, UploadConflict
 from hashdb.model import Action, Digests, Fingerprint, Verdict, new_id, now
 from hashdb.store import packing, verdict_json
 from hashdb.store.casework import Casework
+from hashdb.store.prepared import Prepared
 from hashdb.tables import seen, upload_fingerprints, uploads, verdicts
 
 # Made once: these are asked for every upload.
-_VERDICT = (
+_VERDICT = Prepared(
     select(verdicts.c.body, uploads.c.request_digest)
     .join(uploads, uploads.c.id == verdicts.c.upload_row_id)
     .where(uploads.c.key_id == bindparam("key_id"), uploads.c.upload_id == bindparam("upload_id"))
 )
+_INSERT_VERDICT = Prepared(insert(verdicts))
+_INSERT_FINGERPRINT = Prepared(insert(upload_fingerprints))
 _INSERT = {
-    name: dialect.insert(uploads)
-    .on_conflict_do_nothing(index_elements=[uploads.c.key_id, uploads.c.upload_id])
-    .returning(uploads.c.id)
+    name: Prepared(
+        dialect.insert(uploads)
+        .on_conflict_do_nothing(index_elements=[uploads.c.key_id, uploads.c.upload_id])
+        .returning(uploads.c.id)
+    )
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
 
@@ -90,13 +95,15 @@ class Uploads:
         """Inserts an upload, unless it is there; on PostgreSQL after waiting for a transaction that
         may be about to insert it."""
         statement = _INSERT[self._connection.dialect.name]
-        return self._connection.execute(statement, row).first() is not None
+        return statement.first(self._connection, row) is not None
 
     def verdict(self, key_id: str, upload_id: str) -> tuple[Verdict, str] | None:
         """The stored verdict and the digest of its request; None where there is none."""
         values = {"key_id": key_id, "upload_id": upload_id}
-        row = self._connection.execute(_VERDICT, values).first()
-        return None if row is None else (verdict_json.from_json(row[0]), row[1])
+        row = _VERDICT.first(self._connection, values)
+        if row is None:
+            return None
+        return verdict_json.from_json(row["body"]), row["request_digest"]
 
     def verdicts_by_upload(self, upload_id: str) -> list[Verdict]:
         """Verdicts of all keys on uploads of that id, newest first."""
@@ -162,8 +169,8 @@ class Uploads:
     ) -> Verdict:
         body = verdict_json.to_json(verdict)
         verdict_id = new_id("ver")
-        self._connection.execute(
-            insert(verdicts),
+        _INSERT_VERDICT.rows(
+            self._connection,
             {
                 "id": verdict_id,
                 "upload_row_id": row_id,
@@ -174,9 +181,8 @@ class Uploads:
                 "body": body,
             },
         )
-        if packed:
-            prints = [{"upload_row_id": row_id, **columns} for columns in packed]
-            self._connection.execute(insert(upload_fingerprints), prints)
+        for columns in packed:
+            _INSERT_FINGERPRINT.rows(self._connection, {"upload_row_id": row_id, **columns})
         matched = dict.fromkeys(m.reference.id for m in verdict.matches)
         if matched:
             at = now()

@@ -189,6 +189,16 @@ def test_codes_that_share_most_parts_and_are_far() -> None:
     assert_as_the_oracle(codes, queries, [10, 20, 31])
 
 
+def test_a_quick_look_finds_nothing_where_nothing_is_near() -> None:
+    rng = np.random.default_rng(4)
+    index = HammingIndex(256)
+    assert not index.may_hit(rng.integers(0, 256, (1, 32), dtype=np.uint8), 46)
+    index.add(rng.integers(0, 256, (9000, 32), dtype=np.uint8), np.arange(9000))
+    index.add(rng.integers(0, 256, (9, 32), dtype=np.uint8), np.arange(9000, 9009))
+    assert not index.may_hit(rng.integers(0, 256, (300, 32), dtype=np.uint8), 46)
+    assert not index.may_hit(np.empty((0, 32), dtype=np.uint8), 46)
+
+
 def test_a_code_that_is_repeated_is_filed_once() -> None:
     rng = np.random.default_rng(4)
     codes = random_codes(rng, 30_000)

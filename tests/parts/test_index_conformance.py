@@ -134,6 +134,20 @@ def test_random_codes_in_clusters(make: Make, bits: int, radius: int) -> None:
     assert rows(index.search(queries, radius)) == expected(entries, queries, radius)
 
 
+def test_what_differs_in_less_than_an_eighth_of_its_bits_may_be_hit(make: Make, bits: int) -> None:
+    """And what is found by a search of a wider radius nearly always may."""
+    rng = np.random.default_rng(bits)
+    codes = random_codes(rng, 400, bits)
+    index = filled(make, codes)
+    sure, radius = bits // 8 - 1, 46 * bits // 256
+    for code in codes[:100]:
+        near = flipped(code, int(rng.integers(0, sure + 1)), rng)
+        assert index.may_hit(near[None], radius)
+        assert index.may_hit(np.stack([*random_codes(rng, 3, bits), near]), sure)
+    edge = [index.may_hit(flipped(code, radius, rng)[None], radius) for code in codes]
+    assert np.mean(edge) > 0.85
+
+
 @pytest.mark.parametrize("sizes", [(1,) * 70, (40, 1, 1, 20, 3, 90, 1), (300,), (5, 5, 5, 5, 5)])
 def test_however_the_codes_came(make: Make, bits: int, sizes: tuple[int, ...]) -> None:
     rng = np.random.default_rng(len(sizes))

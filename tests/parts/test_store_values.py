@@ -33,7 +33,7 @@ from hashdb.model import (
 )
 from hashdb.signals import SIGNAL_TYPES
 from hashdb.store import packing, verdict_json
-from hashdb.store.engine import _to_json
+from hashdb.store.engine import to_json
 from hashdb.store.rows import chunks
 from hashdb.tables import UtcDateTime
 from tests.parts.store_samples import prints, same, verdict
@@ -97,7 +97,7 @@ verdicts = st.builds(
 
 @given(verdicts)
 def test_a_verdict_survives_json(value: Verdict) -> None:
-    back = verdict_json.from_json(json.loads(_to_json(verdict_json.to_json(value))))
+    back = verdict_json.from_json(json.loads(to_json(verdict_json.to_json(value))))
     assert back == value
     assert all(type(getattr(back, f.name)) is type(getattr(value, f.name)) for f in fields(back))
 
@@ -129,7 +129,7 @@ def test_numpy_numbers_become_plain_json() -> None:
         segments=(SegmentPair(Segment(np.float64(1), np.float64(2)), Segment(0, 1)),),
     )
     value = verdict("u", given_)
-    assert verdict_json.from_json(json.loads(_to_json(verdict_json.to_json(value)))) == value
+    assert verdict_json.from_json(json.loads(to_json(verdict_json.to_json(value)))) == value
 
 
 @pytest.mark.parametrize("version", [0, 2, None, "1"])
@@ -142,7 +142,7 @@ def test_a_verdict_of_another_version(version: object) -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), {1, 2}, object(), b"bytes"])
 def test_values_that_are_no_json(bad: object) -> None:
     with pytest.raises(BadArgument, match="cannot be stored"):
-        _to_json({"x": bad})
+        to_json({"x": bad})
 
 
 @given(
