@@ -71,7 +71,7 @@ def test_who_reads_does_not_write(sqlite_url: str) -> None:
     with read_connection(store._engine) as c, c.begin():
         with pytest.raises(DatabaseUnavailable), translated():
             INSERT_BANK.rows(c, BANK)
-    with single_connection(store._engine) as c, pytest.raises(AssertionError):
+    with pytest.raises(AssertionError), single_connection(store._engine) as c:
         INSERT_BANK.rows(c, BANK)
     with store.read() as tx:
         assert tx.banks.list() == []

@@ -15,7 +15,7 @@ KNOWN = "f87e27a9d20498e6"
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (32, 32), (180, 256)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (32, 32), (180, 255)])
 def test_the_bytes_are_those_of_imagehashs_text(kind: str, shape: tuple[int, int]) -> None:
     luma = KINDS[kind](*shape, 3)
     assert phash.hash(luma).hex() == str(imagehash.phash(Image.fromarray(luma)))
@@ -25,7 +25,7 @@ def test_a_known_hash() -> None:
     assert phash.hash(hills(180, 240, 7)).hex() == KNOWN
 
 
-@pytest.mark.parametrize("shape", [(257, 40), (360, 640), (1080, 1920)])
+@pytest.mark.parametrize("shape", [(257, 40), (255, 256), (360, 641), (1080, 1920), (1087, 1919)])
 def test_a_large_picture_is_reduced_first_which_moves_little(shape: tuple[int, int]) -> None:
     luma = hills(*shape, 5)
     ours = int(phash.hash(luma).hex(), 16)
