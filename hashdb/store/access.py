@@ -21,9 +21,7 @@ from hashdb.tables import api_keys
 PREFIX = "swk_"
 
 # Made once: it is asked for every request.
-_BY_SECRET = Prepared(
-    select(api_keys).where(api_keys.c.secret_hash == bindparam("secret_hash"))
-)
+_BY_SECRET = Prepared(select(api_keys).where(api_keys.c.secret_hash == bindparam("secret_hash")))
 
 
 class Access:

@@ -68,11 +68,19 @@ def test_errors_are_sqlalchemys(store: Store) -> None:
 
 def test_who_reads_does_not_write(sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
-    with read_connection(store._engine) as c, c.begin():
-        with pytest.raises(DatabaseUnavailable), translated():
+
+    def reads() -> None:
+        with translated(), read_connection(store._engine) as c, c.begin():
             INSERT_BANK.rows(c, BANK)
-    with pytest.raises(AssertionError), single_connection(store._engine) as c:
-        INSERT_BANK.rows(c, BANK)
+
+    def asks() -> None:
+        with translated(), single_connection(store._engine) as c:
+            INSERT_BANK.rows(c, BANK)
+
+    with pytest.raises(DatabaseUnavailable):
+        reads()
+    with pytest.raises(AssertionError):
+        asks()
     with store.read() as tx:
         assert tx.banks.list() == []
     store.close()
