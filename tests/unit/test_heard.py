@@ -153,6 +153,19 @@ def test_what_lies_across_a_seam_of_a_long_sound_is_found(bank, at):
     assert (pair.query.start, pair.query.end) == pytest.approx((at, at + 20.0), abs=1.0)
 
 
+def test_hundreds_of_versions_do_not_hide_each_other():
+    versions = SoundIndex(filed)
+    whole = sound(1, 30.0)
+    rng = np.random.default_rng(5)
+    versions.add([(n, whole.take(rng.random(len(whole)) < 0.98)) for n in range(300)])
+    few = SoundIndex(filed)
+    few.add([(0, whole)])
+    query = whole.take(rng.random(len(whole)) < 0.6)
+    (alone,) = sounds(query, few, everything)
+    found = sounds(query, versions, everything)
+    assert max(m.evidence for m in found) > 0.8 * alone.evidence
+
+
 def test_nothing_heard_or_nothing_known(bank):
     assert [*sounds(sound(1).take(slice(0, 0)), bank, everything)] == []
     assert [*sounds(sound(1), SoundIndex(filed), everything)] == []
