@@ -27,8 +27,8 @@ COMMON_LEAST = 256
 """unless it has so few."""
 
 FIRST = 32
-"""Entries of each segment that are looked at of such a key: the same references' for all keys, so that
-a sound of which the bank holds hundreds of versions is found in some of them, with all its votes."""
+"""Entries of each segment that are looked at of such a key: the same references' for all keys, so
+that a sound of which the bank holds hundreds of versions is found in some, with all its votes."""
 
 _MERGE = 1 << 22  # segments up to this many entries may be merged with a newcomer
 _DEAD = 0.25  # share of removed entries above which a segment is built anew
