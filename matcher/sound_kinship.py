@@ -46,18 +46,19 @@ class SoundKinship:
             answer = self._answers.get(pair)
             if answer is None and next(left, None) is not None:
                 answer = self._compared(pair, heard)
-                self._answers.put(pair, answer)
+                if answer is not None:
+                    self._answers.put(pair, answer)
             return answer
 
         return relate
 
     def _compared(
         self, pair: tuple[str, str], heard: Mapping[str, Sequence[Alignment]]
-    ) -> Relation:
+    ) -> Relation | None:
         at = meeting(heard[pair[0]], heard[pair[1]])
         one, other = (self._known(name) for name in pair)
         if at is None or one is None or other is None:
-            return Relation.PART
+            return None
         return relation(one, other, at)
 
     def _known(self, name: str) -> Known | None:

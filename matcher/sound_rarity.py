@@ -17,7 +17,7 @@ import numpy as np
 from hashdb.model import Alignment, Floats, FrameMatch, Ints, SegmentPair, SoundPeaks
 from hashdb.ports import Nominee
 from matcher.findings import covered_s
-from matcher.heard import as_repeated
+from matcher.heard import as_doubted
 from matcher.landmarks import (
     REACH,
     Keys,
@@ -106,7 +106,7 @@ class SoundRarities:
         frames = [replace(f, rarity=self._rarity(f, row)) for f in heard.frames]
         if any(f.rarity < 1.0 for f in frames):
             heard = rescore(heard, frames, video=True) or heard
-        return as_repeated(heard) if heard.reference_id in self.doubted else heard
+        return as_doubted(heard) if heard.reference_id in self.doubted else heard
 
     def _rarity(self, frame: FrameMatch, row: Floats) -> float:
         seconds = [self.known.pictures[picture(frame.track, cell)] for cell in _cells(frame)]

@@ -10,7 +10,7 @@ import pytest
 
 from hashdb.index.landmarks import SoundIndex
 from hashdb.model import Alignment, Segment, SegmentPair, SoundPeaks
-from matcher.heard import PER_NAT, alignment, as_repeated, sounds
+from matcher.heard import PER_NAT, alignment, as_doubted, as_repeated, sounds
 from matcher.landmarks import landmarks, pack_moments
 from matcher.policy import load_policy
 from matcher.score import WEIGHTS, as_match, rescore
@@ -178,3 +178,13 @@ def test_a_repetition_asks_for_a_review_at_most(evidence: float):
     confident = load_policy(None).defaults.confident
     assert repeated.score < confident < found.score
     assert spans(repeated) == spans(found)
+
+
+@pytest.mark.parametrize("evidence", [20.0, 60.0, 3000.0])
+def test_what_is_doubted_asks_for_a_review_also_where_it_is_long(evidence: float):
+    doubted = as_doubted(as_alignment(match((5.0, 95.0, 20.0, 110.0), evidence=evidence)))
+    defaults = load_policy(None).defaults
+    assert defaults.possible <= doubted.score < defaults.confident
+    assert spans(doubted) == [pytest.approx((5.0, 95.0, 20.0, 110.0))]
+    nothing = replace(doubted, evidence=0.5)
+    assert as_doubted(nothing).evidence <= 0.5
