@@ -292,7 +292,8 @@ class LandmarkBackend(Protocol):
         ...
 
     def search(self, keys: NDArray[np.uint32]) -> LandmarkHits:
-        """The entries with these (n,) keys, but for keys that are too common to say anything."""
+        """The entries with these (n,) keys; of keys that are too common to say much, some of them,
+        of the same references for all."""
         ...
 
     def peaks(self) -> dict[int, int]:

@@ -182,7 +182,7 @@ class SoundFinder:
         self._index = index
 
     def find(self, look: MediaFingerprints) -> Beside:
-        """Alignments by sound."""
+        """Alignments by sound, of the likeliest references."""
         if not look.sound:
             return NOTHING_BESIDE
         self._index.refresh()
@@ -190,19 +190,25 @@ class SoundFinder:
         if indexed is None:
             return NOTHING_BESIDE
         backend, names = indexed
+        references: dict[str, Reference] = {}
 
         def counted(ordinals: Iterable[int]) -> set[int]:
             named = {names[o]: o for o in ordinals}
             with self._store.read() as tx:
-                references = tx.banks.references_by_ids(named)
-            return {named[i] for i, r in references.items() if r.enforceable}
+                references.update(tx.banks.references_by_ids(named))
+            return {named[i] for i in named if i in references and references[i].enforceable}
 
         found = [
-            heard.alignment(match, names[match.ordinal], peaks.track)
+            (match.evidence, heard.alignment(match, names[match.ordinal], peaks.track))
             for peaks in look.sound
             for match in heard.sounds(peaks, backend, counted)
         ]
-        return Beside(tuple(a for a in found if a is not None))
+        clearest: dict[str, float] = {}
+        for nats, one in found:
+            if one is not None:
+                clearest[one.reference_id] = max(nats, clearest.get(one.reference_id, 0.0))
+        best = set(best_references(clearest, references))
+        return Beside(tuple(a for _, a in found if a is not None and a.reference_id in best))
 
 
 class NeuralFinder:

@@ -31,6 +31,7 @@ class ReasonCode(StrEnum):
     SHA256_MATCH = "sha256_match"
     CONFIDENT_MATCH = "confident_match"
     SHORT_MATCH = "short_match"
+    SOUND_ALONE = "sound_alone"
     MD5_MATCH = "md5_match"
     COMBINED_SIGNALS = "combined_signals"
     POSSIBLE_MATCH = "possible_match"
@@ -84,43 +85,57 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The score and the upload's stretches of one alignment, or of what pictures and sound show
+    together. `heard`: by sound, and no pictures of the reference ask for anything themselves."""
+
+    score: float
+    stretches: tuple[Segment, ...]
+    heard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ruled:
-    """A match with its bank's thresholds. `parts`: the score and the upload's stretches of each
-    alignment by what can tell a copy from its like, and of what pictures and sound show together.
+    """A match with its bank's thresholds. `parts`: by what can tell a copy from its like.
     `likeness`: the score by descriptors, which cannot tell. Digests are left aside."""
 
     match: Match
     limits: Thresholds
-    parts: tuple[tuple[float, tuple[Segment, ...]], ...]
+    parts: tuple[Part, ...]
     likeness: float = 0.0
 
     @property
     def score(self) -> float:
         """The best of the parts; 0 without any."""
-        return max((score for score, _ in self.parts), default=0.0)
+        return max((part.score for part in self.parts), default=0.0)
 
     def stretches(self, sure: Callable[[float], bool]) -> Iterator[Segment]:
         """The upload's stretches by alignments whose score is `sure`."""
-        for score, segments in self.parts:
-            if sure(score):
-                yield from segments
+        for part in self.parts:
+            if sure(part.score):
+                yield from part.stretches
 
-    def confident(self) -> Iterator[Segment]:
-        return self.stretches(lambda score: score >= self.limits.confident)
+    def confident(self) -> list[Part]:
+        return [part for part in self.parts if part.score >= self.limits.confident]
 
 
 def rule(match: Match, policy: Policy) -> Ruled:
     """The match under its bank's thresholds."""
-    parts = [(a.score, a.segments) for a in match.alignments if a.signal_type != "neural"]
+    limits = policy.for_bank(match.reference.bank)
+    told = [a for a in match.alignments if a.signal_type != "neural"]
+    seen = max((a.score for a in told if a.signal_type != "sound"), default=0.0)
+    alone = seen < limits.possible
+    parts = [
+        Part(a.score, tuple(p.query for p in a.segments), alone and a.signal_type == "sound")
+        for a in told
+    ]
     likeness = max((a.score for a in match.alignments if a.signal_type == "neural"), default=0.0)
     if not match.alignments and not match.exact:
-        parts = [(match.score, match.segments)]
-    limits = policy.for_bank(match.reference.bank)
-    alone = [(score, tuple(p.query for p in pairs)) for score, pairs in parts]
+        parts = [Part(match.score, tuple(p.query for p in match.segments))]
     both = together(match.alignments, policy.score.prior)
-    if both > max((score for score, _ in alone), default=1.0):
-        alone.append((both, corroborated(match.alignments)))
-    return Ruled(match, limits, tuple(alone), likeness)
+    if both > max((part.score for part in parts), default=1.0):
+        parts.append(Part(both, corroborated(match.alignments), heard=alone))
+    return Ruled(match, limits, tuple(parts), likeness)
 
 
 def corroborated(alignments: Sequence[Alignment]) -> tuple[Segment, ...]:
@@ -190,24 +205,42 @@ def _exact_findings(ruled: Ruled) -> Iterator[Finding]:
 def _confident_finding(ruled: Ruled, remaining: Sequence[Ruled], coverage: Coverage) -> Finding:
     shown = _shown(ruled, coverage)
     code, action, text = ReasonCode.CONFIDENT_MATCH, ruled.limits.action, f"Shows {shown}."
+    heard = all(part.heard for part in ruled.confident())
+    if heard:
+        text = f"Sounds like {shown}."
     if action is Action.BLOCK and not _covers(ruled, remaining, coverage):
-        needed = ruled.limits.needed_s(coverage.total_s)
         code, action = ReasonCode.SHORT_MATCH, Action.REVIEW
-        text = f"Shows {shown}; a block needs {needed:.1f} s."
+        text = f"Shows {shown}; a block needs {ruled.limits.needed_s(coverage.total_s):.1f} s."
+        if heard:
+            code = ReasonCode.SOUND_ALONE
+            text = f"Sounds like {shown}; {_lacking_by_sound(ruled.limits, coverage)}."
     return Finding(code, action, text, ruled.score, ruled.match)
+
+
+def _lacking_by_sound(limits: Thresholds, coverage: Coverage) -> str:
+    if limits.sound_alone is Action.BLOCK:
+        return f"by sound alone a block needs {limits.needed_by_sound_s(coverage.total_s):.1f} s"
+    return "what sound alone tells is for a moderator"
 
 
 def _covers(ruled: Ruled, remaining: Sequence[Ruled], coverage: Coverage) -> bool:
     """Whether enough of the upload is banned footage: that of all confident matches whose banks
-    ask for a block, and ask for no more seconds than this one, taken together."""
-    needed = ruled.limits.needed_s(coverage.total_s)
-    together = [
-        segment
-        for other in (ruled, *remaining)
-        if other.limits.action is Action.BLOCK and other.limits.needed_s(coverage.total_s) <= needed
-        for segment in other.confident()
-    ]
-    return covered_s(together) + 1e-6 >= needed
+    ask for a block, and ask for no more seconds than this one, taken together. Where pictures
+    alone are not enough, sound counts too, but then more is needed."""
+    total_s = coverage.total_s
+    needed, by_sound = ruled.limits.needed_s(total_s), ruled.limits.needed_by_sound_s(total_s)
+    seen: list[Segment] = []
+    heard: list[Segment] = []
+    for other in (ruled, *remaining):
+        limits = other.limits
+        if limits.action is not Action.BLOCK or limits.needed_s(total_s) > needed:
+            continue
+        seen += [s for part in other.confident() if not part.heard for s in part.stretches]
+        if limits.sound_alone is Action.BLOCK and limits.needed_by_sound_s(total_s) <= by_sound:
+            heard += [s for part in other.confident() if part.heard for s in part.stretches]
+    if covered_s(seen) + 1e-6 >= needed:
+        return True
+    return bool(heard) and covered_s([*seen, *heard]) + 1e-6 >= by_sound
 
 
 def score_findings(classifications: Iterable[Classification], policy: Policy) -> Iterator[Finding]:

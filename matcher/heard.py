@@ -120,6 +120,15 @@ def as_repeated(heard: Alignment) -> Alignment:
     return rescore(heard, frames, video=True) or heard
 
 
+def as_doubted(heard: Alignment) -> Alignment:
+    """The same alignment where the sound may be anybody's: it says what it did, but no more than
+    asks for a review."""
+    weight = WEIGHTS["sound"]
+    least = math.ceil(weight.vanishes * (1.0 - heard.evidence / weight.at_zero))
+    frames = [replace(f, group=STILL, distance=max(DOUBTED, least)) for f in heard.frames]
+    return rescore(heard, frames, video=True) or heard
+
+
 def _distances(evidence: float, count: int) -> list[int]:
     """Distances of `count` seconds that together say `evidence`, or as much as they can."""
     weight = WEIGHTS["sound"]

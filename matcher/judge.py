@@ -46,8 +46,10 @@ from matcher.kinship import Kinship
 from matcher.moments import UNTOLD, Moment, still_told
 from matcher.motion import stands_still
 from matcher.ports import DescriptorModel
-from matcher.rarity import Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
+from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
 from matcher.score import UNSURE, as_match, as_one_scene, not_sure
+from matcher.sound_kinship import SoundKinship
+from matcher.sound_rarity import sound_rarities
 
 _IN_NEGATIVE = (Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL)
 """Placings that are also looked up with their colours inverted."""
@@ -88,6 +90,7 @@ class Judge:
         self._signal_types = frozenset(signal_types)
         self._orientations = orientations
         self._kinship = Kinship(store, orientations)
+        self._sound_kinship = SoundKinship(store, index)
         self._degenerate = degenerate
         wanted = self._signal_types
         self._local = LocalFinder(store, index) if "local" in wanted else None
@@ -141,7 +144,7 @@ class Judge:
             for a in beside.alignments
             if a.reference_id in references and references[a.reference_id].enforceable
         ]
-        rare = self._rarities(likeliest, known, references, fingerprints)
+        weigh = self._weighing(likeliest, known, references, fingerprints)
         aligned = [
             self._aligned(one, references[one.reference_id], samples, beside, motion, total_s)
             for one in likeliest
@@ -150,7 +153,7 @@ class Judge:
         for alignment in (*known, *(a for a in aligned if a is not None)):
             weighed = alignment
             if references[alignment.reference_id].bank.action is not Action.ALLOW:
-                weighed = rare.weighed(alignment, video=total_s > 0)
+                weighed = weigh(alignment, total_s > 0)
             if weighed is alignment or weighed.evidence >= FLOOR:
                 alignments.setdefault(weighed.reference_id, []).append(weighed)
         matches = [as_match(references[i], found_in) for i, found_in in alignments.items()]
@@ -208,12 +211,27 @@ class Judge:
             return one
         return heard.as_repeated(one)
 
+    def _weighing(
+        self,
+        hit: Sequence[_Found],
+        known: Sequence[Alignment],
+        references: dict[str, Reference],
+        fingerprints: Sequence[Fingerprint],
+    ) -> Callable[[Alignment, bool], Alignment]:
+        """What takes from an alignment (of a video?) what unrelated incidents have too."""
+        kin = self._kinship.of_one_upload()
+        rare = self._rarities(hit, known, references, fingerprints, kin)
+        heard = [a for a in known if a.signal_type == "sound"]
+        sounds = sound_rarities(heard, self._sound_kinship.of_one_upload(kin, heard))
+        return lambda one, video: sounds.weighed(rare.weighed(one, video=video))
+
     def _rarities(
         self,
         hit: Sequence[_Found],
         known: Sequence[Alignment],
         references: dict[str, Reference],
         fingerprints: Sequence[Fingerprint],
+        kin: Kin,
     ) -> Rarities:
         """How rare the upload's pictures are. An image is all that it shows, so that its picture
         is its own, and takes nothing from others'."""
@@ -228,7 +246,7 @@ class Judge:
             each = ((t, codes_by_offset(fingerprints, t)) for t in tracks)
             return {picture(t, offset): code for t, some in each for offset, code in some.items()}
 
-        return rarities(moving, self._kinship.of_one_upload(), codes)
+        return rarities(moving, kin, codes)
 
     def find_local(self, look: MediaFingerprints, *, usual_only: bool = False) -> Beside:
         """See `finders.LocalFinder`; nothing where local features are not wanted."""

@@ -97,7 +97,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class _Recent(Generic[Key, Value]):
+class Recent(Generic[Key, Value]):
     """The values last asked for, at most so many."""
 
     def __init__(self, most: int) -> None:
@@ -129,8 +129,8 @@ class Kinship:
     def __init__(self, store: Store, orientations: Orientations) -> None:
         self._store = store
         self._orientations = orientations
-        self._answers: _Recent[tuple[str, str], bool] = _Recent(KEPT_ANSWERS)
-        self._samples: _Recent[str, Sample] = _Recent(KEPT_SAMPLES)
+        self._answers: Recent[tuple[str, str], bool] = Recent(KEPT_ANSWERS)
+        self._samples: Recent[str, Sample] = Recent(KEPT_SAMPLES)
 
     def of_one_upload(self) -> Kin:
         """Compares at most `MOST_COMPARED` pairs; None beyond them, of pairs not compared yet."""

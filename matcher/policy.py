@@ -55,6 +55,8 @@ class Overrides(_Rules):
     possible: Share | None = None
     min_seconds: Seconds | None = None
     min_fraction: Share | None = None
+    sound_alone: Held | None = None
+    sound_min_fraction: Share | None = None
 
 
 class Defaults(_Rules):
@@ -62,6 +64,8 @@ class Defaults(_Rules):
     possible: Share = 0.35
     min_seconds: Seconds = 3.0
     min_fraction: Share = 0.5
+    sound_alone: Held = "block"
+    sound_min_fraction: Share = 0.2
 
 
 class ScoreRules(_Rules):
@@ -143,7 +147,8 @@ class Thresholds:
 
     `action`: what a confident match asks for. A match is confident from the score `confident` on
     and possible from `possible` on. It blocks where its segments cover `min_seconds` or
-    `min_fraction` of the upload.
+    `min_fraction` of the upload. By sound alone it asks for `sound_alone` at most, and blocks where
+    it covers `sound_min_fraction` of the upload as well.
     """
 
     action: Action
@@ -151,10 +156,16 @@ class Thresholds:
     possible: float
     min_seconds: float
     min_fraction: float
+    sound_alone: Action = Action.BLOCK
+    sound_min_fraction: float = 0.2
 
     def needed_s(self, total_s: float) -> float:
         """How many seconds of an upload of `total_s` seconds must match for a block."""
         return min(self.min_seconds, self.min_fraction * max(0.0, total_s))
+
+    def needed_by_sound_s(self, total_s: float) -> float:
+        """The same where sound that no pictures go with is among them."""
+        return max(self.needed_s(total_s), self.sound_min_fraction * max(0.0, total_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +196,7 @@ class Policy:
             if rule is not None:
                 values |= rule.model_dump(exclude_none=True)
         values["action"] = Action(values["action"])
+        values["sound_alone"] = Action(values["sound_alone"])
         return Thresholds(**values)
 
     def bank_names(self) -> frozenset[str]:

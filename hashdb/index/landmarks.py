@@ -21,10 +21,14 @@ Keys = NDArray[np.uint32]
 Moments = NDArray[np.uint32]
 
 COMMON = 4e-6
-"""A key with more than this share of all entries says nothing: it is passed over in a search,"""
+"""A key with more than this share of all entries is looked at in part only,"""
 
 COMMON_LEAST = 256
 """unless it has so few."""
+
+FIRST = 32
+"""Entries of each segment that are looked at of such a key: the same references' for all keys, so
+that a sound of which the bank holds hundreds of versions is found in some, with all its votes."""
 
 _MERGE = 1 << 22  # segments up to this many entries may be merged with a newcomer
 _DEAD = 0.25  # share of removed entries above which a segment is built anew
@@ -35,7 +39,7 @@ class LandmarkHits:
     """Entries with a key that was asked for.
 
     `queries` (k,) int64: row of the key in the search; `ordinals` (k,) int32: the reference's;
-    `moments` (k,) uint32, as they were added. `asked`: how many of the keys were not passed over.
+    `moments` (k,) uint32, as they were added. `asked`: how many of the keys were looked at in full.
     """
 
     queries: Ints
@@ -126,8 +130,8 @@ class LandmarkIndex:
             self._segments = tuple(sorted((s for s in left if s.count), key=len, reverse=True))
 
     def search(self, keys: Keys, *, common: float = COMMON) -> LandmarkHits:
-        """All entries that have one of the (n,) keys, but for keys that more than the share
-        `common` of all entries have. In the order of the rows within each segment."""
+        """All entries that have one of the (n,) keys; of keys that more than the share `common` of
+        all entries have, the `FIRST` ones. In the order of the rows within each segment."""
         segments = self._segments
         spans = [_spans(s, keys) for s in segments]
         counts = sum((high - low for low, high in spans), np.zeros(len(keys), dtype=np.int64))
@@ -135,7 +139,7 @@ class LandmarkIndex:
         asked = counts <= cap
         queries, ordinals, moments = [], [], []
         for segment, (low, high) in zip(segments, spans, strict=True):
-            lengths = np.where(asked, high - low, 0)
+            lengths = np.where(asked, high - low, np.minimum(high - low, FIRST))
             rows = np.repeat(np.arange(len(keys), dtype=np.int64), lengths)
             before = np.cumsum(lengths) - lengths
             places = np.repeat(low - before, lengths) + np.arange(len(rows))

@@ -10,7 +10,7 @@ import pytest
 
 from hashdb.index.landmarks import SoundIndex
 from hashdb.model import Alignment, Segment, SegmentPair, SoundPeaks
-from matcher.heard import PER_NAT, alignment, as_repeated, sounds
+from matcher.heard import PER_NAT, alignment, as_doubted, as_repeated, sounds
 from matcher.landmarks import landmarks, pack_moments
 from matcher.policy import load_policy
 from matcher.score import WEIGHTS, as_match, rescore
@@ -153,6 +153,19 @@ def test_what_lies_across_a_seam_of_a_long_sound_is_found(bank, at):
     assert (pair.query.start, pair.query.end) == pytest.approx((at, at + 20.0), abs=1.0)
 
 
+def test_hundreds_of_versions_do_not_hide_each_other():
+    versions = SoundIndex(filed)
+    whole = sound(1, 30.0)
+    rng = np.random.default_rng(5)
+    versions.add([(n, whole.take(rng.random(len(whole)) < 0.98)) for n in range(300)])
+    few = SoundIndex(filed)
+    few.add([(0, whole)])
+    query = whole.take(rng.random(len(whole)) < 0.6)
+    (alone,) = sounds(query, few, everything)
+    found = sounds(query, versions, everything)
+    assert max(m.evidence for m in found) > 0.8 * alone.evidence
+
+
 def test_nothing_heard_or_nothing_known(bank):
     assert [*sounds(sound(1).take(slice(0, 0)), bank, everything)] == []
     assert [*sounds(sound(1), SoundIndex(filed), everything)] == []
@@ -165,3 +178,13 @@ def test_a_repetition_asks_for_a_review_at_most(evidence: float):
     confident = load_policy(None).defaults.confident
     assert repeated.score < confident < found.score
     assert spans(repeated) == spans(found)
+
+
+@pytest.mark.parametrize("evidence", [20.0, 60.0, 3000.0])
+def test_what_is_doubted_asks_for_a_review_also_where_it_is_long(evidence: float):
+    doubted = as_doubted(as_alignment(match((5.0, 95.0, 20.0, 110.0), evidence=evidence)))
+    defaults = load_policy(None).defaults
+    assert defaults.possible <= doubted.score < defaults.confident
+    assert spans(doubted) == [pytest.approx((5.0, 95.0, 20.0, 110.0))]
+    nothing = replace(doubted, evidence=0.5)
+    assert as_doubted(nothing).evidence <= 0.5
