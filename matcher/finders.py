@@ -121,7 +121,8 @@ class LocalFinder:
         # where nothing that moves is seen, it may be another moment as well
         aligned = {a.reference_id for a in alignments}
         moving = {a.reference_id for a in alignments if not is_still(a)}
-        if look.coverage.total_s <= 0:
+        single = look.coverage.total_s <= 0
+        if single:
             moving = aligned - moments.untold
         images = {names[i] for i in seen.still}
         sure = {a.reference_id for a in alignments if a.score >= SURE}
@@ -136,6 +137,7 @@ class LocalFinder:
             frozenset(aligned - images - moving),
             tuple(sorted(unsure)),
             tuple(moments.places),
+            frozenset(images & {names[f.reference] for f in kept if single and _is_whole(f)}),
         )
 
     def _seen(
@@ -256,6 +258,10 @@ class NeuralFinder:
                 if found is not None and found.score >= FLOOR:
                     alignments.append(found)
         return Beside(tuple(alignments))
+
+
+def _is_whole(found: localize.Found) -> bool:
+    return any(telling.is_whole(sight) for sight in found.sights)
 
 
 def motion_of(store: Store, name: str) -> Motion | None:

@@ -115,12 +115,17 @@ def rule(match: Match, policy: Policy) -> Ruled:
     likeness = max((a.score for a in match.alignments if a.signal_type == "neural"), default=0.0)
     if not match.alignments and not match.exact:
         parts = [(match.score, match.segments)]
-    limits = policy.for_bank(match.reference.bank)
+    limits = policy.for_bank(match.reference.bank, image=is_image(match))
     alone = [(score, tuple(p.query for p in pairs)) for score, pairs in parts]
     both = together(match.alignments, policy.score.prior)
     if both > max((score for score, _ in alone), default=1.0):
         alone.append((both, corroborated(match.alignments)))
     return Ruled(match, limits, tuple(alone), likeness)
+
+
+def is_image(match: Match) -> bool:
+    """Whether the upload has no time: nothing of it that shows the reference lasts."""
+    return bool(match.segments) and all(pair.query.seconds <= 0 for pair in match.segments)
 
 
 def corroborated(alignments: Sequence[Alignment]) -> tuple[Segment, ...]:

@@ -38,6 +38,10 @@ STEADY, STEADY_ODD = (0.15, 0.5, 2.0), (0.6, 0.9, 4.5)
 part that is enough, and how heavily shots of another moment weigh against it."""
 
 
+WHOLE, BARE = 0.04, 0.75
+"""An image is a whole picture where its corners lie within so much of its sides of the reference's,
+and bare where so many of the reference's cells are seen."""
+
 BLANK = 0.67
 """How much less a shot that shows nothing of the reference, at any moment, counts among those at an
 odd speed: footage in between slows a copy down, and another moment of the place would be seen."""
@@ -54,6 +58,16 @@ def telling_inliers(
     whole = min(1.0, max(0.0, (share - least) / (enough - least)))
     wide = min(1.0, spread / ENOUGH_SPREAD)
     return inliers * whole * wide
+
+
+def is_whole(sight: Sight) -> bool:
+    """Whether a picture is the reference's, uncropped and unframed, with little over it."""
+    reference, query = picture_of(sight.nominee), sight.shot.picture
+    size = np.array([query.width, query.height])
+    ends = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    corners = (ends * (reference.width, reference.height)).astype(np.float32)
+    off = np.abs(verify.mapped(sight.agreement.map, corners) / size - ends)
+    return bool(off.max() <= WHOLE) and verify.covered(sight.agreement, reference, query) >= BARE
 
 
 def _told(sight: Sight, most: float, found: Found, *, alone: bool) -> float:

@@ -41,8 +41,8 @@ VIDEOS = Form(np.array([-3.0, 1.0, 1.0, 1.0, 1.0]), np.array([8.0, 32.0, 16.0, 3
 tell as much: so few sources say little. Decision 9 did not know hashes at odd speeds, so they are
 held less."""
 
-IMAGES = Form(np.array([-3.15, 0.86, 0.86]), np.array([2.0, 8.0, 8.0]))
-"""Decision 9's line for images, hashes and local features."""
+IMAGES = Form(np.array([-3.15, 0.86, 0.86]), np.array([8.0, 32.0, 32.0]))
+"""Decision 9's line for images, of hashes and of local features, held as that of videos is."""
 
 SAMPLES = 400
 """Times that sources are drawn anew for the coefficients' spread."""

@@ -12,6 +12,7 @@ from hashdb.model import Alignment, FrameMatch, Match, Orientation, View
 from matcher.calibration import CALIBRATION, FILE, NAMES, Scale, parse_calibration, restated
 from matcher.policy import load_policy
 from matcher.score import (
+    EVEN,
     as_match,
     as_one_scene,
     bounds,
@@ -86,23 +87,31 @@ class TestRestated:
 
 
 class TestImages:
-    """The rule of decision 9, which the benchmark does not touch: it has no images."""
+    """One picture, by weights of its own, and by a threshold of its own."""
 
-    @pytest.mark.parametrize("distance", [0, 8, 16])
+    CONFIDENT = load_policy(None).images.confident
+
+    @pytest.mark.parametrize("distance", [0, 8, 16, 25])
     def test_a_close_image_is_confident(self, distance: int):
-        assert frames(distance, video=False).score >= LIMITS.confident
+        assert frames(distance, video=False).score >= self.CONFIDENT
 
-    @pytest.mark.parametrize("distance", [18, 24, 28])
+    @pytest.mark.parametrize("distance", [27, 31, 40])
     def test_a_farther_one_is_possible(self, distance: int):
-        assert LIMITS.possible <= frames(distance, video=False).score < LIMITS.confident
+        assert LIMITS.possible <= frames(distance, video=False).score < self.CONFIDENT
 
-    @pytest.mark.parametrize("distance", [31, 46])
-    def test_a_far_one_is_neither(self, distance: int):
-        assert frames(distance, video=False).score < LIMITS.possible
+    @pytest.mark.parametrize("signal_type", ["pdq", "local"])
+    def test_a_picture_of_another_moment_is_possible_at_most(self, signal_type: str):
+        seen = not_sure(frames(0, signal_type=signal_type, video=False))
+        assert LIMITS.possible <= seen.score <= EVEN < LIMITS.confident
 
-    @pytest.mark.parametrize("video", [True, False])
-    def test_a_picture_of_another_moment_is_not_confident(self, video: bool):
-        assert not_sure(frames(0, video=video)).score < LIMITS.confident
+    def test_a_video_of_another_moment_is_not_confident(self):
+        assert not_sure(frames(0)).score < LIMITS.confident
+
+    def test_hashes_and_features_of_one_picture_do_not_add_up(self):
+        seen, told = ({"hashes": 4.0, "local": 1.0}, {"hashes": 4.0})
+        assert CALIBRATION.probability(seen, scale=Scale.IMAGE) == CALIBRATION.probability(
+            told, scale=Scale.IMAGE
+        )
 
 
 class TestKinds:
