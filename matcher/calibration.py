@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
+from enum import Enum
 from importlib import resources
 from typing import Annotated, Literal
 
@@ -28,10 +29,22 @@ DAMPING = 5.0
 """Pictures of one upload are not independent: what is a look-alike in one is one in the next. So
 the sum of what they say counts as its logarithm, from about here on."""
 
-STILL = (-3.15, 0.86)
-"""Intercept and weight of images, undamped: the benchmark has none to fit them on, and one picture
-of a video is another thing, for the next ones might have agreed. By these an image is confident by
-the default policy up to 16 bits of PDQ, and possible up to 28, as decision 9 had it."""
+IMAGE_NAMES = ("hashes", "local")
+"""Of images: one picture has no speed and no sound. What it says is not damped."""
+
+LONE = (-3.15, 0.86)
+"""Intercept and weight of one hash of a whole video and of likeness, undamped, on which nothing is
+fitted: decision 9's scale."""
+
+
+class Scale(Enum):
+    """What evidence is of: a video, whose pictures agree; an image, which is all that there is; one
+    code of a whole video, or likeness."""
+
+    VIDEO = "video"
+    IMAGE = "image"
+    LONE = "lone"
+
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
@@ -62,6 +75,21 @@ class Bounds(_Values):
     sound: Ends
 
 
+class ImageWeights(_Values):
+    """What one unit of an image's evidence adds."""
+
+    hashes: Weight
+    local: Weight
+
+
+class ImageBounds(_Values):
+    """As `Bounds`."""
+
+    intercept: Ends
+    hashes: Ends
+    local: Ends
+
+
 class Training(_Values):
     """What the numbers were fitted on: pairs of an upload and a reference that was hit in it."""
 
@@ -69,6 +97,15 @@ class Training(_Values):
     pairs: Annotated[int, Field(ge=1)]
     true: Annotated[int, Field(ge=0)]
     sources: Annotated[int, Field(ge=1)]
+
+
+class Images(_Values):
+    """The numbers of images, stated at the same prior."""
+
+    intercept: Finite
+    weights: ImageWeights
+    bounds: ImageBounds
+    training: Training
 
 
 class Calibration(_Values):
@@ -85,34 +122,50 @@ class Calibration(_Values):
     weights: Weights
     bounds: Bounds
     training: Training
+    images: Images
 
     @model_validator(mode="after")
     def _ordered(self) -> Calibration:
-        for name, (low, high) in self.bounds.model_dump().items():
-            if low > high:
-                raise ValueError(f"bounds.{name}: {low} is above {high}")
+        for where, bounds in (("", self.bounds), ("images.", self.images.bounds)):
+            for name, (low, high) in bounds.model_dump().items():
+                if low > high:
+                    raise ValueError(f"{where}bounds.{name}: {low} is above {high}")
         return self
 
     def probability(
-        self, evidence: Mapping[str, float], *, moving: bool = True, prior: float | None = None
+        self,
+        evidence: Mapping[str, float],
+        *,
+        scale: Scale = Scale.VIDEO,
+        prior: float | None = None,
     ) -> float:
         """0 to 1, at that prior (None: the file's own). `evidence`: by kind, in log-odds, 0 or
-        more. `moving`: whether there could be more than one picture or code that agree; an image,
-        or one hash of a whole video, is on `STILL`'s scale."""
-        if moving:
+        more, of which each `scale` counts its own kinds."""
+        if scale is Scale.VIDEO:
             x = self.intercept + _weighed(evidence, self.weights.model_dump())
+        elif scale is Scale.IMAGE:
+            x = self.images.intercept + _plain(evidence, self.images.weights.model_dump())
         else:
-            x = STILL[0] + STILL[1] * summed(evidence)
+            x = LONE[0] + LONE[1] * summed(evidence)
         return self._at(x, prior)
 
     def ends(
-        self, evidence: Mapping[str, float], *, prior: float | None = None
+        self,
+        evidence: Mapping[str, float],
+        *,
+        scale: Scale = Scale.VIDEO,
+        prior: float | None = None,
     ) -> tuple[float, float]:
-        """What `probability` of a video would be at the lower, and at the upper, bounds of all
-        coefficients at once: wider than 95 % bounds, for they are not all off to one side."""
-        bounds = self.bounds.model_dump()
+        """What `probability` would be at the lower, and at the upper, bounds of all coefficients at
+        once: wider than 95 % bounds, for they are not all off to one side. Raises `ValueError` for
+        `Scale.LONE`, which has none."""
+        if scale is Scale.LONE:
+            raise ValueError("nothing is fitted, so that there are no bounds")
+        weighed = _weighed if scale is Scale.VIDEO else _plain
+        bounds = (self if scale is Scale.VIDEO else self.images).bounds.model_dump()
+        names = NAMES if scale is Scale.VIDEO else IMAGE_NAMES
         low, high = (
-            bounds["intercept"][end] + _weighed(evidence, {n: bounds[n][end] for n in NAMES})
+            bounds["intercept"][end] + weighed(evidence, {n: bounds[n][end] for n in names})
             for end in (0, 1)
         )
         return self._at(low, prior), self._at(high, prior)
@@ -123,6 +176,10 @@ class Calibration(_Values):
 
 def _weighed(evidence: Mapping[str, float], weights: Mapping[str, float]) -> float:
     return summed({kind: weights[kind] * damped(told) for kind, told in evidence.items()})
+
+
+def _plain(evidence: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    return summed({kind: weights[kind] * evidence.get(kind, 0.0) for kind in IMAGE_NAMES})
 
 
 def damped(evidence: float) -> float:

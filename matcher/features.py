@@ -37,9 +37,17 @@ class LocalLook:
     them. Of a reference's still scenes one picture in `STILL_S` is kept."""
 
     def __init__(
-        self, hasher: LocalHasher, number: int, sampling: Sampling, duration: float
+        self,
+        hasher: LocalHasher,
+        number: int,
+        sampling: Sampling,
+        duration: float,
+        *,
+        alone: bool = False,
     ) -> None:
+        """`alone`: the one picture is an image."""
         self._hasher = hasher
+        self._alone = alone
         self._number = number
         self._reference = sampling.dense
         gap = LOCAL_GAP_S if sampling.dense else min(QUERY_GAP_S, duration / LOCAL_PICTURES)
@@ -64,11 +72,11 @@ class LocalLook:
             return self._something
         if not self._reference:
             self._watched.see(frame.offset, square)
-            found = self._hasher.query(frame.luma)
+            found = self._hasher.query(frame.luma, alone=self._alone)
         else:
             if since < STILL_S and self._kept is not None and _still(self._kept, square):
                 return self._something
-            one = self._hasher.reference(frame.luma)
+            one = self._hasher.reference(frame.luma, alone=self._alone)
             found = () if one is None else (one,)
         self._last, self._kept, self._something = frame.offset, square, bool(found)
         if found:

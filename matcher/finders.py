@@ -30,9 +30,10 @@ from hashdb.store import Store
 from matcher import described, heard, localize, nearest, telling
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
-from matcher.moments import at_its_moment
+from matcher.moments import at_its_moment, told_alone
 from matcher.motion import laid_by
 from matcher.ports import DescriptorModel
+from matcher.score import not_sure
 from matcher.sharpen import sharpened
 
 SURE = 0.9
@@ -62,11 +63,12 @@ class _Seen:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Moments:
     """Of one track: what was found `at` its moments, where scenes lie (`places`), and references
-    whose moment is another one."""
+    whose moment is another one, or, of an image, any (`untold`)."""
 
     at: list[localize.Found]
     places: list[Place]
     other: set[str]
+    untold: set[str]
 
 
 class LocalFinder:
@@ -111,11 +113,18 @@ class LocalFinder:
         )
         kept = [f for f in moments.at if not usual_only or localize.usual(f.speed) or f.told]
         told = (tell(found, names[found.reference]) for found in kept)
-        alignments = [a for a in told if a is not None and a.evidence >= FLOOR]
+        alignments = [
+            not_sure(a) if a.reference_id in moments.untold else a
+            for a in told
+            if a is not None and a.evidence >= FLOOR
+        ]
         # where nothing that moves is seen, it may be another moment as well
-        moving = {a.reference_id for a in alignments if not is_still(a)}
-        images = {names[i] for i in seen.still}
         aligned = {a.reference_id for a in alignments}
+        moving = {a.reference_id for a in alignments if not is_still(a)}
+        single = look.coverage.total_s <= 0
+        if single:
+            moving = aligned - moments.untold
+        images = {names[i] for i in seen.still}
         sure = {a.reference_id for a in alignments if a.score >= SURE}
         unsure = {
             s.shot.offset
@@ -128,6 +137,7 @@ class LocalFinder:
             frozenset(aligned - images - moving),
             tuple(sorted(unsure)),
             tuple(moments.places),
+            frozenset(images & {names[f.reference] for f in kept if single and _is_whole(f)}),
         )
 
     def _seen(
@@ -150,14 +160,19 @@ class LocalFinder:
         self, look: MediaFingerprints, seen: _Seen, backend: LocalBackend, names: Sequence[str]
     ) -> _Moments:
         motion = {m.track: m for m in look.motion}.get(seen.track)
-        moments = _Moments([], [], set())
+        moments = _Moments([], [], set(), set())
         for found in localize.lines(seen.shots, seen.sights, backend, still=seen.still):
             name = names[found.reference]
-            if look.coverage.total_s <= 0 or found.reference in seen.still:
+            if found.reference in seen.still:
                 moments.at.append(found)
                 continue
-            mine = [s for s in seen.shots if s.rendering is found.rendering]
             pictures = backend.pictures(found.reference)
+            if look.coverage.total_s <= 0:
+                moments.at.append(found)
+                if not told_alone(found, pictures):
+                    moments.untold.add(name)
+                continue
+            mine = [s for s in seen.shots if s.rendering is found.rendering]
             found = sharpened(found, mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             both = partial(self._motion_beside, motion, name)
@@ -249,6 +264,10 @@ class NeuralFinder:
                 if found is not None and found.score >= FLOOR:
                     alignments.append(found)
         return Beside(tuple(alignments))
+
+
+def _is_whole(found: localize.Found) -> bool:
+    return any(telling.is_whole(sight) for sight in found.sights)
 
 
 def motion_of(store: Store, name: str) -> Motion | None:

@@ -121,7 +121,7 @@ class Ruled:
 
 def rule(match: Match, policy: Policy) -> Ruled:
     """The match under its bank's thresholds."""
-    limits = policy.for_bank(match.reference.bank)
+    limits = policy.for_bank(match.reference.bank, image=is_image(match))
     told = [a for a in match.alignments if a.signal_type != "neural"]
     seen = max((a.score for a in told if a.signal_type != "sound"), default=0.0)
     alone = seen < limits.possible
@@ -136,6 +136,11 @@ def rule(match: Match, policy: Policy) -> Ruled:
     if both > max((part.score for part in parts), default=1.0):
         parts.append(Part(both, corroborated(match.alignments), heard=alone))
     return Ruled(match, limits, tuple(parts), likeness)
+
+
+def is_image(match: Match) -> bool:
+    """Whether the upload has no time: nothing of it that shows the reference lasts."""
+    return bool(match.segments) and all(pair.query.seconds <= 0 for pair in match.segments)
 
 
 def corroborated(alignments: Sequence[Alignment]) -> tuple[Segment, ...]:

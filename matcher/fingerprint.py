@@ -367,7 +367,7 @@ def _track(
     duration, video = _duration(info, number), info.kind is MediaKind.VIDEO
     features = shown = None
     if local and parts.local is not None:
-        features = LocalLook(parts.local, number, sampling, duration)
+        features = LocalLook(parts.local, number, sampling, duration, alone=not video)
     if sampling.describe and video and not sampling.windows:
         shown = ShownLook(number, sampling, duration, info.tracks)
     return _Track(number, parts, hashers, sampling, features, shown, video=video)

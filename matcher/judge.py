@@ -149,6 +149,8 @@ class Judge:
             self._aligned(one, references[one.reference_id], samples, beside, motion, total_s)
             for one in likeliest
         ]
+        hashed = {a.reference_id for a in aligned if a is not None and a.signal_type == "pdq"}
+        known = self._beside_hash(known, beside.whole, hashed, fingerprints)
         alignments: dict[str, list[Alignment]] = {}
         for alignment in (*known, *(a for a in aligned if a is not None)):
             weighed = alignment
@@ -200,6 +202,30 @@ class Judge:
         if not counts(one.query.signal_type):
             alignment = replace(alignment, segments=(_whole(reference, total_s),))
         return alignment
+
+    def _beside_hash(
+        self,
+        known: Iterable[Alignment],
+        whole: Collection[str],
+        hashed: Collection[str],
+        fingerprints: Iterable[Fingerprint],
+    ) -> list[Alignment]:
+        """The alignments, less those by features of an image that is a reference's `whole` picture
+        with nothing over it. There features tell the place, and the hash of all of it the moment:
+        what it tells counts alone; where both have one, and they are far apart, it may be any."""
+        coded = [f for f in self.usable(fingerprints) if f.signal_type == "pdq" and len(f)]
+        kept = []
+        for one in known:
+            if one.signal_type != "local" or one.reference_id not in whole:
+                kept.append(one)
+            elif one.reference_id not in hashed:
+                far = bool(coded) and self._has_hash(one.reference_id)
+                kept.append(not_sure(one) if far else one)
+        return kept
+
+    def _has_hash(self, reference_id: str) -> bool:
+        with self._store.read() as tx:
+            return any(f.signal_type == "pdq" for f in tx.banks.fingerprints(reference_id))
 
     def _as_seen(self, one: Alignment, beside: Beside, motion: Sequence[Motion]) -> Alignment:
         """An alignment by sound, which is taken for a repetition where what is seen of the same

@@ -58,6 +58,9 @@ MOVING_PART = 0.33
 """where fewer than this part of them are found as often as what stands still."""
 
 
+MOVED_ALONE = 8
+"""Moving features by which an image tells a fixed camera's moment."""
+
 FIXED_PART = 0.5
 """The part of a reference's features that stand still where the camera does."""
 
@@ -90,6 +93,20 @@ UNTOLD = Moment(None, other=False)
 
 Mask = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
+
+
+def told_alone(found: Found, pictures: Sequence[Nominee]) -> bool:
+    """Whether an image that shows a video's place is of the moment that it was found at: a camera
+    that moves shows it so once; where it stands still, what moves must be there."""
+    moves = _Masks(pictures)
+    if not found.sights or not _fixed([moves[s.nominee.offset] for s in found.sights]):
+        return bool(found.sights)
+    # of pictures that differ by what moves only, any may lie on the line
+    for sight in (*found.sights, *found.seen):
+        moved = _moved(replace(found, sights=(sight,)), moves)
+        if moved is not None and sum(moved) >= MOVED_ALONE:
+            return True
+    return False
 
 
 def at_its_moment(

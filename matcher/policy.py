@@ -75,6 +75,13 @@ class ScoreRules(_Rules):
     prior: Probability = 0.90
 
 
+class ImageRules(_Rules):
+    """`confident`: the score from which on a match of an image is confident, where its bank's own
+    is lower: no other picture could speak against it."""
+
+    confident: Share = 0.90
+
+
 class LocalRules(_Rules):
     """When an upload's local features are looked at: see `matcher.looks.unsure`."""
 
@@ -132,6 +139,7 @@ class _File(_Rules):
     signals: Signals = Signals()
     local: LocalRules = LocalRules()
     score: ScoreRules = ScoreRules()
+    images: ImageRules = ImageRules()
     defaults: Defaults = Defaults()
     labels: Mapping[Name, Overrides] = Field(default_factory=dict)
     banks: Mapping[Name, Overrides] = Field(default_factory=dict)
@@ -186,17 +194,20 @@ class Policy:
     classifier: ClassifierRules
     combined: CombinedRules
     score: ScoreRules
+    images: ImageRules
     local: LocalRules
 
-    def for_bank(self, bank: Bank) -> Thresholds:
+    def for_bank(self, bank: Bank, *, image: bool = False) -> Thresholds:
         """The bank's thresholds: by its name, else by its label, else the defaults. The action is
-        the bank's own unless the policy names one."""
+        the bank's own unless the policy names one. `image`: of an upload that is one."""
         values: dict[str, Any] = {"action": bank.action, **self.defaults.model_dump()}
         for rule in (self.labels.get(bank.label or ""), self.banks.get(bank.name)):
             if rule is not None:
                 values |= rule.model_dump(exclude_none=True)
         values["action"] = Action(values["action"])
         values["sound_alone"] = Action(values["sound_alone"])
+        if image:
+            values["confident"] = max(values["confident"], self.images.confident)
         return Thresholds(**values)
 
     def bank_names(self) -> frozenset[str]:
@@ -247,6 +258,7 @@ def parse_policy(data: bytes, source: str) -> Policy:
         classifier=file.classifier,
         combined=file.combined,
         score=file.score,
+        images=file.images,
         local=file.local,
     )
 

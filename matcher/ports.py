@@ -178,11 +178,12 @@ class LocalHasher(Protocol):
     @property
     def pipeline(self) -> str: ...
 
-    def reference(self, luma: AnyLuma) -> FrameFeatures | None:
-        """The plain picture's features; None where there are too few to mean anything."""
+    def reference(self, luma: AnyLuma, *, alone: bool = False) -> FrameFeatures | None:
+        """The plain picture's features; None where there are too few to mean anything. `alone`: it
+        is an image, of which more are taken."""
         ...
 
-    def query(self, luma: AnyLuma) -> tuple[FrameFeatures, ...]:
+    def query(self, luma: AnyLuma, *, alone: bool = False) -> tuple[FrameFeatures, ...]:
         """Those of every rendering; none where there are too few."""
         ...
 

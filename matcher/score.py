@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +26,13 @@ from hashdb.model import (
     Signal,
 )
 from hashdb.signals import SIGNAL_TYPES
-from matcher.calibration import CALIBRATION
+from matcher.calibration import CALIBRATION, Scale
 
 UNSURE = 18
 """Bits of PDQ at which one picture alone is not confident by the default policy."""
+
+EVEN = 0.5
+"""The score that an image has at most where it may be of another moment."""
 
 LONE = 0.12
 """What a picture's evidence is worth where no others agree with it in time."""
@@ -93,25 +97,44 @@ def rescore(
     ordered = tuple(sorted(frames, key=lambda f: (f.track, f.offset)))
     shown = [f for f in ordered if f.rarity > COMMON] or ordered
     told = evidence(alignment.signal_type, ordered)
-    kind = SIGNAL_TYPES[alignment.signal_type]
-    one_code = kind.hashed and not kind.per_frame
     return replace(
         alignment,
         frames=ordered,
         segments=_segments(shown) if video else _still_segment(shown),
         score=CALIBRATION.probability(
             by_kind(alignment.signal_type, ordered),
-            moving=video and not one_code and alignment.signal_type != "neural",
+            scale=_scale(alignment.signal_type, video=video),
             prior=prior,
         ),
         evidence=told,
     )
 
 
+def _scale(signal_type: str, *, video: bool) -> Scale:
+    kind = SIGNAL_TYPES[signal_type]
+    if signal_type == "neural" or (kind.hashed and not kind.per_frame):
+        return Scale.LONE
+    return Scale.VIDEO if video else Scale.IMAGE
+
+
+@cache
+def _even(signal_type: str) -> int:
+    """The distance from which on an image is no likelier to show a reference than not to."""
+    weight = WEIGHTS[signal_type]
+    distances = np.arange(math.ceil(weight.vanishes) + 1)
+    kind = signal_type if signal_type == "local" else "hashes"
+    likely = [
+        CALIBRATION.probability({kind: told}, scale=Scale.IMAGE) > EVEN
+        for told in weight.of(distances).tolist()
+    ]
+    return likely.index(False)
+
+
 def not_sure(alignment: Alignment) -> Alignment:
     """The same alignment with no frame so close that one alone makes it confident."""
-    frames = [replace(f, distance=max(f.distance, UNSURE)) for f in alignment.frames]
     video = any(p.query.seconds > 0 for p in alignment.segments)
+    least = UNSURE if video else _even(alignment.signal_type)
+    frames = [replace(f, distance=max(f.distance, least)) for f in alignment.frames]
     return rescore(alignment, frames, video=video) or alignment
 
 
@@ -207,18 +230,18 @@ def _is_usual(line: Sequence[FrameMatch]) -> bool:
 
 def bounds(match: Match, prior: float) -> tuple[float, float] | None:
     """Between what and what the score of a match lies, as far as the calibration knows; None where
-    it is not calibrated: of an exact match, an image, a hash of a whole video, or likeness.
+    it is not calibrated: of an exact match, a hash of a whole video, or likeness.
     `prior`: at which the score is stated."""
     if match.exact or not match.alignments or not match.segments:
         return None
     best = max(match.alignments, key=lambda a: a.score)
     alone = match.score <= best.score
-    kind = SIGNAL_TYPES[best.signal_type]
-    moving = any(pair.query.seconds > 0 for pair in best.segments)
-    if alone and (best.signal_type == "neural" or not kind.per_frame and kind.hashed or not moving):
+    video = any(pair.query.seconds > 0 for pair in best.segments)
+    scale = _scale(best.signal_type, video=video) if alone else Scale.VIDEO
+    if scale is Scale.LONE:
         return None
     told = by_kind(best.signal_type, best.frames) if alone else strongest(match.alignments)
-    return CALIBRATION.ends(told, prior=prior) if told else None
+    return CALIBRATION.ends(told, scale=scale, prior=prior) if told else None
 
 
 def together(alignments: Iterable[Alignment], prior: float | None = None) -> float:

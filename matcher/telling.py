@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hashdb.model import Alignment, Codes, Floats, FrameMatch, Ints, Orientation, View
+from matcher import verify
 from matcher.align import group_alike, reach
-from matcher.localize import Found, Sight, distance_of, usual
+from matcher.localize import Found, Sight, distance_of, picture_of, usual
 from matcher.score import STILL, rescore
 
 DISTINCT, MOVED, MOVED_PART = 3, 4, 0.1
@@ -37,6 +38,10 @@ STEADY, STEADY_ODD = (0.15, 0.5, 2.0), (0.6, 0.9, 4.5)
 part that is enough, and how heavily shots of another moment weigh against it."""
 
 
+WHOLE, BARE = 0.04, 0.75
+"""An image is a whole picture where its corners lie within so much of its sides of the reference's,
+and bare where so many of the reference's cells are seen."""
+
 BLANK = 0.67
 """How much less a shot that shows nothing of the reference, at any moment, counts among those at an
 odd speed: footage in between slows a copy down, and another moment of the place would be seen."""
@@ -55,12 +60,26 @@ def telling_inliers(
     return inliers * whole * wide
 
 
-def _told(sight: Sight, most: float, found: Found) -> float:
-    """`most`: a larger share than this is chance, for an edit leaves about the same everywhere."""
+def is_whole(sight: Sight) -> bool:
+    """Whether a picture is the reference's, uncropped and unframed, with little over it."""
+    reference, query = picture_of(sight.nominee), sight.shot.picture
+    size = np.array([query.width, query.height])
+    ends = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    corners = (ends * (reference.width, reference.height)).astype(np.float32)
+    off = np.abs(verify.mapped(sight.agreement.map, corners) / size - ends)
+    return bool(off.max() <= WHOLE) and verify.covered(sight.agreement, reference, query) >= BARE
+
+
+def _told(sight: Sight, most: float, found: Found, *, alone: bool) -> float:
+    """`most`: a larger share than this is chance, for an edit leaves about the same everywhere.
+    `alone`: of an image, whose one picture must show the reference's in most of its cells."""
     seen = sight.agreement
-    return telling_inliers(
+    told = telling_inliers(
         seen.inliers, min(seen.share, most), seen.spread, stands=found.stands, told=found.told
     )
+    if alone:
+        told *= verify.covered(seen, picture_of(sight.nominee), sight.shot.picture)
+    return told
 
 
 def steady(found: Found) -> float:
@@ -92,12 +111,15 @@ def alignment(
     groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
     sure = steady(found)
     most = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
-    nearest = ONE_OF_MANY if total_s > 0 else 0
+    alone = total_s <= 0
+    nearest = 0 if alone else ONE_OF_MANY
     frames = [
         FrameMatch(
             offset=sight.shot.offset,
             reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
-            distance=max(distance_of(sure * _told(sight, most, found)), nearest),
+            distance=max(
+                distance_of(sure * _told(sight, most, found, alone=total_s <= 0)), nearest
+            ),
             group=groups[i],
             track=track,
             view=View.FULL,

@@ -39,6 +39,7 @@ _FEWEST = 4
 _SHAKEN = 2.0  # times the tolerance, for the one map of many pictures: a hand shakes
 _TOLD = 25  # inliers of one picture that count towards the common map
 _SMALLEST, _LARGEST = 0.12, 8.0  # change of size
+_CELLS, _CELL_FEWEST, _CELL_PART = 4, 5, 0.1
 _STRETCH = 3.0  # at most, between the two axes
 
 Places = NDArray[np.float32]
@@ -289,6 +290,24 @@ def seen_inside(found: Map, reference: Picture, query: Picture) -> NDArray[np.bo
     inside = (at >= 0).all(axis=1) & (at[:, 0] < query.width) & (at[:, 1] < query.height)
     scale = np.sqrt(abs(float(np.linalg.det(found[:, :2]))))
     return np.asarray(inside & (reference.places[:, 2] * scale >= 0.8 * SMALLEST_PATCH))
+
+
+def covered(found: Agreement, reference: Picture, query: Picture) -> float:
+    """0 to 1: in how many cells of the reference's picture, of those in which some features should
+    be seen, a fair part of them is. What two pictures share besides (letters, a program's window, a
+    table) lies in some of the cells; a copy shows all that nothing lies over."""
+    inside = seen_inside(found.map, reference, query)
+    matched = np.zeros(len(inside), dtype=np.bool_)
+    matched[found.references] = True
+    size = (reference.width, reference.height)
+    column, row = np.clip(reference.places[:, :2] * _CELLS // size, 0, _CELLS - 1).T
+    cell = (row * _CELLS + column).astype(np.int64)
+    hoped = np.bincount(cell[inside], minlength=_CELLS**2)
+    seen = np.bincount(cell[inside & matched], minlength=_CELLS**2)
+    asked = hoped >= _CELL_FEWEST
+    if not asked.any():
+        return 0.0
+    return float((seen[asked] >= np.maximum(1, _CELL_PART * hoped[asked])).mean())
 
 
 def _shifted(found: Map, some: Candidates, slack: float, shift: float) -> Map:

@@ -15,7 +15,18 @@ from api.settings import Settings
 from api.wiring import Parts, build
 from bench.robustness.found import Found, Named, digest_of
 from bench.robustness.padding import Padding, pad
-from bench.robustness.peers import PACKAGES, VENV, WORKER, PeerMissing, Worker, WorkerEnded, install
+from bench.robustness.peers import (
+    PACKAGES,
+    PICTURE_PACKAGES,
+    VENV,
+    WORKER,
+    PeerMissing,
+    Worker,
+    WorkerEnded,
+    install,
+    packages_of,
+    scripts_of,
+)
 from bench.robustness.samples import Reference, Sample
 from hashdb.errors import SeawallError
 from hashdb.model import Match, Verdict, new_id
@@ -26,6 +37,8 @@ from matcher.score import strongest
 __all__ = ["ENGINES", "Engine", "Found", "Named", "PeerEngine", "PeerMissing", "Seawall", "make"]
 
 ENGINES = ("seawall", *PACKAGES)
+PICTURE_ENGINES = ("seawall", *PICTURE_PACKAGES)
+"""Those that are asked about images."""
 
 
 class Engine(Protocol):
@@ -58,7 +71,7 @@ def version_of(name: str) -> str:
         root = WORKER.parents[3]
         code = [p for top in ("hashdb", "matcher") for p in (root / top).rglob("*.*")]
         return digest_of(sorted(p for p in code if p.suffix in (".py", ".toml", ".onnx")))
-    return " ".join(PACKAGES[name]) + " " + digest_of([WORKER])
+    return " ".join(packages_of(name)) + " " + digest_of(scripts_of(name))
 
 
 class Recorder:

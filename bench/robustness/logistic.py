@@ -3,7 +3,7 @@
 `matcher.calibration` has the form: an intercept, what the kind of pictures' evidence says that says
 most, and what sound says. Fitted by Newton's method with halved steps, for the kind that says most
 in each pair, until that stays the same; weights that would fall below 0 are held at 0 (an active
-set). A Gaussian belief about the coefficients (`BELIEF`, a ridge around it) keeps them finite where
+set). A Gaussian belief about the coefficients (`Form`, a ridge around it) keeps them finite where
 true and false are told apart wholly, and in place where there is little to fit them on.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,28 @@ from bench.robustness.metrics import wilson
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-BELIEF: Floats = np.array([-3.0, 1.0, 1.0, 1.0, 1.0])
-"""Decision 9's scale, intercept first: at the stated prior, evidence as it is."""
 
-RIDGE: Floats = np.array([8.0, 32.0, 16.0, 32.0, 32.0])
-"""How heavily the square distance from the belief counts against a pair's log loss. With
-each of the training half's sources left out in turn, a quarter and four times of it tell as much:
-so few sources say little. Decision 9 did not know hashes at odd speeds, so they are held less."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """`belief`: decision 9's scale, intercept first: at the stated prior, evidence as it is.
+    `ridge`: how heavily the square distance from it counts against a pair's log loss. `adds`: how
+    many of the kinds, the last ones, add up with what says most of the others."""
+
+    belief: Floats
+    ridge: Floats
+    adds: int = 0
+
+    def lighter(self, ridge: Floats) -> Form:
+        return replace(self, ridge=ridge)
+
+
+VIDEOS = Form(np.array([-3.0, 1.0, 1.0, 1.0, 1.0]), np.array([8.0, 32.0, 16.0, 32.0, 32.0]), adds=1)
+"""With each of the training half's sources left out in turn, a quarter and four times of the ridge
+tell as much: so few sources say little. Decision 9 did not know hashes at odd speeds, so they are
+held less."""
+
+IMAGES = Form(np.array([-3.15, 0.86, 0.86]), np.array([8.0, 32.0, 32.0]))
+"""Decision 9's line for images, of hashes and of local features, held as that of videos is."""
 
 SAMPLES = 400
 """Times that sources are drawn anew for the coefficients' spread."""
@@ -35,8 +50,9 @@ SAMPLES = 400
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """`evidence` (n, 4), damped, by kind, as `matcher.calibration.NAMES`; `true` (n,): whether the
-    reference is shown; `sources`: n originals of references, by which pairs depend on another."""
+    """`evidence` (n, kinds), as `matcher.calibration.NAMES` (damped) or `IMAGE_NAMES`; `true` (n,):
+    whether the reference is shown; `sources`: n originals of references, by which pairs depend on
+    another."""
 
     evidence: Floats
     true: Flags
@@ -54,27 +70,30 @@ def chance(x: Floats) -> Floats:
     return np.asarray(0.5 * (1 + np.tanh(x / 2)))
 
 
-def design(weights: Floats, evidence: Floats) -> Floats:
-    """(n, 5): what the intercept and the weights are multiplied with. Of the kinds of pictures'
-    evidence all but the one that says most are 0."""
-    said = weights[1:-1] * evidence[:, :-1]
-    most = said.argmax(axis=1)[:, None] == np.arange(said.shape[1])
-    return np.column_stack([np.ones(len(evidence)), evidence[:, :-1] * most, evidence[:, -1]])
+def design(weights: Floats, evidence: Floats, adds: int) -> Floats:
+    """(n, 1 + kinds): what the intercept and the weights are multiplied with. Of the kinds of
+    pictures' evidence all but the one that says most are 0."""
+    seen = evidence.shape[1] - adds
+    said = weights[1 : 1 + seen] * evidence[:, :seen]
+    most = said.argmax(axis=1)[:, None] == np.arange(seen)
+    return np.column_stack([np.ones(len(evidence)), evidence[:, :seen] * most, evidence[:, seen:]])
 
 
-def predicted(coefficients: Floats, evidence: Floats) -> Floats:
-    """(n,) probabilities; `coefficients` (5,): the intercept and the weights."""
-    return chance(design(coefficients, evidence) @ coefficients)
+def predicted(coefficients: Floats, evidence: Floats, form: Form = VIDEOS) -> Floats:
+    """(n,) probabilities; `coefficients`: the intercept and the weights."""
+    return chance(design(coefficients, evidence, form.adds) @ coefficients)
 
 
-def fit(pairs: Pairs, stated: float, ridge: Floats = RIDGE) -> Floats:
-    """(5,) the intercept, at the prior `stated`, and the weights, of which none is below 0."""
+def fit(pairs: Pairs, stated: float, form: Form = VIDEOS) -> Floats:
+    """(1 + kinds,) the intercept, at the prior `stated`, and the weights, none of which is below
+    0."""
     own = float(pairs.true.mean())
     shift = log_odds(own) - log_odds(stated)
-    coefficients = BELIEF
+    coefficients = form.belief
     for _ in range(50):
         before = coefficients
-        coefficients = _bounded(design(before, pairs.evidence), pairs.true, shift, ridge)
+        rows = design(before, pairs.evidence, form.adds)
+        coefficients = _bounded(rows, pairs.true, shift, form)
         if np.abs(coefficients - before).max() < 1e-6:
             break
     return coefficients
@@ -84,12 +103,14 @@ def log_odds(p: float) -> float:
     return math.log(p / (1 - p))
 
 
-def _bounded(rows: Floats, true: Flags, shift: float, ridge: Floats) -> Floats:
+def _bounded(rows: Floats, true: Flags, shift: float, form: Form) -> Floats:
     """The fit to fixed rows, no weight below 0. `shift`: from the stated prior to the pairs'."""
     free = np.ones(rows.shape[1], dtype=np.bool_)
     while True:
         coefficients = np.zeros(rows.shape[1])
-        coefficients[free] = _newton(rows[:, free], true, shift, BELIEF[free], ridge[free])
+        coefficients[free] = _newton(
+            rows[:, free], true, shift, form.belief[free], form.ridge[free]
+        )
         below = free & (coefficients < 0) & (np.arange(len(free)) > 0)
         if not below.any():
             return coefficients
@@ -115,22 +136,24 @@ def _newton(rows: Floats, true: Flags, shift: float, belief: Floats, ridge: Floa
     return weights
 
 
-def left_out(pairs: Pairs, stated: float, ridge: Floats = RIDGE) -> float:
+def left_out(pairs: Pairs, stated: float, form: Form = VIDEOS) -> float:
     """Mean log loss of each source's pairs by a fit to all other sources', at their own prior."""
     p = np.empty(len(pairs))
     for source in set(pairs.sources):
         out = np.array([s == source for s in pairs.sources])
         rest = pairs.take(np.flatnonzero(~out))
-        coefficients = fit(rest, stated, ridge)
+        coefficients = fit(rest, stated, form)
         shift = log_odds(float(rest.true.mean())) - log_odds(stated)
-        x = design(coefficients, pairs.evidence[out]) @ coefficients + shift
+        x = design(coefficients, pairs.evidence[out], form.adds) @ coefficients + shift
         p[out] = chance(x)
     return log_loss(p, pairs.true)
 
 
-def drawn(pairs: Pairs, stated: float, seed: int, times: int = SAMPLES) -> Floats:
-    """(times, 5) coefficients of fits to sources drawn anew."""
-    return np.array([fit(pairs.take(rows), stated) for rows in _redrawn(pairs, seed, times)])
+def drawn(
+    pairs: Pairs, stated: float, seed: int, times: int = SAMPLES, form: Form = VIDEOS
+) -> Floats:
+    """(times, 1 + kinds) coefficients of fits to sources drawn anew."""
+    return np.array([fit(pairs.take(rows), stated, form) for rows in _redrawn(pairs, seed, times)])
 
 
 def _redrawn(pairs: Pairs, seed: int, times: int) -> Iterator[NDArray[np.int64]]:

@@ -45,19 +45,19 @@ def make(
     for name in found.left_out:
         log.info("%s is left out: it shows another's footage, where is not known", name)
     chosen = tqdm(found.references, desc="references", disable=None)
-    references = tuple(_enrolled(source, work / "references") for source in chosen)
+    references = tuple(enrolled(source, work / "references") for source in chosen)
     planner = Planner(seed, size, references, found.distractors)
     recipes = [r for r in planned(planner) if not only or r.tier in only]
     recipes.sort(key=lambda r: Random(f"{seed} order {r.id}").random())
-    enrolled = tuple(r.reference for r in references)
+    known = tuple(r.reference for r in references)
     done: list[Sample] = []
     for recipe in tqdm(recipes, desc="samples", disable=None):
         sample = _sample(recipe, work)
         if sample is not None:
             done.append(sample)
         if len(done) % SAVE_EVERY == 1:
-            samples.save(Benchmark(seed, enrolled, tuple(done)), work / "samples.json")
-    benchmark = Benchmark(seed, enrolled, tuple(done))
+            samples.save(Benchmark(seed, known, tuple(done)), work / "samples.json")
+    benchmark = Benchmark(seed, known, tuple(done))
     samples.save(benchmark, work / "samples.json")
     return benchmark
 
@@ -73,7 +73,7 @@ def planned(planner: Planner) -> list[Recipe]:
     ]
 
 
-def _enrolled(source: sources.Source, folder: Path) -> Enrolled:
+def enrolled(source: sources.Source, folder: Path) -> Enrolled:
     """The file itself, or its first half made anew where it is long."""
     path, total = source.path, source.seconds
     rest = None

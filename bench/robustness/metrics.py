@@ -1,8 +1,8 @@
 """What the answers are worth. Pure: values in, numbers out.
 
 Recall is counted over samples that show a reference. A sample is found where the engine acted on
-it and named a reference that it shows: `block`, and where less than `SHORT` seconds match, or the
-tier is `news`, `review` will do as well. Bounds are Wilson's, 95 %.
+it and named a reference that it shows: `block`, and where less than `SHORT` seconds of a video
+match, or the tier is `news`, `review` will do as well. Bounds are Wilson's, 95 %.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def matching_seconds(sample: Sample) -> float:
 
 
 def review_will_do(sample: Sample) -> bool:
-    return sample.tier == "news" or matching_seconds(sample) < SHORT
+    return sample.tier == "news" or (sample.seconds > 0 and matching_seconds(sample) < SHORT)
 
 
 def is_found(sample: Sample, found: Found, *, review: bool = False) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-TIERS = ("everyday", "hostile", "combined", "sound", "natural", "news", "negative")
+TIERS = ("everyday", "hostile", "combined", "sound", "natural", "news", "near", "negative")
 """`combined`: three to five edits at once; `news`: a reference quoted for 1 to 3 seconds in much
-other footage; `natural`: copies made by others; `negative`: shows no reference."""
+other footage; `natural`: copies made by others; `near`: of images, what may be found or not
+(`plan_images`); `negative`: shows no reference."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,16 @@ REFERENCE_SIDE, REFERENCE_FEATURES = 448, 400
 """Pixels of the longer side, and features kept, of a reference's picture."""
 
 QUERY_SIDE, QUERY_FEATURES = 512, 500
+Sizes = tuple[tuple[int, int], ...]
+ONE_REFERENCE: Sizes = ((REFERENCE_SIDE, REFERENCE_FEATURES), (896, 800))
+ONE_QUERY: Sizes = ((QUERY_SIDE, QUERY_FEATURES), (1024, 1000))
+"""Sides and features of an image, which is described once as a video's pictures are, and once more
+at twice that size: no other pictures help to tell, and none are to be paid for. So a part of it is
+found that was enlarged, and the whole where it was made small within another picture."""
+
+TWICE = 1.25
+"""Times as large, at least, as the size before, or a size tells nothing new."""
+
 FEWEST_LEVELS, ENOUGH_LEVELS = 8, 96
 """Shades of 255 between the darkest and the brightest hundredth of a picture: with less than the
 first there is nothing in it, with less than the second it is spread."""
@@ -137,31 +147,65 @@ class LocalHasher:
 
     pipeline: str = PIPELINE
 
-    def reference(self, luma: AnyLuma) -> FrameFeatures | None:
-        """The plain picture's features; None where there are too few."""
-        found = self._features(luma, REFERENCE_SIDE, REFERENCE_FEATURES, (Rendering.PLAIN,))
+    def reference(self, luma: AnyLuma, *, alone: bool = False) -> FrameFeatures | None:
+        """The plain picture's features; None where there are too few. `alone`: it is an image."""
+        sizes = ONE_REFERENCE if alone else ONE_REFERENCE[:1]
+        found = _features(luma, sizes, (Rendering.PLAIN,))
         return found[0] if found else None
 
-    def query(self, luma: AnyLuma) -> tuple[FrameFeatures, ...]:
-        """One for each `Rendering`; none where there are too few."""
-        return self._features(luma, QUERY_SIDE, QUERY_FEATURES, tuple(Rendering))
+    def query(self, luma: AnyLuma, *, alone: bool = False) -> tuple[FrameFeatures, ...]:
+        """One for each `Rendering`; none where there are too few. `alone`: it is an image."""
+        return _features(luma, ONE_QUERY if alone else ONE_QUERY[:1], tuple(Rendering))
 
-    def _features(
-        self, luma: AnyLuma, side: int, count: int, renderings: Sequence[Rendering]
-    ) -> tuple[FrameFeatures, ...]:
+
+def _features(
+    luma: AnyLuma, sizes: Sizes, renderings: Sequence[Rendering]
+) -> tuple[FrameFeatures, ...]:
+    """Those of all sizes, as places of the largest."""
+    found: list[dict[Rendering, FrameFeatures]] = []
+    last = 0
+    for side, count in sizes:
         picture = scaled(luma, side)
-        if min(picture.shape) < SMALLEST:
-            return ()
-        keypoints = _corners(picture, count)
-        if len(keypoints) < FEWEST:
-            return ()
-        known: Corners = np.array(
-            [(*k.pt, k.size, k.angle, k.response, k.octave) for k in keypoints], dtype=np.float64
-        )
-        found: dict[Rendering, FrameFeatures] = {}
-        for mirrored in (False, True):
-            same = [r for r in renderings if r.mirrored is mirrored]
-            if same:
-                shown = np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture
-                found |= {one.rendering: one for one in _described(shown, known, same)}
-        return tuple(found[r] for r in renderings)
+        if max(picture.shape) < TWICE * last:
+            break
+        last = max(picture.shape)
+        each = _of_one_size(picture, count, renderings)
+        if each:
+            found.append(each)
+    if not found:
+        return ()
+    return tuple(_together([each[r] for each in found]) for r in renderings)
+
+
+def _together(some: Sequence[FrameFeatures]) -> FrameFeatures:
+    """Features of one picture in one rendering, at several sizes, in pixels of the last."""
+    last = some[-1]
+    if len(some) == 1:
+        return last
+    places = []
+    for one in some:
+        grown = last.width / one.width
+        places.append(one.places * np.array([grown, grown, grown, 1.0], np.float32))
+    codes = np.concatenate([one.codes for one in some])
+    return FrameFeatures(last.rendering, codes, np.concatenate(places), last.width, last.height)
+
+
+def _of_one_size(
+    picture: NDArray[np.uint8], count: int, renderings: Sequence[Rendering]
+) -> dict[Rendering, FrameFeatures]:
+    """Nothing where there are too few."""
+    if min(picture.shape) < SMALLEST:
+        return {}
+    keypoints = _corners(picture, count)
+    if len(keypoints) < FEWEST:
+        return {}
+    known: Corners = np.array(
+        [(*k.pt, k.size, k.angle, k.response, k.octave) for k in keypoints], dtype=np.float64
+    )
+    found: dict[Rendering, FrameFeatures] = {}
+    for mirrored in (False, True):
+        same = [r for r in renderings if r.mirrored is mirrored]
+        if same:
+            shown = np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture
+            found |= {one.rendering: one for one in _described(shown, known, same)}
+    return found

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from bench.robustness import calibrate, logistic
 from bench.robustness.found import Found, Named
 from bench.robustness.samples import Benchmark, Reference, Sample, Truth
-from matcher.calibration import NAMES, damped, parse_calibration
+from matcher.calibration import (
+    CALIBRATION,
+    FILE,
+    NAMES,
+    Calibration,
+    damped,
+    parse_calibration,
+)
 
-LIGHT = np.full(5, 1e-3)
+LIGHT = logistic.VIDEOS.lighter(np.full(5, 1e-3))
 
 
 def drawn_pairs(coefficients: list[float], n: int = 4000, seed: int = 1) -> logistic.Pairs:
@@ -47,7 +60,7 @@ class TestFit:
         evidence = np.array([[0.5, 0, 0, 0], [9.0, 0, 0, 0]] * 5)
         pairs = logistic.Pairs(evidence, np.array([False, True] * 5), ["a", "b"] * 5)
         fitted = logistic.fit(pairs, 0.5)
-        assert np.abs(fitted - logistic.BELIEF).max() < 1.0
+        assert np.abs(fitted - logistic.VIDEOS.belief).max() < 1.0
 
     def test_sources_that_disagree_make_the_bounds_wide(self):
         pairs = drawn_pairs([-2.0, 1.0, 1.0, 1.0, 1.0], n=400)
@@ -117,16 +130,96 @@ class TestPairs:
             calibrate.told(benchmark(), self.FOUND)
 
 
-def test_what_is_written_can_be_read():
-    pairs = drawn_pairs([-2.0, 1.0, 0.5, 1.0, 1.0], n=300)
-    draws = logistic.drawn(pairs, calibrate.STATED, seed=1, times=20)
-    fitted = logistic.fit(pairs, calibrate.STATED)
-    told = calibrate.Told(1, pairs, pairs, fitted, draws)
-    read = parse_calibration(calibrate.as_toml(told).encode(), "made")
-    assert read.prior == calibrate.STATED
-    assert read.intercept == pytest.approx(fitted[0], abs=1e-4)
-    assert read.weights.odd_hashes == pytest.approx(fitted[2], abs=1e-4)
-    assert (read.training.pairs, read.training.sources) == (300, 20)
-    page = calibrate.page(told)
-    assert "Fitted on 300 pairs" in page
-    assert "expected calibration error" in page
+def told_of(part: calibrate.Part, seed: int = 1) -> calibrate.Told:
+    """A fit to made pairs."""
+    rng = np.random.default_rng(seed)
+    kinds = len(part.kinds)
+    evidence = rng.exponential(2.0, (300, kinds))
+    p = logistic.predicted(part.form.belief, evidence, part.form)
+    pairs = logistic.Pairs(evidence, rng.random(300) < p, [f"s{i % 20}" for i in range(300)])
+    draws = logistic.drawn(pairs, calibrate.STATED, seed=1, times=20, form=part.form)
+    fitted = logistic.fit(pairs, calibrate.STATED, part.form)
+    return calibrate.Told(1, pairs, pairs, fitted, draws, part)
+
+
+class TestImages:
+    def test_the_one_that_says_most_counts_and_nothing_adds(self):
+        form = logistic.IMAGES
+        both = logistic.predicted(form.belief, np.array([[5.0, 4.0]]), form)
+        one = logistic.predicted(form.belief, np.array([[5.0, 0.0]]), form)
+        assert both == pytest.approx(one)
+
+    def test_evidence_is_not_damped_and_other_stills_of_the_source_say_nothing(self):
+        references = tuple(Reference(r, f"{r}.jpg", "one", "train", 0.0) for r in ("a", "b"))
+        samples = (
+            Sample("copy", "c.jpg", "everyday", "k", "train", 0.0, sources=("one",),
+                   truth=(Truth("a", (0.0, 0.0), (0.0, 0.0)),)),
+            Sample("other", "o.jpg", "negative", "k", "train", 0.0, sources=("one",)),
+            Sample("close", "n.jpg", "near", "k", "train", 0.0, sources=("one",)),
+        )  # fmt: skip
+        found = (
+            seen("copy", ("a", {"hashes": 5.0, "odd_hashes": 5.0}), ("b", {"hashes": 3.0})),
+            seen("other", ("b", {"local": 2.0})),
+            seen("close", ("a", {"hashes": 4.0})),
+        )
+        made = Benchmark(7, references, samples)
+        pairs = calibrate.pairs(made, found, "train", calibrate.OF_IMAGES)
+        assert pairs.evidence.tolist() == [[5.0, 0.0], [0.0, 2.0]]
+        assert pairs.true.tolist() == [True, False]
+
+
+class TestWritten:
+    def test_the_numbers_in_force_are_the_file_as_it_is(self):
+        both = [calibrate.in_force(part) for part in calibrate.PARTS]
+        packaged = resources.files("matcher").joinpath(FILE).read_text()
+        assert calibrate.as_toml(*both) == packaged
+
+    def test_what_is_written_is_what_the_matcher_loads(self, tmp_path: Path):
+        """In a copy of the package, by a process of its own."""
+        for package in ("matcher", "hashdb"):
+            shutil.copytree(calibrate.ROOT / package, tmp_path / package)
+        (tmp_path / "docs").mkdir()
+        all_told = [told_of(part) for part in calibrate.PARTS]
+        numbers = {of.part.name: calibrate.fitted(of) for of in all_told}
+        calibrate.write(numbers, all_told, tmp_path)
+        script = "from matcher.calibration import CALIBRATION as c; print(c.model_dump_json())"
+        loaded = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)},
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        read = Calibration.model_validate_json(loaded.stdout)
+        for part in calibrate.PARTS:
+            now, wanted = calibrate.in_force(part, read), numbers[part.name]
+            assert now.values == pytest.approx(wanted.values, abs=1e-4)
+            assert now.training == wanted.training
+            for name, ends in wanted.ends.items():
+                assert now.ends[name] == pytest.approx(ends, abs=1e-4)
+        assert "Fitted on 300 pairs" in (tmp_path / "docs/robustness-calibration.md").read_text()
+        page = (tmp_path / "docs/robustness-calibration-images.md").read_text()
+        assert "expected calibration error" in page
+
+    def test_a_part_without_a_fit_stays_as_it_is(self, tmp_path: Path):
+        for folder in ("matcher", "docs"):
+            (tmp_path / folder).mkdir()
+        of = told_of(calibrate.OF_IMAGES)
+        calibrate.write({"images": calibrate.fitted(of)}, [of], tmp_path)
+        read = parse_calibration((tmp_path / "matcher" / FILE).read_bytes(), "made")
+        kept = calibrate.in_force(calibrate.OF_VIDEOS)
+        assert calibrate.in_force(calibrate.OF_VIDEOS, read) == kept
+        assert not (tmp_path / "docs/robustness-calibration.md").exists()
+
+    @pytest.mark.parametrize(("anew", "width", "kept"), [
+        (False, 0.01, True), (True, 0.01, False), (False, -0.01, False),
+    ])  # fmt: skip
+    def test_numbers_in_force_stay_where_a_fit_lies_within_their_bounds(
+        self, anew: bool, width: float, kept: bool
+    ):
+        of = told_of(calibrate.OF_IMAGES)
+        new = calibrate.fitted(of)
+        ends = {n: (v - 1, v + width) for n, v in new.values.items()}
+        beside = {n: v - 0.1 for n, v in new.values.items()}
+        body = CALIBRATION.model_dump()
+        body["images"] |= {"intercept": beside.pop("intercept"), "weights": beside, "bounds": ends}
+        force = Calibration.model_validate(body)
+        numbers = calibrate.chosen(of, anew=anew, calibration=force)
+        assert (numbers == calibrate.in_force(calibrate.OF_IMAGES, force)) is kept

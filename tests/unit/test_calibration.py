@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashdb.model import Alignment, FrameMatch, Match, Orientation, View
-from matcher.calibration import CALIBRATION, FILE, NAMES, parse_calibration, restated
+from matcher.calibration import CALIBRATION, FILE, NAMES, Scale, parse_calibration, restated
 from matcher.policy import load_policy
 from matcher.score import (
+    EVEN,
     as_match,
     as_one_scene,
     bounds,
@@ -44,11 +45,11 @@ def frames(
 
 
 class TestProbability:
-    @given(evidences, st.sampled_from(NAMES), st.floats(0, 100), st.booleans(), priors)
-    def test_more_evidence_never_lowers(self, evidence, kind, more, moving, prior):
+    @given(evidences, st.sampled_from(NAMES), st.floats(0, 100), st.sampled_from(Scale), priors)
+    def test_more_evidence_never_lowers(self, evidence, kind, more, scale, prior):
         raised = {**evidence, kind: evidence.get(kind, 0.0) + more}
-        before = CALIBRATION.probability(evidence, moving=moving, prior=prior)
-        after = CALIBRATION.probability(raised, moving=moving, prior=prior)
+        before = CALIBRATION.probability(evidence, scale=scale, prior=prior)
+        after = CALIBRATION.probability(raised, scale=scale, prior=prior)
         assert 0.0 <= before <= after <= 1.0
 
     @given(evidences, priors, priors)
@@ -86,23 +87,31 @@ class TestRestated:
 
 
 class TestImages:
-    """The rule of decision 9, which the benchmark does not touch: it has no images."""
+    """One picture, by weights of its own, and by a threshold of its own."""
 
-    @pytest.mark.parametrize("distance", [0, 8, 16])
+    CONFIDENT = load_policy(None).images.confident
+
+    @pytest.mark.parametrize("distance", [0, 8, 16, 25])
     def test_a_close_image_is_confident(self, distance: int):
-        assert frames(distance, video=False).score >= LIMITS.confident
+        assert frames(distance, video=False).score >= self.CONFIDENT
 
-    @pytest.mark.parametrize("distance", [18, 24, 28])
+    @pytest.mark.parametrize("distance", [27, 31, 40])
     def test_a_farther_one_is_possible(self, distance: int):
-        assert LIMITS.possible <= frames(distance, video=False).score < LIMITS.confident
+        assert LIMITS.possible <= frames(distance, video=False).score < self.CONFIDENT
 
-    @pytest.mark.parametrize("distance", [31, 46])
-    def test_a_far_one_is_neither(self, distance: int):
-        assert frames(distance, video=False).score < LIMITS.possible
+    @pytest.mark.parametrize("signal_type", ["pdq", "local"])
+    def test_a_picture_of_another_moment_is_possible_at_most(self, signal_type: str):
+        seen = not_sure(frames(0, signal_type=signal_type, video=False))
+        assert LIMITS.possible <= seen.score <= EVEN < LIMITS.confident
 
-    @pytest.mark.parametrize("video", [True, False])
-    def test_a_picture_of_another_moment_is_not_confident(self, video: bool):
-        assert not_sure(frames(0, video=video)).score < LIMITS.confident
+    def test_a_video_of_another_moment_is_not_confident(self):
+        assert not_sure(frames(0)).score < LIMITS.confident
+
+    def test_hashes_and_features_of_one_picture_do_not_add_up(self):
+        seen, told = ({"hashes": 4.0, "local": 1.0}, {"hashes": 4.0})
+        assert CALIBRATION.probability(seen, scale=Scale.IMAGE) == CALIBRATION.probability(
+            told, scale=Scale.IMAGE
+        )
 
 
 class TestKinds:
@@ -158,6 +167,14 @@ class TestBounds:
         assert seen.score < match.score
         assert ends[0] <= match.score <= ends[1]
 
+    @pytest.mark.parametrize("signal_type", ["pdq", "local"])
+    @pytest.mark.parametrize("distance", [0, 16, 28, 44])
+    def test_those_of_an_image_hold_its_score(self, signal_type: str, distance: int):
+        found = frames(distance, signal_type=signal_type, video=False)
+        ends = bounds(as_match(reference("r", "b"), [found]), self.PRIOR)
+        assert ends is not None
+        assert 0.0 <= ends[0] <= found.score <= ends[1] <= 1.0
+
     def test_at_another_prior(self):
         found = frames(20, 20, 20)
         low, high = bounds(as_match(reference("r", "b"), [found]), 0.5) or (1.0, 0.0)
@@ -167,11 +184,10 @@ class TestBounds:
         "match",
         [
             as_match(reference("r", "b"), [frames(4, 4, 4)], exact=("sha256",)),
-            as_match(reference("r", "b"), [frames(8, video=False)]),
             as_match(reference("r", "b"), [frames(0, signal_type="videohash")]),
             as_match(reference("r", "b"), [frames(0, 0, 0, signal_type="neural")]),
         ],
-        ids=["exact", "image", "whole video", "likeness"],
+        ids=["exact", "whole video", "likeness"],
     )
     def test_where_nothing_is_calibrated_there_are_none(self, match: Match):
         assert bounds(match, self.PRIOR) is None

@@ -27,7 +27,7 @@ from hashdb.model import (
 )
 from matcher.decide import Evidence, Failure, Ruling, decide
 from matcher.findings import combined, covered_s
-from matcher.policy import Policy, parse_policy
+from matcher.policy import Policy, load_policy, parse_policy
 from matcher.score import as_match, rescore
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -286,9 +286,23 @@ class TestHowMuchMustMatch:
         assert text.endswith("2.0 s of 600.0 s, score 1.00; a block needs 3.0 s.")
 
     def test_an_image_counts_as_whole(self):
-        match = shown(BAD, frames(0, 0.5, SURE), video=False)
+        match = shown(BAD, frames(0, 0.5, 0), video=False)
         ruling = judge(match, kind=MediaKind.IMAGE, coverage=Coverage(0, 0, 1, 0))
         assert says(ruling) == ("block", "confident_match")
+
+    @pytest.mark.parametrize("distance", range(47))
+    def test_an_image_must_be_surer(self, distance: int):
+        """No other picture could speak against it: what would do of a video asks for review."""
+        match = shown(BAD, frames(0, 0.5, distance), video=False)
+        ruling = judge(match, kind=MediaKind.IMAGE, coverage=Coverage(0, 0, 1, 0))
+        policy = load_policy(None)
+        limits, images = policy.defaults, policy.images
+        expected = (
+            Action.BLOCK if match.score >= images.confident
+            else Action.REVIEW if match.score >= limits.possible else Action.ALLOW
+        )  # fmt: skip
+        assert images.confident > limits.confident
+        assert ruling.action is expected
 
     def test_scattered_segments_of_one_or_several_references_count_together(self):
         a, b = reference("ref_a", "attacks"), reference("ref_b", "more")

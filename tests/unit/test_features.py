@@ -22,12 +22,12 @@ NONE = np.zeros((64, 64), np.uint8)
 class Everything:
     pipeline = "test"
 
-    def reference(self, _):
+    def reference(self, _, *, alone=False):
         return FrameFeatures(
             Rendering.PLAIN, np.zeros((9, 32), np.uint8), np.ones((9, 4), np.float32), 64, 64
         )
 
-    def query(self, luma):
+    def query(self, luma, *, alone=False):
         return (self.reference(luma),)
 
 

@@ -254,6 +254,42 @@ def test_every_feature_of_every_rendering_is_well_formed(original: Luma) -> None
         well_formed(one)
 
 
+def test_an_image_is_described_at_two_sizes_in_the_pixels_of_the_larger() -> None:
+    luma = textured(8, 900, 1400)
+    usual, image = HASHER.query(luma), HASHER.query(luma, alone=True)
+    for one, more in zip(usual, image, strict=True):
+        well_formed(more)
+        assert (more.rendering, more.width) == (one.rendering, local.ONE_QUERY[1][0])
+        assert len(more.codes) > 1.5 * len(one.codes)
+        assert (more.codes[: len(one.codes)] == one.codes).all()
+        grown = more.width / one.width
+        assert more.places[: len(one.codes), :3] == pytest.approx(one.places[:, :3] * grown)
+    reference = HASHER.reference(luma, alone=True)
+    assert reference is not None
+    assert reference.width == local.ONE_REFERENCE[1][0]
+    assert len(reference.codes) <= sum(count for _, count in local.ONE_REFERENCE)
+
+
+def test_a_small_image_is_described_once() -> None:
+    luma = textured(9, 300, 400)
+    once, alone = HASHER.query(luma), HASHER.query(luma, alone=True)
+    assert [len(f.codes) for f in alone] == [len(f.codes) for f in once]
+
+
+def test_an_image_within_a_larger_picture_is_found_by_more() -> None:
+    """A third of the width of a screen: at the usual size little of it is left."""
+    shown, screen = textured(10, 720, 1280), np.full((1080, 1920), 200, np.uint8)
+    screen[300:660, 600:1240] = cv2.resize(shown, (640, 360), interpolation=cv2.INTER_AREA)
+    counts = []
+    for alone in (False, True):
+        of = HASHER.reference(shown, alone=alone)
+        assert of is not None
+        query = HASHER.query(screen, alone=alone)[0]
+        found = verify.agreement(verify.candidates(picture(query), picture(of)))
+        counts.append(0 if found is None else found.inliers)
+    assert counts[1] > 1.5 * counts[0]
+
+
 def busy_corner() -> Luma:
     """Weak grain everywhere; one sixteenth of the picture is far stronger."""
     rng = np.random.default_rng(6)

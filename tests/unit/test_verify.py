@@ -257,6 +257,25 @@ def test_spread_tells_a_cluster_from_a_picture() -> None:
     assert wide.spread > 0.8
 
 
+def test_covered_counts_the_cells_that_are_seen() -> None:
+    """A window that two pictures share fills half of one: all of its cells, none of the rest."""
+    reference = made(18, 600)
+    query = shown(reference, PLAIN)
+    left = reference.places[:, 0] < WIDTH / 2
+    whole, half = agreed(query, reference), agreed(only(query, left), reference)
+    assert verify.covered(whole, reference, query) == 1.0
+    assert verify.covered(half, reference, query) == pytest.approx(0.5, abs=0.07)
+
+
+def test_covered_does_not_miss_what_was_cropped_away() -> None:
+    reference = made(19, 600)
+    crop = similar(size=2.0)
+    query = shown(reference, crop)
+    inside = (query.places[:, 0] < WIDTH) & (query.places[:, 1] < HEIGHT)
+    cut = only(query, inside & (query.places[:, :2] >= 0).all(axis=1))
+    assert verify.covered(agreed(cut, reference), reference, cut) > 0.9
+
+
 def test_spread_of_features_on_one_line_is_nothing() -> None:
     reference = made(16)
     places = reference.places.copy()

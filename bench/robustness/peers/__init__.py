@@ -24,9 +24,17 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 FFmpeg's development files (on Debian libavcodec-dev, libavdevice-dev, libavfilter-dev,
 libavformat-dev, libavutil-dev, libswscale-dev); pdqhash needs the compiler."""
 
+PICTURE_PACKAGES: dict[str, tuple[str, ...]] = {
+    "pdq": ("threatexchange==1.2.17", "pdqhash==0.2.8", "opencv-contrib-python-headless>=4.10,<5"),
+    "pdq-8": ("pdqhash==0.2.8", "opencv-contrib-python-headless>=4.10,<5"),
+    "phash-image": ("imagehash==4.3.2", "opencv-contrib-python-headless>=4.10,<5"),
+}
+"""The same for those that are asked about single pictures (`pictures.py`)."""
+
 ROOT = Path(__file__).parents[3]
 VENV = ROOT / "build" / "peers"
 WORKER = Path(__file__).with_name("worker.py")
+PICTURES = Path(__file__).with_name("pictures.py")
 
 
 class PeerMissing(Exception):
@@ -37,12 +45,21 @@ class WorkerEnded(Exception):
     """The peer's process died, or gave no answer in time."""
 
 
+def packages_of(name: str) -> tuple[str, ...]:
+    return (PACKAGES | PICTURE_PACKAGES)[name]
+
+
+def scripts_of(name: str) -> tuple[Path, ...]:
+    """What runs the peer first, then what that imports."""
+    return (PICTURES, WORKER) if name in PICTURE_PACKAGES else (WORKER,)
+
+
 def install(name: str, venv: Path = VENV) -> None:
     """Make the peers' environment and put one peer into it. Raises `PeerMissing`."""
     python = venv / "bin" / "python"
     if not python.exists():
         _run([sys.executable, "-m", "venv", str(venv)])
-    _run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES[name]])
+    _run([str(python), "-m", "pip", "install", "--quiet", *packages_of(name)])
 
 
 def _run(command: Sequence[str]) -> None:
@@ -61,7 +78,7 @@ class Worker:
         if not python.exists():
             raise PeerMissing(f"{venv} has not been made")
         self._process = subprocess.Popen(
-            [str(python), str(WORKER), name],
+            [str(python), str(scripts_of(name)[0]), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench.robustness.peers import PACKAGES, PeerMissing, Worker, install
+from bench.robustness.peers import PACKAGES, PICTURE_PACKAGES, PeerMissing, Worker, install
 
-for name in sys.argv[1:] or PACKAGES:
+for name in sys.argv[1:] or (*PACKAGES, *PICTURE_PACKAGES):
     try:
         install(name)
         worker = Worker(name)

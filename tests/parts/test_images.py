@@ -1,0 +1,119 @@
+"""Images through the service's own parts: edited copies are found, what only looks alike is not
+blocked."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import cv2
+import numpy as np
+import pytest
+
+from api.settings import Settings
+from api.wiring import Parts, build
+from bench.robustness import scenes, stills
+from hashdb.model import Action, Verdict, new_id
+from matcher.digest import digest_file
+from tests.unit.test_local_hasher import textured
+
+MEDIA = Path(__file__).parents[1] / "media"
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    folder = tmp_path_factory.mktemp("images") / "data"
+    made = build(Settings.from_env({"SEAWALL_DATA_DIR": str(folder)}))
+    with made.store.begin() as tx:
+        bank = tx.banks.create("attacks")
+    for shown in (ATTACK, PLACE, SLIDES[0]):
+        media = file(shown)
+        made.enroller.add_media(bank, media, digest_file(media), actor="test")
+    yield made
+    made.close()
+
+
+def colours(luma: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(luma, cv2.COLOR_GRAY2BGR)
+
+
+def file(shown: np.ndarray, quality: int = 90) -> io.BytesIO:
+    _, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return io.BytesIO(data.tobytes())
+
+
+def coarse(seed: int) -> np.ndarray:
+    """Grain as large as footage has it, so that it outlives a lower quality."""
+    return cv2.resize(colours(textured(seed, 360, 640)), (1280, 720))
+
+
+def place(seed: int) -> np.ndarray:
+    """A fixed camera: the same ground, and people who stand elsewhere each time."""
+    shown, rng = coarse(77), np.random.default_rng(seed)
+    for _ in range(6):
+        x, y = int(rng.integers(100, 1180)), int(rng.integers(150, 600))
+        colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+        cv2.ellipse(shown, (x, y), (45, 130), 0, 0, 360, colour, -1)
+    return shown
+
+
+ATTACK = stills.still(MEDIA / "o597_bbb.mp4", 4.0)
+PLACE = place(1)
+SLIDES = [scenes.slides(Random(5), 1280, 720)(3.0 * n + 1) for n in range(4)]
+
+
+def check(parts: Parts, shown: np.ndarray, quality: int = 60) -> Verdict:
+    media = file(shown, quality)
+    return parts.checker.check_media("key", new_id("upload"), media, digest_file(media))
+
+
+EDITED: dict[str, dict[str, object]] = {
+    "encoded again": {},
+    "mirrored": {},
+    "off-centre crop": {"keep": 0.7, "keep_height": 0.7, "x": 0.1, "y": 0.9},
+    "rotated by 2 to 15 degrees": {"degrees": 9.0, "corners": "black"},
+    "logo": {"width": 0.2, "corner": "top left", "opacity": 1.0, "seed": 2},
+    "picture in picture": {},
+}
+
+
+UNSURE = ("logo", "picture in picture")
+
+
+def edited(name: str) -> np.ndarray:
+    if name == "picture in picture":
+        shown = coarse(90)
+        small = stills.within(ATTACK, 640)
+        shown[40 : 40 + small.shape[0], 600 : 600 + small.shape[1]] = small
+        return shown
+    names = [name] if name in stills.EDITS else []
+    return stills.edited(ATTACK, names, {name: EDITED[name]}, ())
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_an_edited_image_is_found(parts: Parts, name: str) -> None:
+    """A whole picture that its hash is far from, and one that is small, ask for a person."""
+    verdict = check(parts, edited(name))
+    enough = (Action.REVIEW, Action.BLOCK) if name in UNSURE else (Action.BLOCK,)
+    assert verdict.action in enough, verdict.reason
+    assert len(verdict.matches) == 1
+
+
+def test_another_moment_of_the_same_camera_is_not_blocked(parts: Parts) -> None:
+    """Local features see the place; the hash of the whole picture says that it is another one."""
+    assert check(parts, PLACE).action is Action.BLOCK
+    for seed in (2, 3, 4):
+        verdict = check(parts, place(seed))
+        assert verdict.action is not Action.BLOCK, verdict.reason
+
+
+def test_other_slides_of_a_deck_are_not_blocked(parts: Parts) -> None:
+    for other in SLIDES[1:]:
+        assert check(parts, other).action is not Action.BLOCK
+
+
+def test_other_pictures_are_nothing(parts: Parts) -> None:
+    for seed in (60, 61):
+        assert check(parts, coarse(seed)).action is Action.ALLOW
