@@ -63,8 +63,9 @@ BOTH_CLEARLY = 1.25
 and more, it is believed if either stands out by so many standard deviations. (Of 144 made hours of
 something that sways none has more than 0.8 of both; a timer on slides of one make has 0.2.)"""
 
-SAME_S = 0.8
-"""Seconds by which two lines of the same moment may differ."""
+CHANGES_ALIKE, SAME_S = 0.4, 0.8
+"""A correlation of the changes at which a line that was found by other means is confirmed; seconds
+by which two lines of the same moment may differ."""
 
 MOST_APART_S = 2.0
 """Pictures further apart have no change in common."""
@@ -179,6 +180,18 @@ def compare(
         if steps is not None and (_changes_tell(steps) or _both_tell(cells, levels, steps)):
             told = steps
     return Comparison(None if told is None else told.line, float(agreement.max()))
+
+
+def confirmed(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> bool:
+    """Whether the changes of the upload tell the line of time that was found by other means, and no
+    other."""
+    cells = _cells(offsets, laid, upload, reference)
+    if cells is None:
+        return False
+    steps = _clearest(cells, *_correlations(cells, FORWARD, _steps), _steps)
+    if steps is None or not _changes_tell(steps) or steps.best < CHANGES_ALIKE:
+        return False
+    return _near(cells, line, steps.line)
 
 
 def agreement_on(

@@ -18,6 +18,7 @@ from matcher.motion import (
     Line,
     agreement_on,
     compare,
+    confirmed,
     laid_by,
     laid_whole,
     stands_still,
@@ -360,6 +361,23 @@ def test_two_that_tell_one_line_are_believed_where_neither_is_alone(
     assert line.offset == pytest.approx(5.0, abs=0.3)
     monkeypatch.setattr(motion, "BOTH_CLEARLY", 1e9)  # others agree as well
     assert line_of(upload.offsets, whole, upload, reference) is None
+
+
+def test_a_line_is_confirmed_by_the_changes_of_that_line_only(reference: Motion):
+    upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
+    other = watched([(t, scene(2, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    assert confirmed(Line(1.0, 5.2), upload.offsets, whole, upload, reference)
+    assert not confirmed(Line(1.0, 7.0), upload.offsets, whole, upload, reference)
+    assert not confirmed(Line(1.0, 5.2), other.offsets, whole, other, reference)
+    assert not confirmed(Line(1.0, 5.2), upload.offsets[:3], whole, upload, reference)
+
+
+def test_changes_between_pictures_far_apart_tell_nothing(reference: Motion):
+    """Each of a pair of pictures may be of another shot."""
+    upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 20, 2.5)], QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    assert not confirmed(Line(1.0, 5.0), upload.offsets, whole, upload, reference)
 
 
 def test_a_faint_correlation_must_stand_out_by_more(
