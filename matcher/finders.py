@@ -33,7 +33,7 @@ from matcher.beside import NOTHING_BESIDE, Beside, Place
 from matcher.moments import at_its_moment
 from matcher.motion import laid_by
 from matcher.ports import DescriptorModel
-from matcher.sharpen import sharpened
+from matcher.sharpen import at_normal_speed, sharpened
 
 SURE = 0.9
 """A closer look is not needed at an alignment with this score."""
@@ -158,7 +158,7 @@ class LocalFinder:
                 continue
             mine = [s for s in seen.shots if s.rendering is found.rendering]
             pictures = backend.pictures(found.reference)
-            found = sharpened(found, mine, pictures)
+            found = at_normal_speed(sharpened(found, mine, pictures), mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             both = partial(self._motion_beside, motion, name)
             moment = at_its_moment(found, mine, pictures, both)
