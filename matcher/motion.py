@@ -52,16 +52,17 @@ UNLIKE = 0.3
 looks. (Of the benchmark's copies at lines that need be doubted 0.34 and more, of other moments at
 most 0.30 where the reference does not repeat itself.)"""
 
-CHANGES_LEAST, CHANGES_CLEARLY = 0.2, 4.0
+CHANGES_LEAST, CHANGES_CLEARLY, CHANGES_FAINT = 0.2, 3.0, 4.5
 """What changes from one picture of the upload to the next is held against the reference apart: a
 head that sways is at one place at many moments, but goes the same way at the same time at one only.
-A line on which that correlates so well, and stands out by so many standard deviations, is believed
-too. (Of fixed cameras other hours have at most 0.18 or 1.9, copies mostly 0.4 and 5 or more.)"""
+A line on which that correlates so well, and stands out by so many standard deviations (by more
+where the correlation is below `UNLIKE`), is believed too. (Of fixed cameras other hours have 3.2 at
+most, and 1.9 where the correlation is above 0.2; copies mostly 0.4 and 5 or more.)"""
 
-BOTH_CLEARLY = 1.25
+BOTH_CLEARLY = 2.0
 """Where the differences from the usual and the changes correlate best on one line, each by `UNLIKE`
-and more, it is believed if either stands out by so many standard deviations. (Of 144 made hours of
-something that sways none has more than 0.8 of both; a timer on slides of one make has 0.2.)"""
+and more, it is believed if the changes stand out by so much. (Of 144 made hours of something that
+sways they do so by 1.5 at most, a timer on slides of one make by 1.2.)"""
 
 CHANGES_ALIKE, SAME_S = 0.4, 0.8
 """A correlation of the changes at which a line that was found by other means is confirmed; seconds
@@ -316,12 +317,13 @@ def _clearest(
 
 def _changes_tell(steps: _Clear) -> bool:
     """Whether a line is believed by the changes alone."""
-    return steps.best >= CHANGES_LEAST and steps.by >= CHANGES_CLEARLY
+    clearly = CHANGES_CLEARLY if steps.best >= UNLIKE else CHANGES_FAINT
+    return steps.best >= CHANGES_LEAST and steps.by >= clearly
 
 
 def _both_tell(cells: _Cells, levels: _Clear, steps: _Clear) -> bool:
     """Whether one and the same line is the best by both, though neither tells it alone."""
-    if min(levels.best, steps.best) < UNLIKE or min(levels.by, steps.by) < BOTH_CLEARLY:
+    if min(levels.best, steps.best) < UNLIKE or steps.by < BOTH_CLEARLY:
         return False
     return _near(cells, levels.line, steps.line)
 

@@ -298,6 +298,7 @@ def test_a_camera_that_moves_tells_nothing_of_pictures_that_are_far():
 def levels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes tell nothing."""
     monkeypatch.setattr(motion, "CHANGES_CLEARLY", 1e9)
+    monkeypatch.setattr(motion, "CHANGES_FAINT", 1e9)
     monkeypatch.setattr(motion, "BOTH_CLEARLY", 1e9)
 
 
@@ -347,6 +348,21 @@ def test_what_sways_is_told_by_its_changes(swaying: Motion, monkeypatch: pytest.
 def test_what_sways_at_another_hour_is_not(hour: int, swaying: Motion):
     upload = of_swings(hour, 20.0)
     assert line_of(upload.offsets, laid_whole(mirrored=False), upload, swaying) is None
+
+
+@pytest.mark.parametrize(
+    ("best", "by", "tells"),
+    [
+        (0.19, 9.0, False),
+        (0.25, 4.4, False),
+        (0.25, 4.6, True),
+        (0.31, 2.9, False),
+        (0.31, 3.1, True),
+    ],
+)
+def test_a_faint_correlation_of_changes_must_stand_out_by_more(best: float, by: float, tells: bool):
+    clear = motion._Clear(Line(1.0, 0.0), best, above=best / 2, by=by)
+    assert motion._changes_tell(clear) == tells
 
 
 def test_two_that_tell_one_line_are_believed_where_neither_is_alone(
