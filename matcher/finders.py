@@ -34,7 +34,7 @@ from matcher.moments import at_its_moment, told_alone
 from matcher.motion import laid_by
 from matcher.ports import DescriptorModel
 from matcher.score import not_sure
-from matcher.sharpen import sharpened
+from matcher.sharpen import at_normal_speed, sharpened
 
 SURE = 0.9
 """A closer look is not needed at an alignment with this score."""
@@ -173,7 +173,7 @@ class LocalFinder:
                     moments.untold.add(name)
                 continue
             mine = [s for s in seen.shots if s.rendering is found.rendering]
-            found = sharpened(found, mine, pictures)
+            found = at_normal_speed(sharpened(found, mine, pictures), mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             both = partial(self._motion_beside, motion, name)
             moment = at_its_moment(found, mine, pictures, both)

@@ -38,6 +38,7 @@ from matcher.motion import (
     Line,
     agreement_on,
     compare,
+    confirmed,
     laid_by,
     laid_whole,
     moves_little,
@@ -66,6 +67,9 @@ FIXED_PART = 0.5
 
 CLEARER = 1.1
 """How much more of what moves another line of time must show, where the first shows some."""
+
+FAINT = 0.08
+"""Part of a moving reference's features from which on a picture that shows them says all it can."""
 
 AWAY_S = 1.5
 """Seconds between two pictures of a reference that are compared for what stands still."""
@@ -127,7 +131,7 @@ def at_its_moment(
     if moved is not None:
         found = replace(found, moved=moved)
         if usual(found.speed) and not found.stands:
-            return found
+            return replace(found, told=_faint(found) and _changes_confirm(found, motion()))
     both = motion()
     still = both is not None and stands_still(both[1])
     if moved is not None and still and _odd(found.speed):
@@ -155,6 +159,18 @@ def at_its_moment(
     if _contradicted(other, moves, _agreement(other, both)):
         return found if believed else None
     return other
+
+
+def _faint(found: Found) -> bool:
+    """Whether pictures show so little of the reference that they say little by themselves."""
+    return float(np.median([s.agreement.share for s in found.sights])) < FAINT
+
+
+def _changes_confirm(found: Found, motion: tuple[Motion, Motion] | None) -> bool:
+    """Whether what changes in the upload tells the same line."""
+    if motion is None:
+        return False
+    return confirmed(Line(found.speed, found.offset), found.shown_at, laid_by(found), *motion)
 
 
 class _Masks(dict[float, Mask]):

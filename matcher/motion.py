@@ -10,12 +10,13 @@ one among many.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Floats, Motion
+from hashdb.model import Floats, Ints, Motion
 from matcher import verify
 from matcher.localize import FORWARD, Found
 
@@ -50,6 +51,25 @@ UNLIKE = 0.3
 """A line of time on which what moves correlates less shows another moment, however alike the place
 looks. (Of the benchmark's copies at lines that need be doubted 0.34 and more, of other moments at
 most 0.30 where the reference does not repeat itself.)"""
+
+CHANGES_LEAST, CHANGES_CLEARLY, CHANGES_FAINT = 0.2, 3.0, 4.5
+"""What changes from one picture of the upload to the next is held against the reference apart: a
+head that sways is at one place at many moments, but goes the same way at the same time at one only.
+A line on which that correlates so well, and stands out by so many standard deviations (by more
+where the correlation is below `UNLIKE`), is believed too. (Of fixed cameras other hours have 3.2 at
+most, and 1.9 where the correlation is above 0.2; copies mostly 0.4 and 5 or more.)"""
+
+BOTH_CLEARLY = 2.0
+"""Where the differences from the usual and the changes correlate best on one line, each by `UNLIKE`
+and more, it is believed if the changes stand out by so much. (Of 144 made hours of something that
+sways they do so by 1.5 at most, a timer on slides of one make by 1.2.)"""
+
+CHANGES_ALIKE, SAME_S = 0.4, 0.8
+"""A correlation of the changes at which a line that was found by other means is confirmed; seconds
+by which two lines of the same moment may differ."""
+
+MOST_APART_S = 2.0
+"""Pictures further apart have no change in common."""
 
 MOVES = 0.5
 """Levels (root mean square) below which nothing moves in an upload: it may be a still picture."""
@@ -91,12 +111,18 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cells:
-    """What the upload shows (n, cells) `at` n moments and what is known (m, cells) of m."""
+    """What the upload shows (n, cells) `at` n moments and what is known (m, cells) of m, how much
+    each is `alike` (n, m) and how strong; `band` (k, m): of what is known at two of the m, so many
+    after each other."""
 
     at: Floats
     shown: Grids
     moments: Floats
     known: Grids
+    alike: Grids
+    power_shown: Grids
+    power_known: Grids
+    band: Grids
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,10 +171,28 @@ def compare(
     cells = _cells(offsets, laid, upload, reference)
     if cells is None:
         return None
-    lines, agreement = _correlations(cells, FORWARD)
+    lines, agreement = _correlations(cells, FORWARD, _levels)
     if not len(agreement):
         return None
-    return Comparison(_clearest(cells, lines, agreement, least), float(agreement.max()))
+    levels = _clearest(cells, lines, agreement, _levels)
+    told = levels if levels is not None and _stands_out(levels, least) else None
+    if levels is not None and told is None:
+        steps = _clearest(cells, *_correlations(cells, FORWARD, _steps), _steps)
+        if steps is not None and (_changes_tell(steps) or _both_tell(cells, levels, steps)):
+            told = steps
+    return Comparison(None if told is None else told.line, float(agreement.max()))
+
+
+def confirmed(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> bool:
+    """Whether the changes of the upload tell the line of time that was found by other means, and no
+    other."""
+    cells = _cells(offsets, laid, upload, reference)
+    if cells is None:
+        return False
+    steps = _clearest(cells, *_correlations(cells, FORWARD, _steps), _steps)
+    if steps is None or not _changes_tell(steps) or steps.best < CHANGES_ALIKE:
+        return False
+    return _near(cells, line, steps.line)
 
 
 def agreement_on(
@@ -161,11 +205,11 @@ def agreement_on(
     if cells is None or moves_little(cells.shown):
         return None
     middle = (cells.at[0] + cells.at[-1]) / 2
-    lines, agreement = _correlations(cells, FORWARD)
+    lines, agreement = _correlations(cells, FORWARD, _levels)
     away = np.abs(lines @ (middle, 1.0) - line.speed * middle - line.offset) > AWAY_S
     near, on = lines[~away], agreement[~away]
     if line.speed > 0:
-        near, on = _correlations(cells, line.speed * (1 + _AROUND))
+        near, on = _correlations(cells, line.speed * (1 + _AROUND), _levels)
         on = on[np.abs(near @ (middle, 1.0) - line.speed * middle - line.offset) <= AWAY_S]
     if not len(on):
         return None
@@ -190,7 +234,26 @@ def _cells(offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> _C
         grids = -grids
     shown = _changes(grids[:, seen])
     known = _changes(reference.grids[:, seen].astype(np.float32))
-    return _Cells(upload.offsets[rows], shown, reference.offsets, known)
+    return _Cells(
+        upload.offsets[rows],
+        shown,
+        reference.offsets,
+        known,
+        shown @ known.T,
+        np.square(shown).sum(axis=1),
+        np.square(known).sum(axis=1),
+        _band(known, reference.offsets),
+    )
+
+
+def _band(known: Grids, moments: Floats) -> Grids:
+    """(k, m) the products of each row and each of those up to `MOST_APART_S` later, at double
+    speed."""
+    apart = max(1e-3, float(np.median(np.diff(moments))))
+    band = np.zeros((int(2 * MOST_APART_S / apart) + 2, len(known)), dtype=np.float32)
+    for lag in range(min(len(band), len(known))):
+        band[lag, : len(known) - lag] = (known[: len(known) - lag] * known[lag:]).sum(axis=1)
+    return band
 
 
 def _under(laid: Laid, grids: NDArray[np.int8], side: int) -> Grids:
@@ -221,32 +284,75 @@ def _changes(cells: Grids) -> Grids:
     return np.clip(away, -MOST, MOST)
 
 
-def _clearest(cells: _Cells, lines: Floats, agreement: Floats, least: float) -> Line | None:
-    """The line that correlates best, where none away from it comes near."""
+@dataclass(frozen=True, slots=True)
+class _Clear:
+    """The line that agrees best; its correlation, by how much that lies `above` any line's away
+    from it, and `by` how many standard deviations of those."""
+
+    line: Line
+    best: float
+    above: float
+    by: float
+
+
+def _clearest(
+    cells: _Cells, lines: Floats, agreement: Floats, products: _Products
+) -> _Clear | None:
+    """None where too few lines lead elsewhere to tell."""
+    if not len(agreement):
+        return None
     middle = (cells.at[0] + cells.at[-1]) / 2
     best = int(agreement.argmax())
     leads = lines @ (middle, 1.0)
     away = agreement[np.abs(leads - leads[best]) > AWAY_S]
-    if len(away) < FEWEST_LINES or agreement[best] < least:
+    if len(away) < FEWEST_LINES:
         return None
-    above = float(agreement[best] - away.max())
-    alike = agreement[best] >= ALIKE and above >= NOT_NEAR
-    clearly = CLEARLY if agreement[best] >= UNLIKE else FAINT_CLEARLY
-    if not alike and above < clearly * max(float(away.std()), 1e-6):
-        return None
-    near, finer = _correlations(cells, lines[best, 0] * (1 + _FINER))
+    near, finer = _correlations(cells, lines[best, 0] * (1 + _FINER), products)
     close = np.abs(near @ (middle, 1.0) - leads[best]) <= AWAY_S
     speed, offset = near[close][int(finer[close].argmax())].tolist()
-    return Line(speed, offset)
+    above = float(agreement[best] - away.max())
+    by = above / max(float(away.std()), 1e-6)
+    return _Clear(Line(speed, offset), float(agreement[best]), above, by)
 
 
-def _correlations(cells: _Cells, speeds: Floats) -> tuple[Floats, Floats]:
+def _changes_tell(steps: _Clear) -> bool:
+    """Whether a line is believed by the changes alone."""
+    clearly = CHANGES_CLEARLY if steps.best >= UNLIKE else CHANGES_FAINT
+    return steps.best >= CHANGES_LEAST and steps.by >= clearly
+
+
+def _both_tell(cells: _Cells, levels: _Clear, steps: _Clear) -> bool:
+    """Whether one and the same line is the best by both, though neither tells it alone."""
+    if min(levels.best, steps.best) < UNLIKE or steps.by < BOTH_CLEARLY:
+        return False
+    return _near(cells, levels.line, steps.line)
+
+
+def _near(cells: _Cells, one: Line, other: Line) -> bool:
+    """Whether they lead both ends of the upload's pictures to about the same moments."""
+    ends = cells.at[[0, -1]]
+    apart = (one.speed - other.speed) * ends + one.offset - other.offset
+    return bool(np.abs(apart).max() <= SAME_S)
+
+
+def _stands_out(clear: _Clear, least: float) -> bool:
+    """Whether a line is believed by how the upload differs from the usual."""
+    if clear.best < least:
+        return False
+    alike = clear.best >= ALIKE and clear.above >= NOT_NEAR
+    return alike or clear.by >= (CLEARLY if clear.best >= UNLIKE else FAINT_CLEARLY)
+
+
+_Products = Callable[[_Cells, Ints, NDArray[np.bool_]], tuple[Floats, Floats]]
+"""Of cells, the (lines, n) rows of the reference that each line leads the upload's pictures to, and
+whether it leads them anywhere: what both sum up to (lines,), and the power of both."""
+
+
+def _correlations(cells: _Cells, speeds: Floats, products: _Products) -> tuple[Floats, Floats]:
     """(k, 2) speeds and offsets of all lines that lead enough of the upload to the reference, and
     the correlation on each, -1 to 1."""
-    at, moments, shown, known = cells.at, cells.moments, cells.shown, cells.known
-    alike = shown @ known.T
-    power_shown, power_known = ((x**2).sum(axis=1) for x in (shown, known))
-    rows, reach = np.arange(len(at))[None, :], LEAST_PART * (at[-1] - at[0])
+    at, moments = cells.at, cells.moments
+    reach = LEAST_PART * (at[-1] - at[0])
     lines, told = [], []
     for speed in speeds.tolist():
         first = moments[0] - speed * (at[-1] - reach)
@@ -254,9 +360,35 @@ def _correlations(cells: _Cells, speeds: Floats) -> tuple[Floats, Floats]:
         led = speed * at[None, :] + offsets[:, None]
         column = np.searchsorted(moments, led - STEP_S).clip(0, len(moments) - 1)
         near = np.abs(moments[column] - led) <= 2 * STEP_S
-        power = (power_shown[rows] * near).sum(axis=1) * (power_known[column] * near).sum(axis=1)
-        enough = (near.sum(axis=1) >= LEAST_PART * len(at)) & (power > 0)
-        products = (alike[rows, column] * near).sum(axis=1)[enough]
+        product, power = products(cells, column, near)
+        enough = (near.sum(axis=1) >= LEAST_PART * len(at)) & (power > 1e-6)
         lines.append(np.column_stack([np.full(len(offsets), speed), offsets])[enough])
-        told.append(products / np.sqrt(power[enough]))
+        told.append(product[enough] / np.sqrt(power[enough]))
     return np.concatenate(lines), np.concatenate(told).astype(np.float64)
+
+
+def _levels(cells: _Cells, column: Ints, near: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """How the pictures differ from the usual."""
+    rows = np.arange(len(cells.at))[None, :]
+    shown, known = cells.power_shown[rows], cells.power_known[column]
+    power = (shown * near).sum(axis=1) * (known * near).sum(axis=1)
+    return (cells.alike[rows, column] * near).sum(axis=1), power
+
+
+def _steps(cells: _Cells, column: Ints, near: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """How each picture differs from the one before."""
+    alike, band = cells.alike, cells.band
+    now, then = np.arange(1, len(cells.at))[None, :], np.arange(len(cells.at) - 1)[None, :]
+    later, earlier = column[:, 1:], column[:, :-1]
+    apart = (later - earlier).clip(0, len(band) - 1)
+    both = near[:, 1:] & near[:, :-1] & (np.diff(cells.at) <= MOST_APART_S)
+    both &= later - earlier < len(band)
+    shown = (
+        cells.power_shown[1:]
+        + cells.power_shown[:-1]
+        - 2 * (cells.shown[1:] * cells.shown[:-1]).sum(axis=1)
+    )
+    known = cells.power_known[later] + cells.power_known[earlier] - 2 * band[apart, earlier]
+    product = alike[now, later] - alike[now, earlier] - alike[then, later] + alike[then, earlier]
+    power = (shown[None, :] * both).sum(axis=1) * (known * both).sum(axis=1)
+    return (product * both).sum(axis=1), power

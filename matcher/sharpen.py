@@ -26,6 +26,7 @@ from matcher.localize import (
     on_line,
     picture_of,
     together,
+    usual,
 )
 
 NEAR_S = 1.6
@@ -36,6 +37,10 @@ CLEARER = 1.15
 
 MOST, FEWEST, SHORTEST_S = 12, 4, 1.0
 """Sights that are looked at; of those, and of the query's seconds, as many must tell a moment."""
+
+AS_MUCH, BESIDE_S = 0.95, 0.25
+"""The part of what a line of an odd speed shows that one of the normal speed must show as well, to
+be the likelier one; seconds between those that are tried, up to two `STEP` away."""
 
 
 def sharpened(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> Found:
@@ -55,6 +60,24 @@ def sharpened(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -
     if _shown(seen) < _shown(found.sights):
         return found
     return on_line(found, speed, offset, led, seen)
+
+
+def at_normal_speed(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> Found:
+    """The same at the normal speed, where that shows about as much, and leads nowhere further away
+    than the reference's pictures are from each other: then they cannot tell the speed, and most
+    copies are as fast as what they are of."""
+    shown_at = found.shown_at
+    if usual(found.speed) or found.speed == 0:
+        return found
+    if abs(found.speed - 1) * float(np.ptp(shown_at)) / 2 > STEP:
+        return found
+    through = (found.speed - 1) * float(np.median(shown_at)) + found.offset
+    best, shown = found, 0
+    for shift in sorted(np.arange(-2 * STEP, 2 * STEP + 1e-6, BESIDE_S).tolist(), key=abs):
+        led, seen = together(1.0, through + shift, found.sights, mine, pictures, {}, still=False)
+        if _shown(seen) > shown:
+            best, shown = on_line(found, 1.0, through + shift, led, seen), _shown(seen)
+    return best if shown >= AS_MUCH * _shown(found.sights) else found
 
 
 def _moment(found: Found, sight: Sight, pictures: Sequence[Nominee]) -> float | None:

@@ -13,6 +13,7 @@ from hashdb.model import LocalFeatures, Orientation, Rendering, Segment
 from matcher import localize, telling
 from matcher.align import is_still
 from matcher.localize import Found, Sight
+from matcher.sharpen import at_normal_speed
 from tests.made_world import (
     HEIGHT,
     PLAIN,
@@ -53,6 +54,33 @@ def index() -> LocalIndex:
 def near(segment: Segment, start: float, end: float, tolerance: float) -> bool:
     have = (segment.start, segment.end)
     return bool(np.allclose(have, (start, end), atol=tolerance))
+
+
+# --- the speed of a short sight ---
+
+
+def at_speed(found: Found, speed: float) -> Found:
+    """The same through its middle at that speed."""
+    middle = float(np.median(found.shown_at))
+    offset = (found.speed - speed) * middle + found.offset
+    return replace(found, speed=speed, offset=offset)
+
+
+def test_what_is_seen_too_shortly_to_tell_its_speed_is_at_the_normal_one(
+    index: LocalIndex,
+) -> None:
+    some, (found, *_) = looked_for(copy(panning(1), 1.4, step=0.2), index)
+    odd = at_speed(found, 0.6)
+    settled = at_normal_speed(odd, some, index.pictures(found.reference))
+    assert settled.speed == 1.0
+    assert settled.offset == pytest.approx(4.0, abs=0.8)
+    assert len(settled.sights) == len(found.sights)
+
+
+@pytest.mark.parametrize("speed", [0.5, 2.0])
+def test_what_is_seen_for_long_keeps_its_speed(speed: float, index: LocalIndex) -> None:
+    some, (found, *_) = looked_for(copy(panning(1), 8, speed=speed, offset=2.0), index)
+    assert at_normal_speed(found, some, index.pictures(found.reference)) is found
 
 
 # --- a copy ---

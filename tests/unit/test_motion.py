@@ -18,6 +18,7 @@ from matcher.motion import (
     Line,
     agreement_on,
     compare,
+    confirmed,
     laid_by,
     laid_whole,
     stands_still,
@@ -294,12 +295,114 @@ def test_a_camera_that_moves_tells_nothing_of_pictures_that_are_far():
     assert still_told(close, upload, pan).alignment is not None
 
 
+def levels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes tell nothing."""
+    monkeypatch.setattr(motion, "CHANGES_CLEARLY", 1e9)
+    monkeypatch.setattr(motion, "CHANGES_FAINT", 1e9)
+    monkeypatch.setattr(motion, "BOTH_CLEARLY", 1e9)
+
+
+SPOTS = ((14, 20), (30, 44), (50, 28), (46, 50))
+
+
+def swings(hour: int, moment: float) -> Grey:
+    """(64, 64): things that sway to and fro, never twice in the same way, but over the same places
+    again and again."""
+    down, across = np.mgrid[0:64, 0:64]
+    rng = np.random.default_rng(hour)
+    picture = np.full((64, 64), 120.0)
+    for y, x in SPOTS[:3]:
+        paces, starts = rng.uniform(0.5, 2.5, (2, 4)), rng.uniform(0, 6, (2, 4))
+        aside, up = 2.5 * np.sin(moment * paces + starts).sum(axis=1)
+        picture += 60 * np.exp(-((across - x - aside) ** 2 + (down - y - up) ** 2) / 60)
+    return picture
+
+
+def of_swings(hour: int, start: float) -> Motion:
+    rng = np.random.default_rng(hour)
+    times = np.arange(0, 8, 0.45).tolist()
+    pictures = [(t, swings(hour, start + t) + rng.normal(0, 6, (64, 64))) for t in times]
+    return watched(pictures, QUERY_GRID)
+
+
+@pytest.fixture(scope="module")
+def swaying() -> Motion:
+    moments = np.arange(0, 60, 0.25).tolist()
+    return watched([(t, swings(1, t)) for t in moments], REFERENCE_GRID)
+
+
+def test_what_sways_is_told_by_its_changes(swaying: Motion, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(motion, "ALIKE", 1.1)
+    monkeypatch.setattr(motion, "CLEARLY", 1e9)
+    monkeypatch.setattr(motion, "BOTH_CLEARLY", 1e9)
+    upload = of_swings(1, 20.0)
+    whole = laid_whole(mirrored=False)
+    line = line_of(upload.offsets, whole, upload, swaying)
+    assert line is not None
+    assert line.speed * 4 + line.offset == pytest.approx(24.0, abs=0.3)
+    levels_alone(monkeypatch)
+    assert line_of(upload.offsets, whole, upload, swaying) is None
+
+
+@pytest.mark.parametrize("hour", range(2, 14))
+def test_what_sways_at_another_hour_is_not(hour: int, swaying: Motion):
+    upload = of_swings(hour, 20.0)
+    assert line_of(upload.offsets, laid_whole(mirrored=False), upload, swaying) is None
+
+
+@pytest.mark.parametrize(
+    ("best", "by", "tells"),
+    [
+        (0.19, 9.0, False),
+        (0.25, 4.4, False),
+        (0.25, 4.6, True),
+        (0.31, 2.9, False),
+        (0.31, 3.1, True),
+    ],
+)
+def test_a_faint_correlation_of_changes_must_stand_out_by_more(best: float, by: float, tells: bool):
+    clear = motion._Clear(Line(1.0, 0.0), best, above=best / 2, by=by)
+    assert motion._changes_tell(clear) == tells
+
+
+def test_two_that_tell_one_line_are_believed_where_neither_is_alone(
+    reference: Motion, monkeypatch: pytest.MonkeyPatch
+):
+    upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    for name, value in (("ALIKE", 1.1), ("CLEARLY", 1e9), ("CHANGES_CLEARLY", 1e9)):
+        monkeypatch.setattr(motion, name, value)
+    line = line_of(upload.offsets, whole, upload, reference)
+    assert line is not None
+    assert line.offset == pytest.approx(5.0, abs=0.3)
+    monkeypatch.setattr(motion, "BOTH_CLEARLY", 1e9)  # others agree as well
+    assert line_of(upload.offsets, whole, upload, reference) is None
+
+
+def test_a_line_is_confirmed_by_the_changes_of_that_line_only(reference: Motion):
+    upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
+    other = watched([(t, scene(2, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    assert confirmed(Line(1.0, 5.2), upload.offsets, whole, upload, reference)
+    assert not confirmed(Line(1.0, 7.0), upload.offsets, whole, upload, reference)
+    assert not confirmed(Line(1.0, 5.2), other.offsets, whole, other, reference)
+    assert not confirmed(Line(1.0, 5.2), upload.offsets[:3], whole, upload, reference)
+
+
+def test_changes_between_pictures_far_apart_tell_nothing(reference: Motion):
+    """Each of a pair of pictures may be of another shot."""
+    upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 20, 2.5)], QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    assert not confirmed(Line(1.0, 5.0), upload.offsets, whole, upload, reference)
+
+
 def test_a_faint_correlation_must_stand_out_by_more(
     reference: Motion, monkeypatch: pytest.MonkeyPatch
 ):
     moments = np.arange(5.0, 15.0, 0.5)
     upload = watched([(t - 5.0, scene(1, t)) for t in moments], QUERY_GRID)
     whole = laid_whole(mirrored=False)
+    levels_alone(monkeypatch)
     monkeypatch.setattr(motion, "ALIKE", 1.1)
     monkeypatch.setattr(motion, "FAINT_CLEARLY", 1e9)
     assert line_of(upload.offsets, whole, upload, reference) is not None
@@ -329,6 +432,7 @@ def test_a_line_that_agrees_far_better_than_any_other_is_clear_however_these_sca
 ):
     moments = np.arange(5.0, 15.0, 0.5)
     upload = watched([(t - 5.0, scene(1, t)) for t in moments], QUERY_GRID)
+    levels_alone(monkeypatch)
     monkeypatch.setattr(motion, "CLEARLY", 1e9)
     line = line_of(upload.offsets, laid_whole(mirrored=False), upload, reference)
     assert line is not None
