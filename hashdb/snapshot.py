@@ -19,6 +19,7 @@ from hashdb.errors import BadFingerprint, BadSnapshot, DatabaseUnavailable
 from hashdb.format import Contents
 from hashdb.indexed import Indexed
 from hashdb.model import Codes
+from hashdb.names import Names
 from hashdb.ports import (
     DescriptorBackend,
     IndexBackend,
@@ -219,7 +220,7 @@ class ReferenceIndex:
         shelf = self._state.shelves.get(signal_type)
         return shelf is None or shelf.backend.may_hit(codes, radius)
 
-    def local(self) -> tuple[LocalBackend, Sequence[str]] | None:
+    def local(self) -> tuple[LocalBackend, Names] | None:
         """The local features of references, by ordinal, and the references' ids: `names[ordinal]`.
         None where they are not indexed. Does not look at the database: call `refresh` before."""
         state = self._state

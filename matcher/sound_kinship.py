@@ -74,5 +74,5 @@ class SoundKinship:
         if indexed is None:
             return ()
         backend, names = indexed
-        ordinal = next((n for n, known in enumerate(names) if known == name), None)
+        ordinal = names.find(name)
         return () if ordinal is None else backend.pictures(ordinal)
