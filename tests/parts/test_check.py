@@ -225,6 +225,9 @@ class Broken:
     def search(self, *args: object, **more: object) -> None:
         raise RuntimeError("no memory")
 
+    def may_hit(self, *args: object) -> bool:
+        return True
+
     def local(self) -> None:
         raise RuntimeError("no memory")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -486,10 +487,10 @@ def test_a_refresh_without_news_is_one_query(store: Store, bank: Bank, make: Mak
     index = make()
     queries: list[str] = []
 
-    def note(*event: object) -> None:
-        queries.append(str(event[2]))
+    def listen(connection: sqlite3.Connection, *_: object) -> None:
+        connection.set_trace_callback(queries.append)
 
-    sqlalchemy.event.listen(store._engine, "before_cursor_execute", note)
+    sqlalchemy.event.listen(store._engine, "checkout", listen)
     for number in range(3):
         index.refresh()
         queries.clear()
