@@ -103,7 +103,7 @@ class LocalFinder:
         usual_only: bool,
     ) -> Beside:
         seen = self._seen(look, track, backend, names)
-        moments = self._at_moments(look, seen, backend, names)
+        moments = self._at_moments(look, seen, backend, names, closer=usual_only)
         tell = partial(
             telling.alignment,
             track=track,
@@ -157,7 +157,13 @@ class LocalFinder:
         )
 
     def _at_moments(
-        self, look: MediaFingerprints, seen: _Seen, backend: LocalBackend, names: Sequence[str]
+        self,
+        look: MediaFingerprints,
+        seen: _Seen,
+        backend: LocalBackend,
+        names: Sequence[str],
+        *,
+        closer: bool,
     ) -> _Moments:
         motion = {m.track: m for m in look.motion}.get(seen.track)
         moments = _Moments([], [], set(), set())
@@ -173,10 +179,14 @@ class LocalFinder:
                     moments.untold.add(name)
                 continue
             mine = [s for s in seen.shots if s.rendering is found.rendering]
-            found = at_normal_speed(sharpened(found, mine, pictures), mine, pictures)
+            found = sharpened(found, mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             both = partial(self._motion_beside, motion, name)
-            moment = at_its_moment(found, mine, pictures, both)
+            settled = at_normal_speed(found, mine, pictures)
+            moment = at_its_moment(settled, mine, pictures, both)
+            if settled is not found and not closer and (moment is None or not moment.told):
+                # of pictures a second apart only what moves tells that much
+                moment = at_its_moment(found, mine, pictures, both)
             if moment is None:
                 moments.other.add(name)
             else:

@@ -42,6 +42,10 @@ AS_MUCH, BESIDE_S = 0.95, 0.25
 """The part of what a line of an odd speed shows that one of the normal speed must show as well, to
 be the likelier one; seconds between those that are tried, up to two `STEP` away."""
 
+BESIDE = 0.8
+"""The part of a line's inliers from which on another, two `STEP` beside it, shows as much: then
+the reference looks the same there, and its pictures tell no moment."""
+
 
 def sharpened(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> Found:
     """The same by the sharper line, where one is found that shows as much."""
@@ -65,7 +69,7 @@ def sharpened(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -
 def at_normal_speed(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> Found:
     """The same at the normal speed, where that shows about as much, and leads nowhere further away
     than the reference's pictures are from each other: then they cannot tell the speed, and most
-    copies are as fast as what they are of."""
+    copies are as fast as what they are of. What looks the same at other moments is left."""
     shown_at = found.shown_at
     if usual(found.speed) or found.speed == 0:
         return found
@@ -77,7 +81,22 @@ def at_normal_speed(found: Found, mine: Sequence[Shot], pictures: Sequence[Nomin
         led, seen = together(1.0, through + shift, found.sights, mine, pictures, {}, still=False)
         if _shown(seen) > shown:
             best, shown = on_line(found, 1.0, through + shift, led, seen), _shown(seen)
-    return best if shown >= AS_MUCH * _shown(found.sights) else found
+    if shown < AS_MUCH * _shown(found.sights) or _as_much_beside(best, mine, pictures):
+        return found
+    return best
+
+
+def _as_much_beside(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> bool:
+    """Whether the same shots show about as much of the reference a second earlier or later."""
+    rows = {s.shot.row for s in found.sights}
+    same = [shot for shot in mine if shot.row in rows]
+    now = sum(s.agreement.inliers for s in found.sights) / len(rows)
+    for shift in (-2 * STEP, 2 * STEP):
+        moved = found.offset + shift
+        led, seen = together(1.0, moved, found.sights, same, pictures, {}, still=False)
+        if led and sum(s.agreement.inliers for s in seen) / len(led) >= BESIDE * now:
+            return True
+    return False
 
 
 def _moment(found: Found, sight: Sight, pictures: Sequence[Nominee]) -> float | None:

@@ -78,6 +78,12 @@ def test_what_is_seen_too_shortly_to_tell_its_speed_is_at_the_normal_one(
     assert len(settled.sights) == len(found.sights)
 
 
+def test_what_looks_the_same_at_other_moments_keeps_its_line(index: LocalIndex) -> None:
+    some, (found, *_) = looked_for(copy(fixed(10, 12), 1.4, step=0.2), index)
+    odd = at_speed(found, 0.6)
+    assert at_normal_speed(odd, some, index.pictures(found.reference)) is odd
+
+
 @pytest.mark.parametrize("speed", [0.5, 2.0])
 def test_what_is_seen_for_long_keeps_its_speed(speed: float, index: LocalIndex) -> None:
     some, (found, *_) = looked_for(copy(panning(1), 8, speed=speed, offset=2.0), index)
