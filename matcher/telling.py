@@ -117,9 +117,7 @@ def alignment(
         FrameMatch(
             offset=sight.shot.offset,
             reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
-            distance=max(
-                distance_of(sure * _told(sight, most, found, alone=total_s <= 0)), nearest
-            ),
+            distance=max(distance_of(sure * _told(sight, most, found, alone=alone)), nearest),
             group=groups[i],
             track=track,
             view=View.FULL,
