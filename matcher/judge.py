@@ -106,7 +106,7 @@ class Judge:
 
     def exact(self, digests: Digests, *, total_s: float | None = None) -> tuple[Match, ...]:
         """Matches by the file's digests; `total_s` is the upload's duration where it is known."""
-        if digests == Digests(None, None):
+        if digests == Digests():  # of hashes alone: nobody is asked
             return ()
         with self._store.ask() as tx:
             found = tx.banks.by_digest(digests)

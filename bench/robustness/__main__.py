@@ -127,19 +127,25 @@ def fragment(results: Sequence[Result]) -> str:
     return "\n".join(parts)
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+def parser_of(text: str | None, every: Iterable[str]) -> argparse.ArgumentParser:
+    """What a benchmark of copies can be told, be they videos or images. `text`: its module's;
+    `every`: the engines that there are."""
+    parser = argparse.ArgumentParser(description=(text or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path, help="the videos to make samples of")
     parser.add_argument("--work", type=Path, required=True, help="samples, answers and report")
     parser.add_argument("--seed", type=int, default=2019)
     parser.add_argument("--size", type=float, default=1.0, help="share of the samples to make")
-    parser.add_argument("--no-make", action="store_true", help="take DIR/samples.json as it is")
-    parser.add_argument(
-        "--engines", default="seawall", help=f"all, or of {','.join(engines.ENGINES)}"
-    )
-    parser.add_argument("--tiers", default=",".join(TIERS))
+    parser.add_argument("--no-make", action="store_true", help="take samples.json as it is")
+    parser.add_argument("--engines", default="seawall", help=f"all, or of {','.join(every)}")
     parser.add_argument("--split", default="test", choices=("train", "test", "all"))
     parser.add_argument("--again", action="append", default=[], help="forget this engine's answers")
+    parser.add_argument("--docs", type=Path, help="pictures and tables for the documentation too")
+    return parser
+
+
+def parse() -> argparse.Namespace:
+    parser = parser_of(__doc__, engines.ENGINES)
+    parser.add_argument("--tiers", default=",".join(TIERS))
     parser.add_argument(
         "--padded",
         nargs=2,
@@ -148,7 +154,6 @@ def parse() -> argparse.Namespace:
         help="make Seawall's bank so large: frame hashes, local features (such as 10 50)",
     )
     parser.add_argument("--every", type=int, default=1, help="judge each so many'th sample only")
-    parser.add_argument("--docs", type=Path, help="pictures and tables for the documentation too")
     return parser.parse_args()
 
 

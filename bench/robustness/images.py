@@ -9,7 +9,6 @@ DIR/images; the references' videos are those of the benchmark of videos in the s
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ import av
 from tqdm import tqdm
 
 from bench.robustness import engines, make, report, samples, sources, stills
-from bench.robustness.__main__ import Run, chosen
+from bench.robustness.__main__ import Run, chosen, parser_of
 from bench.robustness.metrics import recall
 from bench.robustness.plan import Planner
 from bench.robustness.plan_images import Plan, made_frame, picture_frame, plan
@@ -139,23 +138,8 @@ def fragment(results: Sequence[Result], of: Sequence[Sample], images: frozenset[
     return "\n".join(parts)
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("folder", type=Path, help="the videos to take stills of")
-    parser.add_argument("--work", type=Path, required=True, help="images, answers and report")
-    parser.add_argument("--seed", type=int, default=2019)
-    parser.add_argument("--size", type=float, default=1.0, help="share of the images to make")
-    parser.add_argument("--no-make", action="store_true", help="take samples.json as it is")
-    names = ",".join(engines.PICTURE_ENGINES)
-    parser.add_argument("--engines", default="seawall", help=f"all, or of {names}")
-    parser.add_argument("--split", default="test", choices=("train", "test", "all"))
-    parser.add_argument("--again", action="append", default=[], help="forget this engine's answers")
-    parser.add_argument("--docs", type=Path, help="the tables for the documentation too")
-    return parser.parse_args()
-
-
 def main() -> int:
-    options = parse()
+    options = parser_of(__doc__, engines.PICTURE_ENGINES).parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     av.logging.set_level(av.logging.ERROR)
     every = engines.PICTURE_ENGINES

@@ -33,12 +33,14 @@ _COMPARED = 1 / 16  # share of codes: a query that is compared with more is comp
 _ROOM = 1 << 13  # hits there is room for at first
 _SCANNED = 8  # sketches compared in the time in which one code is scanned
 _A_KEY = 10  # entries, at least
+KEY_BITS = 16  # at most
+_LINE = 64  # bytes of a cache line; no code of up to 512 bits shall lie across two
+
 NEAREST = 1
 """Bits of a key within which `may_hit` asks: an eighth of the keys that 46 bits take. Of codes that
 differ by less than an eighth of their bits, some two parts side by side differ by three bits at
 most, and so one of them by one. Beyond that it is luck, of which sixteen tables have much: of codes
 40 bits away one in a thousand is missed, of those 46 away three in a hundred."""
-_LINE = 64  # bytes of a cache line; no code of up to 512 bits shall lie across two
 
 # Odd 64-bit constants (xxHash's primes) that spread the words of a code over one sort key.
 _MIX = np.array(
@@ -179,7 +181,7 @@ class Segment:
         keys, parts = self.tables.starts.shape[1] - 1, 4 * self.words
         if _asked(radius, parts, keys) * (len(self) / keys + LANES) > _SCANNED * len(self):
             return None
-        return _plan(radius, parts, keys, NEAREST if nearest_keys else parts * 16)
+        return _plan(radius, parts, keys, NEAREST if nearest_keys else KEY_BITS)
 
     def _expanded(self, found: Found, most: int | None) -> CodeHits:
         """A hit for each live row with a code that was found; `most`: rows of one code are as far
@@ -282,7 +284,7 @@ def file(codes: Words, words: int) -> Filing:
     entries = n - len(repeats)
     # Ten entries a key or more: with fewer a key takes more memory than its entries are worth, and
     # with more than LANES, which are compared at once, it is read in two steps.
-    key_bits = min(max((entries // _A_KEY).bit_length() - 1, 1), 16)
+    key_bits = min(max((entries // _A_KEY).bit_length() - 1, 1), KEY_BITS)
     tables = Tables(
         np.empty((parts, (1 << key_bits) + 1), dtype=np.uint32),
         np.empty((parts, entries + LANES), dtype=np.uint16),

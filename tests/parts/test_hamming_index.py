@@ -189,7 +189,7 @@ def test_codes_that_share_most_parts_and_are_far() -> None:
     assert_as_the_oracle(codes, queries, [10, 20, 31])
 
 
-def test_a_quick_look_finds_nothing_where_nothing_is_near() -> None:
+def test_a_quick_search_finds_nothing_where_nothing_is_near() -> None:
     rng = np.random.default_rng(4)
     index = HammingIndex(256)
     assert not index.may_hit(rng.integers(0, 256, (1, 32), dtype=np.uint8), 46)
