@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from html import escape
 
-from hashdb.model import Action, Match, Verdict
+from hashdb.model import Action, Match, Segment, Verdict
 
 WIDTH = 860
 LEFT = 90
@@ -68,9 +68,8 @@ def _match(match: Match, verdict: Verdict, top: float) -> list[str]:
     ]
     colour = COLOURS[reference.bank.action]
     for pair in match.segments:
-        a, b = _x(pair.query.start, upload_s), _x(pair.query.end, upload_s)
-        c, d = _x(pair.reference.start, reference_s), _x(pair.reference.end, reference_s)
-        b, d = max(b, a + 2), max(d, c + 2)
+        a, b = _ends(pair.query, upload_s)
+        c, d = _ends(pair.reference, reference_s)
         parts += [
             f'<rect x="{a:.1f}" y="{upper}" width="{b - a:.1f}" height="{BAR}" fill="{colour}"/>',
             f'<rect x="{c:.1f}" y="{lower}" width="{d - c:.1f}" height="{BAR}" fill="{colour}"/>',
@@ -89,9 +88,14 @@ def _bar(y: float, name: str, seconds: float) -> list[str]:
     ]
 
 
-def _x(at: float, seconds: float) -> float:
+def _ends(shown: Segment, seconds: float) -> tuple[float, float]:
+    """Where a segment begins and ends on the bar of so many seconds; an image, which has none, is
+    shown as a whole."""
     width = WIDTH - LEFT - RIGHT
-    return LEFT + (width * min(1.0, at / seconds) if seconds else 0.0)
+    if not seconds:
+        return LEFT, LEFT + width
+    start, end = (LEFT + width * min(1.0, at / seconds) for at in (shown.start, shown.end))
+    return start, max(end, start + 2)
 
 
 def _text(

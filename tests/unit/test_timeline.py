@@ -69,8 +69,14 @@ def test_text_from_outside_is_escaped():
     ElementTree.fromstring(svg)
 
 
-def test_images_and_no_match():
-    assert len(list(drawn(match(kind=MediaKind.IMAGE, pairs=((0, 0, 0, 0),)), total=0.0).iter()))
+def test_an_image_is_drawn_as_a_whole():
+    image = match(kind=MediaKind.IMAGE, pairs=((0, 0, 0, 0),))
+    (shape,) = drawn(image, total=0.0).iter(SVG + "polygon")
+    across = {float(p.split(",")[0]) for p in shape.get("points").split()}
+    assert across == {90, 860 - 24}
+
+
+def test_no_match_draws_no_segment():
     assert not list(drawn(action=Action.ALLOW).iter(SVG + "polygon"))
 
 
