@@ -38,7 +38,7 @@ from matcher.decode.pyav import PyAvDecoder
 from matcher.decode.sound import RATE, OpenedSound, SoundBlock
 from matcher.fingerprint import FrameParts, fingerprint
 from matcher.forking import fork_children
-from matcher.hashers import borders, local, pdq, phash
+from matcher.hashers import borders, brief, local, pdq, phash
 from matcher.hashers.sound import listen
 from matcher.helper import Helper
 from matcher.ports import Limits, Sampling
@@ -222,6 +222,7 @@ def _stretches(media: BinaryIO, seconds: float, longest: float) -> Iterator[Soun
 def _warm_up(decoder: PyAvDecoder, parts: FrameParts) -> None:
     """Have the libraries import what they import late: afterwards no file can be opened."""
     Image.init()
+    brief.warm()
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if module.name not in _AV_UNUSED:
             importlib.import_module(module.name)

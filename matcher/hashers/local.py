@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Rendering
+from matcher.hashers import brief
+from matcher.hashers.brief import SCALE, Corners
 from matcher.ports import AnyLuma, FrameFeatures
 
 PIPELINE = "orb-1"
@@ -48,20 +50,16 @@ SMALLEST = 32
 FEWEST = 8
 """Pictures with fewer features have none worth keeping."""
 
-_SCALE, _LEVELS, _THRESHOLD = 1.25, 8, 7
+_LEVELS, _THRESHOLD = 8, 7
 _OVERSAMPLED = 3
 _CELLS = 6  # to each side: corners are taken in turn from cells of the picture
 _DESCRIBED = 4096  # more than are ever asked for
 
 
-Corners = NDArray[np.float64]
-"""(n, 6): x, y, diameter, angle in degrees, strength, octave, as OpenCV has them."""
-
-
 @lru_cache(maxsize=4)
 def _orb(count: int) -> Any:
     cv2.setNumThreads(1)
-    return cv2.ORB.create(count, _SCALE, _LEVELS, fastThreshold=_THRESHOLD)
+    return cv2.ORB.create(count, SCALE, _LEVELS, fastThreshold=_THRESHOLD)
 
 
 def scaled(luma: AnyLuma, side: int) -> NDArray[np.uint8]:
@@ -101,24 +99,48 @@ def _spread(keypoints: Sequence[Any], shape: tuple[int, int], count: int) -> lis
     return [keypoints[i] for i in np.lexsort((-strength, turn))[:count]]
 
 
-def _corners(picture: NDArray[np.uint8], count: int) -> list[Any]:
-    found = _orb(count * _OVERSAMPLED).detect(picture, None)
-    return _spread(found, picture.shape, count)
+def corners(picture: NDArray[np.uint8], count: int) -> Corners:
+    """The picture's at most `count` strongest, spread over it."""
+    found = _spread(_orb(count * _OVERSAMPLED).detect(picture, None), picture.shape, count)
+    rows = [(*k.pt, k.size, k.angle, k.response, k.octave) for k in found]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), 6)
 
 
-def _described(
+def described_by_loops(
     picture: NDArray[np.uint8], known: Corners, renderings: Sequence[Rendering]
 ) -> Iterator[FrameFeatures]:
-    """The features in the `renderings`, which are all mirrored or all not, as `picture` is. They
-    are described at once, for most of that is reducing and smoothing the picture."""
+    """The corners' features in the `renderings`: the plain one, or all."""
+    height, width = picture.shape
+    codes = brief.describe(picture, known, every=len(renderings) > 1)
+    for rendering, mine in zip(renderings, codes, strict=True):
+        places = _turned(known, width, rendering)[:, :4].astype(np.float32)
+        yield FrameFeatures(rendering, mine, places, width, height)
+
+
+def described_by_opencv(
+    picture: NDArray[np.uint8], known: Corners, renderings: Sequence[Rendering]
+) -> Iterator[FrameFeatures]:
+    """The same where Numba is not there. Those that are mirrored are described together, as are the
+    others, for most of that is reducing and smoothing the picture."""
+    for mirrored in (False, True):
+        same = [r for r in renderings if r.mirrored is mirrored]
+        if same:
+            shown = np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture
+            yield from _alike(shown, known, same)
+
+
+def _alike(
+    picture: NDArray[np.uint8], known: Corners, renderings: Sequence[Rendering]
+) -> Iterator[FrameFeatures]:
+    """Of `renderings` that are all mirrored or all not, as `picture` is."""
     height, width = picture.shape
     turned = np.concatenate([_turned(known, width, rendering) for rendering in renderings])
     numbered = enumerate(turned.tolist())
-    corners = [
+    keypoints = [
         cv2.KeyPoint(x, y, size, angle, response, int(octave), number)
         for number, (x, y, size, angle, response, octave) in numbered
     ]
-    kept, codes = _orb(_DESCRIBED).compute(picture, corners)
+    kept, codes = _orb(_DESCRIBED).compute(picture, keypoints)
     numbers = np.array([k.class_id for k in kept], dtype=np.int64)
     places = turned[:, :4].astype(np.float32)[numbers]
     if codes is None:
@@ -196,16 +218,8 @@ def _of_one_size(
     """Nothing where there are too few."""
     if min(picture.shape) < SMALLEST:
         return {}
-    keypoints = _corners(picture, count)
-    if len(keypoints) < FEWEST:
+    known = corners(picture, count)
+    if len(known) < FEWEST:
         return {}
-    known: Corners = np.array(
-        [(*k.pt, k.size, k.angle, k.response, k.octave) for k in keypoints], dtype=np.float64
-    )
-    found: dict[Rendering, FrameFeatures] = {}
-    for mirrored in (False, True):
-        same = [r for r in renderings if r.mirrored is mirrored]
-        if same:
-            shown = np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture
-            found |= {one.rendering: one for one in _described(shown, known, same)}
-    return found
+    described = described_by_loops if brief.COMPILED else described_by_opencv
+    return {one.rendering: one for one in described(picture, known, renderings)}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hashdb.model import Rendering
 from matcher import verify
-from matcher.hashers import local
+from matcher.hashers import brief, local
 from matcher.hashers.local import LocalHasher
 from matcher.ports import FrameFeatures
 from matcher.verify import Agreement, Picture
@@ -209,7 +209,7 @@ def test_too_few_corners_are_none_at_all() -> None:
     """A dot has two corners, over all scales; a square has eleven."""
     dot, square = (np.full((240, 320), 40, np.uint8) for _ in range(2))
     dot[120:126, 160:166] = square[120:160, 160:200] = 200
-    assert 0 < len(local._corners(dot, local.QUERY_FEATURES)) < local.FEWEST
+    assert 0 < len(local.corners(dot, local.QUERY_FEATURES)) < local.FEWEST
     assert HASHER.reference(dot) is None
     assert HASHER.query(dot) == ()
     assert HASHER.reference(square) is not None
@@ -252,6 +252,46 @@ def test_every_feature_of_every_rendering_is_well_formed(original: Luma) -> None
     assert [f.rendering for f in found] == list(Rendering)
     for one in found:
         well_formed(one)
+
+
+@pytest.mark.skipif(not brief.COMPILED, reason="Numba (the extra `fast`) is not installed")
+@pytest.mark.parametrize(("height", "width"), [(HEIGHT, WIDTH), (300, 512), (181, 97)])
+def test_compiled_codes_are_opencvs_but_for_a_bit(height: int, width: int) -> None:
+    shown = textured(5, height, width)
+    corners = local.corners(shown, 500)
+    ours = list(local.described_by_loops(shown, corners, tuple(Rendering)))
+    theirs = {
+        one.rendering: one for one in local.described_by_opencv(shown, corners, tuple(Rendering))
+    }
+    assert [one.rendering for one in ours] == list(Rendering)
+    for one in ours:
+        other = theirs[one.rendering]
+        places = [place.tobytes() for place in one.places]
+        rows = [places.index(place.tobytes()) for place in other.places]
+        assert len(rows) >= 0.97 * len(places)  # in a mirror a few lie on OpenCV's edge
+        apart = np.bitwise_count(one.codes[rows] ^ other.codes).sum(axis=1)
+        # in a mirror OpenCV may take the next pixel of an octave: 16 to 30 bits
+        assert (apart.mean() < 1) or one.rendering.mirrored
+        assert np.median(apart) <= 1
+
+
+@pytest.mark.skipif(not brief.COMPILED, reason="Numba (the extra `fast`) is not installed")
+def test_the_plain_codes_are_the_same_alone() -> None:
+    shown = textured(6)
+    corners = local.corners(shown, 300)
+    alone = brief.describe(shown, corners, every=False)
+    assert alone.shape == (1, len(corners), 32)
+    assert (alone[0] == brief.describe(shown, corners, every=True)[0]).all()
+
+
+@pytest.mark.skipif(not brief.COMPILED, reason="Numba (the extra `fast`) is not installed")
+def test_nothing_is_compiled_once_it_is_warm() -> None:
+    """The child may open no file, not even Numba's cache."""
+    brief.warm()
+    before = list(brief._compiled.signatures)
+    for count in (1, 2, 300):
+        brief.describe(textured(6), local.corners(textured(6), count), every=count > 1)
+    assert brief._compiled.signatures == before
 
 
 def test_an_image_is_described_at_two_sizes_in_the_pixels_of_the_larger() -> None:
