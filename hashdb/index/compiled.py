@@ -15,13 +15,28 @@ import numpy as np
 from numba import types
 
 from hashdb.index import voting
-from hashdb.index.filing import MOST_IN_BUCKET, PART_BITS, RADIUS, Filed, Rows, Words
+from hashdb.index.filing import (
+    MOST_IN_BUCKET,
+    PART_BITS,
+    PARTS,
+    RADIUS,
+    STEP,
+    UNITS,
+    Filed,
+    Laid,
+    Owners,
+    Rows,
+    Words,
+)
 from hashdb.index.voting import Pairs
-from hashdb.machine import popcount
+from hashdb.machine import popcount, prefetch
 from hashdb.model import Floats, Ints
 
-_BLOCK = 16  # queries whose rows are gathered before their codes are looked at
+_BLOCK = 16  # queries whose rows are asked for before they are read
 _ROOM = 1 << 15  # pairs, at first
+with np.errstate(divide="ignore"):
+    _SIZES = np.log2(np.arange(1 << 16, dtype=np.float32) / UNITS[0])
+_WEIGHTS = voting.weights_of(np.arange(RADIUS + 1))
 
 _WORDS = types.Array(types.uint64, 2, "C", readonly=True)
 _ROWS = types.Array(types.uint32, 2, "C", readonly=True)
@@ -86,61 +101,135 @@ def _file(words: Any, part_bits: int, length: int, starts: Any, rows: Any) -> No
             begin = ends[group]
 
 
-def _gather_rows(start: Any, equal: Any, rows: Any, query: Any, most: Any, out: Any) -> Any:
-    """The rows that one query is compared with; how many."""
-    half = most // 2
-    end = 0
-    for part in range(len(start)):
-        first, count = start[part, query], equal[part, query]
-        for i in range(min(count, most)):
-            place = i
-            if count > most and i >= half:
-                place = half + (i - half) * (count - half) // half
-            out[end] = rows[part, first + place]
-            end += 1
-    return end
-
-
-_gather: Any = numba.njit(_gather_rows)
-
-
 def _near(
-    queries: Any, start: Any, equal: Any, words: Any, rows: Any, most: int, radius: int, found: Any
-) -> int:
-    """Write (query, row, distance) into `found` (room, 3) as far as there is room; how many there
-    are. Rows are gathered for some queries before their codes are read, so that the processor has
-    many reads from memory under way at once. Rows that are not there are not read."""
-    gathered = np.empty((_BLOCK, len(start) * most), np.uint32)
-    ends = np.empty(_BLOCK, np.int64)
-    slots = 1
-    while slots < 2 * len(start) * most:
-        slots *= 2
-    seen_by, seen = np.full(slots, -1), np.empty(slots, np.int64)  # a table of the rows found
-    count = 0
-    for first in range(0, len(queries), _BLOCK):
-        last = min(first + _BLOCK, len(queries))
+    queries: Any, words: Any, starts: Any, table: Any, part_bits: Any, length: Any, most: Any,
+    radius: Any, keys: Any, firsts: Any, counts: Any, gathered: Any, seen: Any, found: Any,
+) -> Any:  # fmt: skip
+    """Write (query, row, distance) into `found` (3, room) as far as there is room; how many there
+    are. `keys`, `firsts`, `counts`, `gathered` and `seen` are room.
+
+    Some queries at a time: where their buckets begin is asked for before it is read, so are the
+    buckets, and then the codes, so that many reads from memory are under way at once. Indices are
+    unsigned, for Numba looks at each that might be negative. Rows that are not there are not read.
+    """
+    parts, filed, edges = np.uint64(len(starts)), np.uint64(len(words)), np.uint64(starts.shape[1])
+    one, many, mask = np.uint64(1), np.uint64(64), np.uint64(seen.shape[1] - 1)
+    half, count, room = most // np.uint64(2), np.uint64(0), np.uint64(found.shape[1])
+    for block in range(0, len(queries), _BLOCK):
+        first, last = np.uint64(block), np.uint64(min(block + _BLOCK, len(queries)))
         for query in range(first, last):
-            mine = gathered[query - first]
-            ends[query - first] = _gather(start, equal, rows, query, most, mine)
+            for part in range(parts):
+                word, shift = part * part_bits // many, part * part_bits % many
+                key = queries[query, word] >> shift
+                if shift + length > many:
+                    key |= queries[query, word + one] << (many - shift)
+                keys[query - first, part] = key & (one << length) - one
+                prefetch(starts, part * edges + keys[query - first, part])
         for query in range(first, last):
+            for part in range(parts):
+                key = keys[query - first, part]
+                begin = min(np.uint64(starts[part, key]), filed)
+                end = min(np.uint64(starts[part, key + one]), filed)
+                firsts[query - first, part], counts[query - first, part] = begin, 0
+                if end > begin:
+                    counts[query - first, part] = end - begin
+                    prefetch(table, part * filed + begin)
+        for query in range(first, last):
+            mine = query - first
+            end = np.uint64(0)
+            for part in range(parts):
+                begin, size = firsts[mine, part], counts[mine, part]
+                for i in range(min(size, most)):
+                    place = i
+                    if size > most and i >= half:
+                        place = half + (i - half) * (size - half) // half
+                    row = min(np.uint64(table[part, begin + place]), filed - one)
+                    prefetch(words, row * np.uint64(4))
+                    gathered[mine, end] = row
+                    end += one
+            keys[mine, 0] = end
+        for query in range(first, last):
+            mine = query - first
             a, b = queries[query, 0], queries[query, 1]
             c, d = queries[query, 2], queries[query, 3]
-            for i in range(ends[query - first]):
-                row: Any = min(np.int64(gathered[query - first, i]), len(words) - 1)
+            for i in range(keys[mine, 0]):
+                row = gathered[mine, i]
                 distance = popcount(words[row, 0] ^ a) + popcount(words[row, 1] ^ b)
                 distance += popcount(words[row, 2] ^ c) + popcount(words[row, 3] ^ d)
                 if distance > radius:
                     continue
-                slot = row & slots - 1
-                while seen_by[slot] == query and seen[slot] != row:
-                    slot = slot + 1 & slots - 1
-                if seen_by[slot] == query:
+                slot = row & mask
+                while seen[0, slot] == query and seen[1, slot] != row:
+                    slot = slot + one & mask
+                if seen[0, slot] == query:
                     continue
-                seen_by[slot], seen[slot] = query, row
-                if count < len(found):
-                    found[count, 0], found[count, 1], found[count, 2] = query, row, distance
-                count += 1
-    return count
+                seen[0, slot], seen[1, slot] = query, row
+                if count < room:
+                    found[0, count], found[1, count], found[2, count] = query, row, distance
+                count += one
+    return np.int64(count)
+
+
+def _pairs(
+    queries: Any, rows: Any, distances: Any, laid: Any, sizes: Any, weighing: Any, first: Any,
+    incidents: Any, alive: Any, places: Any, near: Any, number: Any, numbers: Any, weights: Any,
+) -> Any:  # fmt: skip
+    """Of each pair, but those of pictures that are gone, the query, the picture, its incident and
+    the bin of turn and size into `numbers` (4, k), and what it weighs into `weights`; how many.
+    `laid` (2, q): of each query the logarithm of its size, and its angle in turns. `sizes`: the
+    logarithm of each stored size; `weighing`: of each distance."""
+    one, count, pictures = np.uint64(1), np.uint64(0), np.uint64(len(first))
+    turns, most = np.float32(voting.TURNS / 360), voting.SIZES - 1
+    for pair in range(np.uint64(len(rows))):
+        row, query = np.uint64(rows[pair]), np.uint64(queries[pair])
+        picture = np.uint64(near[row // np.uint64(STEP)])
+        while picture + one < pictures and np.uint64(first[picture + one]) <= row:
+            picture += one
+        if not alive[picture]:
+            continue
+        angle = np.float32(places[row, 3]) / np.float32(UNITS[1])
+        turn = np.int64(np.floor(laid[1, query] - angle * turns))
+        octaves = laid[0, query] - sizes[places[row, 2]]
+        size: Any = np.int64(np.floor(octaves * np.float32(1.5))) + voting.SIZES // 2
+        size = min(max(size, 0), most)
+        numbers[0, count], numbers[1, count] = query, picture + np.uint64(number)
+        numbers[2, count] = incidents[picture]
+        numbers[3, count] = turn % voting.TURNS * voting.SIZES + size
+        weights[count] = weighing[distances[pair]]
+        count += one
+    return np.int64(count)
+
+
+def _most_told(
+    order: Any, most: Any, begin: Any, by_picture: Any, bins: Any, shares: Any, told: Any, best: Any
+) -> Any:
+    """Into `told` the votes of pictures in their `order`, which falls by all that is said for each
+    (`most`): up to where what is said is less than the least of the `best` so far. How many."""
+    table = np.empty((voting.TURNS, voting.SIZES))
+    best[:] = 0.0
+    for place in range(len(order)):
+        picture = order[place]
+        if most[picture] <= best[0]:
+            return place
+        table[:] = 0.0
+        for at in range(begin[picture], begin[picture + 1]):
+            pair = by_picture[at]
+            table[bins[pair] // voting.SIZES, bins[pair] % voting.SIZES] += shares[pair]
+        highest = 0.0
+        for turn in range(voting.TURNS):
+            before = 0.0
+            for size in range(voting.SIZES):
+                both = table[turn, size] + table[turn - 1, size]
+                highest = max(highest, before + both)
+                before = both
+        told[place] = highest
+        if highest > best[0]:  # rising: the least of them is the first
+            at = 0
+            while at + 1 < len(best) and best[at + 1] < highest:
+                best[at] = best[at + 1]
+                at += 1
+            best[at] = highest
+    return len(order)
 
 
 def _grouped(queries: Any, count: int) -> Any:
@@ -241,14 +330,31 @@ class CompiledKernels:
 
     def __init__(self) -> None:
         whole, table = types.int64, types.uint32[:, ::1]
-        edges = types.Array(whole, 2, "C", readonly=True)
-        found = types.int64[:, ::1]
+        room, found = types.uint64[:, ::1], types.int64[:, ::1]
         self._file = _compiled(_file, types.void(_WORDS, whole, whole, table, table))
         self._near = _compiled(
-            _near, whole(_WORDS, edges, edges, _WORDS, _ROWS, whole, whole, found)
-        )
+            _near,
+            whole(
+                _WORDS, _WORDS, _ROWS, _ROWS, room.dtype, room.dtype, room.dtype, whole,
+                room, room, room, room, room, found,
+            ),
+        )  # fmt: skip
         column, sums = types.int64[::1], types.float64[::1]
+        ints = types.Array(types.int32, 1, "C", readonly=True)
+        self._pairs = _compiled(
+            _pairs,
+            whole(
+                column, column, column, types.float32[:, ::1], types.float32[::1], sums, column,
+                ints, types.boolean[::1], types.Array(types.uint16, 2, "C", readonly=True), ints,
+                whole, found, sums,
+            ),
+        )  # fmt: skip
+        self._most_told = _compiled(
+            _most_told, whole(column, sums, column, column, column, sums, sums, sums)
+        )
         self._held = _compiled(_held, sums(column, column, sums, whole))
+        two: Any = types.Tuple((column, column))  # type: ignore[no-untyped-call]
+        self._grouped = _compiled(_grouped, two(column, whole))
         answer: Any = types.Tuple((column, column, sums))  # type: ignore[no-untyped-call]
         self._shared = _compiled(
             _shared,
@@ -259,25 +365,45 @@ class CompiledKernels:
         self._file(words, PART_BITS, length, starts, rows)
 
     def near(self, queries: Words, filed: Filed) -> tuple[Ints, Ints, Ints]:
-        buckets = filed.buckets(queries)
-        bounds = (MOST_IN_BUCKET, RADIUS)
-        room = _ROOM
+        most = PARTS * MOST_IN_BUCKET
+        room = [np.empty((_BLOCK, n), np.uint64) for n in (PARTS, PARTS, PARTS, most)]
+        seen = np.empty((2, 1 << (2 * most).bit_length()), np.uint64)
+        bounds = (np.uint64(PART_BITS), np.uint64(filed.length), np.uint64(MOST_IN_BUCKET), RADIUS)
+        size = _ROOM
         while True:
-            found = np.empty((room, 3), np.int64)
-            count = self._near(queries, *buckets, filed.words, filed.rows, *bounds, found)
-            if count <= room:
-                return found[:count, 0], found[:count, 1], found[:count, 2]
-            room = count
+            seen[0] = len(queries)  # by nobody
+            found = np.empty((3, size), np.int64)
+            count = self._near(
+                queries, filed.words, filed.starts, filed.rows, *bounds, *room, seen, found
+            )
+            if count <= size:
+                return found[0, :count], found[1, :count], found[2, :count]
+            size = count
 
-    def votes(self, pairs: Pairs, queries: int, incidents: int) -> tuple[Ints, Floats]:
+    def pairs(self, queries: Words, laid: Laid, filed: Filed, owners: Owners) -> Pairs:
+        asked, rows, distances = self.near(queries, filed)
+        numbers, weights = np.empty((4, len(rows)), np.int64), np.empty(len(rows))
+        turns = np.float32(voting.TURNS / 360)
+        count = self._pairs(
+            asked, rows, distances, np.stack([np.log2(laid[:, 0]), laid[:, 1] * turns]),
+            _SIZES, _WEIGHTS, owners.first, owners.incidents, owners.alive, owners.places,
+            owners.near, owners.number, numbers, weights,
+        )  # fmt: skip
+        asked, pictures, incidents, bins = numbers[:, :count]
+        return Pairs(asked, pictures, incidents, bins, weights[:count])
+
+    def votes(self, pairs: Pairs, queries: int, incidents: int, most: int) -> tuple[Ints, Floats]:
         queried, pictures = (np.ascontiguousarray(a) for a in (pairs.queries, pairs.pictures))
         if not len(queried):
             return pictures, np.empty(0)
         of_incident = np.ascontiguousarray(pairs.incidents)
         held = self._held(queried, of_incident, pairs.weights, queries)
         said = pairs.weights * voting.rarity_of(held, incidents)[queried]
-        where, listed, most = self._shared(queried, pictures, said, queries, voting.SHARES)
-        order = np.argsort(listed)
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
-        return voting.counted(listed[order], most[order], place[where], pairs.bins, said)
+        where, listed, sums = self._shared(queried, pictures, said, queries, voting.SHARES)
+        order = voting.likeliest(listed, sums)
+        begin, by_picture = self._grouped(where, len(listed))
+        told, best = np.zeros(len(order)), np.empty(most)
+        bins = np.ascontiguousarray(pairs.bins)
+        count = self._most_told(order, sums, begin, by_picture, bins, said, told, best)
+        first = np.argsort(-told[:count], kind="stable")[:most]
+        return listed[order[first]], told[first]

@@ -34,6 +34,13 @@ Words = NDArray[np.uint64]
 """(n, 4): codes of 256 bits."""
 
 Rows = NDArray[np.uint32]
+Laid = NDArray[np.float32]
+
+UNITS = np.array([64.0, 100.0], np.float32)
+"""Of a diameter in a pixel, of an angle in a degree."""
+
+STEP = 256
+"""Rows from one whose picture is known to the next."""
 
 
 class Kernels(Protocol):
@@ -49,10 +56,31 @@ class Kernels(Protocol):
         as far as `MOST_IN_BUCKET` lets them be looked at; each once, rising by query."""
         ...
 
-    def votes(self, pairs: Pairs, queries: int, incidents: int) -> tuple[Ints, Floats]:
-        """Pictures and their votes (`hashdb.index.voting.votes`), where each pair says as much as
-        its distance and its feature's rarity among so many incidents let it."""
+    def pairs(self, queries: Words, laid: Laid, filed: Filed, owners: Owners) -> Pairs:
+        """The pairs of `near` that are in pictures which are alive. `laid` (q, 2): each query's
+        diameter in pixels and angle in degrees."""
         ...
+
+    def votes(self, pairs: Pairs, queries: int, incidents: int, most: int) -> tuple[Ints, Floats]:
+        """The `most` pictures with the most votes (`hashdb.index.voting.votes`), and these, where
+        each pair says as much as its distance and its feature's rarity among so many incidents let
+        it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Owners:
+    """Whose the n filed rows are. Of (f,) pictures, one after the other: `first`, the row that each
+    begins with; `incidents`; `alive`: not removed. `number`: of the first one in the whole index.
+    `places` (n, 4) uint16: of each row, at last, its diameter in 1/64 pixel and its angle in 1/100
+    degree. `near`: of every `STEP`-th row its picture."""
+
+    first: Ints
+    incidents: NDArray[np.int32]
+    alive: NDArray[np.bool_]
+    places: NDArray[np.uint16]
+    near: NDArray[np.int32]
+    number: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +157,20 @@ class NumpyKernels:
         once, first = np.unique(np.concatenate(pairs), return_index=True)
         return once // n, once % n, np.concatenate(apart)[first]
 
-    def votes(self, pairs: Pairs, queries: int, incidents: int) -> tuple[Ints, Floats]:
+    def pairs(self, queries: Words, laid: Laid, filed: Filed, owners: Owners) -> Pairs:
+        asked, rows, distances = self.near(queries, filed)
+        pictures = np.searchsorted(owners.first, rows, side="right") - 1
+        kept = owners.alive[pictures]
+        asked, rows, pictures = asked[kept], rows[kept], pictures[kept]
+        return Pairs(
+            asked,
+            pictures + owners.number,
+            owners.incidents[pictures].astype(np.int64),
+            voting.bins_of(laid, asked, owners.places[rows, 2:].astype(np.float32) / UNITS),
+            voting.weights_of(distances[kept]),
+        )
+
+    def votes(self, pairs: Pairs, queries: int, incidents: int, most: int) -> tuple[Ints, Floats]:
         rare = voting.rarity(pairs, queries, incidents)
-        return voting.votes(pairs, pairs.weights * rare[pairs.queries], queries)
+        pictures, votes = voting.votes(pairs, pairs.weights * rare[pairs.queries], queries)
+        return pictures[:most], votes[:most]

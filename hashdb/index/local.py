@@ -22,14 +22,24 @@ from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
 from hashdb.index import voting
-from hashdb.index.filing import PARTS, Filed, Kernels, NumpyKernels, filed, length_of
+from hashdb.index.filing import (
+    PARTS,
+    STEP,
+    UNITS,
+    Filed,
+    Kernels,
+    NumpyKernels,
+    Owners,
+    filed,
+    length_of,
+)
 from hashdb.index.voting import Pairs
 from hashdb.model import Codes, Floats, Ints, LocalFeatures
 from hashdb.ports import Nominee
 
 log = logging.getLogger(__name__)
 
-_UNITS = np.array([64.0, 64.0, 64.0, 100.0], np.float32)
+_UNITS = np.concatenate([UNITS[[0, 0]], UNITS])
 """Of x, y and diameter in a pixel, of the angle in a degree: as fine as the database keeps them."""
 
 _MERGED = 1 << 24  # features up to which segments are merged, so that an addition takes seconds
@@ -91,30 +101,22 @@ def _joined(parts: Sequence[Pictures]) -> Pictures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """Pictures, filed. `first` (f,): each picture's first row; `alive` (f,): not removed. `mapped`:
-    the arrays are maps of a file that processes share, so the segment is not merged here."""
+    """Pictures, filed. `first` (f,): each picture's first row; `near`: see `filing.Owners`; `alive`
+    (f,): not removed. `mapped`: the arrays are maps of a file that processes share, so the segment
+    is not merged here."""
 
     pictures: Pictures
     filed: Filed
     first: Ints
+    near: NDArray[np.int32]
     alive: NDArray[np.bool_]
     mapped: bool = False
 
     def pairs(self, codes: Codes, places: Places, kernels: Kernels, number: int) -> Pairs:
         """`number`: of the first picture here, in the whole index."""
-        queries, rows, distances = kernels.near(_words(codes), self.filed)
-        pictures = np.searchsorted(self.first, rows, side="right") - 1
-        kept = self.alive[pictures]
-        if not kept.all():
-            queries, rows, distances = queries[kept], rows[kept], distances[kept]
-            pictures = pictures[kept]
-        return Pairs(
-            queries,
-            pictures + number,
-            self.pictures.incidents[pictures].astype(np.int64),
-            voting.bins_of(places[:, 2:], queries, _measured(self.pictures.places[rows, 2:], 2)),
-            voting.weights_of(distances),
-        )
+        held = self.pictures
+        owners = Owners(self.first, held.incidents, self.alive, held.places, self.near, number)
+        return kernels.pairs(_words(codes), places[:, 2:], self.filed, owners)
 
     def nominee(self, picture: int, votes: float) -> Nominee:
         first = int(self.first[picture])
@@ -131,9 +133,9 @@ class Segment:
         )
 
 
-def _measured(places: NDArray[np.uint16], first: int = 0) -> Places:
-    """Pixels and degrees; of columns from the `first` on."""
-    return places.astype(np.float32) / _UNITS[first:]
+def _measured(places: NDArray[np.uint16]) -> Places:
+    """Pixels and degrees."""
+    return np.asarray(places.astype(np.float32) / _UNITS)
 
 
 def _words(codes: Codes) -> NDArray[np.uint64]:
@@ -147,7 +149,10 @@ def build_segment(pictures: Pictures, kernels: Kernels) -> Segment:
 
 def _segment(pictures: Pictures, filed: Filed, *, mapped: bool = False) -> Segment:
     first = np.cumsum(pictures.counts, dtype=np.int64) - pictures.counts
-    return Segment(pictures, filed, first, np.ones(len(pictures), dtype=np.bool_), mapped)
+    every = np.arange(0, len(pictures.codes), STEP)
+    near = np.searchsorted(first, every, side="right") - 1
+    alive = np.ones(len(pictures), dtype=np.bool_)
+    return Segment(pictures, filed, first, near.astype(np.int32), alive, mapped)
 
 
 @cache
@@ -205,8 +210,8 @@ class LocalIndex:
         if not segments or not len(codes):
             return []
         pairs = _pairs(segments, codes, places, self.kernels)
-        pictures, votes = self.kernels.votes(pairs, len(codes), _incidents(segments))
-        found = zip(pictures[:most].tolist(), votes[:most].tolist(), strict=True)
+        pictures, votes = self.kernels.votes(pairs, len(codes), _incidents(segments), most)
+        found = zip(pictures.tolist(), votes.tolist(), strict=True)
         return [_nominee(segments, picture, count) for picture, count in found]
 
     def pictures(self, reference: int) -> list[Nominee]:

@@ -103,13 +103,22 @@ def votes(pairs: Pairs, weights: Floats, queries: int) -> tuple[Ints, Floats]:
     return counted(pictures, most, picture, pairs.bins, shares)
 
 
+def likeliest(pictures: Ints, most: Floats) -> Ints:
+    """The rows of at most `MOST_PICTURES`, those of which the `most` is said first, and something;
+    of which as much is said, the lower number."""
+    rows = np.flatnonzero(most > 0)
+    if len(rows) > MOST_PICTURES:
+        least = np.partition(most[rows], -MOST_PICTURES)[-MOST_PICTURES]
+        rows = rows[most[rows] >= least]
+    return rows[np.lexsort((pictures[rows], -most[rows]))][:MOST_PICTURES]
+
+
 def counted(
     pictures: Ints, most: Floats, picture: Ints, bins: Ints, shares: Floats
 ) -> tuple[Ints, Floats]:
     """As `votes` gives them, of (p,) pictures, rising, and `most`, what is said for each in all; of
     each pair its `picture`'s place among them, its bin, and its share of a vote."""
-    best = np.argsort(-most, kind="stable")[:MOST_PICTURES]
-    best = best[most[best] > 0]
+    best = likeliest(pictures, most)
     row_of = np.full(len(pictures), -1)
     row_of[best] = np.arange(len(best))
     row = row_of[picture]

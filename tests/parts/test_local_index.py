@@ -206,10 +206,11 @@ def test_both_kernels_vote_the_same(pairs: int) -> None:
         rng.integers(0, voting.TURNS * voting.SIZES, pairs),
         voting.weights_of(rng.integers(0, 64, pairs)),
     )
-    one, other = (k.votes(some, 60, 37) for k in KERNELS.values())
-    assert np.array_equal(one[0], other[0])
-    assert np.array_equal(one[1], other[1])
-    assert bool(len(one[0])) == bool(pairs)
+    for most in (1, 6, 1000):
+        one, other = (k.votes(some, 60, 37, most) for k in KERNELS.values())
+        assert np.array_equal(one[0], other[0])
+        assert np.array_equal(one[1], other[1])
+        assert bool(len(one[0])) == bool(pairs)
 
 
 def test_without_numba_numpy_serves() -> None:
