@@ -226,8 +226,11 @@ class LocalBackend(Protocol):
         """Take references out; those that are not there are passed over."""
         ...
 
-    def nominate(self, codes: Codes, places: NDArray[np.float32], most: int) -> list[Nominee]:
-        """The `most` pictures with most votes for one query picture's features."""
+    def nominate(
+        self, codes: Codes, places: NDArray[np.float32], most: int, *, rarest: int | None = None
+    ) -> list[Nominee]:
+        """The `most` pictures with most votes for one query picture's features, or only for the so
+        many `rarest` of them."""
         ...
 
     def pictures(self, reference: int) -> list[Nominee]:

@@ -183,6 +183,8 @@ class Checker:
         )
         with watch.stage("fingerprint"):
             look = self._fingerprint(media, sampling, self._first_signals(asked.suspicious))
+        if look.local and self._settled_by_hashes(asked, look, watch):
+            look = replace(look, local=())
         local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
         sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
         neural, untold = self._find_beside(look, watch, "neural", self._judge.find_neural)
@@ -194,6 +196,20 @@ class Checker:
             matches, failures = self._find(look, watch, local.and_also(others))
         look, matches, second = self._look_again(media, look, matches, local, others, watch)
         return look, matches, (*unseen, *unheard, *untold, *failures, *second)
+
+    def _settled_by_hashes(self, asked: Asked, look: MediaFingerprints, watch: Stopwatch) -> bool:
+        """Whether hashes found all of the upload, and the policy blocks what they found."""
+        matches, _ = self._find(look, watch)
+        settled = not asked.suspicious and self._judge.settled(look, matches)
+        return settled and self._first_action(asked, look, matches) is Action.BLOCK
+
+    def _first_action(
+        self, asked: Asked, look: MediaFingerprints, matches: tuple[Match, ...]
+    ) -> Action:
+        """What the policy asks for by what was found so far."""
+        query = Query(asked.upload_id, asked.digests)
+        evidence = Evidence(query, look.kind, look.coverage, matches)
+        return decide(evidence, self._policy).action
 
     def _signals(self) -> tuple[str, ...]:
         return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
@@ -212,9 +228,7 @@ class Checker:
             return False
         if "local" not in self._policy.signals:
             return False
-        query = Query(asked.upload_id, asked.digests)
-        ruling = decide(Evidence(query, look.kind, look.coverage, matches), self._policy)
-        return unsure(ruling.action, matches, look.coverage)
+        return unsure(self._first_action(asked, look, matches), matches, look.coverage)
 
     def _look_closer(
         self, media: BinaryIO, first: MediaFingerprints, watch: Stopwatch

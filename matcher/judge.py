@@ -43,11 +43,12 @@ from matcher.finders import (
     motion_of,
 )
 from matcher.kinship import Kinship
+from matcher.looks import sure_of_all
 from matcher.moments import UNTOLD, Moment, still_told
 from matcher.motion import stands_still
 from matcher.ports import DescriptorModel
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
-from matcher.score import UNSURE, as_match, as_one_scene, not_sure
+from matcher.score import as_match, as_one_scene, is_close, not_sure
 from matcher.sound_kinship import SoundKinship
 from matcher.sound_rarity import sound_rarities
 
@@ -278,6 +279,14 @@ class Judge:
         """See `finders.LocalFinder`; nothing where local features are not wanted."""
         return self._local.find(look, usual_only=usual_only) if self._local else NOTHING_BESIDE
 
+    def settled(self, look: MediaFingerprints, matches: Iterable[Match]) -> bool:
+        """Whether hashes found (`matches`) all of the upload, so that local features need not be
+        looked up: they could neither find more of it, nor tell another moment of a reference whose
+        camera moves."""
+        sure = [m.reference.id for m in matches if sure_of_all(m, look.coverage.total_s)]
+        known = [motion_of(self._store, name) for name in sure]
+        return any(motion is not None and not stands_still(motion) for motion in known)
+
     def find_sound(self, look: MediaFingerprints) -> Beside:
         """See `finders.SoundFinder`; nothing where sound is not wanted."""
         return self._sound.find(look) if self._sound else NOTHING_BESIDE
@@ -303,7 +312,7 @@ class Judge:
         look alike. So it is where local features see the place at another moment, and no picture is
         close."""
         name = alignment.reference_id
-        if name in beside.other_moment and not _is_close(alignment):
+        if name in beside.other_moment and not is_close(alignment):
             return True
         if not beside.untold(name):
             return False
@@ -378,11 +387,6 @@ def _by_query(
                 ),
             ),
         )
-
-
-def _is_close(alignment: Alignment) -> bool:
-    """Whether any of its pictures says much by itself: 64 bits never do."""
-    return alignment.signal_type == "pdq" and any(f.distance <= UNSURE for f in alignment.frames)
 
 
 def _samples(fingerprints: Iterable[Fingerprint]) -> dict[int, Floats]:

@@ -21,8 +21,10 @@ from hashdb.model import (
     SegmentPair,
 )
 from hashdb.signals import SIGNAL_TYPES
+from matcher.align import is_still
 from matcher.coverage import judged_seconds
 from matcher.ports import Window
+from matcher.score import is_close
 
 MARGIN = 3.0
 """Seconds around the ends of a segment that a second, dense look goes over."""
@@ -99,6 +101,18 @@ def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Wi
         if sum(w.end - w.start for w in tried) <= DENSE_SECONDS:
             merged = tried
     return tuple(merged)
+
+
+def sure_of_all(match: Match, total: float) -> bool:
+    """Whether hashes alone are sure of all of an upload: distinct pictures of which some are close.
+    Of a reference whose camera moves nothing else that is seen could speak against that."""
+    return any(
+        a.score >= SURE
+        and not is_still(a)
+        and is_close(a)
+        and any(_is_whole(pair, total) for pair in a.segments)
+        for a in match.alignments
+    )
 
 
 def _is_whole(pair: SegmentPair, total: float) -> bool:

@@ -150,6 +150,11 @@ def as_one_scene(alignment: Alignment) -> Alignment:
     return rescore(alignment, frames, video=video) or alignment
 
 
+def is_close(alignment: Alignment) -> bool:
+    """Whether any of its pictures says much by itself: 64 bits never do."""
+    return alignment.signal_type == "pdq" and any(f.distance <= UNSURE for f in alignment.frames)
+
+
 def as_match(
     reference: Reference,
     alignments: Sequence[Alignment],

@@ -101,6 +101,35 @@ def _file(words: Any, part_bits: int, length: int, starts: Any, rows: Any) -> No
             begin = ends[group]
 
 
+def _unsigned_bits(words: Any, row: Any, first: Any, length: Any) -> Any:
+    """The same of unsigned numbers, as an unsigned one."""
+    one, many = np.uint64(1), np.uint64(64)
+    word, shift = first // many, first % many
+    key = words[row, word] >> shift
+    if shift + length > many:
+        key |= words[row, word + one] << (many - shift)
+    return key & (one << length) - one
+
+
+_unsigned_key: Any = numba.njit(_unsigned_bits, inline="always")
+
+
+def _common(
+    queries: Any, starts: Any, part_bits: Any, length: Any, most: Any, filed: Any, counts: Any
+) -> None:
+    """Into `counts` (q,) how many rows each query would be compared with."""
+    parts, edges, one = np.uint64(len(starts)), np.uint64(starts.shape[1]), np.uint64(1)
+    for part in range(parts):
+        for query in range(np.uint64(len(queries))):
+            prefetch(starts, part * edges + _unsigned_key(queries, query, part * part_bits, length))
+        for query in range(np.uint64(len(queries))):
+            key = _unsigned_key(queries, query, part * part_bits, length)
+            begin = min(np.uint64(starts[part, key]), filed)
+            end = min(np.uint64(starts[part, key + one]), filed)
+            if end > begin:
+                counts[query] += min(end - begin, most)
+
+
 def _near(
     queries: Any, words: Any, starts: Any, table: Any, part_bits: Any, length: Any, most: Any,
     radius: Any, keys: Any, firsts: Any, counts: Any, gathered: Any, seen: Any, found: Any,
@@ -113,17 +142,13 @@ def _near(
     unsigned, for Numba looks at each that might be negative. Rows that are not there are not read.
     """
     parts, filed, edges = np.uint64(len(starts)), np.uint64(len(words)), np.uint64(starts.shape[1])
-    one, many, mask = np.uint64(1), np.uint64(64), np.uint64(seen.shape[1] - 1)
+    one, mask = np.uint64(1), np.uint64(seen.shape[1] - 1)
     half, count, room = most // np.uint64(2), np.uint64(0), np.uint64(found.shape[1])
     for block in range(0, len(queries), _BLOCK):
         first, last = np.uint64(block), np.uint64(min(block + _BLOCK, len(queries)))
         for query in range(first, last):
             for part in range(parts):
-                word, shift = part * part_bits // many, part * part_bits % many
-                key = queries[query, word] >> shift
-                if shift + length > many:
-                    key |= queries[query, word + one] << (many - shift)
-                keys[query - first, part] = key & (one << length) - one
+                keys[query - first, part] = _unsigned_key(queries, query, part * part_bits, length)
                 prefetch(starts, part * edges + keys[query - first, part])
         for query in range(first, last):
             for part in range(parts):
@@ -325,6 +350,11 @@ def _compiled(function: Callable[..., Any], signature: Any) -> Any:
         return numba.njit([signature], nogil=True)(function)
 
 
+def _bounds(filed: Filed) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """Bits from part to part, bits of a key, and rows of a bucket."""
+    return np.uint64(PART_BITS), np.uint64(filed.length), np.uint64(MOST_IN_BUCKET)
+
+
 class CompiledKernels:
     """A `Kernels`. Making one compiles: seconds at the first time, a moment from the cache."""
 
@@ -332,6 +362,10 @@ class CompiledKernels:
         whole, table = types.int64, types.uint32[:, ::1]
         room, found = types.uint64[:, ::1], types.int64[:, ::1]
         self._file = _compiled(_file, types.void(_WORDS, whole, whole, table, table))
+        self._common = _compiled(
+            _common,
+            types.void(_WORDS, _ROWS, *[room.dtype] * 4, types.int64[::1]),
+        )
         self._near = _compiled(
             _near,
             whole(
@@ -364,18 +398,23 @@ class CompiledKernels:
     def file(self, words: Words, length: int, starts: Rows, rows: Rows) -> None:
         self._file(words, PART_BITS, length, starts, rows)
 
+    def common(self, queries: Words, filed: Filed) -> Ints:
+        counts = np.zeros(len(queries), np.int64)
+        self._common(queries, filed.starts, *_bounds(filed), np.uint64(len(filed.words)), counts)
+        return counts
+
     def near(self, queries: Words, filed: Filed) -> tuple[Ints, Ints, Ints]:
         most = PARTS * MOST_IN_BUCKET
         room = [np.empty((_BLOCK, n), np.uint64) for n in (PARTS, PARTS, PARTS, most)]
         seen = np.empty((2, 1 << (2 * most).bit_length()), np.uint64)
-        bounds = (np.uint64(PART_BITS), np.uint64(filed.length), np.uint64(MOST_IN_BUCKET), RADIUS)
         size = _ROOM
         while True:
             seen[0] = len(queries)  # by nobody
             found = np.empty((3, size), np.int64)
             count = self._near(
-                queries, filed.words, filed.starts, filed.rows, *bounds, *room, seen, found
-            )
+                queries, filed.words, filed.starts, filed.rows, *_bounds(filed), RADIUS,
+                *room, seen, found,
+            )  # fmt: skip
             if count <= size:
                 return found[0, :count], found[1, :count], found[2, :count]
             size = count

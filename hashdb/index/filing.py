@@ -56,6 +56,10 @@ class Kernels(Protocol):
         as far as `MOST_IN_BUCKET` lets them be looked at; each once, rising by query."""
         ...
 
+    def common(self, queries: Words, filed: Filed) -> Ints:
+        """(q,) how many rows `near` would compare each query with."""
+        ...
+
     def pairs(self, queries: Words, laid: Laid, filed: Filed, owners: Owners) -> Pairs:
         """The pairs of `near` that are in pictures which are alive. `laid` (q, 2): each query's
         diameter in pixels and angle in degrees."""
@@ -156,6 +160,9 @@ class NumpyKernels:
             apart.append(distance[good])
         once, first = np.unique(np.concatenate(pairs), return_index=True)
         return once // n, once % n, np.concatenate(apart)[first]
+
+    def common(self, queries: Words, filed: Filed) -> Ints:
+        return np.asarray(np.minimum(filed.buckets(queries)[1], MOST_IN_BUCKET).sum(axis=0))
 
     def pairs(self, queries: Words, laid: Laid, filed: Filed, owners: Owners) -> Pairs:
         asked, rows, distances = self.near(queries, filed)

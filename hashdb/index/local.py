@@ -204,11 +204,18 @@ class LocalIndex:
                 for s in self._segments
             )
 
-    def nominate(self, codes: Codes, places: Places, most: int) -> list[Nominee]:
+    def nominate(
+        self, codes: Codes, places: Places, most: int, *, rarest: int | None = None
+    ) -> list[Nominee]:
         """As `LocalBackend.nominate`."""
         segments = self._segments
-        if not segments or not len(codes):
+        if not segments or not len(codes) or not most:
             return []
+        if rarest is not None and rarest < len(codes):
+            words = _words(codes)
+            common = sum(self.kernels.common(words, s.filed) for s in segments)
+            kept = np.sort(np.argsort(common, kind="stable")[:rarest])
+            codes, places = codes[kept], places[kept]
         pairs = _pairs(segments, codes, places, self.kernels)
         pictures, votes = self.kernels.votes(pairs, len(codes), _incidents(segments), most)
         found = zip(pictures.tolist(), votes.tolist(), strict=True)

@@ -116,6 +116,33 @@ def test_an_edited_copy_is_blocked_with_its_seconds(parts: Parts, tmp_path: Path
     assert first.reference.start == pytest.approx(edit.start, abs=0.5)
 
 
+def by(verdict: Verdict) -> set[str]:
+    return {s.signal_type for m in verdict.matches for s in m.signals}
+
+
+def test_local_features_are_not_looked_up_where_hashes_found_all(parts: Parts, tmp_path: Path):
+    """The camera of the rocket's film moves; what the caller takes for suspicious is looked at by
+    all means, and so is what is not blocked by hashes alone."""
+    copy, *_ = edited(tmp_path, "re-encoded", ROCKET, MOVIE)
+    settled = check(parts, copy)
+    assert settled.action is Action.BLOCK
+    assert "pdq" in by(settled)
+    assert "local" not in by(settled)
+    closely = check(parts, copy, suspicious=True)
+    assert closely.action is Action.BLOCK
+    assert {"pdq", "local"} <= by(closely)
+    with parts.store.begin() as tx:
+        before = tx.banks.get("attacks")
+        tx.banks.update(before.id, action=Action.REVIEW)
+    try:
+        reviewed = check(parts, copy)
+        assert reviewed.action is Action.REVIEW
+        assert {"pdq", "local"} <= by(reviewed)
+    finally:
+        with parts.store.begin() as tx:
+            tx.banks.update(before.id, action=Action.BLOCK)
+
+
 @pytest.mark.parametrize("path", [BUNNY, MOVIE, MEDIA / "p555_movie.ogv"])
 def test_unrelated_videos_are_allowed(parts: Parts, path: Path):
     verdict = check(parts, path)

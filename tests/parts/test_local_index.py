@@ -190,6 +190,9 @@ def test_both_kernels_file_and_find_the_same() -> None:
     ]
     assert found[0] == found[1]
     assert len(found[0]) > 2000
+    common = [k.common(queries.view(np.uint64), one) for k in KERNELS.values()]
+    assert np.array_equal(*common)
+    assert common[0][-1] >= filing.MOST_IN_BUCKET * filing.PARTS > common[0][0]
 
 
 @pytest.mark.parametrize("pairs", [0, 1, 40, 20_000])
@@ -248,6 +251,29 @@ def test_a_nominee_is_the_picture_that_was_added() -> None:
     assert np.array_equal(nominee.codes, pictures[1][0])
     assert np.abs(nominee.places - pictures[1][1]).max() <= 1 / 100
     assert nominee.votes == pytest.approx(100, rel=0.01)
+
+
+def test_the_rarest_features_are_those_that_fewest_are_like() -> None:
+    rng = np.random.default_rng(8)
+    letters, letters_at = made(rng, 20)
+    everywhere = [
+        (np.concatenate([codes, letters]), np.concatenate([places, letters_at]))
+        for codes, places in (made(rng, 30) for _ in range(40))
+    ]
+    index = filled(*everywhere)
+    codes, places = everywhere[3]
+    mixed = rng.permutation(50)
+    (nominee, *_) = index.nominate(codes[mixed], places[mixed], 6, rarest=30)
+    assert nominee.reference == 3
+    assert nominee.votes == pytest.approx(30, rel=0.1)
+    own = mixed < 30
+    alone = index.nominate(codes[mixed][own], places[mixed][own], 6)
+    assert [(n.reference, n.votes) for n in alone] == [
+        (n.reference, n.votes) for n in index.nominate(codes[mixed], places[mixed], 6, rarest=30)
+    ]
+    for enough in (50, 51, None):
+        found = index.nominate(codes, places, 6, rarest=enough)
+        assert [(n.reference, n.votes) for n in found] == answers(index, (codes, places))
 
 
 def test_the_best_come_first_and_no_more_than_asked_for() -> None:

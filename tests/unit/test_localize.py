@@ -10,6 +10,7 @@ import pytest
 
 from hashdb.index.local import LocalIndex
 from hashdb.model import LocalFeatures, Orientation, Rendering, Segment
+from hashdb.ports import Nominee
 from matcher import localize, telling
 from matcher.align import is_still
 from matcher.localize import Found, Sight
@@ -223,6 +224,33 @@ def test_pictures_that_nobody_asked_about_are_found_by_the_line(index: LocalInde
     assert {s.shot.row for s in found.sights} == {s.row for s in some}
     (pair,) = aligned(found, query).segments
     assert near(pair.query, 0, 12, 0.6)
+
+
+@pytest.mark.parametrize("at", range(localize.VERIFIED))
+def test_others_are_verified_where_one_of_the_first_is_a_sight(
+    monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """The right picture is nearly always among the first; where none of them is verified, nothing
+    of what is known is in sight."""
+    (shot,) = localize.shots([copy(panning(1), 0.4)])
+    nominees = index_of(reference(panning(1))).pictures(0)[:1] * (localize.VERIFIED + 2)
+    ranked = [replace(n, votes=99.0 - i) for i, n in enumerate(nominees)]
+    asked: list[float] = []
+
+    class Index(LocalIndex):
+        def nominate(self, *_: object, **__: object) -> list[Nominee]:
+            return ranked
+
+    def verified(_: object, nominee: Nominee) -> object:
+        asked.append(nominee.votes)
+        return object() if nominee is ranked[at] else None
+
+    monkeypatch.setattr(localize, "_verified", verified)
+    found = localize.sighted([shot], Index())
+    seen = at < localize.FIRST
+    assert len(asked) == (localize.VERIFIED if seen else localize.FIRST)
+    assert asked == sorted(asked, reverse=True)
+    assert len(found) == seen
 
 
 def test_a_reference_that_is_gone_meanwhile_is_passed_over() -> None:

@@ -8,21 +8,26 @@ import pytest
 
 from hashdb.model import (
     Action,
+    Alignment,
     Bank,
     Coverage,
     Digests,
     Fingerprint,
+    FrameMatch,
     LocalFeatures,
     Match,
     MediaFingerprints,
     MediaKind,
+    Orientation,
     Reference,
     Rendering,
     Segment,
     SegmentPair,
     Signal,
     Standing,
+    View,
 )
+from matcher.align import STILL
 from matcher.coverage import judged_seconds
 from matcher.looks import (
     BRIEF,
@@ -41,10 +46,12 @@ from matcher.looks import (
     dense_windows,
     interleaved,
     joined_local,
+    sure_of_all,
     surer,
     unsure,
 )
 from matcher.ports import Window
+from matcher.score import UNSURE
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -144,6 +151,36 @@ def test_a_sure_match_of_all_the_upload_is_not_looked_at_again(segment, total, a
     assert dense_windows([replace(found, segments=(longer,))], look(total))  # at another speed
     beside = [match("a", SURE, segment), match("b", SURE - 0.01, (0.0, total))]
     assert dense_windows(beside, look(total))  # what is not sure is looked at, whatever else is
+
+
+@pytest.mark.parametrize(
+    ("what", "sure"),
+    [
+        ({}, True),
+        ({"score": SURE - 0.01}, False),
+        ({"signal_type": "local"}, False),
+        ({"signal_type": "phash"}, False),
+        ({"end": 20.0 - 2 * END_S}, False),
+        ({"distance": UNSURE + 1}, False),
+        ({"groups": (0, 0, 0)}, False),
+        ({"groups": (STILL, STILL, 1)}, False),
+    ],
+)
+def test_hashes_are_sure_of_all_of_an_upload(what, sure):
+    """Distinct pictures, close ones among them, from end to end; not a scene that stands still."""
+    given = {
+        "score": SURE, "signal_type": "pdq", "end": 20.0, "distance": UNSURE, "groups": (0, 1, 2)
+    } | what  # fmt: skip
+    pair = SegmentPair(Segment(0.0, given["end"]), Segment(5.0, 5.0 + given["end"]))
+    frames = tuple(
+        FrameMatch(float(i), 5.0 + i, given["distance"], group, 0, View.FULL)
+        for i, group in enumerate(given["groups"])
+    )
+    alignment = Alignment(
+        "a", given["signal_type"], Orientation.ORIGINAL, (pair,), frames, given["score"]
+    )
+    found = replace(match("a", 0.99, (0.0, 20.0)), alignments=(alignment,))
+    assert sure_of_all(found, 20.0) is sure
 
 
 def test_windows_are_no_longer_than_the_budget():
