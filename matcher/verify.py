@@ -86,13 +86,19 @@ def pairs(query: Picture, reference: Picture) -> tuple[Ints, Ints, Ints]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Two pictures and the pairs of their features that look alike: rows and distances in bits."""
+    """Two pictures and the k pairs of their features that look alike: rows and distances in bits.
+    `target` and `source` (k, 2): where each pair lies in the query and in the reference; `size` and
+    `turn` (k,): by how many octaves and degrees the query's is larger and turned."""
 
     query: Picture
     reference: Picture
     q: Ints
     r: Ints
     near: Ints
+    target: Floats
+    source: Floats
+    size: Places
+    turn: Places
 
     @property
     def tolerance(self) -> float:
@@ -102,18 +108,29 @@ class Candidates:
 
 def candidates(query: Picture, reference: Picture) -> Candidates:
     if len(query.codes) < _FEWEST or len(reference.codes) < _FEWEST:
-        none = np.empty(0, dtype=np.int64)
-        return Candidates(query, reference, none, none, none)
-    return Candidates(query, reference, *pairs(query, reference))
+        q = r = near = np.empty(0, dtype=np.int64)
+    else:
+        q, r, near = pairs(query, reference)
+    target, source = query.places[q], reference.places[r]
+    return Candidates(
+        query,
+        reference,
+        q,
+        r,
+        near,
+        target[:, :2].astype(np.float64),
+        source[:, :2].astype(np.float64),
+        np.log2(target[:, 2] / source[:, 2]),
+        target[:, 3] - source[:, 3],
+    )
 
 
 def agreement(some: Candidates) -> Agreement | None:
     """How the reference's picture lies in the query's; None where nothing agrees."""
-    query, reference, q, r, near = some.query, some.reference, some.q, some.r, some.near
-    if len(q) < _FEWEST:
+    if len(some.q) < _FEWEST:
         return None
-    target, source = query.places[q], reference.places[r]
-    alike = _same_turn_and_size(target, source, near)
+    target, source = some.target, some.source
+    alike = _same_turn_and_size(some)
     if len(alike) < 3:
         return None
     tolerance = some.tolerance
@@ -124,29 +141,27 @@ def agreement(some: Candidates) -> Agreement | None:
         inliers = _within(found, target, source, tolerance * scale)
         if len(inliers) < _FEWEST:
             return None
-        found = _affine(target[inliers, :2], source[inliers, :2])
+        found = _affine(target[inliers], source[inliers])
         if found is None or not _plausible(found):
             return None
     return measured(found, some)
 
 
-def _same_turn_and_size(target: Places, source: Places, near: Ints) -> Ints:
+def _same_turn_and_size(some: Candidates) -> Ints:
     """The pairs that agree with most others on how much the picture was turned and scaled."""
-    turn = (target[:, 3] - source[:, 3]) / np.float32(360)
-    size = np.log2(target[:, 2] / source[:, 2])
+    turn, size = some.turn / np.float32(360), some.size
     apart = turn[:, None] - turn[None, :]
     apart -= np.rint(apart)  # whole turns
     alike = np.abs(apart) <= np.float32(25 / 360)
     alike &= np.abs(size[:, None] - size[None, :]) <= np.float32(0.7)
-    weight = np.clip(2.0 - near / 32, 0.1, 1.0)
+    weight = np.clip(2.0 - some.near / 32, 0.1, 1.0)
     middle = int((alike * weight[None, :]).sum(axis=1).argmax())
     return np.flatnonzero(alike[middle])
 
 
-def _best_similarity(target: Places, source: Places, rows: Ints, tolerance: float) -> Map | None:
+def _best_similarity(target: Floats, source: Floats, rows: Ints, tolerance: float) -> Map | None:
     """The turn, size and shift, from two pairs, that most pairs agree with."""
-    z = target[:, 0] + 1j * target[:, 1].astype(np.complex128)
-    w = source[:, 0] + 1j * source[:, 1].astype(np.complex128)
+    z, w = target[:, 0] + 1j * target[:, 1], source[:, 0] + 1j * source[:, 1]
     first, second = (rows[drawn] for drawn in _drawn(len(rows)))
     apart = np.abs(w[first] - w[second]) > 4 * tolerance
     first, second = first[apart], second[apart]
@@ -195,12 +210,15 @@ def _drawn(count: int) -> tuple[Ints, Ints]:
 
 def mapped(found: Map, places: Places) -> Floats:
     """(n, 2) where the map puts them."""
-    return places[:, :2].astype(np.float64) @ found[:, :2].T + found[:, 2]
+    return _laid(found, places[:, :2].astype(np.float64))
 
 
-def _within(found: Map, target: Places, source: Places, tolerance: float) -> Ints:
-    off = mapped(found, source) - target[:, :2]
-    return np.flatnonzero(_squared(off) <= tolerance**2)
+def _laid(found: Map, at: Floats) -> Floats:
+    return at @ found[:, :2].T + found[:, 2]
+
+
+def _within(found: Map, target: Floats, source: Floats, tolerance: float) -> Ints:
+    return np.flatnonzero(_squared(_laid(found, source) - target) <= tolerance**2)
 
 
 def _squared(off: Floats) -> Floats:
@@ -208,11 +226,11 @@ def _squared(off: Floats) -> Floats:
     return off[:, 0] ** 2 + off[:, 1] ** 2
 
 
-def _affine(target: Places, source: Places) -> Map | None:
+def _affine(target: Floats, source: Floats) -> Map | None:
     """Least squares."""
-    left = np.column_stack([source.astype(np.float64), np.ones(len(source))])
+    left = np.column_stack([source, np.ones(len(source))])
     try:
-        solved, _, rank, _ = np.linalg.lstsq(left, target.astype(np.float64), rcond=None)
+        solved, _, rank, _ = np.linalg.lstsq(left, target, rcond=None)
     except np.linalg.LinAlgError:
         return None
     return None if rank < 3 else np.asarray(solved.T)
@@ -220,7 +238,7 @@ def _affine(target: Places, source: Places) -> Map | None:
 
 def _plausible(found: Map) -> bool:
     """Neither mirrored nor squeezed to a line."""
-    if not np.isfinite(found).all() or np.linalg.det(found[:, :2]) <= 0:
+    if not np.isfinite(found).all() or _area(found) <= 0:
         return False
     small, large = sorted(np.linalg.svd(found[:, :2], compute_uv=False).tolist())
     return bool(small >= _SMALLEST and large <= _LARGEST and large <= _STRETCH * small)
@@ -239,8 +257,8 @@ def common(some: Sequence[Candidates], maps: Sequence[Map]) -> Map | None:
         return None
     for _ in range(2):
         rows = [_agreeing(best, one, _SHAKEN) for one in some]
-        target = [one.query.places[one.q[on], :2] for one, on in zip(some, rows, strict=True)]
-        source = [one.reference.places[one.r[on], :2] for one, on in zip(some, rows, strict=True)]
+        target = [one.target[on] for one, on in zip(some, rows, strict=True)]
+        source = [one.source[on] for one, on in zip(some, rows, strict=True)]
         refined = _affine(np.concatenate(target), np.concatenate(source))
         if refined is None or not _plausible(refined):
             break
@@ -250,14 +268,17 @@ def common(some: Sequence[Candidates], maps: Sequence[Map]) -> Map | None:
 
 def _agreeing(found: Map, some: Candidates, slack: float) -> Ints:
     """The pairs that lie on the map within `slack` tolerances and are turned and scaled like it."""
-    target, source = some.query.places[some.q], some.reference.places[some.r]
-    off = mapped(found, source) - target[:, :2]
-    near = _squared(off) <= (slack * some.tolerance) ** 2
-    scale = 0.5 * np.log2(max(1e-6, abs(float(np.linalg.det(found[:, :2])))))
-    size = np.log2(target[:, 2] / source[:, 2]) - scale
+    off = _laid(found, some.source) - some.target
+    rows = np.flatnonzero(_squared(off) <= (slack * some.tolerance) ** 2)
+    scale = 0.5 * np.log2(max(1e-6, abs(_area(found))))
     turn = np.degrees(np.arctan2(found[1, 0] - found[0, 1], found[0, 0] + found[1, 1]))
-    angle = np.abs((target[:, 3] - source[:, 3] - turn + 180) % 360 - 180)
-    return np.flatnonzero(near & (np.abs(size) <= 1.0) & (angle <= 40))
+    angle = np.abs((some.turn[rows] - turn + 180) % 360 - 180)
+    return np.asarray(rows[(np.abs(some.size[rows] - scale) <= 1.0) & (angle <= 40)])
+
+
+def _area(found: Map) -> float:
+    """By how much areas grow on the map; below 0: mirrored."""
+    return float(found[0, 0] * found[1, 1] - found[0, 1] * found[1, 0])
 
 
 def measured(found: Map, some: Candidates, slack: float = 1.0, shift: float = 0.0) -> Agreement:
@@ -288,7 +309,7 @@ def seen_inside(found: Map, reference: Picture, query: Picture) -> NDArray[np.bo
     to be found: the smallest patch that is described has a diameter of `SMALLEST_PATCH` pixels."""
     at = mapped(found, reference.places)
     inside = (at >= 0).all(axis=1) & (at[:, 0] < query.width) & (at[:, 1] < query.height)
-    scale = np.sqrt(abs(float(np.linalg.det(found[:, :2]))))
+    scale = np.sqrt(abs(_area(found)))
     return np.asarray(inside & (reference.places[:, 2] * scale >= 0.8 * SMALLEST_PATCH))
 
 
@@ -315,7 +336,7 @@ def _shifted(found: Map, some: Candidates, slack: float, shift: float) -> Map:
     rows = _agreeing(found, some, slack + shift)
     if not len(rows):
         return found
-    off = some.query.places[some.q[rows], :2] - mapped(found, some.reference.places[some.r[rows]])
+    off = some.target[rows] - _laid(found, some.source[rows])
     near = np.ones((len(rows), len(rows)), dtype=np.bool_)
     for axis in (0, 1):
         near &= np.abs(off[:, None, axis] - off[None, :, axis]) <= some.tolerance
@@ -331,6 +352,6 @@ def _spread(places: Places, reference: Picture, found: Map, query: Picture) -> f
         return 0.0
     covariance = np.cov(places[:, :2].T.astype(np.float64))
     area = 12 * float(np.sqrt(max(0.0, np.linalg.det(covariance))))  # a full square's would be 1
-    scale = abs(float(np.linalg.det(found[:, :2])))
+    scale = abs(_area(found))
     shared = min(reference.width * reference.height, query.width * query.height / max(scale, 1e-6))
     return min(1.0, area / max(shared, 1.0))
