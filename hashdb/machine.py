@@ -39,6 +39,15 @@ def compiled(function: _Function) -> _Function:
     return made
 
 
+def compiled_for(function: Callable[..., Any], signature: Any) -> Any:
+    """The function as machine code for arguments of these types, compiled now or read from numba's
+    cache; it may make arrays. Without a cache where none may be written."""
+    try:
+        return _njit([signature], nogil=True, cache=True)(function)
+    except RuntimeError:  # "no locator available": neither beside the file nor in the home folder
+        return _njit([signature], nogil=True)(function)
+
+
 def inlined(function: _Function) -> _Function:
     """A function for compiled ones, written into them: a call would count references to each
     array, which costs more than a short function's work."""

@@ -7,7 +7,6 @@ knows of changes to this file only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -15,6 +14,7 @@ import numpy as np
 from numba import types
 
 from hashdb.index import voting
+from hashdb.index.compiled_votes import CompiledVotes
 from hashdb.index.filing import (
     MOST_IN_BUCKET,
     PART_BITS,
@@ -29,7 +29,7 @@ from hashdb.index.filing import (
     Words,
 )
 from hashdb.index.voting import Pairs
-from hashdb.machine import popcount, prefetch
+from hashdb.machine import compiled_for, popcount, prefetch
 from hashdb.model import Floats, Ints
 
 _BLOCK = 16  # queries whose rows are asked for before they are read
@@ -197,157 +197,34 @@ def _near(
 
 def _pairs(
     queries: Any, rows: Any, distances: Any, laid: Any, sizes: Any, weighing: Any, first: Any,
-    incidents: Any, alive: Any, places: Any, near: Any, number: Any, numbers: Any, weights: Any,
+    incidents: Any, alive: Any, places: Any, near: Any, number: Any, step: Any, angles: Any,
+    turns: Any, steps: Any, numbers: Any, weights: Any,
 ) -> Any:  # fmt: skip
     """Of each pair, but those of pictures that are gone, the query, the picture, its incident and
     the bin of turn and size into `numbers` (4, k), and what it weighs into `weights`; how many.
-    `laid` (2, q): of each query the logarithm of its size, and its angle in turns. `sizes`: the
-    logarithm of each stored size; `weighing`: of each distance."""
+    `laid` (2, q): of each query the logarithm of its size, and its angle in bins. `sizes`: the
+    logarithm of each stored size; `weighing`: of each distance. `step`: rows from one whose picture
+    is known to the next; `angles`: stored units in a degree, bins in
+    a degree; `turns` and `steps`: how many bins of turn and of size."""
     one, count, pictures = np.uint64(1), np.uint64(0), np.uint64(len(first))
-    turns, most = np.float32(voting.TURNS / 360), voting.SIZES - 1
     for pair in range(np.uint64(len(rows))):
         row, query = np.uint64(rows[pair]), np.uint64(queries[pair])
-        picture = np.uint64(near[row // np.uint64(STEP)])
+        picture = np.uint64(near[row // step])
         while picture + one < pictures and np.uint64(first[picture + one]) <= row:
             picture += one
         if not alive[picture]:
             continue
-        angle = np.float32(places[row, 3]) / np.float32(UNITS[1])
-        turn = np.int64(np.floor(laid[1, query] - angle * turns))
+        angle = np.float32(places[row, 3]) / angles[0] * angles[1]
+        turn = np.int64(np.floor(laid[1, query] - angle))
         octaves = laid[0, query] - sizes[places[row, 2]]
-        size: Any = np.int64(np.floor(octaves * np.float32(1.5))) + voting.SIZES // 2
-        size = min(max(size, 0), most)
+        size: Any = np.int64(np.floor(octaves * np.float32(1.5))) + steps // 2
+        size = min(max(size, 0), steps - 1)
         numbers[0, count], numbers[1, count] = query, picture + np.uint64(number)
         numbers[2, count] = incidents[picture]
-        numbers[3, count] = turn % voting.TURNS * voting.SIZES + size
+        numbers[3, count] = turn % turns * steps + size
         weights[count] = weighing[distances[pair]]
         count += one
     return np.int64(count)
-
-
-def _most_told(
-    order: Any, most: Any, begin: Any, by_picture: Any, bins: Any, shares: Any, told: Any, best: Any
-) -> Any:
-    """Into `told` the votes of pictures in their `order`, which falls by all that is said for each
-    (`most`): up to where what is said is less than the least of the `best` so far. How many."""
-    table = np.empty((voting.TURNS, voting.SIZES))
-    best[:] = 0.0
-    for place in range(len(order)):
-        picture = order[place]
-        if most[picture] <= best[0]:
-            return place
-        table[:] = 0.0
-        for at in range(begin[picture], begin[picture + 1]):
-            pair = by_picture[at]
-            table[bins[pair] // voting.SIZES, bins[pair] % voting.SIZES] += shares[pair]
-        highest = 0.0
-        for turn in range(voting.TURNS):
-            before = 0.0
-            for size in range(voting.SIZES):
-                both = table[turn, size] + table[turn - 1, size]
-                highest = max(highest, before + both)
-                before = both
-        told[place] = highest
-        if highest > best[0]:  # rising: the least of them is the first
-            at = 0
-            while at + 1 < len(best) and best[at + 1] < highest:
-                best[at] = best[at + 1]
-                at += 1
-            best[at] = highest
-    return len(order)
-
-
-def _grouped(queries: Any, count: int) -> Any:
-    """Where each query's pairs begin in an order by queries (count + 1,), and that order."""
-    begin = np.zeros(count + 1, np.int64)
-    for query in queries:
-        begin[query + 1] += 1
-    for query in range(count):
-        begin[query + 1] += begin[query]
-    order = np.empty(len(queries), np.int64)
-    free = begin.copy()
-    for pair in range(len(queries)):
-        order[free[queries[pair]]] = pair
-        free[queries[pair]] += 1
-    return begin, order
-
-
-_by_query: Any = numba.njit(_grouped)
-
-
-def _slots_for(entries: Any) -> Any:
-    slots = 1
-    while slots < 2 * entries:
-        slots *= 2
-    return slots
-
-
-_room_for: Any = numba.njit(_slots_for)
-
-
-def _held(queries: Any, incidents: Any, weights: Any, count: int) -> Any:
-    """Of each of `count` queries how many incidents hold it, each counted by its nearest pair."""
-    begin, order = _by_query(queries, count)
-    slots = _room_for((begin[1:] - begin[:-1]).max())
-    owner, known = np.full(slots, -1), np.empty(slots, np.int64)
-    most = np.empty(slots)
-    held = np.zeros(count)
-    for query in range(count):
-        for place in range(begin[query], begin[query + 1]):
-            pair = order[place]
-            slot = incidents[pair] & slots - 1
-            while owner[slot] == query and known[slot] != incidents[pair]:
-                slot = slot + 1 & slots - 1
-            if owner[slot] != query:
-                owner[slot], known[slot], most[slot] = query, incidents[pair], 0.0
-            if weights[pair] > most[slot]:
-                held[query] += weights[pair] - most[slot]
-                most[slot] = weights[pair]
-    return held
-
-
-def _shared(queries: Any, pictures: Any, said: Any, count: int, shares: Any) -> Any:
-    """Each pair's number of its picture, and its share of its query's vote, into `said` (k,) which
-    holds what the pair says; then the pictures by their numbers, and what is said for each."""
-    begin, order = _by_query(queries, count)
-    slots = _room_for((begin[1:] - begin[:-1]).max())
-    owner, known = np.full(slots, -1), np.empty(slots, np.int64)
-    times = np.empty(slots, np.int64)
-    rooms = _room_for(len(queries))
-    numbers, where = np.full(rooms, -1), np.empty(len(queries), np.int64)
-    listed, most = np.empty(len(queries), np.int64), np.zeros(len(queries))
-    end = 0
-    for query in range(count):
-        for turn in range(2):  # how often each picture comes; then what that leaves of a vote
-            for place in range(begin[query], begin[query + 1]):
-                pair = order[place]
-                picture = pictures[pair]
-                slot = picture & slots - 1
-                while owner[slot] == query and known[slot] != picture:
-                    slot = slot + 1 & slots - 1
-                if owner[slot] != query:
-                    owner[slot], known[slot], times[slot] = query, picture, 0
-                if turn == 0:
-                    times[slot] += 1
-                    continue
-                room = picture & rooms - 1
-                while numbers[room] >= 0 and listed[numbers[room]] != picture:
-                    room = room + 1 & rooms - 1
-                if numbers[room] < 0:
-                    numbers[room], listed[end] = end, picture
-                    end += 1
-                where[pair] = numbers[room]
-                said[pair] = np.rint(said[pair] / times[slot] * shares) / shares
-                most[where[pair]] += said[pair]
-    return where, listed[:end], most[:end]
-
-
-def _compiled(function: Callable[..., Any], signature: Any) -> Any:
-    """With Numba's cache on disk where it may write one, else without."""
-    try:
-        return numba.njit([signature], nogil=True, cache=True)(function)
-    except RuntimeError:  # "no locator available": neither beside the file nor in the home folder
-        return numba.njit([signature], nogil=True)(function)
 
 
 def _bounds(filed: Filed) -> tuple[np.uint64, np.uint64, np.uint64]:
@@ -361,12 +238,12 @@ class CompiledKernels:
     def __init__(self) -> None:
         whole, table = types.int64, types.uint32[:, ::1]
         room, found = types.uint64[:, ::1], types.int64[:, ::1]
-        self._file = _compiled(_file, types.void(_WORDS, whole, whole, table, table))
-        self._common = _compiled(
+        self._file = compiled_for(_file, types.void(_WORDS, whole, whole, table, table))
+        self._common = compiled_for(
             _common,
             types.void(_WORDS, _ROWS, *[room.dtype] * 4, types.int64[::1]),
         )
-        self._near = _compiled(
+        self._near = compiled_for(
             _near,
             whole(
                 _WORDS, _WORDS, _ROWS, _ROWS, room.dtype, room.dtype, room.dtype, whole,
@@ -375,25 +252,15 @@ class CompiledKernels:
         )  # fmt: skip
         column, sums = types.int64[::1], types.float64[::1]
         ints = types.Array(types.int32, 1, "C", readonly=True)
-        self._pairs = _compiled(
+        self._pairs = compiled_for(
             _pairs,
             whole(
                 column, column, column, types.float32[:, ::1], types.float32[::1], sums, column,
                 ints, types.boolean[::1], types.Array(types.uint16, 2, "C", readonly=True), ints,
-                whole, found, sums,
+                whole, room.dtype, types.UniTuple(types.float32, 2), whole, whole, found, sums,
             ),
         )  # fmt: skip
-        self._most_told = _compiled(
-            _most_told, whole(column, sums, column, column, column, sums, sums, sums)
-        )
-        self._held = _compiled(_held, sums(column, column, sums, whole))
-        two: Any = types.Tuple((column, column))  # type: ignore[no-untyped-call]
-        self._grouped = _compiled(_grouped, two(column, whole))
-        answer: Any = types.Tuple((column, column, sums))  # type: ignore[no-untyped-call]
-        self._shared = _compiled(
-            _shared,
-            answer(column, column, sums, whole, types.float64),
-        )
+        self._votes = CompiledVotes()
 
     def file(self, words: Words, length: int, starts: Rows, rows: Rows) -> None:
         self._file(words, PART_BITS, length, starts, rows)
@@ -423,26 +290,14 @@ class CompiledKernels:
         asked, rows, distances = self.near(queries, filed)
         numbers, weights = np.empty((4, len(rows)), np.int64), np.empty(len(rows))
         turns = np.float32(voting.TURNS / 360)
+        bins = (np.uint64(STEP), (UNITS[1], turns), voting.TURNS, voting.SIZES)
         count = self._pairs(
             asked, rows, distances, np.stack([np.log2(laid[:, 0]), laid[:, 1] * turns]),
             _SIZES, _WEIGHTS, owners.first, owners.incidents, owners.alive, owners.places,
-            owners.near, owners.number, numbers, weights,
+            owners.near, owners.number, *bins, numbers, weights,
         )  # fmt: skip
         asked, pictures, incidents, bins = numbers[:, :count]
         return Pairs(asked, pictures, incidents, bins, weights[:count])
 
     def votes(self, pairs: Pairs, queries: int, incidents: int, most: int) -> tuple[Ints, Floats]:
-        queried, pictures = (np.ascontiguousarray(a) for a in (pairs.queries, pairs.pictures))
-        if not len(queried):
-            return pictures, np.empty(0)
-        of_incident = np.ascontiguousarray(pairs.incidents)
-        held = self._held(queried, of_incident, pairs.weights, queries)
-        said = pairs.weights * voting.rarity_of(held, incidents)[queried]
-        where, listed, sums = self._shared(queried, pictures, said, queries, voting.SHARES)
-        order = voting.likeliest(listed, sums)
-        begin, by_picture = self._grouped(where, len(listed))
-        told, best = np.zeros(len(order)), np.empty(most)
-        bins = np.ascontiguousarray(pairs.bins)
-        count = self._most_told(order, sums, begin, by_picture, bins, said, told, best)
-        first = np.argsort(-told[:count], kind="stable")[:most]
-        return listed[order[first]], told[first]
+        return self._votes(pairs, queries, incidents, most)

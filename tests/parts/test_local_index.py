@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from hashdb.errors import BadSnapshot
 from hashdb.format import read_file, write_file
 from hashdb.index import filing, local, voting
-from hashdb.index.compiled import CompiledKernels, _compiled
+from hashdb.index.compiled import CompiledKernels
 from hashdb.index.filing import Kernels, NumpyKernels
 from hashdb.index.local import LocalIndex
+from hashdb.machine import compiled_for
 from hashdb.model import LocalFeatures
 from hashdb.ports import Nominee
 from hashdb.store import feature_packing
@@ -231,7 +232,7 @@ def test_kernels_compile_where_no_cache_can_be_written() -> None:
     exec("def one_more(x): return x + 1", scope)
     with pytest.raises(RuntimeError, match="cannot cache"):
         numba.njit(["int64(int64)"], cache=True)(scope["one_more"])
-    assert _compiled(scope["one_more"], "int64(int64)")(1) == 2
+    assert compiled_for(scope["one_more"], "int64(int64)")(1) == 2
 
 
 def test_places_are_as_fine_as_in_the_database() -> None:
