@@ -252,12 +252,13 @@ class CompiledKernels:
         )  # fmt: skip
         column, sums = types.int64[::1], types.float64[::1]
         ints = types.Array(types.int32, 1, "C", readonly=True)
+        angles: Any = types.UniTuple(types.float32, 2)  # type: ignore[no-untyped-call]
         self._pairs = compiled_for(
             _pairs,
             whole(
                 column, column, column, types.float32[:, ::1], types.float32[::1], sums, column,
                 ints, types.boolean[::1], types.Array(types.uint16, 2, "C", readonly=True), ints,
-                whole, room.dtype, types.UniTuple(types.float32, 2), whole, whole, found, sums,
+                whole, room.dtype, angles, whole, whole, found, sums,
             ),
         )  # fmt: skip
         self._votes = CompiledVotes()
