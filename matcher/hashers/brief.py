@@ -2,9 +2,9 @@
 
 A code is 256 comparisons of brightness around a corner, by a pattern of places that is turned by
 the corner's angle ("steered BRIEF": Rublee et al., "ORB: an efficient alternative to SIFT or SURF",
-ICCV 2011), in the picture reduced to the corner's octave and smoothed. OpenCV's own are the same
-but for a third of a bit in 256; it reduces and smooths the picture once more for each that is
-mirrored, and wants its corners as objects.
+ICCV 2011), in the picture reduced to the corner's octave and smoothed. The codes are OpenCV's to
+the bit; but it reduces and smooths the picture once more for a mirror, and wants its corners as
+objects.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SCALE = 1.25
 EDGE = 31
 """Pixels of an octave from its edges within which no corner lies: the pattern would lead out."""
 
-_SMOOTHED, _SIGMA = (7, 7), 2.0
+_KERNEL = cv2.getGaussianKernel(7, 2.0)  # as numbers that are not rounded, as ORB has it
 _WORDS = (
     "vkwsrpubcwfpubzapapzogotldljaacfakbexrywaffecuezuuztjiknapbkengszhzmktlzhajfyazfrusoskxk"
     "qgtzfghllymdazfxgqikjpkudbhysbtgshumonriwyyarurzpmrrjblufigdrywznfoaalfpkllqhwjevzxunwoq"
@@ -132,7 +132,7 @@ def _smoothed(
         if octave:
             shown = cv2.resize(shown, (across, down), interpolation=cv2.INTER_LINEAR_EXACT)
         room = pixels[ends[octave] - across * down : ends[octave]].reshape(down, across)
-        cv2.GaussianBlur(shown, _SMOOTHED, _SIGMA, room, _SIGMA, cv2.BORDER_REFLECT_101)
+        cv2.sepFilter2D(shown, -1, _KERNEL, _KERNEL, room, borderType=cv2.BORDER_REFLECT_101)
     return pixels, ends - widths * heights, widths
 
 

@@ -100,8 +100,9 @@ def _spread(keypoints: Sequence[Any], shape: tuple[int, int], count: int) -> lis
 
 
 def corners(picture: NDArray[np.uint8], count: int) -> Corners:
-    """The picture's at most `count` strongest, spread over it."""
+    """The picture's at most `count` strongest, spread over it; the smallest octave first."""
     found = _spread(_orb(count * _OVERSAMPLED).detect(picture, None), picture.shape, count)
+    found.sort(key=lambda k: k.octave)
     rows = [(*k.pt, k.size, k.angle, k.response, k.octave) for k in found]
     return np.array(rows, dtype=np.float64).reshape(len(rows), 6)
 
