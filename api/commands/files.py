@@ -107,9 +107,9 @@ def _one(file: str, work: Callable[[str], T]) -> Done[T]:
 def _must_be_file(file: str) -> None:
     path = Path(file)
     if not path.exists():
-        raise NotFound(f"{file}: there is no such file")
+        raise NotFound("there is no such file")
     if not path.is_file():
-        raise BadArgument(f"{file}: not a regular file")
+        raise BadArgument("not a regular file")
 
 
 def _as_ours(file: str, error: SeawallError | OSError) -> SeawallError:
