@@ -222,11 +222,15 @@ def _further(starts: Any, sketches: Any, own: Any, beside: Any, limit: Any, plan
 
 @inlined
 def _fetch(starts: Any, sketches: Any, own: Any, plan: Any, begin: Any, end: Any) -> Any:
-    """Have the sketches of the keys `own ^ masks[begin:end]` fetched."""
+    """Have the sketches of the keys `own ^ masks[begin:end]` fetched: three lines of memory where
+    keys have more than are compared at once."""
+    deep = len(sketches) > LANES * len(starts)
     for m in range(np.uint64(begin), np.uint64(end)):
         place = np.int64(starts[own ^ np.uint64(plan.masks[m])])
         prefetch(sketches, place)
         prefetch(sketches, place + LANES - 1)
+        if deep:
+            prefetch(sketches, place + 2 * LANES - 1)
 
 
 @inlined

@@ -42,10 +42,15 @@ def keys_asked(radius: int, words: int, each: int, keys: int) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def plan(radius: int, words: int, each: int, keys: int, farthest: int) -> Plan:
-    """`farthest`: bits of a key beyond which none is asked for, though codes be missed."""
+def plan(
+    radius: int, words: int, each: int, keys: int, farthest: tuple[int, int] | None = None
+) -> Plan:
+    """`farthest`: bits of a key, and of a part and the one beside it, beyond which nothing is asked
+    for, though codes be missed."""
     limits, radii = reach(radius, words, each)
-    radii = [min(r, farthest) for r in radii]
+    if farthest is not None:
+        radii = [min(r, farthest[0]) for r in radii]
+        limits = [min(limit, farthest[1]) for limit in limits]
     every = np.arange(keys, dtype=np.int64)
     # In the order of the keys: neighbours share cache lines.
     masks = {r: every[np.bitwise_count(every) <= r] for r in sorted(set(radii))}

@@ -46,12 +46,15 @@ from hashdb.ports import CodeHits, nearest
 _COMPARED = 1 / 16  # share of codes: a query that is compared with more is compared with all
 _ROOM = 1 << 13  # hits there is room for at first
 _SCANNED = 8  # sketches compared in the time in which one code is scanned
+_LOOKED_UP = {SMALL: LANES, WIDE: 16 * LANES}  # and in which a key is, of tables too large to cache
 _LINE = 64  # bytes of a cache line; no code of up to 512 bits shall lie across two
 
-NEAREST = {SMALL: 1, WIDE: 2}
-"""Bits of a key within which `may_hit` asks. Of codes that differ by less than an eighth of their
-bits, some part of each layout is that near, and near enough with the one beside it. Beyond that it
+NEAREST = {SMALL: (1, 5), WIDE: (2, 6)}
+"""Within how many bits of a key, and of it and the part beside it, `may_hit` looks. Of codes that
+differ by less than an eighth of their bits, some part of either layout is that near. Beyond that it
 is luck, of which all those tables have much."""
+
+_Ask = Callable[[int, Found], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,40 +133,64 @@ class Segment:
                 parts.append(hits)
         return parts
 
-    def may_hit(self, queries: Asked, radius: int) -> bool:
+    def may_hit(self, asked: Asked, radius: int) -> bool:
         """See `IndexBackend.may_hit`. What was removed counts as well."""
-        return bool(self._found(queries, radius, nearest_keys=True))
+        full = kernels.room(0)  # the first hit has no room there, which ends the search
+        plan = self._plan(radius, nearest_keys=True)
+        if plan is not None:
+            compared = np.zeros(asked.members.shape[1], dtype=np.int64)
+            after, _ = self._look_up(asked, radius, plan, compared)(0, full)
+            if after < len(plan.limits) or (compared <= self._most).all():
+                return after < len(plan.limits)
+            asked = self._crowded(asked, compared)
+        after, _ = self._scan(asked, radius)(0, full)
+        return after < len(self)
 
-    def _found(self, asked: Asked, radius: int, *, nearest_keys: bool = False) -> list[Found]:
+    def _found(self, asked: Asked, radius: int) -> list[Found]:
         """Rows within the radius, each distinct code's first, in parts as they fit into a room."""
-        plan = self._plan(radius, nearest_keys=nearest_keys)
-        if plan is None or self.tables is None:
-            return list(self._by_scan(asked, radius))
+        plan = self._plan(radius)
+        if plan is None:
+            return list(_parts(self._scan(asked, radius), len(self)))
         compared = np.zeros(asked.members.shape[1], dtype=np.int64)
-        most, scratch, tables = int(len(self) * _COMPARED), kernels.scratch(), self.tables
-        stored, words = self._stored(), self.words
+        parts = list(_parts(self._look_up(asked, radius, plan, compared), len(plan.limits)))
+        crowded = np.flatnonzero(compared > self._most)
+        if len(crowded):
+            parts = [part.take(compared[part.queries] <= self._most) for part in parts]
+            scan = self._scan(self._crowded(asked, compared), radius)
+            scanned = _parts(scan, len(self))
+            parts += [found._replace(queries=crowded[found.queries]) for found in scanned]
+        return parts
+
+    def _look_up(self, asked: Asked, radius: int, plan: Plan, compared: NDArray[np.int64]) -> _Ask:
+        """Ask the tables from one on; counts with how many codes each query is compared."""
+        assert self.tables is not None
+        stored, words, tables, most = self._stored(), self.words, self.tables, self._most
+        scratch = kernels.scratch()
 
         def ask(table: int, room: Found) -> tuple[int, int]:
             return kernels.search_tables(
                 stored, asked, words, table, radius, tables, plan, most, compared, scratch, room
             )
 
-        parts = list(_parts(ask, len(plan.limits)))
-        if (compared > most).any():
-            parts = [part.take(compared[part.queries] <= most) for part in parts]
-            crowded = np.flatnonzero(compared > most)
-            left = hamming_tables.asked(asked.codes.reshape(-1, self.words)[crowded])
-            scanned = self._by_scan(left, radius)
-            parts += [found._replace(queries=crowded[found.queries]) for found in scanned]
-        return parts
+        return ask
 
-    def _by_scan(self, asked: Asked, radius: int) -> Iterator[Found]:
+    def _scan(self, asked: Asked, radius: int) -> _Ask:
+        """Compare with all codes from a row on."""
         planes = hamming_scan.planes()
 
         def ask(row: int, room: Found) -> tuple[int, int]:
             return hamming_scan.scan(self._stored(), row, asked, self.words, radius, planes, room)
 
-        return _parts(ask, len(self))
+        return ask
+
+    @property
+    def _most(self) -> int:
+        return int(len(self) * _COMPARED)
+
+    def _crowded(self, asked: Asked, compared: NDArray[np.int64]) -> Asked:
+        """The queries that the tables lead to too many codes."""
+        codes = asked.codes.reshape(-1, self.words)
+        return hamming_tables.asked(codes[compared > self._most])
 
     def _stored(self) -> Stored:
         return Stored(self.codes, self.repeated)
@@ -175,9 +202,9 @@ class Segment:
         parts, keys = self.tables.starts.shape[0], self.tables.starts.shape[1] - 1
         each = parts // self.words
         asked = keys_asked(radius, self.words, each, keys)
-        if asked * (len(self) / keys + LANES) > _SCANNED * len(self):
+        if asked * (len(self) / keys + _LOOKED_UP[each]) > _SCANNED * len(self):
             return None
-        return plan(radius, self.words, each, keys, NEAREST[each] if nearest_keys else keys)
+        return plan(radius, self.words, each, keys, NEAREST[each] if nearest_keys else None)
 
     def _expanded(self, found: Found, most: int | None) -> CodeHits:
         """A hit for each live row with a code that was found; `most`: rows of one code are as far
@@ -234,7 +261,7 @@ class Slice:
         return codes[rows], segment.ids(rows)
 
 
-def _parts(ask: Callable[[int, Found], tuple[int, int]], end: int) -> Iterator[Found]:
+def _parts(ask: _Ask, end: int) -> Iterator[Found]:
     """What is found from one place after another up to `end`. `ask(place, room)` fills the room,
     and answers the next place and how many hits there are before it; at the same place again there
     was no room."""

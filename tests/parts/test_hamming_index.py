@@ -219,6 +219,35 @@ def test_a_quick_search_finds_nothing_where_nothing_is_near() -> None:
     assert not index.may_hit(np.empty((0, 32), dtype=np.uint8), 46)
 
 
+@given(
+    seed=st.integers(0, 2**32),
+    radius=st.sampled_from([0, 20, 31, 46, 60]),
+    compared=st.sampled_from([-1.0, 0.02, 1000.0]),
+    wide=st.booleans(),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_quick_search_tells_no_lies(seed: int, radius: int, compared: float, wide: bool) -> None:
+    """It never sees what is not there, nor misses what lies within 31 bits; and one that gives up
+    the tables for a scan misses nothing."""
+    rng = np.random.default_rng(seed)
+    codes = random_codes(rng, 300)
+    codes[100:] = codes[0] ^ np.packbits(rng.random((200, 256)) < 0.2, axis=1)
+    codes[100:200, :8] = codes[0, :8]
+    near = [flipped(codes[0], rng.choice(256, k, replace=False).tolist()) for k in range(0, 64, 3)]
+    with pytest.MonkeyPatch.context() as patch:
+        always_file(patch, wide=wide)
+        patch.setattr(hamming_segments, "_COMPARED", compared)
+        index, oracle = HammingIndex(256), ExactIndex(256)
+        for engine in (index, oracle):
+            engine.add(codes, np.arange(300))
+        for query in near:
+            may = index.may_hit(query[None], radius)
+            distances = oracle.search(query[None], radius).distances
+            assert not may or len(distances)
+            if compared < 0 or (len(distances) and distances.min() <= 31):
+                assert may == (len(distances) > 0)
+
+
 def test_a_code_that_is_repeated_is_filed_once() -> None:
     rng = np.random.default_rng(4)
     codes = random_codes(rng, 30_000)
