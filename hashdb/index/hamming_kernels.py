@@ -71,7 +71,9 @@ class Found(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What `search_tables` writes on: `near` (3, AT_ONCE + 1) uint64, `waiting` (4, _WAITING)."""
+    """What `search_tables` writes on: `near` (3, AT_ONCE + 1) uint64, see `_near`; `waiting` (4,
+    _WAITING) int64: of each entry the set of queries, its place, and of wide tables by how many
+    bits the rest of the part beside may differ from the query's, and that of the query."""
 
     near: NDArray[np.uint64]
     waiting: NDArray[np.int64]
@@ -171,9 +173,9 @@ def _compare(
 def _near(starts: Any, sketches: Any, own: Any, beside: Any, limit: Any, plan: Any, begin: Any,
           end: Any, near: Any) -> Any:  # fmt: skip
     """Compare the sketches of the keys `own ^ masks[begin:end]`, the first ones of each key, with
-    `beside`. How many groups have some that are near: their places, a bit for each and within how
-    many bits, in `near`; and how many keys have further sketches, those keys, and how many bits of
-    them were given.
+    `beside`. How many groups have some that are near: of those the place in `near[0]`, and in
+    `near[1]` a bit for each sketch and above these within how many bits it is to be; and how many
+    keys have further sketches: their masks in `near[2]`.
 
     No step waits for the one before: indices are unsigned, for numba looks at each that might be
     negative, and what is not near is written and then written over, for branches would be guessed

@@ -11,8 +11,8 @@ search", 2018). Each part is the key of a table; beside each entry stands the ne
 and 32 sketches are compared in one instruction. Only what is near in both parts is looked at as a
 whole.
 
-A word has four parts of 16 bits, or in segments of many codes three of 21: then a key has as few
-entries as there, and both parts together let a thousandth through.
+A word has four parts of 16 bits, or in segments of many codes three of 21: more keys with fewer
+entries each, and 42 bits that must be near instead of 32.
 """
 
 from __future__ import annotations
