@@ -47,6 +47,15 @@ def nearest(queries: Ints, ids: Ints, distances: NDArray[np.int16], most: int) -
     return np.asarray(order[rank < most])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """The next rows of the array `name`, which has `count` rows in all."""
+
+    name: str
+    rows: NDArray[Any]
+    count: int
+
+
 class IndexBackend(Protocol):
     """Exact Hamming range search over codes of one length.
 
@@ -96,10 +105,10 @@ class IndexBackend(Protocol):
         """Whether what `load` is given is kept as it is, so that processes share a map of it."""
         ...
 
-    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+    def tables(self, codes: Codes) -> Iterator[Piece]:
         """What (n, bits/8) codes of a snapshot, under the ids from 0 on, are found by: arrays with
-        names, to stand beside the codes; none where the engine needs none. Says nothing of what
-        this index holds."""
+        names, a piece at a time, to stand beside the codes; none where the engine needs none. Says
+        nothing of what this index holds."""
         ...
 
     def load(self, codes: Codes, tables: Mapping[str, NDArray[Any]]) -> None:

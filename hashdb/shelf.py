@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
-from hashdb.format import Writer
+from hashdb.format import Room, Writer
 from hashdb.model import Codes, Fingerprint, Floats, Ints
 from hashdb.ports import CodeHits, IndexBackend, nearest
 
@@ -284,8 +284,13 @@ class Packing:
         out.add(f"{kind}/firsts", np.concatenate(firsts))
         out.add(f"{kind}/references", np.concatenate(references).astype(np.int32))
         out.add(f"{kind}/tracks", np.concatenate(tracks).astype(np.int32))
-        for name, array in self.backend.tables(codes.view()):
-            out.add(f"{kind}/{name}", array)
+        rooms: dict[str, Room] = {}
+        for piece in self.backend.tables(codes.view()):
+            name, shape = f"{kind}/{piece.name}", (piece.count, *piece.rows.shape[1:])
+            room = rooms.get(name)
+            if room is None:
+                room = rooms[name] = out.room(name, piece.rows.dtype, shape)
+            room.append(piece.rows)
 
 
 _INTS = np.empty(0, dtype=np.int64)

@@ -12,7 +12,7 @@ from hashdb.indexed import Indexed
 from hashdb.shelves import Shelves
 from hashdb.store import Store
 
-VERSION = 6  # of what meta and arrays mean; the file format has its own
+VERSION = 7  # of what meta and arrays mean; the file format has its own
 
 # A snapshot takes two microseconds a code to write, a change a millisecond to read back: it is
 # written when that pays, or when a process holds much of the index for itself.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hashdb.model import Codes, Ints
 from hashdb.placings import natural_bits
+from hashdb.ports import Piece
 
 
 class Entries(Protocol):
@@ -61,7 +62,7 @@ class OwnCopy:
     def shares(self) -> bool:
         return False
 
-    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+    def tables(self, codes: Codes) -> Iterator[Piece]:
         """As `IndexBackend.tables`: none."""
         yield from ()
 

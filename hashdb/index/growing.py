@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hashdb.model import Codes, Ints
-from hashdb.ports import CodeHits, IndexBackend
+from hashdb.ports import CodeHits, IndexBackend, Piece
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class GrowingIndex:
         """Of few codes each process has its own; but it may become many."""
         return True
 
-    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+    def tables(self, codes: Codes) -> Iterator[Piece]:
         """As `IndexBackend.tables`: those of the engine that so many codes are loaded into."""
         engine = self._large if len(codes) >= self._many else self._small
         return engine(self.bits).tables(codes)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.index import hamming_kernels as kernels
 from hashdb.index.checks import (
     check_bits,
     check_codes,
@@ -27,10 +26,12 @@ from hashdb.index.checks import (
 )
 from hashdb.index.entries import in_order, joined, nothing
 from hashdb.index.hamming_files import packed, unpacked
-from hashdb.index.hamming_segments import FILED, MOST, Segment, build_segment
+from hashdb.index.hamming_filing import FILED, MOST
+from hashdb.index.hamming_segments import Segment, Slice, build_segment
+from hashdb.index.hamming_tables import asked
 from hashdb.model import Codes, Ints
 from hashdb.placings import natural_bits, sorted_bits
-from hashdb.ports import CodeHits
+from hashdb.ports import CodeHits, Piece
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +104,8 @@ class HammingIndex:
         radius = min(check_radius(radius), self._bits)
         if not len(queries):
             return join_hits([], self._bits)
-        asked = kernels.asked(queries.view(np.uint64))
-        parts = [hits for s in self._segments for hits in s.search(asked, radius, most)]
+        words = asked(queries.view(np.uint64))
+        parts = [hits for s in self._segments for hits in s.search(words, radius, most)]
         joined = join_hits(parts, self._bits)
         return replace(joined, codes=natural_bits(joined.codes))
 
@@ -114,27 +115,27 @@ class HammingIndex:
         radius = min(check_radius(radius), self._bits)
         if not len(queries):
             return False
-        asked = kernels.asked(queries.view(np.uint64))
-        return any(s.may_hit(asked, radius) for s in self._segments)
+        words = asked(queries.view(np.uint64))
+        return any(s.may_hit(words, radius) for s in self._segments)
 
     def arrays(self) -> tuple[Codes, Ints]:
         """All codes and ids, in the order of the ids."""
         segments = self._segments
         if not segments:
             return nothing(self._bits)
-        codes, ids = joined(segments)
+        codes, ids = joined(_slices(segments))
         return natural_bits(codes), ids
 
     def parts(self) -> tuple[int, Iterator[tuple[Codes, Ints]]]:
         """As `IndexBackend.parts`."""
         segments = self._segments
-        return sum(s.count for s in segments), in_order(segments)
+        return sum(s.count for s in segments), in_order(_slices(segments))
 
     @property
     def shares(self) -> bool:
         return True
 
-    def tables(self, codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
+    def tables(self, codes: Codes) -> Iterator[Piece]:
         """As `IndexBackend.tables`."""
         return packed(check_codes(codes, self._bits))
 
@@ -191,6 +192,10 @@ class HammingIndex:
         self._segments = tuple(sorted((s for s in left if s.count), key=len, reverse=True))
 
 
+def _slices(segments: Sequence[Segment]) -> list[Slice]:
+    return [part for segment in segments for part in segment.slices()]
+
+
 def _built(entries: Sequence[tuple[Codes, Ints]]) -> list[Segment]:
     """Codes and ids as one segment, or as few as can be."""
     codes, ids = entries[0] if len(entries) == 1 else _joined(entries)
@@ -227,7 +232,7 @@ def _alike(segments: Sequence[Segment]) -> list[Segment]:
 def warm_up() -> None:
     """Compile the loops, or read them from numba's cache: no search shall wait for that."""
     codes = np.random.default_rng(0).integers(0, 256, (FILED, 8), dtype=np.uint8)
-    queries = kernels.asked(codes[:1].view(np.uint64))
+    queries = asked(codes[:1].view(np.uint64))
     segment = build_segment(codes, np.arange(FILED))
     for searched in (segment, replace(segment, tables=None)):
         searched.search(queries, 0)

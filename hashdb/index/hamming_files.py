@@ -4,31 +4,39 @@ arrays are maps that processes share."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
-from hashdb.index import hamming_segments as segments
-from hashdb.index.hamming_kernels import Tables
-from hashdb.index.hamming_segments import Filing, Segment
+from hashdb.index import hamming_filing as filing
+from hashdb.index.hamming_filing import NO_TABLES, NOT_REPEATED, Filing, Repeated
+from hashdb.index.hamming_segments import Segment, mapped_segment
+from hashdb.index.hamming_tables import SMALL, WIDE, Tables, bits_of_part, bytes_of_row
 from hashdb.machine import LANES
 from hashdb.model import Codes
+from hashdb.ports import Piece
 
 _NAME = "hamming/{}/{}"
+_WANTED = {**NOT_REPEATED._asdict(), **NO_TABLES._asdict()}
 
 
-def packed(codes: Codes) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The tables of contiguous codes under the ids from 0 on; a segment's at a time."""
+def packed(codes: Codes) -> Iterator[Piece]:
+    """The tables of contiguous codes under the ids from 0 on; one at a time."""
     words = codes.shape[1] // 8
-    for number, first in enumerate(range(0, len(codes), segments.MOST)):
-        part = codes[first : first + segments.MOST]
-        if len(part) >= segments.FILED:
-            filing = segments.file(part.reshape(-1).view(np.uint64), words)
-            for name, array in _named(filing):
-                yield _NAME.format(number, name), array
+    for number, first in enumerate(range(0, len(codes), filing.MOST_MAPPED)):
+        part = codes[first : first + filing.MOST_MAPPED]
+        if len(part) < filing.FILED:
+            continue
+        flat = part.reshape(-1).view(np.uint64)
+        again = filing.repeated_codes(flat.reshape(-1, words))
+        for name, array in again._asdict().items():
+            yield Piece(_NAME.format(number, name), array, len(array))
+        shape = filing.shape_of(len(part), words, len(part) - len(again.repeats))
+        for table in range(shape.parts):
+            for name, array in filing.one_table(flat, again, shape, table)._asdict().items():
+                yield Piece(_NAME.format(number, name), array, shape.parts)
 
 
 def unpacked(codes: Codes, tables: Mapping[str, NDArray[Any]]) -> list[Segment] | None:
@@ -36,46 +44,43 @@ def unpacked(codes: Codes, tables: Mapping[str, NDArray[Any]]) -> list[Segment] 
     `BadSnapshot` where it does not fit."""
     words = codes.shape[1] // 8
     made = []
-    for number, first in enumerate(range(0, len(codes), segments.MOST)):
-        part = codes[first : first + segments.MOST]
-        names = [name for name, _ in _named(segments.NOT_FILED)]
-        found = [tables.get(_NAME.format(number, name)) for name in names]
-        filing = None
-        if any(array is not None for array in found):
-            if any(array is None for array in found):
+    for number, first in enumerate(range(0, len(codes), filing.MOST_MAPPED)):
+        part = codes[first : first + filing.MOST_MAPPED]
+        found = {name: tables.get(_NAME.format(number, name)) for name in _WANTED}
+        arrays = {name: array for name, array in found.items() if array is not None}
+        filed = None
+        if arrays:
+            if len(arrays) < len(_WANTED):
                 raise BadSnapshot("frame hashes without some of their tables")
-            filing = _filing([array for array in found if array is not None], len(part), words)
-        elif len(part) >= segments.FILED:
+            filed = _filing(arrays, len(part), words)
+        elif len(part) >= filing.FILED:
             return None
-        flat = part.reshape(-1).view(np.uint64)
-        made.append(segments.mapped_segment(flat, words, first, filing))
+        made.append(mapped_segment(part.reshape(-1).view(np.uint64), words, first, filed))
     return made
 
 
-def _named(filing: Filing) -> list[tuple[str, NDArray[Any]]]:
-    beside = [(f.name, getattr(filing, f.name)) for f in fields(filing) if f.name != "tables"]
-    return [*beside, *filing.tables._asdict().items()]
-
-
-def _filing(arrays: list[NDArray[Any]], n: int, words: int) -> Filing:
-    """Arrays in the order of `_named` as the tables of `n` codes. Their shapes are checked, and
-    what is looked up in them is kept within them by the loops themselves."""
-    filing = Filing(arrays[0], arrays[1], arrays[2], Tables(*arrays[3:]))
-    for (name, have), (_, want) in zip(_named(filing), _named(segments.NOT_FILED), strict=True):
+def _filing(arrays: Mapping[str, NDArray[Any]], n: int, words: int) -> Filing:
+    """The tables of `n` codes. Their shapes are checked, and what is looked up in them is kept
+    within them by the loops themselves."""
+    for name, want in _WANTED.items():
+        have = arrays[name]
         if have.dtype != want.dtype or have.ndim != want.ndim:
             raise BadSnapshot(f"frame hashes: {name} {have.shape} {have.dtype}")
-    starts, sketches, rows = filing.tables
-    distinct, parts = n - len(filing.repeats), 4 * words
-    keys = starts.shape[1] - 1
+    again = Repeated(*(arrays[name] for name in Repeated._fields))
+    tables = Tables(*(arrays[name] for name in Tables._fields))
+    starts, sketches, rows = tables
+    distinct, parts = n - len(again.repeats), len(starts)
+    keys, each = starts.shape[1] - 1, parts // words
     good = (
-        filing.repeated.shape == (n // 8 + 1,)
-        and filing.heads.shape == filing.repeats.shape
-        and (starts.shape[0], sketches.shape, rows.shape)
-        == (parts, (parts, distinct + LANES), (parts, 3 * distinct))
-        and 1 < keys <= 1 << 16
+        again.repeated.shape == (n // 8 + 1,)
+        and again.heads.shape == again.repeats.shape
+        and parts in (SMALL * words, WIDE * words)
+        and (sketches.shape, rows.shape)
+        == ((parts, distinct + LANES), (parts, bytes_of_row(each) * distinct))
+        and 1 < keys <= 1 << bits_of_part(each)
         and keys & (keys - 1) == 0
         and bool((starts[:, -1] == distinct).all())
     )
     if not good:
         raise BadSnapshot("frame hashes whose tables do not fit")
-    return filing
+    return Filing(again, tables)

@@ -4,53 +4,57 @@ Two codes within r bits are near in a part of them: of m parts, at least one lie
 bits ("multi-index hashing": Norouzi, Punjani, Fleet, "Fast exact search in Hamming space with
 multi-index hashing", 2014; with the sharper radii of the general pigeonhole principle: Qin et al.,
 "GPH: Similarity search in Hamming space", 2018). Parts that are looked up as keys must be short,
-and short parts let many through. So here the principle is used twice: a part has 32 bits, and in
-one of its halves of 16 the codes lie within half of the part's distance. Each half is a table's
-key; beside each entry stands the other half, its sketch, and 32 sketches are compared in one
-instruction. Only what is near in all 32 bits is looked at as a whole.
+and short parts let many through. So here the principle goes on: the parts of a word of 64 bits
+stand in a ring, and one of them is near, and near together with the one after it as well ("the
+pigeonring principle": Qin and Xiao, "Pigeonring: A principle for faster thresholded similarity
+search", 2018). Each part is the key of a table; beside each entry stands the next part, its sketch,
+and 32 sketches are compared in one instruction. Only what is near in both parts is looked at as a
+whole.
+
+A word has four parts of 16 bits, or in segments of many codes three of 21: more keys with fewer
+entries each, and 42 bits that must be near instead of 32.
 """
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.index import hamming_kernels as kernels
-from hashdb.index.hamming_kernels import Asked, Found, Plan, Stored, Tables
+from hashdb.index import hamming_scan, hamming_tables
+from hashdb.index.hamming_filing import (
+    FILED,
+    MOST,
+    NOT_REPEATED,
+    Bits,
+    Filing,
+    Words,
+    file,
+    frozen,
+)
+from hashdb.index.hamming_kernels import Found, Plan
+from hashdb.index.hamming_plan import keys_asked, plan
+from hashdb.index.hamming_tables import SMALL, WIDE, Asked, Stored, Tables
+from hashdb.index.row_bits import RowBits
 from hashdb.machine import LANES
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits, nearest
 
-FILED = 1 << 12  # codes from which a segment has tables
-MOST = 1 << 24  # codes of a segment: a table's rows have 24 bits
 _COMPARED = 1 / 16  # share of codes: a query that is compared with more is compared with all
 _ROOM = 1 << 13  # hits there is room for at first
 _SCANNED = 8  # sketches compared in the time in which one code is scanned
-_A_KEY = 10  # entries, at least
-KEY_BITS = 16  # at most
+_LOOKED_UP = {SMALL: LANES, WIDE: 16 * LANES}  # and in which a key is, of tables too large to cache
 _LINE = 64  # bytes of a cache line; no code of up to 512 bits shall lie across two
 
-NEAREST = 1
-"""Bits of a key within which `may_hit` asks: an eighth of the keys that 46 bits take. Of codes that
-differ by less than an eighth of their bits, some two parts side by side differ by three bits at
-most, and so one of them by one. Beyond that it is luck, of which sixteen tables have much: of codes
-40 bits away one in a thousand is missed, of those 46 away three in a hundred."""
+NEAREST = {SMALL: (1, 5), WIDE: (2, 6)}
+"""Within how many bits of a key, and of it and the part beside it, `may_hit` looks. Of codes that
+differ by less than an eighth of their bits, some part of either layout is that near. Beyond that it
+is luck, of which all those tables have much."""
 
-# Odd 64-bit constants (xxHash's primes) that spread the words of a code over one sort key.
-_MIX = np.array(
-    [0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63],
-    dtype=np.uint64,
-)
-
-Words = NDArray[np.uint64]
-Bits = NDArray[np.uint8]
-_Array = TypeVar("_Array", bound=NDArray[Any])
+_Ask = Callable[[int, Found], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +62,7 @@ class Segment:
     """n codes that never change; removing some makes a new segment that shares all but `gone`.
 
     `codes` (n * words,) uint64, one after the other. The id of row i is `first + offsets[i]`, or
-    `first + i` where `offsets` is None; ids rise. `gone`: a bit for each row. Each distinct code
+    `first + i` where `offsets` is None; ids rise. `gone`: which rows are. Each distinct code
     is in the `tables` once: the bits of `repeated` are set for rows whose code stands in an earlier
     row, and `repeats[heads == row]` are the rows that repeat it (both (k,) int32, `heads` rise).
     Without `tables` nothing is repeated. `count`: how many rows are not gone. `mapped`: the arrays
@@ -71,7 +75,7 @@ class Segment:
     codes: Words
     first: int
     offsets: NDArray[np.uint32] | Ints | None
-    gone: Bits
+    gone: RowBits
     count: int
     repeated: Bits
     heads: NDArray[np.int32]
@@ -89,12 +93,6 @@ class Segment:
         beside = (self.offsets,) if self.offsets is not None else ()
         return sum(a.nbytes for a in (*arrays, *beside, *(self.tables or ())))
 
-    @property
-    def span(self) -> tuple[int, int]:
-        """The lowest and the highest id."""
-        ends = self.ids(np.array([0, len(self) - 1]))
-        return int(ends[0]), int(ends[1])
-
     def ids(self, rows: Ints) -> Ints:
         return self.first + (rows if self.offsets is None else self.offsets[rows].astype(np.int64))
 
@@ -107,26 +105,24 @@ class Segment:
             rows = rows[(rows >= 0) & (rows <= int(self.offsets[-1]))].astype(self.offsets.dtype)
             at = np.searchsorted(self.offsets, rows)
             rows = at[self.offsets[at] == rows]
-        return rows[~_has(self.gone, rows)]
+        return rows[~self.gone.has(rows)]
 
     def without(self, rows: Ints) -> Segment:
         """The same segment with some live rows removed."""
-        gone = self.gone.copy()
-        np.bitwise_or.at(gone, rows >> 3, (1 << (rows & 7)).astype(np.uint8))
-        gone.flags.writeable = False
-        return replace(self, gone=gone, count=self.count - len(rows))
+        return replace(self, gone=self.gone.marked(rows), count=self.count - len(rows))
 
     def live(self) -> Ints:
         """The rows that are not gone."""
-        return np.flatnonzero(np.unpackbits(self.gone, count=len(self), bitorder="little") == 0)
+        return self.gone.unmarked(0, len(self))
 
     def entries(self) -> tuple[Codes, Ints]:
         """The live codes and ids, in the order of the ids."""
-        codes = self.codes.view(np.uint8).reshape(len(self), 8 * self.words)
-        if self.count == len(self):
-            return codes, self.ids(np.arange(len(self)))
-        rows = self.live()
-        return codes[rows], self.ids(rows)
+        return Slice(self, 0, len(self)).entries()
+
+    def slices(self) -> Iterator[Slice]:
+        """All of it, in parts of no more codes than go into the memory easily."""
+        for begin in range(0, len(self), MOST):
+            yield Slice(self, begin, min(begin + MOST, len(self)))
 
     def search(self, queries: Asked, radius: int, most: int | None = None) -> list[CodeHits]:
         """The hits of some queries, in parts; of each part a query's nearest `most`."""
@@ -137,51 +133,78 @@ class Segment:
                 parts.append(hits)
         return parts
 
-    def may_hit(self, queries: Asked, radius: int) -> bool:
+    def may_hit(self, asked: Asked, radius: int) -> bool:
         """See `IndexBackend.may_hit`. What was removed counts as well."""
-        return bool(self._found(queries, radius, nearest_keys=True))
+        full = kernels.room(0)  # the first hit has no room there, which ends the search
+        plan = self._plan(radius, nearest_keys=True)
+        if plan is not None:
+            compared = np.zeros(asked.members.shape[1], dtype=np.int64)
+            after, _ = self._look_up(asked, radius, plan, compared)(0, full)
+            if after < len(plan.limits) or (compared <= self._most).all():
+                return after < len(plan.limits)
+            asked = self._crowded(asked, compared)
+        after, _ = self._scan(asked, radius)(0, full)
+        return after < len(self)
 
-    def _found(self, asked: Asked, radius: int, *, nearest_keys: bool = False) -> list[Found]:
+    def _found(self, asked: Asked, radius: int) -> list[Found]:
         """Rows within the radius, each distinct code's first, in parts as they fit into a room."""
-        plan = self._plan(radius, nearest_keys=nearest_keys)
-        if plan is None or self.tables is None:
-            return list(self._by_scan(asked, radius))
+        plan = self._plan(radius)
+        if plan is None:
+            return list(_parts(self._scan(asked, radius), len(self)))
         compared = np.zeros(asked.members.shape[1], dtype=np.int64)
-        most, scratch, tables = int(len(self) * _COMPARED), kernels.scratch(), self.tables
-
-        def ask(table: int, room: Found) -> tuple[int, int]:
-            return kernels.search_tables(
-                self._stored(), asked, table, radius, tables, plan, most, compared, scratch, room
-            )
-
-        parts = list(_parts(ask, len(plan.limits)))
-        if (compared > most).any():
-            parts = [part.take(compared[part.queries] <= most) for part in parts]
-            crowded = np.flatnonzero(compared > most)
-            left = kernels.asked(asked.codes.reshape(-1, self.words)[crowded])
-            scanned = self._by_scan(left, radius)
+        parts = list(_parts(self._look_up(asked, radius, plan, compared), len(plan.limits)))
+        crowded = np.flatnonzero(compared > self._most)
+        if len(crowded):
+            parts = [part.take(compared[part.queries] <= self._most) for part in parts]
+            scan = self._scan(self._crowded(asked, compared), radius)
+            scanned = _parts(scan, len(self))
             parts += [found._replace(queries=crowded[found.queries]) for found in scanned]
         return parts
 
-    def _by_scan(self, asked: Asked, radius: int) -> Iterator[Found]:
-        planes = kernels.planes()
+    def _look_up(self, asked: Asked, radius: int, plan: Plan, compared: NDArray[np.int64]) -> _Ask:
+        """Ask the tables from one on; counts with how many codes each query is compared."""
+        assert self.tables is not None
+        stored, words, tables, most = self._stored(), self.words, self.tables, self._most
+        scratch = kernels.scratch()
+
+        def ask(table: int, room: Found) -> tuple[int, int]:
+            return kernels.search_tables(
+                stored, asked, words, table, radius, tables, plan, most, compared, scratch, room
+            )
+
+        return ask
+
+    def _scan(self, asked: Asked, radius: int) -> _Ask:
+        """Compare with all codes from a row on."""
+        planes = hamming_scan.planes()
 
         def ask(row: int, room: Found) -> tuple[int, int]:
-            return kernels.scan(self._stored(), row, asked, self.words, radius, planes, room)
+            return hamming_scan.scan(self._stored(), row, asked, self.words, radius, planes, room)
 
-        return _parts(ask, len(self))
+        return ask
+
+    @property
+    def _most(self) -> int:
+        return int(len(self) * _COMPARED)
+
+    def _crowded(self, asked: Asked, compared: NDArray[np.int64]) -> Asked:
+        """The queries that the tables lead to too many codes."""
+        codes = asked.codes.reshape(-1, self.words)
+        return hamming_tables.asked(codes[compared > self._most])
 
     def _stored(self) -> Stored:
-        return Stored(self.codes, self.codes.view(np.uint16), self.repeated)
+        return Stored(self.codes, self.repeated)
 
     def _plan(self, radius: int, *, nearest_keys: bool = False) -> Plan | None:
         """How to ask the tables; None where that takes longer than a scan, or there are none."""
         if self.tables is None:
             return None
-        keys, parts = self.tables.starts.shape[1] - 1, 4 * self.words
-        if _asked(radius, parts, keys) * (len(self) / keys + LANES) > _SCANNED * len(self):
+        parts, keys = self.tables.starts.shape[0], self.tables.starts.shape[1] - 1
+        each = parts // self.words
+        asked = keys_asked(radius, self.words, each, keys)
+        if asked * (len(self) / keys + _LOOKED_UP[each]) > _SCANNED * len(self):
             return None
-        return _plan(radius, parts, keys, NEAREST if nearest_keys else KEY_BITS)
+        return plan(radius, self.words, each, keys, NEAREST[each] if nearest_keys else None)
 
     def _expanded(self, found: Found, most: int | None) -> CodeHits:
         """A hit for each live row with a code that was found; `most`: rows of one code are as far
@@ -201,7 +224,7 @@ class Segment:
             queries = np.concatenate([queries, np.repeat(queries, times)])
             distances = np.concatenate([distances, np.repeat(distances, times)])
         if self.count < len(self):
-            live = ~_has(self.gone, rows)
+            live = ~self.gone.has(rows)
             queries, rows, distances = queries[live], rows[live], distances[live]
             source = source[live]
         # Rows have the order of the ids.
@@ -213,7 +236,32 @@ class Segment:
         return CodeHits(queries, self.ids(rows), distances, codes)
 
 
-def _parts(ask: Callable[[int, Found], tuple[int, int]], end: int) -> Iterator[Found]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """The rows of a segment from `begin` on and before `end`, at least one."""
+
+    segment: Segment
+    begin: int
+    end: int
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The lowest and the highest id."""
+        ends = self.segment.ids(np.array([self.begin, self.end - 1]))
+        return int(ends[0]), int(ends[1])
+
+    def entries(self) -> tuple[Codes, Ints]:
+        """The live codes and ids, in the order of the ids."""
+        segment = self.segment
+        codes = segment.codes.view(np.uint8).reshape(len(segment), 8 * segment.words)
+        if segment.count == len(segment):
+            rows = np.arange(self.begin, self.end)
+            return codes[self.begin : self.end], segment.ids(rows)
+        rows = segment.gone.unmarked(self.begin, self.end)
+        return codes[rows], segment.ids(rows)
+
+
+def _parts(ask: _Ask, end: int) -> Iterator[Found]:
     """What is found from one place after another up to `end`. `ask(place, room)` fills the room,
     and answers the next place and how many hits there are before it; at the same place again there
     was no room."""
@@ -227,16 +275,6 @@ def _parts(ask: Callable[[int, Found], tuple[int, int]], end: int) -> Iterator[F
         done = after
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Filing:
-    """How codes are filed: see `Segment`."""
-
-    repeated: Bits
-    heads: NDArray[np.int32]
-    repeats: NDArray[np.int32]
-    tables: Tables
-
-
 def build_segment(codes: Codes, ids: Ints) -> Segment:
     """A segment of (n, bits/8) codes under (n,) distinct ids, n > 0."""
     n, words = len(ids), codes.shape[1] // 8
@@ -245,8 +283,8 @@ def build_segment(codes: Codes, ids: Ints) -> Segment:
         codes, ids = codes[order], ids[order]
     flat = _aligned(n * words)
     flat.view(np.uint8)[:] = codes.reshape(-1)
-    filing = file(_frozen(flat), words) if n >= FILED else None
-    return _segment(_frozen(flat), words, int(ids[0]), _offsets(ids), filing)
+    filing = file(frozen(flat), words) if n >= FILED else None
+    return _segment(frozen(flat), words, int(ids[0]), _offsets(ids), filing)
 
 
 def mapped_segment(codes: Words, words: int, first: int, filing: Filing | None) -> Segment:
@@ -260,60 +298,19 @@ def _segment(
     filing: Filing | None,
 ) -> Segment:  # fmt: skip
     n = len(codes) // words
-    none = _frozen(np.zeros(n // 8 + 1, dtype=np.uint8))
+    again = NOT_REPEATED if filing is None else filing.again
     return Segment(
         words=words,
         codes=codes,
         first=first,
         offsets=offsets,
-        gone=none,
+        gone=RowBits.none(n),
         count=n,
-        repeated=none if filing is None else filing.repeated,
-        heads=NOT_FILED.heads if filing is None else filing.heads,
-        repeats=NOT_FILED.repeats if filing is None else filing.repeats,
+        repeated=frozen(np.zeros(n // 8 + 1, np.uint8)) if filing is None else again.repeated,
+        heads=again.heads,
+        repeats=again.repeats,
         tables=None if filing is None else filing.tables,
     )
-
-
-def file(codes: Words, words: int) -> Filing:
-    """File (n * words,) codes, whose memory is read-only."""
-    n, parts = len(codes) // words, 4 * words
-    heads, repeats = _repeats(codes.reshape(n, words))
-    repeated = np.zeros(n // 8 + 1, dtype=np.uint8)
-    np.bitwise_or.at(repeated, repeats >> 3, (1 << (repeats & 7)).astype(np.uint8))
-    entries = n - len(repeats)
-    # Ten entries a key or more: with fewer a key takes more memory than its entries are worth, and
-    # with more than LANES, which are compared at once, it is read in two steps.
-    key_bits = min(max((entries // _A_KEY).bit_length() - 1, 1), KEY_BITS)
-    tables = Tables(
-        np.empty((parts, (1 << key_bits) + 1), dtype=np.uint32),
-        np.empty((parts, entries + LANES), dtype=np.uint16),
-        np.empty((parts, 3 * entries), dtype=np.uint8),
-    )
-    places = np.empty(1 << key_bits, dtype=np.int64)
-    stored = Stored(codes, codes.view(np.uint16), _frozen(repeated))
-    kernels.fill_tables(stored, tables, places)
-    for array in tables:
-        _frozen(array)
-    return Filing(repeated, _frozen(heads), _frozen(repeats), tables)
-
-
-def _repeats(words: Words) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Rows of (n, words) codes that repeat an earlier row's code: that row, which rises, and they.
-
-    Equal codes have equal keys and so stand together in the order of the keys. Where different
-    codes share a key, a repeated code may be missed: it is then found in its own right.
-    """
-    mixed = (words * np.resize(_MIX, words.shape[1])).sum(axis=1, dtype=np.uint64)
-    order = np.argsort(mixed, kind="stable").astype(np.int32)
-    mixed = mixed[order]
-    at = np.flatnonzero(mixed[1:] == mixed[:-1]) + 1
-    at = at[(words[order[at]] == words[order[at - 1]]).all(axis=1)]
-    # the first of a run of places that follow on one another comes after the run's head
-    begins = np.flatnonzero(np.diff(at, prepend=-2) != 1)
-    heads = np.repeat(order[at[begins] - 1], np.diff(begins, append=len(at)))
-    by_head = np.argsort(heads, kind="stable")
-    return heads[by_head], order[at][by_head]
 
 
 def _offsets(ids: Ints) -> NDArray[np.uint32] | Ints | None:
@@ -326,68 +323,7 @@ def _offsets(ids: Ints) -> NDArray[np.uint32] | Ints | None:
     return np.asarray(offsets, dtype=np.int64)
 
 
-def _frozen(array: _Array) -> _Array:
-    """The same array, read-only from now on."""
-    array.flags.writeable = False
-    return array
-
-
 def _aligned(words: int) -> Words:
     room = np.empty(words + _LINE // 8, dtype=np.uint64)
     begin = -(room.ctypes.data // 8) % (_LINE // 8)
     return room[begin : begin + words]
-
-
-def _has(bits: Bits, rows: Ints) -> NDArray[np.bool_]:
-    return np.asarray(bits[rows >> 3] >> (rows & 7).astype(np.uint8) & 1, dtype=np.bool_)
-
-
-def _reach(radius: int, parts: int) -> tuple[list[int], list[int]]:
-    """For each table `Plan.limits` and `Plan.radii`.
-
-    Of m pairs of parts, with r = m * a + e, the first e + 1 are searched within a bits and the
-    others within a - 1: a code that were farther in each would be at least r + 1 bits away. In the
-    same way a pair within a bits has its first part within a // 2, or its second part within
-    (a - 1) // 2.
-    """
-    pairs = parts // 2
-    limits = [radius // pairs - (pair > radius % pairs) for pair in range(pairs)]
-    radii = [(limit - second) // 2 for limit in limits for second in (0, 1)]
-    return [limit for limit in limits for _ in (0, 1)], radii
-
-
-@functools.cache
-def _asked(radius: int, parts: int, keys: int) -> int:
-    """How many keys a query asks for, of `keys` in each table."""
-    bits = keys.bit_length() - 1
-    radii = _reach(radius, parts)[1]
-    return sum(math.comb(bits, apart) for r in radii for apart in range(r + 1))
-
-
-@functools.lru_cache(maxsize=64)
-def _plan(radius: int, parts: int, keys: int, farthest: int) -> Plan:
-    """`farthest`: bits of a key beyond which none is asked for, though codes be missed."""
-    limits, radii = _reach(radius, parts)
-    radii = [min(r, farthest) for r in radii]
-    every = np.arange(keys, dtype=np.int64)
-    # In the order of the keys: neighbours share cache lines.
-    masks = {r: every[np.bitwise_count(every) <= r] for r in sorted(set(radii))}
-    lengths = [len(m) for m in masks.values()]
-    begins = dict(zip(masks, np.cumsum([0, *lengths]).tolist(), strict=False))
-    return Plan(
-        np.array(limits, dtype=np.int64),
-        np.array(radii, dtype=np.int64),
-        np.concatenate(list(masks.values())).astype(np.uint16),
-        np.bitwise_count(np.concatenate(list(masks.values()))).astype(np.int64),
-        np.array([begins[r] for r in radii], dtype=np.int64),
-        np.array([begins[r] + len(masks[r]) for r in radii], dtype=np.int64),
-    )
-
-
-NOT_FILED = Filing(
-    _frozen(np.zeros(1, dtype=np.uint8)),
-    _frozen(np.empty(0, dtype=np.int32)),
-    _frozen(np.empty(0, dtype=np.int32)),
-    Tables(np.empty((0, 0), np.uint32), np.empty((0, 0), np.uint16), np.empty((0, 0), np.uint8)),
-)
-"""No codes filed."""

@@ -13,16 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashdb.errors import BadSnapshot
-from hashdb.index import hamming, hamming_kernels, hamming_segments
+from hashdb.index import hamming, hamming_filing, hamming_kernels, hamming_scan, hamming_segments
 from hashdb.index.exact import ExactIndex
 from hashdb.index.hamming import HammingIndex
-from hashdb.index.hamming_segments import FILED, Segment
+from hashdb.index.hamming_filing import FILED
+from hashdb.index.hamming_segments import Segment
 from hashdb.machine import LANES
 from hashdb.model import Codes, Ints
 from hashdb.placings import natural_bits, sorted_bits
 from hashdb.ports import IndexBackend
 from matcher.hashers.pdq import orientations
-from tests.hamming import always_file
+from tests.hamming import always_file, whole
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,33 +56,44 @@ def assert_as_the_oracle(codes: Codes, queries: Codes, radii: Sequence[int]) -> 
 
 
 @pytest.mark.parametrize("bits", [64, 128, 256, 512])
+@pytest.mark.parametrize("wide", [False, True])
 def test_differences_spread_in_every_way_are_found(
-    monkeypatch: pytest.MonkeyPatch, bits: int
+    monkeypatch: pytest.MonkeyPatch, bits: int, wide: bool
 ) -> None:
     """Just r bits apart, as evenly over the parts as can be, and as unevenly: that is where a part
     that is searched a bit too narrowly loses codes."""
-    always_file(monkeypatch)
+    always_file(monkeypatch, wide=wide)
     rng = np.random.default_rng(bits)
     query = random_codes(rng, 1, bits)
-    parts = bits // 16
+    each = 3 if wide else 4
+    size, words = 64 // each, bits // 64
+    at = [64 * word + size * part for word in range(words) for part in range(each)]
+    left = [] if each == 4 else [64 * word + 63 for word in range(words)]  # in no part
     for radius in [*range(12), 15, 16, 30, 31, 32, 39, 40, 45, 46, 47, 60]:
         near, far = [], []
-        for turn in range(60):
-            order = rng.permutation(parts)
-            if turn % 3 == 0:  # one bit a part, turn by turn
-                places = [16 * p + b for b in rng.permutation(16) for p in order]
-            elif turn % 3 == 1:  # two parts that stand side by side take turns
-                pairs = rng.permutation(parts // 2)
-                places = [32 * p + 16 * h + b for b in range(16) for p in pairs for h in (0, 1)]
-            else:  # part after part
-                places = [16 * p + b for p in order for b in rng.permutation(16)]
+        for turn in range(80):
+            order = rng.permutation(at)
+            if turn % 4 == 0:  # one bit a part, turn by turn
+                places = [p + b for b in rng.permutation(size) for p in order]
+            elif turn % 4 == 1:  # two parts that stand side by side take turns
+                rings = np.reshape(at, (words, each))[rng.permutation(words)]
+                ring = [np.roll(parts, rng.integers(each)) for parts in rings]
+                places = [p + b for two in ring for b in range(size) for p in two[:2]]
+                places += [p + b for two in ring for p in two[2:] for b in range(size)]
+            elif turn % 4 == 2:  # part after part
+                places = [p + b for p in order for b in rng.permutation(size)]
+            else:  # more in some parts than in others
+                weights = np.repeat(rng.dirichlet(np.full(len(at), 2.0)) + 1e-9, size)
+                every = np.add.outer(at, np.arange(size)).reshape(-1)
+                places = rng.choice(every, len(every), False, weights / weights.sum()).tolist()
+            places += left
             near.append(flipped(query[0], places[:radius]))
             far.append(flipped(query[0], places[: radius + 1]))
         index = HammingIndex(bits)
         # Parts are those of the order in which the index keeps bits.
-        index.add(natural_bits(np.stack([*near, *far])), np.arange(120))
+        index.add(natural_bits(np.stack([*near, *far])), np.arange(160))
         found = index.search(natural_bits(query), radius)
-        assert sorted(found.ids.tolist()) == list(range(60)), radius
+        assert sorted(found.ids.tolist()) == list(range(80)), radius
         assert set(found.distances.tolist()) == {radius}
 
 
@@ -91,10 +103,11 @@ def test_differences_spread_in_every_way_are_found(
     radius=st.integers(0, 70),
     clusters=st.integers(1, 6),
     apart=st.integers(0, 60),
+    wide=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_clusters_as_the_oracle_finds_them(
-    seed: int, bits: int, radius: int, clusters: int, apart: int
+    seed: int, bits: int, radius: int, clusters: int, apart: int, wide: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     centres = random_codes(rng, clusters, bits)
@@ -103,13 +116,20 @@ def test_clusters_as_the_oracle_finds_them(
     codes = picked ^ np.packbits(noise, axis=1)
     codes[::7] = codes[0]
     with pytest.MonkeyPatch.context() as patch:
-        always_file(patch)
+        always_file(patch, wide=wide)
         assert_as_the_oracle(codes, np.concatenate([centres, codes[:3], ~centres]), [radius])
 
 
-@given(seed=st.integers(0, 2**32), radius=st.sampled_from([20, 46, 60]), frames=st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
-def test_placings_that_are_looked_up_together(seed: int, radius: int, frames: int) -> None:
+@given(
+    seed=st.integers(0, 2**32),
+    radius=st.sampled_from([20, 46, 60]),
+    frames=st.integers(1, 20),
+    wide=st.booleans(),
+)
+@settings(max_examples=80, deadline=None)
+def test_placings_that_are_looked_up_together(
+    seed: int, radius: int, frames: int, wide: bool
+) -> None:
     """Queries that share parts with each other, and references near some of them; one is repeated
     and one asks for what most codes look like in one part."""
     rng = np.random.default_rng(seed)
@@ -123,7 +143,7 @@ def test_placings_that_are_looked_up_together(seed: int, radius: int, frames: in
     codes[150:220] = natural_bits(np.concatenate([sorted_bits(shown[:1])[:, :16]] * 2, axis=1))
     codes[150:220, 20:] ^= random_codes(rng, 70)[:, 20:]
     with pytest.MonkeyPatch.context() as patch:
-        always_file(patch)
+        always_file(patch, wide=wide)
         patch.setattr(hamming_segments, "_COMPARED", rng.choice([0.02, 0.2, 1000.0]))
         assert_as_the_oracle(codes, queries, [radius])
 
@@ -197,6 +217,35 @@ def test_a_quick_search_finds_nothing_where_nothing_is_near() -> None:
     index.add(rng.integers(0, 256, (9, 32), dtype=np.uint8), np.arange(9000, 9009))
     assert not index.may_hit(rng.integers(0, 256, (300, 32), dtype=np.uint8), 46)
     assert not index.may_hit(np.empty((0, 32), dtype=np.uint8), 46)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    radius=st.sampled_from([0, 20, 31, 46, 60]),
+    compared=st.sampled_from([-1.0, 0.02, 1000.0]),
+    wide=st.booleans(),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_quick_search_tells_no_lies(seed: int, radius: int, compared: float, wide: bool) -> None:
+    """It never sees what is not there, nor misses what lies within 31 bits; and one that gives up
+    the tables for a scan misses nothing."""
+    rng = np.random.default_rng(seed)
+    codes = random_codes(rng, 300)
+    codes[100:] = codes[0] ^ np.packbits(rng.random((200, 256)) < 0.2, axis=1)
+    codes[100:200, :8] = codes[0, :8]
+    near = [flipped(codes[0], rng.choice(256, k, replace=False).tolist()) for k in range(0, 64, 3)]
+    with pytest.MonkeyPatch.context() as patch:
+        always_file(patch, wide=wide)
+        patch.setattr(hamming_segments, "_COMPARED", compared)
+        index, oracle = HammingIndex(256), ExactIndex(256)
+        for engine in (index, oracle):
+            engine.add(codes, np.arange(300))
+        for query in near:
+            may = index.may_hit(query[None], radius)
+            distances = oracle.search(query[None], radius).distances
+            assert not may or len(distances)
+            if compared < 0 or (len(distances) and distances.min() <= 31):
+                assert may == (len(distances) > 0)
 
 
 def test_a_code_that_is_repeated_is_filed_once() -> None:
@@ -311,16 +360,16 @@ def test_no_search_compiles_anything(tmp_path: Path) -> None:
     index = HammingIndex(256)
     for radius in (31, 200):
         index.search(codes[:3], radius)
-    loops = (hamming_kernels.search_tables, hamming_kernels.scan)
+    loops = (hamming_kernels.search_tables, hamming_scan.scan)
     assert [len(loop.signatures) for loop in loops] == [1, 1]  # type: ignore[attr-defined]
 
 
 def test_mapped_segments_are_not_merged_nor_built_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hamming_segments, "MOST", 2 * FILED)
+    monkeypatch.setattr(hamming_filing, "MOST_MAPPED", 2 * FILED)
     codes = random_codes(np.random.default_rng(15), 9 * FILED)
     index = HammingIndex(256)
     kept = sorted_bits(codes)
-    index.load(kept, dict(index.tables(kept)))
+    index.load(kept, whole(index.tables(kept)))
     assert [len(s) for s in index._segments] == [2 * FILED] * 4 + [FILED]
     index.remove(np.arange(FILED, 4 * FILED))
     index.wait()
@@ -331,14 +380,79 @@ def test_mapped_segments_are_not_merged_nor_built_anew(monkeypatch: pytest.Monke
     assert sorted(found.ids.tolist()) == asked[[0, 3, 4]].tolist()
 
 
-@given(seed=st.integers(0, 2**32), radius=st.sampled_from([0, 31, 46]))
-@settings(max_examples=60, deadline=None)
-def test_tables_that_are_nonsense_are_read_within_their_bounds(seed: int, radius: int) -> None:
+def test_a_large_segment_is_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot is written from it, and what was removed or added meanwhile must be seen."""
+    codes = random_codes(np.random.default_rng(17), 2 * FILED + 100)
+    index, kept = HammingIndex(256), sorted_bits(codes)
+    index.load(kept, whole(index.tables(kept)))
+    monkeypatch.setattr(hamming_segments, "MOST", 1000)
+    gone = np.array([0, 999, *range(3000, 4000), len(codes) - 1])
+    index.remove(gone)
+    index.add(codes[:3], np.arange(len(codes), len(codes) + 3))
+    left = [*np.setdiff1d(np.arange(len(codes)), gone), *range(len(codes), len(codes) + 3)]
+    count, parts = index.parts()
+    found = list(parts)
+    assert max(len(ids) for _, ids in found) <= 1000
+    assert np.concatenate([ids for _, ids in found]).tolist() == left
+    assert count == len(left)
+    here = [*(i for i in left if i < len(codes)), 0, 1, 2]
+    assert (np.concatenate([some for some, _ in found]) == kept[here]).all()
+    assert (index.arrays()[0] == codes[here]).all()
+
+
+def test_repeated_codes_are_seen_however_many_are_sorted_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes = random_codes(np.random.default_rng(18), 5000, 128)
+    codes[3000:] = codes[np.arange(2000) % 700]
+    words = codes.view(np.uint64)
+    at_once = hamming_filing.repeated_codes(words)
+    monkeypatch.setattr(hamming_filing, "_SORTED", 300)
+    some = hamming_filing.repeated_codes(words)
+    assert all((a == b).all() for a, b in zip(at_once, some, strict=True))
+    assert at_once.heads.tolist() == sorted([*range(700), *range(700), *range(600)])
+    assert sorted(at_once.repeats.tolist()) == list(range(3000, 5000))
+    assert np.unpackbits(at_once.repeated, bitorder="little").nonzero()[0].tolist() == list(
+        range(3000, 5000)
+    )
+
+
+def test_segments_of_many_codes_are_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hamming_filing, "MANY", FILED + 1)
+    codes = random_codes(np.random.default_rng(19), FILED + 1)
+    for n, parts in ((FILED, 16), (FILED + 1, 12)):
+        index = HammingIndex(256)
+        index.add(codes[:n], np.arange(n))
+        (segment,) = index._segments
+        assert segment.tables is not None
+        assert len(segment.tables.starts) == parts
+
+
+@pytest.mark.heavy
+def test_rows_beyond_24_bits() -> None:
+    n = (1 << 24) + 5000
+    kept = random_codes(np.random.default_rng(20), n, 64)
+    index = HammingIndex(64)
+    index.load(kept, whole(index.tables(kept)))
+    asked = [0, (1 << 24) - 1, 1 << 24, n - 1]
+    found = index.search(kept[asked], 0)
+    assert set(asked) <= set(found.ids.tolist())
+    near = np.stack([flipped(kept[at], [0, 21, 22, 63]) for at in asked])
+    assert set(asked) <= set(index.search(near, 4).ids.tolist())
+
+
+@given(seed=st.integers(0, 2**32), radius=st.sampled_from([0, 31, 46]), wide=st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_tables_that_are_nonsense_are_read_within_their_bounds(
+    seed: int, radius: int, wide: bool
+) -> None:
     """A file may be damaged and not have been checked yet: then codes may be missed, or a search
     may fail, but the process must live."""
     rng = np.random.default_rng(seed)
     codes = random_codes(rng, FILED + 100)
-    tables = dict(HammingIndex(256).tables(codes))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hamming_filing, "MANY", 1 if wide else 1 << 40)
+        tables = whole(HammingIndex(256).tables(codes))
     for name, array in tables.items():
         noise = rng.integers(0, 256, array.nbytes, dtype=np.uint8)
         noise[rng.random(len(noise)) < rng.choice([0.0, 0.5, 0.999])] = 0
@@ -385,7 +499,7 @@ def test_tables_that_do_not_fit_are_refused(
 ) -> None:
     codes = random_codes(np.random.default_rng(16), FILED)
     index = HammingIndex(256)
-    tables = dict(index.tables(codes))
+    tables = whole(index.tables(codes))
     spoil(tables)
     with pytest.raises(BadSnapshot):
         index.load(codes, tables)

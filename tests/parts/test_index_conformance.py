@@ -22,7 +22,7 @@ from hashdb.index.hamming import HammingIndex
 from hashdb.model import Codes, Ints
 from hashdb.placings import natural_bits, sorted_bits
 from hashdb.ports import CodeHits, IndexBackend
-from tests.hamming import always_file
+from tests.hamming import always_file, whole
 from tests.milvus_part import Collections
 
 Make = Callable[[int], IndexBackend]
@@ -40,6 +40,10 @@ class AlwaysFiled(HammingIndex):
     """Files and asks for codes however few there are: see `make`."""
 
 
+class AlwaysWide(HammingIndex):
+    """The same, in the layout that segments of many codes have."""
+
+
 def growing(bits: int) -> IndexBackend:
     """Becomes the other engine when some codes are there."""
     return GrowingIndex(bits, small=FaissIndex, large=HammingIndex, many=6)
@@ -48,7 +52,7 @@ def growing(bits: int) -> IndexBackend:
 MILVUS = pytest.param("milvus", marks=pytest.mark.heavy)  # a real server: some 0.1 s a step
 
 
-@pytest.fixture(params=[*ENGINES, AlwaysFiled, growing, MILVUS])
+@pytest.fixture(params=[*ENGINES, AlwaysFiled, AlwaysWide, growing, MILVUS])
 def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     if request.param == "milvus":
         collections: Collections = request.getfixturevalue("collections")
@@ -56,8 +60,8 @@ def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
         collections.give_back()
         return
     engine: Make = request.param
-    if engine is AlwaysFiled:
-        always_file(monkeypatch)
+    if engine in (AlwaysFiled, AlwaysWide):
+        always_file(monkeypatch, wide=engine is AlwaysWide)
     yield engine
 
 
@@ -459,7 +463,7 @@ def test_searches_beside_writers_see_before_or_after(make: Make) -> None:
 def through_a_file(index: IndexBackend, codes: Codes, path: Path) -> Mapping[str, NDArray[Any]]:
     """The codes and the index's tables for them, as a map of a file."""
     kept = sorted_bits(codes)
-    write_file(path, "test", {}, {"codes": kept, **dict(index.tables(kept))})
+    write_file(path, "test", {}, {"codes": kept, **whole(index.tables(kept))})
     return read_file(path, "test").arrays
 
 
