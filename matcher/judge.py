@@ -5,8 +5,8 @@ What one upload's check, a live stream and the look-back over past uploads have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +22,14 @@ from hashdb.model import (
     MediaFingerprints,
     MediaKind,
     Motion,
-    Orientation,
     Reference,
     Segment,
     SegmentPair,
 )
-from hashdb.signals import SIGNAL_TYPES
-from hashdb.snapshot import ReferenceHits, ReferenceIndex
+from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
 from matcher import heard
-from matcher.align import FrameHits, align, is_still, upper_bound
+from matcher.align import align, is_still, upper_bound
 from matcher.beside import NOTHING_BESIDE, Beside, seen_otherwise
 from matcher.finders import (
     FLOOR,
@@ -44,6 +42,7 @@ from matcher.finders import (
 )
 from matcher.kinship import Kinship
 from matcher.looks import sure_of_all
+from matcher.lookup import Found, Lookup
 from matcher.moments import UNTOLD, Moment, still_told
 from matcher.motion import stands_still
 from matcher.ports import DescriptorModel
@@ -51,21 +50,6 @@ from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rari
 from matcher.score import as_match, as_one_scene, is_close, not_sure
 from matcher.sound_kinship import SoundKinship
 from matcher.sound_rarity import sound_rarities
-
-_IN_NEGATIVE = (Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL)
-"""Placings that are also looked up with their colours inverted."""
-
-MOST_HITS = 2000
-"""Hits kept of one query code, the nearest: a picture that so many references share says little."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Found:
-    """One query fingerprint's hits in one reference."""
-
-    query: Fingerprint
-    reference_id: str
-    hits: FrameHits
 
 
 class Judge:
@@ -89,10 +73,9 @@ class Judge:
         self._store = store
         self._index = index
         self._signal_types = frozenset(signal_types)
-        self._orientations = orientations
+        self._lookup = Lookup(index, self._signal_types, orientations, degenerate)
         self._kinship = Kinship(store, orientations)
         self._sound_kinship = SoundKinship(store, index)
-        self._degenerate = degenerate
         wanted = self._signal_types
         self._local = LocalFinder(store, index) if "local" in wanted else None
         self._sound = SoundFinder(store, index) if "sound" in wanted else None
@@ -136,7 +119,7 @@ class Judge:
         self._index.refresh()
         fingerprints = tuple(fingerprints)
         samples = _samples(fingerprints)
-        found = self._hits(list(self._queries(fingerprints)))
+        found = self._lookup.find(fingerprints)
         named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
         references = self._references(named)
         likeliest = _likeliest(found, references)
@@ -171,7 +154,7 @@ class Judge:
 
     def _aligned(
         self,
-        one: _Found,
+        one: Found,
         reference: Reference,
         samples: dict[int, Floats],
         beside: Beside,
@@ -240,7 +223,7 @@ class Judge:
 
     def _weighing(
         self,
-        hit: Sequence[_Found],
+        hit: Sequence[Found],
         known: Sequence[Alignment],
         references: dict[str, Reference],
         fingerprints: Sequence[Fingerprint],
@@ -254,7 +237,7 @@ class Judge:
 
     def _rarities(
         self,
-        hit: Sequence[_Found],
+        hit: Sequence[Found],
         known: Sequence[Alignment],
         references: dict[str, Reference],
         fingerprints: Sequence[Fingerprint],
@@ -274,6 +257,10 @@ class Judge:
             return {picture(t, offset): code for t, some in each for offset, code in some.items()}
 
         return rarities(moving, kin, codes)
+
+    def usable(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
+        """As `Lookup.usable`."""
+        return self._lookup.usable(fingerprints)
 
     def find_local(self, look: MediaFingerprints, *, usual_only: bool = False) -> Beside:
         """See `finders.LocalFinder`; nothing where local features are not wanted."""
@@ -319,75 +306,6 @@ class Judge:
         known = motion_of(self._store, name)
         return known is not None and stands_still(known)
 
-    def _queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
-        """The fingerprints that may be searched, with PDQ's orientations made up where missing, and
-        as a negative: inverting a picture turns nearly every bit of its PDQ code."""
-        counted = self.usable(fingerprints)
-        turned = {(f.track, f.view) for f in counted if f.orientation != Orientation.ORIGINAL}
-        for query in counted:
-            yield query
-            if query.signal_type == "pdq" and query.orientation in _IN_NEGATIVE:
-                yield replace(query, codes=~query.codes)
-            if query.signal_type == "pdq" and (query.track, query.view) not in turned:
-                codes = self._orientations(query.codes)
-                for number, orientation in enumerate(Orientation):
-                    if orientation != Orientation.ORIGINAL:
-                        yield replace(query, codes=codes[:, number], orientation=orientation)
-
-    def usable(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
-        """What can be searched: of the signal types that the policy counts, without frames that
-        are too flat, or whose codes no picture has."""
-        return [self._usable(f) for f in fingerprints if f.signal_type in self._signal_types]
-
-    def _usable(self, query: Fingerprint) -> Fingerprint:
-        good = query.quality >= SIGNAL_TYPES[query.signal_type].min_quality
-        if query.signal_type == "pdq":
-            good &= ~self._degenerate(query.codes)
-        return query if good.all() else query.take(good)
-
-    def _hits(self, queries: Sequence[Fingerprint]) -> list[_Found]:
-        """What each query hits of each reference, in the order of the queries. Those of a signal
-        type are looked up all at once: that is several times faster than one by one."""
-        found: list[tuple[int, _Found]] = []
-        for name in dict.fromkeys(q.signal_type for q in queries if len(q)):
-            mine = [n for n, q in enumerate(queries) if q.signal_type == name]
-            codes = np.concatenate([queries[n].codes for n in mine])
-            radius = SIGNAL_TYPES[name].radius
-            if not self._index.may_hit(name, codes, radius):
-                continue
-            hits = self._index.search(name, codes, radius, most=MOST_HITS)
-            if len(hits):
-                found += _by_query(queries, mine, hits)
-        return [one for _, one in sorted(found, key=lambda each: each[0])]
-
-
-def _by_query(
-    queries: Sequence[Fingerprint], mine: Sequence[int], hits: ReferenceHits
-) -> Iterator[tuple[int, _Found]]:
-    """The hits of those queries that are `mine`, whose codes were looked up one after the other."""
-    sizes = [len(queries[n]) for n in mine]
-    query_of = np.repeat(mine, sizes)[hits.queries]
-    row_of = np.concatenate([np.arange(size) for size in sizes])[hits.queries]
-    order = np.lexsort((hits.references, query_of))
-    query_of, references = query_of[order], hits.references[order]
-    changes = np.diff(query_of, prepend=-1) | np.diff(references, prepend=-1)
-    starts = np.flatnonzero(changes)
-    for start, rows in zip(starts.tolist(), np.split(order, starts[1:]), strict=True):
-        number = int(query_of[start])
-        yield (
-            number,
-            _Found(
-                queries[number],
-                hits.names[references[start]],
-                FrameHits(
-                    row_of[rows],
-                    hits.offsets[rows],
-                    hits.spans[rows],
-                    hits.distances[rows].astype(np.int64),
-                ),
-            ),
-        )
-
 
 def _samples(fingerprints: Iterable[Fingerprint]) -> dict[int, Floats]:
     """By track, when it was looked at and anything was seen, in any view and by any signal."""
@@ -397,7 +315,7 @@ def _samples(fingerprints: Iterable[Fingerprint]) -> dict[int, Floats]:
     return {track: np.unique(np.concatenate(some)) for track, some in offsets.items()}
 
 
-def _likeliest(found: Sequence[_Found], references: dict[str, Reference]) -> list[_Found]:
+def _likeliest(found: Sequence[Found], references: dict[str, Reference]) -> list[Found]:
     """Hits in references that may count, without those that could not score; the best first."""
     bounds: dict[str, float] = {}
     kept = []

@@ -415,6 +415,8 @@ def _with_index(judge: object, index: object) -> object:
 
     twin = copy.copy(judge)
     twin._index = index
+    twin._lookup = copy.copy(judge._lookup)
+    twin._lookup._index = index
     return twin
 
 

@@ -16,9 +16,9 @@ from hashdb.index.hamming import HammingIndex
 from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher import judge
+from matcher import lookup
 from matcher.hashers import pdq
-from matcher.judge import Judge
+from matcher.lookup import Lookup
 
 WIDTHS = {"pdq": 32, "phash": 8}
 
@@ -34,7 +34,7 @@ def footage(seed: int, n: int, kind: str = "pdq") -> Codes:
 
 
 @pytest.fixture(scope="module", params=[FaissIndex, HammingIndex])
-def known(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Judge]:
+def known(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Lookup]:
     """Forty references; a picture that half of them share, and half of them twice."""
     folder: Path = tmp_path_factory.mktemp("known")
     store = Store.open(f"sqlite:///{folder / 'seawall.db'}")
@@ -52,13 +52,7 @@ def known(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Jud
                 fingerprints=[prints(codes), prints(footage(seed, 9, "phash"), "phash")],
             )
     index.refresh()
-    yield Judge(
-        store,
-        index,
-        signal_types=["pdq", "phash"],
-        orientations=pdq.orientations,
-        degenerate=pdq.degenerate,
-    )
+    yield Lookup(index, frozenset(["pdq", "phash"]), pdq.orientations, pdq.degenerate)
     store.close()
 
 
@@ -90,7 +84,7 @@ def told(found: list[Any]) -> list[Any]:
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_looked_up_at_once_as_one_by_one(known: Judge, shown: Any, most: int) -> None:
+def test_looked_up_at_once_as_one_by_one(known: Lookup, shown: Any, most: int) -> None:
     rng = np.random.default_rng(0)
     sent = []
     for seed, n, off, kind, track in shown:
@@ -99,17 +93,17 @@ def test_looked_up_at_once_as_one_by_one(known: Judge, shown: Any, most: int) ->
             row[rng.choice(row.size, min(off, row.size // 8), replace=False)] ^= 1
         sent.append(prints(np.packbits(every, axis=1), kind, track))
     sent.append(prints(footage(99, 3)))
-    queries = list(known._queries(sent))
+    queries = list(known.queries(sent))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge, "MOST_HITS", most)
-        one_by_one = [f for q in queries for f in known._hits([q])]
-        at_once = known._hits(queries)
+        patch.setattr(lookup, "MOST_HITS", most)
+        one_by_one = [f for q in queries for f in known.hits([q])]
+        at_once = known.hits(queries)
     assert at_once
     assert told(at_once) == told(one_by_one)
 
 
-def test_nothing_to_look_up(known: Judge) -> None:
+def test_nothing_to_look_up(known: Lookup) -> None:
     empty = prints(np.empty((0, 32), np.uint8))
-    assert known._hits([]) == known._hits([empty]) == []
-    (one,) = known._hits([empty, prints(footage(3, 4)[1:3])])
+    assert known.hits([]) == known.hits([empty]) == []
+    (one,) = known.hits([empty, prints(footage(3, 4)[1:3])])
     assert one.hits.queries.tolist() == [0, 1]

@@ -1,0 +1,118 @@
+"""Fingerprints looked up: which may be searched, as what, and what each hits of each reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import Codes, Fingerprint, Orientation
+from hashdb.signals import SIGNAL_TYPES
+from hashdb.snapshot import ReferenceHits, ReferenceIndex
+from matcher.align import FrameHits
+
+_IN_NEGATIVE = (Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL)
+"""Placings that are also looked up with their colours inverted."""
+
+MOST_HITS = 2000
+"""Hits kept of one query code, the nearest: a picture that so many references share says little."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """One query fingerprint's hits in one reference."""
+
+    query: Fingerprint
+    reference_id: str
+    hits: FrameHits
+
+
+class Lookup:
+    """Looks fingerprints up. For the parameters see `matcher.judge.Judge`."""
+
+    def __init__(
+        self,
+        index: ReferenceIndex,
+        signal_types: Collection[str],
+        orientations: Callable[[Codes], Codes],
+        degenerate: Callable[[Codes], NDArray[np.bool_]],
+    ) -> None:
+        self._index = index
+        self._signal_types = signal_types
+        self._orientations = orientations
+        self._degenerate = degenerate
+
+    def find(self, fingerprints: Iterable[Fingerprint]) -> list[Found]:
+        """What the fingerprints hit of each reference, in whichever placing."""
+        return self.hits(list(self.queries(fingerprints)))
+
+    def hits(self, queries: Sequence[Fingerprint]) -> list[Found]:
+        """What each query hits of each reference, in the order of the queries. Those of a signal
+        type are looked up all at once: that is several times faster than one by one."""
+        found: list[tuple[int, Found]] = []
+        for name in dict.fromkeys(q.signal_type for q in queries if len(q)):
+            mine = [n for n, q in enumerate(queries) if q.signal_type == name]
+            codes = np.concatenate([queries[n].codes for n in mine])
+            radius = SIGNAL_TYPES[name].radius
+            if not self._index.may_hit(name, codes, radius):
+                continue
+            hits = self._index.search(name, codes, radius, most=MOST_HITS)
+            if len(hits):
+                found += _by_query(queries, mine, hits)
+        return [one for _, one in sorted(found, key=lambda each: each[0])]
+
+    def queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
+        """The fingerprints that may be searched, with PDQ's orientations made up where missing, and
+        as a negative: inverting a picture turns nearly every bit of its PDQ code."""
+        counted = self.usable(fingerprints)
+        turned = {(f.track, f.view) for f in counted if f.orientation != Orientation.ORIGINAL}
+        for query in counted:
+            yield query
+            if query.signal_type == "pdq" and query.orientation in _IN_NEGATIVE:
+                yield replace(query, codes=~query.codes)
+            if query.signal_type == "pdq" and (query.track, query.view) not in turned:
+                codes = self._orientations(query.codes)
+                for number, orientation in enumerate(Orientation):
+                    if orientation != Orientation.ORIGINAL:
+                        yield replace(query, codes=codes[:, number], orientation=orientation)
+
+    def usable(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
+        """What can be searched: of the signal types that the policy counts, without frames that
+        are too flat, or whose codes no picture has."""
+        return [self._usable(f) for f in fingerprints if f.signal_type in self._signal_types]
+
+    def _usable(self, query: Fingerprint) -> Fingerprint:
+        good = query.quality >= SIGNAL_TYPES[query.signal_type].min_quality
+        if query.signal_type == "pdq":
+            good &= ~self._degenerate(query.codes)
+        return query if good.all() else query.take(good)
+
+
+def _by_query(
+    queries: Sequence[Fingerprint], mine: Sequence[int], hits: ReferenceHits
+) -> Iterator[tuple[int, Found]]:
+    """The hits of those queries that are `mine`, whose codes were looked up one after the other."""
+    sizes = [len(queries[n]) for n in mine]
+    query_of = np.repeat(mine, sizes)[hits.queries]
+    row_of = np.concatenate([np.arange(size) for size in sizes])[hits.queries]
+    order = np.lexsort((hits.references, query_of))
+    query_of, references = query_of[order], hits.references[order]
+    changes = np.diff(query_of, prepend=-1) | np.diff(references, prepend=-1)
+    starts = np.flatnonzero(changes)
+    for start, rows in zip(starts.tolist(), np.split(order, starts[1:]), strict=True):
+        number = int(query_of[start])
+        yield (
+            number,
+            Found(
+                queries[number],
+                hits.names[references[start]],
+                FrameHits(
+                    row_of[rows],
+                    hits.offsets[rows],
+                    hits.spans[rows],
+                    hits.distances[rows].astype(np.int64),
+                ),
+            ),
+        )
