@@ -52,8 +52,8 @@ MOMENTS, MOST_MOMENTS = 10, 80
 """Shots, and pictures of the reference, that are compared where the moment is looked for."""
 
 MOVING_LEAST = 20
-"""Moving features of the reference that should be seen, from which on their absence means another
-moment,"""
+"""Moving features of the reference that should be seen, and still ones to hold them against, from
+which on their absence means another moment,"""
 
 MOVING_PART = 0.33
 """where fewer than this part of them are found as often as what stands still."""
@@ -305,7 +305,7 @@ def _moved(found: Found, moves: _Masks) -> tuple[int, ...] | None:
             seen[kind] += (matched & inside & features).sum()
         moved.append(int((matched & inside & mask).sum()))
     still, moving = (seen / np.maximum(hoped, 1)).tolist()
-    if hoped[1] >= MOVING_LEAST and moving < MOVING_PART * still:
+    if hoped.min() >= MOVING_LEAST and moving < MOVING_PART * still:
         return None
     return tuple(moved)
 

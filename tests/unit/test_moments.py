@@ -132,6 +132,21 @@ def test_where_nothing_stands_still_all_moves_and_the_line_stays(index: LocalInd
     assert sum(kept.moved) > 0.9 * sum(s.agreement.inliers for s in found.sights)
 
 
+@pytest.mark.parametrize(("standing", "told"), [(18, True), (24, False)])
+def test_a_few_features_that_stand_still_are_no_measure(
+    standing: int, told: bool, index: LocalIndex
+) -> None:
+    """Where the camera moves some look as if they stood still, by chance: of a faint copy these may
+    be found and most others not. (`standing` features in all sights, all of them found.)"""
+    found, _ = seen(copy(panning(1), 6, lost=0.8), index)
+    moves = moments._Masks(index.pictures(1))
+    for sight in found.sights:
+        mask = moves[sight.nominee.offset] = np.ones(len(sight.nominee.codes), dtype=np.bool_)
+        mask[sight.agreement.references[:6]] = standing <= 0
+        standing -= 6
+    assert (moments._moved(found, moves) is not None) is told
+
+
 def test_where_nothing_moves_the_place_is_all_there_is() -> None:
     """A reference that shows a thing that stands still: its absence of movement is no evidence."""
     world = [layer(20, 150, pace=0.0)]
