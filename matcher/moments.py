@@ -156,9 +156,10 @@ def at_its_moment(
     odd = usual(found.speed) and not usual(other.speed)
     if believed and (odd or sum(better) <= CLEARER * sum(found.moved)):
         return found
-    if _contradicted(other, moves, _agreement(other, both)):
+    agreement = _agreement(other, both)
+    if _contradicted(other, moves, agreement):
         return found if believed else None
-    return other
+    return replace(other, told=not stands and _confirmed(other, moves, agreement))
 
 
 def _faint(found: Found) -> bool:

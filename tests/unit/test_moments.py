@@ -96,17 +96,39 @@ def test_moving_parts_tell_the_speed(speed: float, index: LocalIndex) -> None:
 
 
 def test_a_wrong_line_is_led_to_the_moment_that_moving_parts_say(index: LocalIndex) -> None:
-    """As found by what stands still alone: six seconds off."""
-    query = copy(fixed(PLACE, THEN), 6, offset=9.0)
-    found, some = seen(copy(fixed(PLACE, THEN), 6, offset=3.0), index)
-    mine = looked_for(query, index)[0]
-    wrong = Found(
-        found.reference, found.rendering, 1.0, 3.0, moved_to(found, mine, index), found.led
-    )
+    wrong, mine = six_seconds_off(index)
     kept = at_its_moment(wrong, mine, index.pictures(0))
     assert kept is not None
     assert kept.offset == pytest.approx(9.0, abs=0.4)
     assert kept.speed == pytest.approx(1.0, abs=0.05)
+    assert not kept.told
+
+
+@pytest.mark.parametrize(
+    ("agreement", "told"),
+    [
+        pytest.param(Agreement(0.8, 0.2), True, id="clearly"),
+        pytest.param(Agreement(0.45, 0.2), False, id="too little to say so"),
+        pytest.param(Agreement(0.6, 0.5), False, id="as well elsewhere"),
+        pytest.param(Agreement(0.2, 0.1), None, id="it is another moment"),
+    ],
+)
+def test_motion_confirms_the_line_that_moving_parts_say(
+    agreement: Agreement, told: bool | None, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moments, "_agreement", lambda *_: agreement)
+    wrong, mine = six_seconds_off(index)
+    kept = at_its_moment(wrong, mine, index.pictures(0))
+    assert (None if kept is None else kept.told) is told
+
+
+def six_seconds_off(index: LocalIndex) -> tuple[Found, list[Shot]]:
+    """A copy as found by what stands still alone, and its pictures."""
+    query = copy(fixed(PLACE, THEN), 6, offset=9.0)
+    found, _ = seen(copy(fixed(PLACE, THEN), 6, offset=3.0), index)
+    mine = looked_for(query, index)[0]
+    sights = moved_to(found, mine, index)
+    return Found(found.reference, found.rendering, 1.0, 3.0, sights, found.led), mine
 
 
 def moved_to(found: Found, mine: list[Shot], index: LocalIndex) -> tuple[Sight, ...]:
