@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hashdb.model import Alignment, Floats, Motion
-from matcher.motion import LEAST, UNLIKE, Laid, Line, agreement_on
+from matcher.motion import LEAST, UNLIKE, Laid, Line, agreement_on, leads_to
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,12 +83,15 @@ def seen_otherwise(
     moments = [f.reference_offset - heard.speed * f.offset for f in heard.frames]
     line = Line(heard.speed, float(np.median(moments)))
     tracks = {m.track: m for m in upload}
-    told = [
-        agreement_on(line, place.offsets, place.laid, tracks[place.track], known)
+    mine = [
+        (place.offsets, place.laid, tracks[place.track])
         for place in places
         if place.reference_id == heard.reference_id and place.track in tracks
     ]
+    told = [agreement_on(line, *one, known) for one in mine]
     agreements = [a for a in told if a is not None]
     # Where it moves as nothing in the reference does, the picture itself may be moved.
     elsewhere = any(a.elsewhere >= LEAST for a in agreements)
-    return elsewhere and max(a.on for a in agreements) < UNLIKE
+    if not elsewhere or max(a.on for a in agreements) >= UNLIKE:
+        return False
+    return not any(leads_to(line, *one, known) for one in mine)

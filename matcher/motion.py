@@ -184,15 +184,27 @@ def compare(
 
 
 def confirmed(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> bool:
-    """Whether the changes of the upload tell the line of time that was found by other means, and no
-    other."""
+    """Whether what moves tells the line of time that was found by other means, and no other: the
+    changes of the upload do, clearly, or the camera stands still and what moves is believed there
+    anyway (`compare`)."""
     cells = _cells(offsets, laid, upload, reference)
     if cells is None:
         return False
     steps = _clearest(cells, *_correlations(cells, FORWARD, _steps), _steps)
-    if steps is None or not _changes_tell(steps) or steps.best < CHANGES_ALIKE:
+    if steps is not None and _changes_alike(steps):
+        return _near(cells, line, steps.line)
+    told = compare(offsets, laid, upload, reference) if stands_still(reference) else None
+    return told is not None and told.line is not None and _near(cells, line, told.line)
+
+
+def leads_to(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> bool:
+    """Whether the changes of the upload correlate best on that line of all, however little: of a
+    small picture, or one of few bits, they are faint."""
+    cells = _cells(offsets, laid, upload, reference)
+    if cells is None:
         return False
-    return _near(cells, line, steps.line)
+    steps = _clearest(cells, *_correlations(cells, FORWARD, _steps), _steps)
+    return steps is not None and _near(cells, line, steps.line)
 
 
 def agreement_on(
@@ -319,6 +331,14 @@ def _changes_tell(steps: _Clear) -> bool:
     """Whether a line is believed by the changes alone."""
     clearly = CHANGES_CLEARLY if steps.best >= UNLIKE else CHANGES_FAINT
     return steps.best >= CHANGES_LEAST and steps.by >= clearly
+
+
+def _changes_alike(steps: _Clear) -> bool:
+    """Whether a line that was found by other means as well is believed by the changes, be the
+    camera one that moves."""
+    if steps.best >= CHANGES_ALIKE:
+        return _changes_tell(steps)
+    return steps.best >= UNLIKE and steps.by >= CHANGES_FAINT
 
 
 def _both_tell(cells: _Cells, levels: _Clear, steps: _Clear) -> bool:

@@ -86,6 +86,17 @@ def test_sound_of_another_moment_is_a_repetition(banked: Motion):
     assert seen_otherwise(heard(FROM_S + 8), [place()], [shown(1)], banked)
 
 
+def test_a_copy_that_changes_as_its_sound_says_is_none(
+    banked: Motion, monkeypatch: pytest.MonkeyPatch
+):
+    """However faint it agrees otherwise: the picture may be small."""
+    monkeypatch.setattr("matcher.beside.UNLIKE", 1.1)
+    monkeypatch.setattr("matcher.beside.LEAST", -1.0)
+    assert not seen_otherwise(heard(FROM_S), [place()], [shown(1)], banked)
+    assert seen_otherwise(heard(FROM_S + 8), [place()], [shown(1)], banked)
+    assert seen_otherwise(heard(FROM_S), [place()], [shown(2)], banked)
+
+
 def test_what_moves_as_nothing_in_the_reference_says_nothing(banked: Motion):
     """So does a copy whose picture is zoomed and panned."""
     assert not seen_otherwise(heard(FROM_S), [place()], [shown(2)], banked)

@@ -21,6 +21,7 @@ from matcher.motion import (
     confirmed,
     laid_by,
     laid_whole,
+    leads_to,
     stands_still,
 )
 from matcher.score import STILL, rescore
@@ -389,8 +390,47 @@ def test_a_line_is_confirmed_by_the_changes_of_that_line_only(reference: Motion)
     assert not confirmed(Line(1.0, 5.2), upload.offsets[:3], whole, upload, reference)
 
 
-def test_changes_between_pictures_far_apart_tell_nothing(reference: Motion):
+def test_where_the_camera_stands_a_line_is_confirmed_by_all_that_tells_one(
+    swaying: Motion, monkeypatch: pytest.MonkeyPatch
+):
+    """Of a faint copy the changes correlate less than a camera that moves is believed by."""
+    monkeypatch.setattr(motion, "CHANGES_ALIKE", 1.1)
+    upload, whole = of_swings(1, 20.0), laid_whole(mirrored=False)
+    assert confirmed(Line(1.0, 20.2), upload.offsets, whole, upload, swaying)
+    assert not confirmed(Line(1.0, 22.0), upload.offsets, whole, upload, swaying)
+    other = of_swings(2, 20.0)
+    assert not confirmed(Line(1.0, 20.2), other.offsets, whole, other, swaying)
+    monkeypatch.setattr(motion, "CHANGES_FAINT", 1e9)
+    assert confirmed(Line(1.0, 20.2), upload.offsets, whole, upload, swaying)
+    monkeypatch.setattr(motion, "STILL_PART", 1.1)
+    assert not confirmed(Line(1.0, 20.2), upload.offsets, whole, upload, swaying)
+
+
+def test_a_line_is_confirmed_by_fainter_changes_that_stand_out_by_more(
+    reference: Motion, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(motion, "CHANGES_ALIKE", 1.1)
+    monkeypatch.setattr(motion, "STILL_PART", 1.1)
+    upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    assert confirmed(Line(1.0, 5.2), upload.offsets, whole, upload, reference)
+    monkeypatch.setattr(motion, "CHANGES_FAINT", 1e9)
+    assert not confirmed(Line(1.0, 5.2), upload.offsets, whole, upload, reference)
+
+
+def test_changes_lead_to_a_line_however_faint(swaying: Motion, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(motion, "CHANGES_LEAST", 1.1)
+    upload, whole = of_swings(1, 20.0), laid_whole(mirrored=False)
+    assert leads_to(Line(1.0, 20.2), upload.offsets, whole, upload, swaying)
+    assert not leads_to(Line(1.0, 22.0), upload.offsets, whole, upload, swaying)
+    assert not leads_to(Line(1.0, 20.2), upload.offsets[:3], whole, upload, swaying)
+
+
+def test_changes_between_pictures_far_apart_tell_nothing(
+    reference: Motion, monkeypatch: pytest.MonkeyPatch
+):
     """Each of a pair of pictures may be of another shot."""
+    monkeypatch.setattr(motion, "STILL_PART", 1.1)  # so that nothing else tells
     upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 20, 2.5)], QUERY_GRID)
     whole = laid_whole(mirrored=False)
     assert not confirmed(Line(1.0, 5.0), upload.offsets, whole, upload, reference)
