@@ -33,7 +33,7 @@ NOMINEES = 6
 FEWEST_VOTES = 2.0
 VERIFIED, FIRST = 10, 4
 """Nominees that are verified for one picture of the query, in all renderings: the first of them by
-votes, and the others where one of those is a sight."""
+votes, and the others of references that are seen in any picture: they may speak against it too."""
 
 RAREST = 300
 """Features by which a mirror or a negative is looked up, those that the fewest others are like: of
@@ -166,11 +166,17 @@ def sighted(some: Sequence[Shot], index: LocalBackend) -> list[Sight]:
                 by_row.setdefault(shot.row, []).append((nominee, shot))
     for nominated in by_row.values():
         nominated.sort(key=lambda pair: -pair[0].votes)
-        first = [_verified(shot, nominee) for nominee, shot in nominated[:FIRST]]
-        if any(first):
-            first += [_verified(shot, nominee) for nominee, shot in nominated[FIRST:VERIFIED]]
-        found += [sight for sight in first if sight is not None]
+        found += _sights(nominated[:FIRST])
+    seen = {sight.nominee.reference for sight in found}
+    for nominated in by_row.values():
+        rest = nominated[FIRST:VERIFIED]
+        found += _sights([pair for pair in rest if pair[0].reference in seen])
     return found
+
+
+def _sights(nominated: Iterable[tuple[Nominee, Shot]]) -> list[Sight]:
+    verified = [_verified(shot, nominee) for nominee, shot in nominated]
+    return [sight for sight in verified if sight is not None]
 
 
 def asked_about(rendering: Rendering, row: int) -> bool:

@@ -227,30 +227,35 @@ def test_pictures_that_nobody_asked_about_are_found_by_the_line(index: LocalInde
 
 
 @pytest.mark.parametrize("at", range(localize.VERIFIED))
-def test_others_are_verified_where_one_of_the_first_is_a_sight(
+def test_others_are_verified_of_references_that_are_seen(
     monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    """The right picture is nearly always among the first; where none of them is verified, nothing
-    of what is known is in sight."""
-    (shot,) = localize.shots([copy(panning(1), 0.4)])
-    nominees = index_of(reference(panning(1))).pictures(0)[:1] * (localize.VERIFIED + 2)
-    ranked = [replace(n, votes=99.0 - i) for i, n in enumerate(nominees)]
-    asked: list[float] = []
+    """The right picture is nearly always among the first; where none of them is verified in any
+    picture, nothing of what is known is in sight."""
+    some = localize.shots([copy(panning(1), 1.4)])[:2]
+    (nominee,) = index_of(reference(panning(1))).pictures(0)[:1]
+    ranked = [
+        replace(nominee, votes=99.0 - i, reference=i % 2) for i in range(localize.VERIFIED + 2)
+    ]
+    asked: list[tuple[int, float]] = []
 
     class Index(LocalIndex):
         def nominate(self, *_: object, **__: object) -> list[Nominee]:
             return ranked
 
-    def verified(_: object, nominee: Nominee) -> object:
-        asked.append(nominee.votes)
-        return object() if nominee is ranked[at] else None
+    def verified(shot: localize.Shot, nominee: Nominee) -> object:
+        asked.append((shot.row, nominee.votes))
+        seen = shot is some[0] and nominee is ranked[at]
+        return Sight(shot, nominee, None, None) if seen else None  # type: ignore[arg-type]
 
     monkeypatch.setattr(localize, "_verified", verified)
-    found = localize.sighted([shot], Index())
+    found = localize.sighted(some, Index())
+    first = {n.votes for n in ranked[: localize.FIRST]}
+    rest = {n.votes for n in ranked[localize.FIRST : localize.VERIFIED] if n.reference == at % 2}
     seen = at < localize.FIRST
-    assert len(asked) == (localize.VERIFIED if seen else localize.FIRST)
-    assert asked == sorted(asked, reverse=True)
     assert len(found) == seen
+    for row in (0, 1):  # in the picture where nothing was seen as well
+        assert {votes for r, votes in asked if r == row} == (first | rest if seen else first)
 
 
 def test_a_reference_that_is_gone_meanwhile_is_passed_over() -> None:
