@@ -36,6 +36,7 @@ from matcher.beside import NOTHING_BESIDE, Beside
 from matcher.decide import Evidence, Failure, decide
 from matcher.judge import Judge
 from matcher.looks import (
+    WHOLE_S,
     all_windows,
     as_look,
     closer_windows,
@@ -198,9 +199,14 @@ class Checker:
         return look, matches, (*unseen, *unheard, *untold, *failures, *second)
 
     def _settled_by_hashes(self, asked: Asked, look: MediaFingerprints, watch: Stopwatch) -> bool:
-        """Whether hashes found all of the upload, and the policy blocks what they found."""
+        """Whether hashes found all of the upload to be what the policy blocks."""
+        if asked.suspicious or look.coverage.total_s < WHOLE_S:
+            return False
         matches, _ = self._find(look, watch)
-        settled = not asked.suspicious and self._judge.settled(look, matches)
+        banned = [
+            m for m in matches if self._policy.for_bank(m.reference.bank).action is Action.BLOCK
+        ]
+        settled = self._judge.settled(look, banned)
         return settled and self._first_action(asked, look, matches) is Action.BLOCK
 
     def _first_action(

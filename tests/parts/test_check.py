@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from copy import copy as copy_of
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -141,6 +142,32 @@ def test_local_features_are_not_looked_up_where_hashes_found_all(parts: Parts, t
     finally:
         with parts.store.begin() as tx:
             tx.banks.update(before.id, action=Action.BLOCK)
+
+
+def test_what_settles_an_upload_is_what_blocks_it(parts: Parts, tmp_path: Path):
+    """Where hashes find all of an upload to be another bank's, which asks for review only, what
+    blocks it beside that is looked up by local features: they may tell that it is no copy."""
+    copy, *_ = edited(tmp_path, "re-encoded", ROCKET, MOVIE)
+    asked = []
+
+    class Recorded(type(parts.judge)):
+        def settled(self, look, matches):
+            asked.append([m.reference.bank.name for m in matches])
+            return super().settled(look, matches)
+
+    judge = copy_of(parts.judge)
+    judge.__class__ = Recorded
+    checker = Checker(parts.store, judge, parts.sandbox, parts.policy)
+    for action, banks in ((Action.BLOCK, ["attacks"]), (Action.REVIEW, [])):
+        with parts.store.begin() as tx:
+            tx.banks.update(tx.banks.get("attacks").id, action=action)
+        try:
+            with copy.open("rb") as media:
+                checker.check_media("key", new_id("upload"), media, digest_file(media))
+        finally:
+            with parts.store.begin() as tx:
+                tx.banks.update(tx.banks.get("attacks").id, action=Action.BLOCK)
+        assert asked.pop() == banks
 
 
 @pytest.mark.parametrize("path", [BUNNY, MOVIE, MEDIA / "p555_movie.ogv"])
