@@ -45,9 +45,10 @@ from matcher.looks import (
     joined_local,
     surer,
     unsure,
+    woven_windows,
 )
 from matcher.policy import Policy
-from matcher.ports import Classifier, FingerprintMedia, Sampling
+from matcher.ports import Classifier, FingerprintMedia, Sampling, Window
 from matcher.score import joined
 from matcher.stopwatch import Span, Stopwatch
 
@@ -195,6 +196,11 @@ class Checker:
         if self._looks_closer(asked, look, matches):
             look, local, unseen = self._look_closer(media, look, watch)
             matches, failures = self._find(look, watch, local.and_also(others))
+        windows = woven_windows(local.unsure, look.coverage.total_s)
+        if windows and self._first_action(asked, look, matches) is not Action.BLOCK:
+            local, untaken = self._look_apart(media, windows, local, watch)
+            matches, failures = self._find(look, watch, local.and_also(others))
+            failures = (*untaken, *failures)
         look, matches, second = self._look_again(media, look, matches, local, others, watch)
         return look, matches, (*unseen, *unheard, *untold, *failures, *second)
 
@@ -253,6 +259,28 @@ class Checker:
         if closer.coverage.truncated and not first.coverage.truncated:
             failures = (*failures, Failure("local_look", "a limit or damage ended it"))
         return look, found, failures
+
+    def _look_apart(
+        self,
+        media: BinaryIO,
+        windows: tuple[Window, ...],
+        local: Beside,
+        watch: Stopwatch,
+    ) -> tuple[Beside, tuple[Failure, ...]]:
+        """What seems to be woven into each other, taken apart and looked at each by itself."""
+        media.seek(0)
+        sampling = Sampling(dense=False, windows=windows, strands=True, seconds=self._seconds)
+        signals = tuple(s for s in self._signals() if s in ("pdq", "local"))
+        try:
+            with watch.stage("strands_look"):
+                apart = self._fingerprint(media, sampling, signals)
+        except (BadMedia, SandboxFailed) as error:
+            log.warning("the look at what is woven in failed: %s", error)
+            return local, (Failure("strands_look", str(error)),)
+        if not apart.strands:
+            return local, ()
+        found, failures = self._find_beside(apart, watch, "local_features", self._judge.find_local)
+        return local.or_apart(found, apart.strands), failures
 
     def _settled(self, exact: Sequence[Match]) -> MediaFingerprints | None:
         """What there is to say of a file whose SHA-256 settles it, so that it need not be decoded:
