@@ -2,8 +2,9 @@
 
 A copy in which every half second (or every few frames) something else is shown is slowed down by
 it, and looks in every other picture like nothing that is known. But what is woven in returns: the
-first frame after a cut looks like the last one before the cut before it. So runs of frames between
-cuts are joined to strands, each of which is shown by its own clock as if nothing lay between.
+first frame after a cut looks like the last one before the cut before it. So stretches of frames
+between cuts are joined to strands, each of which is shown by its own clock as if nothing lay
+between.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ CUT_LEVELS, CUT_TIMES, RECENT = 6.0, 4.0, 15
 the last so many changes."""
 
 RETURNS = 0.5
-"""A frame goes on with an earlier run where it differs from that one's last frame by less than this
-part of what it differs from the frame before."""
+"""A frame goes on with an earlier stretch where it differs from that one's last frame by less than
+this part of what it differs from the frame before."""
 
 HELD_S = 2.0
-"""A run that does not go on within so many seconds is over."""
+"""A stretch that does not go on within so many seconds is over."""
 
 GLANCE_S = 2.0
 """Where nothing goes on after so many seconds, the rest is not looked at."""
 
 LEAST_RETURNS, LEAST_PART = 4, 0.15
-"""Fewer runs that go on, or a smaller part of the seconds in any strand but one, are chance."""
+"""Fewer stretches that go on, or a smaller part of the seconds in any strand, are chance."""
 
 PAUSE_S, MOST_PICTURES, LONGEST_SIDE = 0.2, 300, 640
-"""Pictures that are kept of a run: its second frame, and one in so many seconds; of all, so many at
-most, no larger than so many pixels."""
+"""Pictures that are kept of a stretch: its second frame, and one in so many seconds; of all, so
+many at most, no larger than so many pixels."""
 
 GAPS, SHORTEST_S, LONGEST_S = 30, 0.1, 1.0
 """Pictures of a strand that are wanted, and how far they lie apart at least and at most."""
@@ -49,7 +50,7 @@ Thumb = NDArray[np.int16]
 
 
 @dataclass(slots=True)
-class Run:
+class Stretch:
     """Frames between two cuts. `start`, `end`: seconds; `first` and `last`: thumbnails."""
 
     start: float
@@ -73,10 +74,10 @@ def differ(one: Thumb, other: Thumb) -> float:
     return float(np.abs(one - other).mean())
 
 
-def runs(frames: Iterable[Frame]) -> list[Run]:
+def stretches(frames: Iterable[Frame]) -> list[Stretch]:
     """The first track's frames, cut where something else is shown; none where that never returns
     at the beginning."""
-    found: list[Run] = []
+    found: list[Stretch] = []
     recent: list[float] = []
     count = kept = 0
     returned = False
@@ -90,19 +91,29 @@ def runs(frames: Iterable[Frame]) -> list[Run]:
         goes_on = _goes_on(found, now, changed, frame.offset) is not None
         returned |= goes_on
         if goes_on or _is_cut(changed, recent):
-            found.append(Run(frame.offset, frame.offset, now, now))
+            found.append(Stretch(frame.offset, frame.offset, now, now))
             count = 0
         else:
             recent = [*recent[1 - RECENT :], changed]
             count += 1
         found[-1].last = now
-        waited = frame.offset - found[-1].pictures[-1].offset if found[-1].pictures else np.inf
         if not returned and frame.offset - found[0].start > GLANCE_S:
             return []
-        if count and waited >= PAUSE_S and kept < MOST_PICTURES:
-            found[-1].pictures.append(_kept(frame))
-            kept += 1
+        if kept < MOST_PICTURES:
+            kept += _keep(found[-1].pictures, frame, count)
     return found
+
+
+def _keep(pictures: list[Frame], frame: Frame, number: int) -> bool:
+    """Whether the frame, of that number among its stretch's, is one picture more. The second takes
+    the place of the first, which compression may not have caught up with yet."""
+    if number == 1:
+        pictures[:] = [_smaller(frame)]
+        return False
+    if pictures and frame.offset - pictures[-1].offset < PAUSE_S:
+        return False
+    pictures.append(_smaller(frame))
+    return True
 
 
 def _is_cut(changed: float, recent: Sequence[float]) -> bool:
@@ -110,45 +121,45 @@ def _is_cut(changed: float, recent: Sequence[float]) -> bool:
     return changed >= max(CUT_LEVELS, CUT_TIMES * usual)
 
 
-def _goes_on(found: Sequence[Run], now: Thumb, changed: float, at: float) -> int | None:
-    """Which of the runs before the last one it goes on with."""
+def _goes_on(found: Sequence[Stretch], now: Thumb, changed: float, at: float) -> int | None:
+    """Which of the stretches before the last one it goes on with."""
     if changed < CUT_LEVELS:
         return None
-    held = [i for i, run in enumerate(found[:-1]) if at - run.end <= HELD_S]
+    held = [i for i, stretch in enumerate(found[:-1]) if at - stretch.end <= HELD_S]
     if not held:
         return None
     away, best = min((differ(found[i].last, now), -i) for i in held)
     return -best if away < RETURNS * changed else None
 
 
-def _kept(frame: Frame) -> Frame:
+def _smaller(frame: Frame) -> Frame:
     height, width = frame.luma.shape
     scale = LONGEST_SIDE / max(height, width)
     if scale >= 1:
         return Frame(frame.offset, frame.luma.copy())
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return Frame(frame.offset, cv2.resize(frame.luma, size, interpolation=cv2.INTER_AREA))
+    smaller = cv2.resize(frame.luma, size, interpolation=cv2.INTER_AREA)
+    return Frame(frame.offset, smaller.astype(np.uint8, copy=False))
 
 
-def strands_of(found: Sequence[Run]) -> list[int]:
-    """The strand, 0 or 1, of each run; all 0 where nothing is woven in.
+def strands_of(found: Sequence[Stretch]) -> list[int]:
+    """The strand, 0 or 1, of each stretch; all 0 where nothing is woven in.
 
-    Runs that go on with each other are a chain; chains shown by turns lie in different strands, and
-    a chain that begins where another ended follows on it. -1: a third one at the same time.
+    Stretches that go on with each other are a chain; chains shown by turns lie in different
+    strands, and a chain that begins where another ended follows on it. -1: a third one at the same
+    time.
     """
     chains = _chains(found)
     returns = len(found) - len(set(chains))
-    ends = {chain: i for i, chain in enumerate(chains)}
+    last = {chain: i for i, chain in enumerate(chains)}
     strand_of: dict[int, int] = {}
-    busy: list[int | None] = [None, None]
+    busy = [-1, -1]  # up to which stretch
     for i, chain in enumerate(chains):
-        if chain in strand_of:
-            continue
-        free = [s for s, other in enumerate(busy) if other is None or ends[other] < i]
-        free.sort(key=lambda s: -1 if busy[s] is None else -ends[busy[s]])  # type: ignore[index]
-        strand_of[chain] = free[0] if free else -1
-        if free:
-            busy[free[0]] = chain
+        if chain not in strand_of:
+            free = [s for s in (0, 1) if busy[s] < i]
+            strand_of[chain] = max(free, key=lambda s: busy[s], default=-1)
+            if free:
+                busy[strand_of[chain]] = last[chain]
     each = [strand_of[chain] for chain in chains]
     seconds = [sum(r.seconds for r, s in zip(found, each, strict=True) if s == n) for n in (0, 1)]
     if returns < LEAST_RETURNS or min(seconds) < LEAST_PART * sum(r.seconds for r in found):
@@ -156,13 +167,13 @@ def strands_of(found: Sequence[Run]) -> list[int]:
     return each
 
 
-def _chains(found: Sequence[Run]) -> list[int]:
-    """The number of each run's chain: that of the run which it goes on with, or a new one."""
+def _chains(found: Sequence[Stretch]) -> list[int]:
+    """The number of each stretch's chain: that of the one which it goes on with, or a new one."""
     numbers: list[int] = []
     over: set[int] = set()
-    for i, run in enumerate(found):
-        changed = differ(run.first, found[i - 1].last) if i else 0.0
-        before = _goes_on(found[:i], run.first, changed, run.start)
+    for i, stretch in enumerate(found):
+        changed = differ(stretch.first, found[i - 1].last) if i else 0.0
+        before = _goes_on(found[:i], stretch.first, changed, stretch.start)
         if before is None or before in over:
             numbers.append(i)
         else:
@@ -175,8 +186,8 @@ class Strands:
     """The strands of one track's frames, and by which clocks they are shown."""
 
     def __init__(self, frames: Iterable[Frame]) -> None:
-        self._runs = runs(frames)
-        self._strands = strands_of(self._runs)
+        self._stretches = stretches(frames)
+        self._strands = strands_of(self._stretches)
         self.clocks: tuple[Strand, ...] = ()
 
     def frames(self) -> Iterator[Frame]:
@@ -185,16 +196,17 @@ class Strands:
         if 1 not in self._strands:
             return
         for number in (0, 1):
-            mine = [r for r, s in zip(self._runs, self._strands, strict=True) if s == number]
+            mine = [r for r, s in zip(self._stretches, self._strands, strict=True) if s == number]
             gap = min(LONGEST_S, max(SHORTEST_S, sum(r.seconds for r in mine) / GAPS)) - 1e-3
             clock, shown, last = 0.0, [], -np.inf
-            for run in mine:
-                for frame in run.pictures:
-                    moment = clock + frame.offset - run.start
+            for stretch in mine:
+                for frame in stretch.pictures:
+                    moment = clock + frame.offset - stretch.start
                     if moment - last >= gap:
                         shown.append((frame.offset, moment))
                         last = moment
                         yield replace(frame, offset=moment, track=number)
-                clock += run.seconds
-            offsets, moments = np.array(shown, dtype=np.float64).reshape(-1, 2).T
-            self.clocks += (Strand(number, offsets, moments, clock),)
+                clock += stretch.seconds
+            if shown:
+                offsets, moments = np.array(shown, dtype=np.float64).T
+                self.clocks += (Strand(number, offsets, moments, clock),)
