@@ -53,7 +53,12 @@ class Beside:
     def or_apart(self, apart: Beside, strands: Sequence[Strand]) -> Beside:
         """The same, but of each reference the alignments of whichever is surer of it, this or what
         was found in the `strands` of the upload taken apart."""
-        shown = tuple(_as_shown(a, strands) for a in apart.alignments)
+        clocks = {s.track: s for s in strands if len(s.offsets)}
+        shown = [
+            _as_shown(a, clocks[a.frames[0].track])
+            for a in apart.alignments
+            if a.frames[0].track in clocks
+        ]
         kept = _surer(self.alignments, shown)
         found = frozenset(a.reference_id for a in kept)
         return replace(
@@ -93,10 +98,9 @@ def _surer(some: Sequence[Alignment], others: Sequence[Alignment]) -> tuple[Alig
     )
 
 
-def _as_shown(found: Alignment, strands: Sequence[Strand]) -> Alignment:
+def _as_shown(found: Alignment, clock: Strand) -> Alignment:
     """What was found in a strand, by the clock of the upload. The evidence stays: it is of pictures
     that follow each other in the strand."""
-    clock = next(s for s in strands if s.track == found.frames[0].track)
 
     def shown(moment: float) -> float:
         return float(np.interp(moment, clock.moments, clock.offsets))
