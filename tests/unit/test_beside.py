@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,14 @@ def test_strands_are_believed_where_they_are_surer():
     assert both.other_moment == {"d", "e"}
     assert both.any_moment == {"b"}
     assert both.unsure == (3.0,)
+
+
+def test_a_short_part_of_a_strand_and_another_speed_must_be_sure():
+    short = (SegmentPair(Segment(2.0, 3.0), Segment(12.0, 13.0)),)
+    for score, expected in ((0.9, []), (0.96, [("a", 0.96)])):
+        one = in_strand("a", score, 0)
+        for unsure in (replace(one, segments=short), replace(one, speed=0.6)):
+            assert scores(Beside().or_apart(Beside((unsure,)), CLOCKS)) == expected
 
 
 def test_a_strand_without_a_clock_says_nothing():
