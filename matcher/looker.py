@@ -168,10 +168,12 @@ class Looker:
         except (BadMedia, SandboxFailed) as error:
             log.warning("the look at what is woven in failed: %s", error)
             return local, (Failure("strands_look", str(error)),)
+        ended = Failure("strands_look", "a limit or damage ended it")
+        cut_short = (ended,) if apart.coverage.truncated else ()
         if not apart.strands:
-            return local, ()
+            return local, cut_short
         found, failures = self._find_beside(apart, watch, "local_features", self._judge.find_local)
-        return local.or_apart(found, apart.strands), failures
+        return local.or_apart(found, apart.strands), (*cut_short, *failures)
 
     def find(
         self, look: MediaFingerprints, watch: Stopwatch, beside: Beside = NOTHING_BESIDE

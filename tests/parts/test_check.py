@@ -353,8 +353,16 @@ def test_a_failed_look_at_strands_is_said(parts: Parts, tmp_path: Path):
     assert "part_failed" in verdict.reason.codes
 
 
+def test_a_look_at_strands_that_ends_early_is_said(parts: Parts, tmp_path: Path):
+    checker = Checker(parts.store, parts.judge, Hasty(parts), parts.policy)
+    with woven(tmp_path / "woven.mp4").open("rb") as media:
+        verdict = checker.check_media("key", new_id("upload"), media, digest_file(media))
+    assert verdict.action is Action.REVIEW
+    assert "part_failed" in verdict.reason.codes
+
+
 class Hasty:
-    """A sandbox whose second look ends at once."""
+    """A sandbox whose looks after the first end at once."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
