@@ -90,9 +90,11 @@ class Looker:
             matches, failures = self.find(look, watch, local.and_also(others))
         windows = woven_windows(local.unsure, look.coverage.total_s)
         if windows and self._first_action(query, look, matches) is not Action.BLOCK:
-            local, untaken = self._look_apart(media, windows, local, watch)
-            matches, failures = self.find(look, watch, local.and_also(others))
-            failures = (*untaken, *failures)
+            apart, missed = self._look_apart(media, windows, local, watch)
+            if apart is not local:
+                local = apart
+                matches, failures = self.find(look, watch, local.and_also(others))
+            failures = (*missed, *failures)
         look, matches, second = self._look_again(media, look, matches, local, others, watch)
         return Looked(look, matches, (*unseen, *unheard, *untold, *failures, *second))
 
