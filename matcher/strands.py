@@ -9,7 +9,7 @@ between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -30,13 +30,14 @@ RETURNS = 0.5
 """A frame goes on with an earlier stretch where it differs from that one's last frame by less than
 this part of what it differs from the frame before."""
 
-HELD_S = 2.0
-"""A stretch that does not go on within so many seconds is over."""
+HELD_S, HELD_TIMES, LONGEST_HELD_S = 2.0, 2.0, 6.0
+"""A chain that does not go on within so many seconds, or so many times as long as its last stretch
+lasted, and the most of them, is over."""
 
-GLANCE_S = 2.0
+GLANCE_S = 9.0
 """Where nothing goes on after so many seconds, the rest is not looked at."""
 
-LEAST_RETURNS, LEAST_PART = 4, 0.15
+LEAST_RETURNS, LEAST_PART = 3, 0.15
 """Fewer stretches that go on, or a smaller part of the seconds in any strand, are chance."""
 
 PAUSE_S, MOST_PICTURES, LONGEST_SIDE = 0.2, 300, 640
@@ -51,12 +52,13 @@ Thumb = NDArray[np.int16]
 
 @dataclass(slots=True)
 class Stretch:
-    """Frames between two cuts. `start`, `end`: seconds; `first` and `last`: thumbnails."""
+    """Frames between two cuts. `start`, `end`: seconds; `last`: the last one's thumbnail; `chain`:
+    the number of those that go on with each other."""
 
     start: float
     end: float
-    first: Thumb
     last: Thumb
+    chain: int
     pictures: list[Frame] = field(default_factory=list)
 
     @property
@@ -78,26 +80,26 @@ def stretches(frames: Iterable[Frame]) -> list[Stretch]:
     """The first track's frames, cut where something else is shown; none where that never returns
     at the beginning."""
     found: list[Stretch] = []
+    latest: dict[int, Stretch] = {}  # of each chain
     recent: list[float] = []
     count = kept = 0
-    returned = False
     for frame in frames:
         if frame.track:
             continue
-        now = thumb(frame.luma)
+        at, now = frame.offset, thumb(frame.luma)
         changed = differ(now, found[-1].last) if found else np.inf
         if found:
-            found[-1].end = frame.offset
-        goes_on = _goes_on(found, now, changed, frame.offset) is not None
-        returned |= goes_on
-        if goes_on or _is_cut(changed, recent):
-            found.append(Stretch(frame.offset, frame.offset, now, now))
+            found[-1].end = at
+        chain = _goes_on(latest, now, changed, at)
+        if chain is not None or _is_cut(changed, recent):
+            found.append(Stretch(at, at, now, len(found) if chain is None else chain))
+            latest[found[-1].chain] = found[-1]
             count = 0
         else:
             recent = [*recent[1 - RECENT :], changed]
             count += 1
         found[-1].last = now
-        if not returned and frame.offset - found[0].start > GLANCE_S:
+        if len(latest) == len(found) and at - found[0].start > GLANCE_S:
             return []
         if kept < MOST_PICTURES:
             kept += _keep(found[-1].pictures, frame, count)
@@ -121,15 +123,22 @@ def _is_cut(changed: float, recent: Sequence[float]) -> bool:
     return changed >= max(CUT_LEVELS, CUT_TIMES * usual)
 
 
-def _goes_on(found: Sequence[Stretch], now: Thumb, changed: float, at: float) -> int | None:
-    """Which of the stretches before the last one it goes on with."""
+def _goes_on(latest: Mapping[int, Stretch], now: Thumb, changed: float, at: float) -> int | None:
+    """Which chain a frame goes on with, if not with the one shown before it, from which it has
+    `changed`."""
     if changed < CUT_LEVELS:
         return None
-    held = [i for i, stretch in enumerate(found[:-1]) if at - stretch.end <= HELD_S]
-    if not held:
-        return None
-    away, best = min((differ(found[i].last, now), -i) for i in held)
-    return -best if away < RETURNS * changed else None
+    held = [
+        (differ(s.last, now), -s.end, chain)
+        for chain, s in latest.items()
+        if at - s.end <= _held_s(s)
+    ]
+    away, _, chain = min(held, default=(np.inf, 0.0, 0))
+    return chain if away < RETURNS * changed else None
+
+
+def _held_s(stretch: Stretch) -> float:
+    return min(LONGEST_HELD_S, max(HELD_S, HELD_TIMES * stretch.seconds))
 
 
 def _smaller(frame: Frame) -> Frame:
@@ -149,7 +158,7 @@ def strands_of(found: Sequence[Stretch]) -> list[int]:
     strands, and a chain that begins where another ended follows on it. -1: a third one at the same
     time.
     """
-    chains = _chains(found)
+    chains = [stretch.chain for stretch in found]
     returns = len(found) - len(set(chains))
     last = {chain: i for i, chain in enumerate(chains)}
     strand_of: dict[int, int] = {}
@@ -165,21 +174,6 @@ def strands_of(found: Sequence[Stretch]) -> list[int]:
     if returns < LEAST_RETURNS or min(seconds) < LEAST_PART * sum(r.seconds for r in found):
         return [0] * len(found)
     return each
-
-
-def _chains(found: Sequence[Stretch]) -> list[int]:
-    """The number of each stretch's chain: that of the one which it goes on with, or a new one."""
-    numbers: list[int] = []
-    over: set[int] = set()
-    for i, stretch in enumerate(found):
-        changed = differ(stretch.first, found[i - 1].last) if i else 0.0
-        before = _goes_on(found[:i], stretch.first, changed, stretch.start)
-        if before is None or before in over:
-            numbers.append(i)
-        else:
-            over.add(before)
-            numbers.append(numbers[before])
-    return numbers
 
 
 class Strands:

@@ -85,7 +85,7 @@ def test_what_is_shown_between_may_be_another_thing_each_time():
     [
         [1] * 200,
         [seed for seed in range(20) for _ in range(10)],
-        by_turns(72, 72, 3),
+        by_turns(150, 150, 3),
         [0],
         [],
     ],
