@@ -158,11 +158,12 @@ def test_what_one_child_changes_the_next_does_not_see():
 
 
 def test_a_child_holds_nothing_of_the_templates_nor_of_its_siblings():
-    """Its three standard streams, its socket and its life pipe; a session of its own."""
+    """Its three standard streams, its socket and its life pipe; a process group of its own, in
+    the template's session."""
     running = template_of(
         """
         listed = os.listdir("/proc/self/fd")
-        channel.send(f"{len(listed) - 1} {os.getsid(0) == os.getpid()}".encode())
+        channel.send(f"{len(listed) - 1} {os.getpgid(0) == os.getpid() != os.getsid(0)}".encode())
         time.sleep(60)
         """
     )
@@ -290,6 +291,9 @@ def test_decoding_stands_back_for_answering(made: Sandbox):
     child = made._waiting[0].process.pid
     wanted = min(niceness(os.getpid()) + YIELDS, 19)
     assert [niceness(pid) for pid in (process_of(made).pid, child)] == [wanted, wanted]
+    group = Path(f"/proc/{child}/autogroup")
+    if group.exists():
+        assert group.read_text().split()[-2:] == ["nice", str(YIELDS)]
     if tuple(int(n) for n in platform.release().split(".")[:2]) >= (6, 12):
         assert slice_of(child) == round(1e9 * SLICE_S)
 
