@@ -96,13 +96,22 @@ def stand_behind(nice: int, slice_s: float) -> None:
     Threads and forked children do as this one, as long as they stay in its session: where Linux
     groups tasks by session (autogroup), nice(2) counts within a session only, and sessions are as
     nice as is said of them."""
-    mine = os.nice(nice)
+    os.nice(nice)
     _make_session_nice(nice)
+    run_at_a_time(slice_s)
+
+
+def run_at_a_time(slice_s: float) -> None:
+    """So many seconds of the CPU at a time for this thread and those that it starts, where the
+    kernel listens. How much of it they get in all stays the same. Who was given another policy of
+    the kernel's keeps it."""
     known = syscalls.ARCHITECTURES.get(platform.machine())
-    if known is not None and sys.platform.startswith("linux"):
+    if known is None or not sys.platform.startswith("linux"):
+        return
+    if os.sched_getscheduler(0) == os.SCHED_OTHER:
         # struct sched_attr of <linux/sched/types.h>: for SCHED_OTHER, the runtime is the slice.
-        size, other = 48, 0
-        wanted = struct.pack("=IIQiIQQQ", size, other, 0, mine, 0, round(slice_s * 1e9), 0, 0)
+        size, other = 48, os.SCHED_OTHER
+        wanted = struct.pack("=IIQiIQQQ", size, other, 0, os.nice(0), 0, round(slice_s * 1e9), 0, 0)
         _syscall(_SCHED_SETATTR[known[0]], 0, wanted, 0)
 
 
