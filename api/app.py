@@ -295,6 +295,8 @@ def _method(method: str) -> str:
 
 
 def _log_line(response: Response, seconds: float) -> None:
+    if not log.isEnabledFor(logging.INFO):
+        return
     facts: dict[str, object] = {
         "request": g.request_id,
         "method": _method(request.method),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import click
 
+from api import threads  # noqa: F401  (first of all that imports numpy)
 from api.commands import output
 from api.commands.banks import bank, reference
 from api.commands.kept import purge, uploads

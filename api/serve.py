@@ -39,6 +39,7 @@ from api.tracing import Tracing
 from hashdb.errors import SeawallError, Unavailable
 from hashdb.model import new_id
 from hashdb.store import Store
+from matcher import lockdown
 from matcher.policy import load_policy
 
 log = logging.getLogger("seawall.serve")
@@ -51,6 +52,10 @@ SWITCH_S = 0.0005
 """For how long a thread keeps Python's global lock while others want it. A request gives it up some
 twenty times (each query, each look-up), and would wait for Python's own 5 ms each time while an
 upload with media is judged beside it."""
+SLICE_S = 0.0005
+"""For how long the kernel lets a worker's thread run while others wait for the CPU. A request gives
+it up some twenty times too, and one that wakes goes before tasks with a longer slice, as others
+have it: so it need not wait each time until one of them has had its own."""
 START_TRIES = 30
 BOOT_ERROR = 3
 """gunicorn's exit code of a worker that cannot start: its master then stops too."""
@@ -200,6 +205,7 @@ def _tell(listener: socket.socket, settings: Settings, where: Where) -> None:
 def _app(settings: Settings, where: Where) -> Flask:
     """The application of one worker, with what runs beside it."""
     sys.setswitchinterval(SWITCH_S)
+    lockdown.run_at_a_time(SLICE_S)
     traces = tracing.from_env()
     parts = _build(settings, traces)
     threading.Thread(target=_tell_sandbox, args=(parts,), name="sandbox", daemon=True).start()

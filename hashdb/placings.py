@@ -36,12 +36,9 @@ def sorted_bits(codes: Codes) -> Codes:
     if codes.shape[1] != _BITS // 8:
         return codes.copy()
     rows: _Words = np.ascontiguousarray(codes.view(np.uint16)[:, _ROWS]).view(np.uint64)
-    first, last = rows[:, 0::2], rows[:, 1::2]
-    made = np.empty((len(codes), 4), dtype=np.uint64)
-    for odd in (0, 1):
-        shift = np.uint64(odd)
-        made[:, odd::2] = _packed(first >> shift) | (_packed(last >> shift) << _HALF)
-    return made.view(np.uint8)
+    packed = _packed(np.stack([rows, rows >> np.uint64(1)], axis=2))  # even columns, odd ones
+    made = packed[:, 0::2] | (packed[:, 1::2] << _HALF)
+    return made.reshape(len(codes), 4).view(np.uint8)
 
 
 def natural_bits(codes: Codes) -> Codes:
@@ -63,7 +60,8 @@ def _packed(words: _Words) -> _Words:
     """The 32 even bits of each word, side by side at its low end."""
     x = words & _EVEN
     for shift, mask in _STEPS:
-        x = (x | (x >> np.uint64(shift))) & np.uint64(mask)
+        x |= x >> np.uint64(shift)
+        x &= np.uint64(mask)
     return x
 
 

@@ -105,8 +105,9 @@ class _Template:
         return None
 
     def _become_child(self, template: int, errors: int) -> None:
-        """Close what is the template's; a session and a standard error of its own; the kernel
-        ends it with the template."""
+        """Close what is the template's; a process group and a standard error of its own; the
+        kernel ends it with the template. It stays in the template's session, which gives way to
+        others as a whole."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._requests.close()
@@ -114,7 +115,7 @@ class _Template:
         os.close(self._wake)
         for line in self._lines.values():
             line.close()
-        os.setsid()
+        os.setpgid(0, 0)
         os.dup2(errors, 2)
         os.close(errors)
         lockdown.die_with_parent()
@@ -133,7 +134,7 @@ class _Template:
         self._poll.unregister(descriptor)
         del self._alive[descriptor]
         _kill_group(number)
-        os.kill(number, signal.SIGKILL)  # where it has no session of its own yet
+        os.kill(number, signal.SIGKILL)  # where it has no group of its own yet
 
     def _reap(self) -> None:
         """Say how children ended. Until it is reaped, a child's number is nobody else's."""

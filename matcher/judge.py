@@ -118,8 +118,10 @@ class Judge:
         upload's `motion` tells which it is. Sees every change committed before the call."""
         self._index.refresh()
         fingerprints = tuple(fingerprints)
-        samples = _samples(fingerprints)
         found = self._lookup.find(fingerprints)
+        if not found and not beside.alignments:
+            return ()
+        samples = _samples(fingerprints)
         named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
         references = self._references(named)
         likeliest = _likeliest(found, references)

@@ -56,11 +56,15 @@ class Sample:
 def sample(codes: Codes, orientations: Orientations) -> Sample:
     """Of (n, 32) codes of a reference, in the order of time."""
     some = _spread(codes, SAMPLED)
+    words = np.ascontiguousarray(some).view(np.uint64)
+    apart = np.bitwise_count(words[:, None] ^ words).sum(axis=2, dtype=np.int64)
+    alike = apart <= ALIKE["pdq"]
+    shown = np.zeros(len(some), dtype=np.bool_)  # by one of the distinct ones
     distinct: list[int] = []
     for row in range(len(some)):
-        near = np.bitwise_count(some[distinct] ^ some[row]).sum(axis=1, dtype=np.int64)
-        if (near > ALIKE["pdq"]).all():
+        if not shown[row]:
             distinct.append(row)
+            shown |= alike[row]
     pictures = _spread(some[distinct], PICTURES)
     return Sample(orientations(pictures), _spread(codes, CODES))
 

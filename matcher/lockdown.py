@@ -12,10 +12,12 @@ import ctypes
 import errno
 import os
 import platform
+import random
 import resource
 import signal
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -34,6 +36,7 @@ _LANDLOCK_ADD_RULE = 445
 _LANDLOCK_RESTRICT_SELF = 446
 _LANDLOCK_RULE_PATH_BENEATH = 1
 _PROT_EXEC = 4
+_SESSION_TRIES = 20
 _FCNTL_HARMLESS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_GETFD to F_SETFL, F_DUPFD_CLOEXEC
 
 
@@ -90,14 +93,41 @@ def limit_cpu(seconds: int) -> tuple[str, ...]:
 def stand_behind(nice: int, slice_s: float) -> None:
     """Let others go first: `nice` more of nice(2), and of the CPU so many seconds at a time, where
     the kernel listens (Linux from 6.12 on). A task with a long slice gives way to one that wakes.
-    Threads and forked children do as this one."""
-    mine = os.nice(nice)
+    Threads and forked children do as this one, as long as they stay in its session: where Linux
+    groups tasks by session (autogroup), nice(2) counts within a session only, and sessions are as
+    nice as is said of them."""
+    os.nice(nice)
+    _make_session_nice(nice)
+    run_at_a_time(slice_s)
+
+
+def run_at_a_time(slice_s: float) -> None:
+    """So many seconds of the CPU at a time for this thread and those that it starts, where the
+    kernel listens. How much of it they get in all stays the same. Who was given another policy of
+    the kernel's keeps it."""
     known = syscalls.ARCHITECTURES.get(platform.machine())
-    if known is not None and sys.platform.startswith("linux"):
+    if known is None or not sys.platform.startswith("linux"):
+        return
+    if os.sched_getscheduler(0) == os.SCHED_OTHER:
         # struct sched_attr of <linux/sched/types.h>: for SCHED_OTHER, the runtime is the slice.
-        size, other = 48, 0
-        wanted = struct.pack("=IIQiIQQQ", size, other, 0, mine, 0, round(slice_s * 1e9), 0, 0)
+        size, other = 48, os.SCHED_OTHER
+        wanted = struct.pack("=IIQiIQQQ", size, other, 0, os.nice(0), 0, round(slice_s * 1e9), 0, 0)
         _syscall(_SCHED_SETATTR[known[0]], 0, wanted, 0)
+
+
+def _make_session_nice(nice: int) -> None:
+    """That of a process which leads its session. Kernels without autogroup have no such file;
+    others let one change in a tenth of a second through, for the whole machine."""
+    for _ in range(_SESSION_TRIES if os.getsid(0) == os.getpid() else 0):
+        try:
+            with open("/proc/self/autogroup", "w") as file:
+                file.write(str(nice))
+        except BlockingIOError:
+            time.sleep(0.1 * (1 + random.random()))
+        except OSError:
+            return
+        else:
+            return
 
 
 def _limit(name: str, soft: int, hard: int | None = None) -> bool:

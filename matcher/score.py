@@ -66,6 +66,10 @@ class Weight:
     def of(self, distances: NDArray[np.int64]) -> Floats:
         return np.maximum(0.0, self.at_zero * (1.0 - distances / self.vanishes))
 
+    def at(self, distance: int) -> float:
+        """The same of one, to the last bit."""
+        return max(0.0, self.at_zero * (1.0 - distance / self.vanishes))
+
 
 WEIGHTS = {
     "pdq": Weight(6.5, 52.0),
@@ -251,6 +255,9 @@ def bounds(match: Match, prior: float) -> tuple[float, float] | None:
 
 def together(alignments: Iterable[Alignment], prior: float | None = None) -> float:
     """The score of pictures and sound together; 0 where only one of them shows the reference."""
+    alignments = tuple(alignments)
+    if all(a.signal_type != "sound" for a in alignments):
+        return 0.0
     found = strongest(alignments)
     if "sound" not in found or found.keys() == {"sound"}:
         return 0.0
@@ -290,16 +297,14 @@ def evidence(signal_type: str, frames: Sequence[FrameMatch]) -> float:
     where its line says more than any few hits would by chance (`_agrees`), else by `LONE`; the one
     that says most counts in full always. What other incidents hold too counts by its rarity.
     """
-    distances = np.array([f.distance for f in frames], dtype=np.int64)
-    weights = WEIGHTS[signal_type].of(distances) * np.array([f.rarity for f in frames])
+    weight_at = WEIGHTS[signal_type].at
+    weights = [weight_at(f.distance) * f.rarity for f in frames]
     agreeing = agreeing_lines(frames)
     best: dict[int, float] = {}
     for frame, weight in zip(frames, weights, strict=True):
         share = 1.0 if frame.line in agreeing else LONE
-        best[frame.group] = max(best.get(frame.group, 0.0), float(weight) * share)
-    total = sum(best.values())
-    alone = float(weights.max())
-    return max(total, alone)
+        best[frame.group] = max(best.get(frame.group, 0.0), weight * share)
+    return max(sum(best.values()), *weights)
 
 
 def agreeing_lines(frames: Sequence[FrameMatch]) -> set[int]:

@@ -8,11 +8,14 @@ from enum import Enum
 from typing import Any, Literal
 
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Connection,
     Text,
     and_,
+    bindparam,
     cast,
+    func,
     insert,
     or_,
     select,
@@ -39,6 +42,7 @@ from hashdb.model import (
 )
 from hashdb.store import feature_packing, packing, rows
 from hashdb.store.changes import Changes
+from hashdb.store.prepared import Prepared
 from hashdb.store.prints import Prints
 from hashdb.tables import (
     bank_references,
@@ -49,6 +53,15 @@ from hashdb.tables import (
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ID = re.compile(r"bank_[0-9a-f]{32}")
+
+# Made once: it is asked for every upload in which something is found. The ids are one JSON text.
+_BY_IDS = Prepared(
+    rows.select_references().where(
+        bank_references.c.id.in_(
+            select(func.json_each(bindparam("ids", type_=JSON())).table_valued("value").c.value)
+        )
+    )
+)
 
 ReferenceState = Literal["enabled", "disabled", "withdrawn"]
 
@@ -246,10 +259,15 @@ class Banks(Prints):
         """Those references that exist, withdrawn or not, by id."""
         found: dict[str, Reference] = {}
         for some in rows.chunks(ids):
-            query = rows.select_references().where(bank_references.c.id.in_(some))
-            for row in self._connection.execute(query).mappings():
+            for row in self._rows_by_ids(some):
                 found[row["id"]] = rows.reference(row)
         return found
+
+    def _rows_by_ids(self, ids: Sequence[str]) -> Sequence[rows.Row]:
+        if self._connection.dialect.name == "sqlite":  # one statement, however many they are
+            return _BY_IDS.rows(self._connection, {"ids": list(ids)})
+        query = rows.select_references().where(bank_references.c.id.in_(ids))
+        return self._connection.execute(query).mappings().all()
 
     def by_digest(self, digests: Digests) -> DigestHits:
         """References of any bank with an equal digest, oldest first, enforceable or not, each

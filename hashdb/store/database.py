@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, select, text
@@ -27,6 +27,7 @@ from hashdb.store.grouping import Group
 from hashdb.store.jobs import Jobs
 from hashdb.store.leases import Leases
 from hashdb.store.listening import Heard, listening
+from hashdb.store.ready import Ready
 from hashdb.store.retention import Retention
 from hashdb.store.runs import Runs
 from hashdb.store.uploads import Uploads
@@ -63,6 +64,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._alone = engines.is_sqlite(engine.url)
+        self._asking = Ready(lambda: engines.single_connection(engine), engines.READY)
+        self._writing = Ready(lambda: engines.write_connection(engine), 1)
         self._make_turns()
         _open_stores.add(self)
 
@@ -104,7 +107,7 @@ class Store:
 
         Keep it short, and take nothing slow inside: SQLite lets one writer work at a time.
         """
-        with self._my_turn(), translated(), engines.write_connection(self._engine) as c, c.begin():
+        with self._my_turn(), translated(), self._to_write() as c, c.begin():
             transaction = Transaction(c)
             yield transaction
             transaction.changes.flush()
@@ -123,7 +126,7 @@ class Store:
         if len(works) == 1:
             with self.begin() as tx:
                 return [works[0](tx)]
-        with self._my_turn(), translated(), engines.write_connection(self._engine) as c, c.begin():
+        with self._my_turn(), translated(), self._to_write() as c, c.begin():
             return [self._attempt(c, work) for work in works]
 
     def _attempt(self, c: Connection, work: Callable[[Transaction], Any]) -> Any:
@@ -154,6 +157,12 @@ class Store:
         finally:
             self._turn.release()
 
+    def _to_ask(self) -> AbstractContextManager[Connection]:
+        return self._asking.taken() if self._alone else engines.single_connection(self._engine)
+
+    def _to_write(self) -> AbstractContextManager[Connection]:
+        return self._writing.taken() if self._alone else engines.write_connection(self._engine)
+
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A transaction that cannot write, and sees the database as it is at its first query."""
@@ -165,7 +174,7 @@ class Store:
         """For a single query, which does not write (SQLite would refuse it): nothing is said to the
         database before it and after it. Each request asks some, and each word lets other threads
         in between."""
-        with translated(), engines.single_connection(self._engine) as c:
+        with translated(), self._to_ask() as c:
             yield Transaction(c)
 
     @contextmanager
@@ -195,10 +204,14 @@ class Store:
 
     def close(self) -> None:
         """Closes all connections that are not in use."""
+        for ready in (self._asking, self._writing):
+            ready.close()
         self._engine.dispose()
 
     def forked(self) -> None:
         """In a child process: the parent's connections are not ours to use or to close."""
+        for ready in (self._asking, self._writing):
+            ready.forget()
         self._engine.dispose(close=False)
         self._make_turns()  # a thread that is not here may have held the old ones
 

@@ -9,6 +9,7 @@ cannot write.
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
@@ -21,6 +22,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from hashdb.errors import BadArgument, BadSetting, DatabaseUnavailable
 
 BUSY_TIMEOUT_S = 10.0
+READY = 4
+"""Connections to SQLite that stand ready for single queries; one more does for writing."""
 CONNECT_TIMEOUT_S = 5
 _POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
 _SQLITE_NAMES = ("sqlite", "sqlite+pysqlite")
@@ -82,7 +85,7 @@ def _sqlite_engine(url: URL) -> Engine:
         # sqlite3's timeout is SQLite's busy timeout.
         connect_args={"check_same_thread": False} | _unless_in(url, timeout=BUSY_TIMEOUT_S),
         pool_size=5,
-        max_overflow=15,
+        max_overflow=15 + READY + 1,
         pool_timeout=BUSY_TIMEOUT_S,
         json_serializer=to_json,
     )
@@ -96,18 +99,31 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        # Past SQLAlchemy where nothing can fail: there are several transactions a request.
-        driver: Any = connection.connection.driver_connection
-        write = connection.get_execution_options().get("seawall_write", False)
-        if connection.info.get("seawall_write") != write:
-            driver.execute(f"PRAGMA query_only = {'OFF' if write else 'ON'}")
-            connection.info["seawall_write"] = write
+        # Past SQLAlchemy: there are several transactions a request.
+        options = connection.get_execution_options()
+        write = options.get("seawall_write", False)
+        _may_write(connection, write)
         if write:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        elif not connection.get_execution_options().get("seawall_single", False):
-            driver.execute("BEGIN")
+            _say(connection, "BEGIN IMMEDIATE")
+        elif not options.get("seawall_single", False):
+            _say(connection, "BEGIN")
 
     return engine
+
+
+def _may_write(connection: Connection, write: bool) -> None:
+    if connection.info.get("seawall_write") != write:
+        _say(connection, f"PRAGMA query_only = {'OFF' if write else 'ON'}")
+        connection.info["seawall_write"] = write
+
+
+def _say(connection: Connection, text: str) -> None:
+    """To SQLite's driver itself; errors are SQLAlchemy's."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.execute(text)
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(text, None, error, sqlite3.Error) from error
 
 
 def write_connection(engine: Engine) -> Connection:
@@ -127,7 +143,13 @@ def read_connection(engine: Engine) -> Connection:
 def single_connection(engine: Engine) -> Connection:
     """A connection for one query, which is its own transaction and does not write."""
     if engine.dialect.name == "sqlite":
-        return engine.connect().execution_options(seawall_single=True)
+        connection = engine.connect().execution_options(seawall_single=True)
+        try:
+            _may_write(connection, False)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 

@@ -26,6 +26,7 @@ _VERDICT = Prepared(
 )
 _INSERT_VERDICT = Prepared(insert(verdicts))
 _INSERT_FINGERPRINT = Prepared(insert(upload_fingerprints))
+_INSERT_SEEN = Prepared(insert(seen))
 _INSERT = {
     name: Prepared(
         dialect.insert(uploads)
@@ -183,11 +184,10 @@ class Uploads:
         )
         for columns in packed:
             _INSERT_FINGERPRINT.rows(self._connection, {"upload_row_id": row_id, **columns})
-        matched = dict.fromkeys(m.reference.id for m in verdict.matches)
-        if matched:
-            at = now()
-            found = [{"reference_id": r, "upload_row_id": row_id, "at": at} for r in matched]
-            self._connection.execute(insert(seen), found)
+        at = now()
+        for reference_id in dict.fromkeys(m.reference.id for m in verdict.matches):
+            values = {"reference_id": reference_id, "upload_row_id": row_id, "at": at}
+            _INSERT_SEEN.rows(self._connection, values)
         if verdict.action is Action.REVIEW:
             self._casework.open_review(verdict_id, verdict.upload_id, queue=queue)
         return verdict_json.from_json(body)

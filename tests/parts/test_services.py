@@ -18,8 +18,17 @@ from typing import Any
 import httpx
 import pytest
 
+from api.serve import SLICE_S
 from hashdb.store import Store
-from tests.services import Place, Service, add_hashes, serving, verdict_on
+from tests.services import (
+    SLICES,
+    Place,
+    Service,
+    add_hashes,
+    serving,
+    slice_of,
+    verdict_on,
+)
 
 pytestmark = pytest.mark.heavy
 
@@ -70,6 +79,19 @@ def test_two_workers_answer_alike(tmp_path: Path) -> None:
                 with service.client(key) as client:
                     assert verdict_on(client, seed)["action"] == "block"
         assert service.stop() == 0
+
+
+@pytest.mark.skipif(not SLICES, reason="needs Linux 6.12")
+def test_each_thread_of_a_worker_goes_before_tasks_that_compute(tmp_path: Path) -> None:
+    place = Place(tmp_path / "data")
+    place.run("bank", "create", "attacks")
+    with serving(place, "--jobs", "0") as service:
+        (worker,) = children(service.process.pid)
+        with service.client(place.key("admin")) as client:
+            assert verdict_on(client, 1)["action"] == "allow"
+        threads = [int(task.name) for task in Path(f"/proc/{worker}/task").iterdir()]
+        assert len(threads) > 1
+        assert {slice_of(thread) for thread in threads} == {round(1e9 * SLICE_S)}
 
 
 def test_workers_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import io
 import os
-import platform
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import textwrap
@@ -32,6 +29,7 @@ from matcher.sandbox import Sandbox
 from matcher.template import Forked, Template, _Running
 from matcher.worker import SLICE_S, YIELDS
 from tests import media_maker as make
+from tests.services import SLICES, slice_of
 
 pytestmark = pytest.mark.skipif(not templates.FORKS, reason="children are not forked here")
 
@@ -158,11 +156,12 @@ def test_what_one_child_changes_the_next_does_not_see():
 
 
 def test_a_child_holds_nothing_of_the_templates_nor_of_its_siblings():
-    """Its three standard streams, its socket and its life pipe; a session of its own."""
+    """Its three standard streams, its socket and its life pipe; a process group of its own, in
+    the template's session."""
     running = template_of(
         """
         listed = os.listdir("/proc/self/fd")
-        channel.send(f"{len(listed) - 1} {os.getsid(0) == os.getpid()}".encode())
+        channel.send(f"{len(listed) - 1} {os.getpgid(0) == os.getpid() != os.getsid(0)}".encode())
         time.sleep(60)
         """
     )
@@ -277,20 +276,15 @@ def test_the_template_has_one_thread_and_no_file_or_secret(
         assert b"secret" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
-def slice_of(pid: int) -> int:
-    """Nanoseconds for which the kernel lets it run at a time, by sched_getattr(2)."""
-    number = {"x86_64": 315, "aarch64": 275}[platform.machine()]
-    told = ctypes.create_string_buffer(56)
-    ctypes.CDLL(None).syscall(number, pid, told, 56, 0)
-    return int(struct.unpack_from("=Q", told.raw, 24)[0])
-
-
 def test_decoding_stands_back_for_answering(made: Sandbox):
     look(made)
     child = made._waiting[0].process.pid
     wanted = min(niceness(os.getpid()) + YIELDS, 19)
     assert [niceness(pid) for pid in (process_of(made).pid, child)] == [wanted, wanted]
-    if tuple(int(n) for n in platform.release().split(".")[:2]) >= (6, 12):
+    group = Path(f"/proc/{child}/autogroup")
+    if group.exists():
+        assert group.read_text().split()[-2:] == ["nice", str(YIELDS)]
+    if SLICES:
         assert slice_of(child) == round(1e9 * SLICE_S)
 
 
