@@ -27,7 +27,7 @@ from hashdb.model import (
 from hashdb.ports import LocalBackend
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher import described, heard, localize, nearest, telling
+from matcher import consensus, described, heard, localize, nearest, telling
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
 from matcher.moments import at_its_moment, told_alone
@@ -78,6 +78,7 @@ class LocalFinder:
         self._store = store
         self._index = index
         nearest.warm()
+        consensus.warm()
 
     def find(self, look: MediaFingerprints, *, usual_only: bool) -> Beside:
         """`usual_only`: at about normal speed, or told by motion: of a few seconds looked at
