@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hashdb.model import Alignment, Floats, Motion
+from hashdb.model import Alignment, Floats, Motion, Segment, Strand
 from matcher.motion import LEAST, UNLIKE, Laid, Line, agreement_on, leads_to
 
 
@@ -39,15 +39,8 @@ class Beside:
 
     def or_surer(self, other: Beside) -> Beside:
         """`other`, but of each reference the alignments of whichever is surer of it."""
-        best: dict[str, tuple[float, Beside]] = {}
-        for one in (self, other):
-            for a in one.alignments:
-                if a.score > best.get(a.reference_id, (-1.0,))[0]:
-                    best[a.reference_id] = (a.score, one)
-        kept = tuple(
-            a for one in (self, other) for a in one.alignments if best[a.reference_id][1] is one
-        )
-        found = frozenset(best)
+        kept = _surer(self.alignments, other.alignments)
+        found = frozenset(a.reference_id for a in kept)
         return replace(
             other,
             alignments=kept,
@@ -55,6 +48,19 @@ class Beside:
             any_moment=other.any_moment | (self.any_moment & found),
             places=(*self.places, *other.places),
             whole=self.whole | other.whole,
+        )
+
+    def or_apart(self, apart: Beside, strands: Sequence[Strand]) -> Beside:
+        """The same, but of each reference the alignments of whichever is surer of it, this or what
+        was found in the `strands` of the upload taken apart."""
+        shown = tuple(_as_shown(a, strands) for a in apart.alignments)
+        kept = _surer(self.alignments, shown)
+        found = frozenset(a.reference_id for a in kept)
+        return replace(
+            self,
+            alignments=kept,
+            other_moment=(self.other_moment | apart.other_moment) - found,
+            any_moment=self.any_moment | apart.any_moment,
         )
 
     def and_also(self, other: Beside) -> Beside:
@@ -73,6 +79,38 @@ class Beside:
 
 
 NOTHING_BESIDE = Beside()
+
+
+def _surer(some: Sequence[Alignment], others: Sequence[Alignment]) -> tuple[Alignment, ...]:
+    """Of each reference the alignments of those that are surer of it; `some` where both are."""
+    sure, surer = ({a.reference_id: 0.0 for a in each} for each in (some, others))
+    for each, best in ((some, sure), (others, surer)):
+        for a in each:
+            best[a.reference_id] = max(best[a.reference_id], a.score)
+    return (
+        *(a for a in some if sure[a.reference_id] >= surer.get(a.reference_id, 0.0)),
+        *(a for a in others if surer[a.reference_id] > sure.get(a.reference_id, -1.0)),
+    )
+
+
+def _as_shown(found: Alignment, strands: Sequence[Strand]) -> Alignment:
+    """What was found in a strand, by the clock of the upload. The evidence stays: it is of pictures
+    that follow each other in the strand."""
+    clock = next(s for s in strands if s.track == found.frames[0].track)
+
+    def shown(moment: float) -> float:
+        return float(np.interp(moment, clock.moments, clock.offsets))
+
+    frames = []
+    for f in found.frames:
+        at = shown(f.offset)
+        before, after = at - shown(f.offset - f.before), shown(f.offset + f.after) - at
+        frames.append(replace(f, offset=at, before=before, after=after, track=0))
+    segments = [
+        replace(pair, query=Segment(shown(pair.query.start), shown(pair.query.end)))
+        for pair in found.segments
+    ]
+    return replace(found, frames=tuple(frames), segments=tuple(segments))
 
 
 def seen_otherwise(

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, BinaryIO
 
 from hashdb.errors import (
-    BadMedia,
     ClassifierUnavailable,
-    DescriptorUnavailable,
-    SandboxFailed,
-    SeawallError,
     UploadConflict,
 )
 from hashdb.model import (
@@ -32,22 +27,14 @@ from hashdb.model import (
     now,
 )
 from hashdb.store import Store
-from matcher.beside import NOTHING_BESIDE, Beside
 from matcher.decide import Evidence, Failure, decide
 from matcher.judge import Judge
+from matcher.looker import Looker
 from matcher.looks import (
-    WHOLE_S,
-    all_windows,
     as_look,
-    closer_windows,
-    dense_windows,
-    interleaved,
-    joined_local,
-    surer,
-    unsure,
 )
 from matcher.policy import Policy
-from matcher.ports import Classifier, FingerprintMedia, Sampling
+from matcher.ports import Classifier, FingerprintMedia
 from matcher.score import joined
 from matcher.stopwatch import Span, Stopwatch
 
@@ -86,10 +73,10 @@ class Checker:
     ) -> None:
         self._store = store
         self._judge = judge
-        self._fingerprint = fingerprint
         self._policy = policy
         self._classifier = classifier
-        self._seconds = seconds
+        pictures = PICTURES if classifier else 0
+        self._looker = Looker(judge, fingerprint, policy, pictures=pictures, seconds=seconds)
         self._span = span
 
     def check_media(
@@ -130,12 +117,13 @@ class Checker:
         known = self._settled(exact)
         if known is not None:
             return self._conclude(asked, known, exact, (), watch)
-        look, matches, failures = self._look(asked, media, watch)
+        query = Query(upload_id, digests)
+        seen = self._looker.look(query, media, watch, suspicious=suspicious)
         with watch.stage("digest_lookup"):
-            exact = self._judge.exact(digests, total_s=look.coverage.total_s)
-        asked, failed = self._classified(asked, look, watch)
-        found = joined(exact, matches)
-        return self._conclude(asked, look, found, (*failures, *failed), watch)
+            exact = self._judge.exact(digests, total_s=seen.look.coverage.total_s)
+        asked, failed = self._classified(asked, seen.look, watch)
+        found = joined(exact, seen.matches)
+        return self._conclude(asked, seen.look, found, (*seen.failures, *failed), watch)
 
     def check_hashes(
         self,
@@ -165,94 +153,12 @@ class Checker:
         look = as_look(fingerprints, counted, kind=kind, duration_s=duration_s)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=look.coverage.total_s or None)
-        matches, failures = self._find(look, watch)
+        matches, failures = self._looker.find(look, watch)
         found = joined(exact, matches)
         asked, failed = self._classified(asked, look, watch)
         return self._conclude(
             asked, look, found, (*failures, *failed), watch, digest_only=not fingerprints
         )
-
-    def _look(
-        self, asked: Asked, media: BinaryIO, watch: Stopwatch
-    ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
-        """What is seen in the media and found in the index, by as many looks as that takes."""
-        sampling = Sampling(
-            dense=False,
-            pictures=PICTURES if self._classifier else 0,
-            describe=self._judge.describes,
-            seconds=self._seconds,
-        )
-        with watch.stage("fingerprint"):
-            look = self._fingerprint(media, sampling, self._first_signals(asked.suspicious))
-        if look.local and self._settled_by_hashes(asked, look, watch):
-            look = replace(look, local=())
-        local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
-        sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
-        neural, untold = self._find_beside(look, watch, "neural", self._judge.find_neural)
-        look = replace(look, to_describe=())  # megabytes that nobody needs any more
-        others = sound.and_also(neural)
-        matches, failures = self._find(look, watch, local.and_also(others))
-        if self._looks_closer(asked, look, matches):
-            look, local, unseen = self._look_closer(media, look, watch)
-            matches, failures = self._find(look, watch, local.and_also(others))
-        look, matches, second = self._look_again(media, look, matches, local, others, watch)
-        return look, matches, (*unseen, *unheard, *untold, *failures, *second)
-
-    def _settled_by_hashes(self, asked: Asked, look: MediaFingerprints, watch: Stopwatch) -> bool:
-        """Whether hashes found all of the upload to be what the policy blocks."""
-        if asked.suspicious or look.coverage.total_s < WHOLE_S:
-            return False
-        matches, _ = self._find(look, watch)
-        banned = [
-            m for m in matches if self._policy.for_bank(m.reference.bank).action is Action.BLOCK
-        ]
-        settled = self._judge.settled(look, banned)
-        return settled and self._first_action(asked, look, matches) is Action.BLOCK
-
-    def _first_action(
-        self, asked: Asked, look: MediaFingerprints, matches: tuple[Match, ...]
-    ) -> Action:
-        """What the policy asks for by what was found so far."""
-        query = Query(asked.upload_id, asked.digests)
-        evidence = Evidence(query, look.kind, look.coverage, matches)
-        return decide(evidence, self._policy).action
-
-    def _signals(self) -> tuple[str, ...]:
-        return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
-
-    def _first_signals(self, suspicious: bool) -> tuple[str, ...]:
-        """What the first look is for; the child does not make what is not wanted."""
-        if self._policy.local.when == "always" or suspicious:
-            return self._signals()
-        return tuple(s for s in self._signals() if s != "local")
-
-    def _looks_closer(
-        self, asked: Asked, look: MediaFingerprints, matches: tuple[Match, ...]
-    ) -> bool:
-        """Whether local features were not looked at yet, and are to be."""
-        if self._policy.local.when != "unsure" or asked.suspicious:
-            return False
-        if "local" not in self._policy.signals:
-            return False
-        return unsure(self._first_action(asked, look, matches), matches, look.coverage)
-
-    def _look_closer(
-        self, media: BinaryIO, first: MediaFingerprints, watch: Stopwatch
-    ) -> tuple[MediaFingerprints, Beside, tuple[Failure, ...]]:
-        """The media decoded once more, for the local features of what the `first` look saw."""
-        media.seek(0)
-        sampling = Sampling(dense=False, seconds=self._seconds)
-        try:
-            with watch.stage("local_look"):
-                closer = self._fingerprint(media, sampling, ("local",))
-        except (BadMedia, SandboxFailed) as error:
-            log.warning("the look at local features failed: %s", error)
-            return first, NOTHING_BESIDE, (Failure("local_look", str(error)),)
-        look = replace(first, local=closer.local, motion=closer.motion)
-        found, failures = self._find_beside(look, watch, "local_features", self._judge.find_local)
-        if closer.coverage.truncated and not first.coverage.truncated:
-            failures = (*failures, Failure("local_look", "a limit or damage ended it"))
-        return look, found, failures
 
     def _settled(self, exact: Sequence[Match]) -> MediaFingerprints | None:
         """What there is to say of a file whose SHA-256 settles it, so that it need not be decoded:
@@ -281,81 +187,6 @@ class Checker:
         if request_digest != asked.request_digest:
             raise UploadConflict(f"upload_id {asked.upload_id!r} was used with other content")
         return verdict
-
-    def _find(
-        self, look: MediaFingerprints, watch: Stopwatch, beside: Beside = NOTHING_BESIDE
-    ) -> tuple[tuple[Match, ...], tuple[Failure, ...]]:
-        with watch.stage("search_and_align"):
-            try:
-                matches = self._judge.find(
-                    look.fingerprints,
-                    total_s=look.coverage.total_s,
-                    beside=beside,
-                    motion=look.motion,
-                )
-                return matches, ()
-            except (RuntimeError, MemoryError) as error:
-                log.exception("the index failed")
-                return (), (Failure("index", f"{type(error).__name__}: {error}"),)
-
-    def _find_beside(
-        self,
-        look: MediaFingerprints,
-        watch: Stopwatch,
-        stage: str,
-        find: Callable[[MediaFingerprints], Beside],
-    ) -> tuple[Beside, tuple[Failure, ...]]:
-        with watch.stage(stage):
-            try:
-                return find(look), ()
-            except DescriptorUnavailable as error:
-                log.warning("the descriptor model failed: %s", error)
-                return NOTHING_BESIDE, (Failure("descriptor", str(error)),)
-            except SeawallError:
-                raise
-            except Exception as error:  # one signal's fault must not cost the others' verdict
-                log.exception("the index failed: %s", stage)
-                return NOTHING_BESIDE, (Failure("index", f"{type(error).__name__}: {error}"),)
-
-    def _look_again(
-        self,
-        media: BinaryIO,
-        look: MediaFingerprints,
-        matches: tuple[Match, ...],
-        local: Beside,
-        sound: Beside,
-        watch: Stopwatch,
-    ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
-        """Where something was found, the frames around it looked at one by one; by local features
-        too, where the first look left them unsure."""
-        closer = closer_windows(local.unsure, look.coverage.total_s)
-        windows = all_windows(dense_windows(matches, look), closer)
-        if not windows:
-            return look, matches, ()
-        media.seek(0)
-        sampling = Sampling(dense=False, windows=windows, seconds=self._seconds)
-        left_out = ("videohash", "sound") if closer else ("videohash", "sound", "local")
-        signals = tuple(s for s in self._signals() if s not in left_out)
-        try:
-            with watch.stage("second_look"):
-                dense = self._fingerprint(media, sampling, signals)
-        except (BadMedia, SandboxFailed) as error:
-            log.warning("the second look failed: %s", error)
-            return look, matches, (Failure("second_look", str(error)),)
-        prints = interleaved(look.fingerprints, dense.fingerprints)
-        look = replace(look, fingerprints=prints, local=joined_local(look.local, dense.local))
-        unseen: tuple[Failure, ...] = ()
-        if closer:
-            nearer, unseen = self._find_beside(
-                look, watch, "local_features", partial(self._judge.find_local, usual_only=True)
-            )
-            local = local.or_surer(nearer)
-        found, failures = self._find(look, watch, local.and_also(sound))
-        failures = (*unseen, *failures)
-        if not dense.coverage.truncated:
-            return look, found, failures
-        ended = Failure("second_look", "a limit or damage ended it")
-        return look, surer(matches, found), (*failures, ended)
 
     def _classified(
         self, asked: Asked, look: MediaFingerprints, watch: Stopwatch

@@ -52,7 +52,9 @@ class LocalLook:
         self._reference = sampling.dense
         gap = LOCAL_GAP_S if sampling.dense else min(QUERY_GAP_S, duration / LOCAL_PICTURES)
         most = LOCAL_MOST
-        if sampling.windows:
+        if sampling.strands:
+            gap, duration = 0.0, 0.0  # they are picked already
+        elif sampling.windows:
             gap, most = LOCAL_DENSE_GAP_S, LOCAL_DENSE_MOST
             duration = sum(w.end - w.start for w in sampling.windows)
         self._gap = max(gap, duration / most) - 1e-3

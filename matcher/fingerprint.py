@@ -42,6 +42,7 @@ from matcher.ports import (
     Sampling,
 )
 from matcher.shown import ShownLook
+from matcher.strands import Strands
 
 PICTURE_SIDE = 224
 # Neighbours whose codes differ by no more than this are one code with a span. Re-encoding moves a
@@ -274,7 +275,8 @@ def fingerprint(
     placings that its hasher gives; the view `trimmed` beside `full` where borders were found.
     References (`dense`): the original placing only, near-identical neighbours merged into spans.
     Frames below the signal type's quality give no code and are counted as flat. Of a video,
-    `sampling.describe` pixels wide pictures of what is not flat are given back beside.
+    `sampling.describe` pixels wide pictures of what is not flat are given back beside. Of
+    `sampling.strands` each is a track, with its own times.
     `sampling.seconds` of CPU time after its beginning the look ends, truncated. The `helper` hashes
     pictures while the next ones are decoded; what comes of it is the same.
 
@@ -282,12 +284,15 @@ def fingerprint(
     not one frame could be had; only a look at windows may come back empty.
     """
     deadline = time.process_time() + sampling.seconds
-    seen = _seen(opened, parts, sampling, signal_types, deadline, helper or Helper())
+    strands = Strands(opened.frames(sampling)) if sampling.strands else None
+    frames = opened.frames(sampling) if strands is None else strands.frames()
+    seen = _seen(frames, opened.info, parts, sampling, signal_types, deadline, helper or Helper())
     if not seen.frames and not sampling.windows:
         if time.process_time() >= deadline:
             raise MediaTimeout("no frame could be decoded within the time limit")
         raise CorruptMedia("no frame could be decoded")
     tracks = seen.tracks.values()
+    clocks = strands.clocks if strands is not None else ()
     looks = [(t, t.local) for t in tracks if t.local is not None]
     motions = [look.motion() for t, look in looks if t.video]
     shown = [t.shown.pictures() for t in tracks if t.shown is not None]
@@ -296,7 +301,7 @@ def fingerprint(
         fingerprints=_upright_first(f for t in tracks for f in t.fingerprints()),
         coverage=Coverage(
             judged_s=_judged(opened.info, seen.reaches),
-            total_s=opened.info.duration,
+            total_s=max((s.seconds for s in clocks), default=opened.info.duration),
             frames=seen.frames,
             flat_frames=seen.flat,
             truncated=seen.stopped or opened.truncated,
@@ -305,6 +310,7 @@ def fingerprint(
         local=tuple(one for _, look in looks for one in look.features()),
         motion=tuple(one for one in motions if one is not None),
         to_describe=tuple(some for some in shown if some is not None),
+        strands=clocks,
     )
 
 
@@ -322,7 +328,8 @@ class _Seen:
 
 
 def _seen(
-    opened: OpenedMedia,
+    frames: Iterator[Frame],
+    info: MediaInfo,
     parts: FrameParts,
     sampling: Sampling,
     signal_types: Sequence[str],
@@ -337,14 +344,14 @@ def _seen(
     def see(frame: Frame) -> None:
         number = frame.track
         if number not in seen.tracks:
-            track = _track(number, opened.info, parts, hashers, sampling, local=local)
+            track = _track(number, info, parts, hashers, sampling, local=local)
             seen.tracks[number] = track
-            seen.reaches[number] = _Reach(_duration(opened.info, number))
+            seen.reaches[number] = _Reach(_duration(info, number))
         seen.flat += not seen.tracks[number].see(frame) and bool(hashers)
         seen.reaches[number].add(frame.offset)
         seen.pictures.offer(frame)
 
-    for frame in opened.frames(sampling):
+    for frame in frames:
         seen.frames += 1
         helper.give(partial(see, frame), frame.luma.nbytes)
         if seen.frames >= sampling.max_frames or time.process_time() >= deadline:

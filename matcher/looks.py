@@ -45,6 +45,10 @@ BRIEF, CLOSER_MARGIN, CLOSER_SECONDS = 2.0, 1.0, 20.0
 """Seconds that something may be seen by local features to be looked at closer; around it; and most
 of them in all."""
 
+FEWEST_WOVEN = 2
+"""Moments at which something was seen, from which on it is asked whether more is woven in between.
+"""
+
 SAME_S = 0.1
 """Seconds within which a frame of the dense look stands for one of the sparse look."""
 
@@ -134,6 +138,16 @@ def closer_windows(moments: Sequence[float], total: float) -> tuple[Window, ...]
         if sum(w.end - w.start for w in tried) <= CLOSER_SECONDS:
             windows = tried
     return tuple(windows)
+
+
+def woven_windows(moments: Sequence[float], total: float) -> tuple[Window, ...]:
+    """Where to look whether something is woven into the upload (`matcher.strands`): from before the
+    first of the moments at which local features saw something that they cannot be sure of. One such
+    moment would not be enough, however much lay around it."""
+    if len(moments) < FEWEST_WOVEN:
+        return ()
+    start = max(0.0, min(moments) - CLOSER_MARGIN)
+    return (Window(start, min(total, start + DENSE_SECONDS)),)
 
 
 def _runs(moments: Sequence[float]) -> list[list[float]]:

@@ -29,6 +29,7 @@ from hashdb.model import (
     Pictures,
     Rendering,
     SoundPeaks,
+    Strand,
     View,
 )
 from hashdb.signals import SIGNAL_TYPES
@@ -40,6 +41,7 @@ _MOST_FRAMES = 50_000_000
 _MOST_PICTURES = 4096
 _LONGEST_S = 1e12
 _MOST_SOUNDS = 100
+_MOST_STRANDS = 8
 _MOST_LISTED = 10_000
 _LEAST_SIDE, _MOST_SIDE = 8, 4096
 _LONGEST_SOUND_S = 1e6
@@ -86,6 +88,7 @@ def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, by
         "motion": [[m.track, *m.grids.shape] for m in answer.motion],
         "sound": [_sound_head(one) for one in answer.sound],
         "to_describe": [[*some.pixels.shape[:2], some.track] for some in answer.to_describe],
+        "strands": [[one.track, len(one.offsets), one.seconds] for one in answer.strands],
     }
     return json.dumps(head).encode(), b"".join(_parts(answer))
 
@@ -116,6 +119,9 @@ def _parts(answer: MediaFingerprints) -> Iterator[bytes | memoryview]:
         yield some.offsets.astype("<f8").tobytes()
         # joined without another copy: they may be a tenth of the child's memory
         yield np.ascontiguousarray(some.pixels, dtype=np.uint8).data.cast("B")
+    for strand in answer.strands:
+        yield strand.offsets.astype("<f8").tobytes()
+        yield strand.moments.astype("<f8").tobytes()
 
 
 def _fingerprint_head(one: Fingerprint) -> dict[str, Any]:
@@ -210,10 +216,15 @@ def unpack_answer(head: dict[str, Any], body: bytes) -> MediaFingerprints:
         if not isinstance(head["to_describe"], list) or len(head["to_describe"]) > 1000:
             raise BadAnswer("too many tracks of pictures")
         to_describe = tuple(_pictures(shape, rest) for shape in head["to_describe"])
+        if not isinstance(head["strands"], list) or len(head["strands"]) > _MOST_STRANDS:
+            raise BadAnswer("too many strands")
+        strands = tuple(_strand(shape, rest) for shape in head["strands"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswer(f"a field is missing or wrong: {error!r}") from None
     rest.end()
-    return MediaFingerprints(kind, fingerprints, coverage, shown, local, sound, motion, to_describe)
+    return MediaFingerprints(
+        kind, fingerprints, coverage, shown, local, sound, motion, to_describe, strands
+    )
 
 
 def _whole(value: object, most: int) -> int:
@@ -336,6 +347,17 @@ def _pictures(shape: object, rest: _Body) -> Pictures:
     ):
         raise BadAnswer("times are out of range, or do not rise")
     return Pictures(offsets, rest.take((count, side, side, 3), "u1"), _whole(shape[2], 1000))
+
+
+def _strand(shape: object, rest: _Body) -> Strand:
+    if not isinstance(shape, list) or len(shape) != 3:
+        raise BadAnswer("no strand")
+    track, count, seconds = _whole(shape[0], 1000), _whole(shape[1], _MOST_FRAMES), shape[2]
+    offsets, moments = (rest.take((count,), "<f8").astype(np.float64) for _ in range(2))
+    for times in (offsets, moments):
+        if not ((times >= 0).all() and (times <= _LONGEST_S).all() and (np.diff(times) > 0).all()):
+            raise BadAnswer("a strand's times are out of range, or do not rise")
+    return Strand(track, offsets, moments, _seconds(seconds))
 
 
 def _picture(shape: object, rest: _Body) -> NDArray[np.uint8]:

@@ -36,6 +36,7 @@ from hashdb.model.prints import (
     Pictures,
     SignalType,
     SoundPeaks,
+    Strand,
 )
 from hashdb.model.verdicts import (
     Alignment,
@@ -109,6 +110,7 @@ __all__ = [
     "SignalType",
     "SoundPeaks",
     "Standing",
+    "Strand",
     "Verdict",
     "View",
     "first_id",

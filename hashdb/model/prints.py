@@ -182,6 +182,18 @@ class Descriptors:
         return len(self.offsets)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Strand:
+    """The clock of one of the videos that were woven into each other in one upload, which is looked
+    at as the track of that number: the picture that the upload shows at `offsets` (n,) float64
+    seconds is shown at `moments` (n,) float64 seconds of that video, which lasts `seconds`."""
+
+    track: int
+    offsets: Floats
+    moments: Floats
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """How much of an upload was looked at.
@@ -214,6 +226,7 @@ class MediaFingerprints:
     `motion`: beside local features of a video, one value a track.
     `sound`: peaks of the sound, one value a track, where they are wanted and there are any.
     `to_describe`: pictures for a descriptor model, one value a track, where they are wanted.
+    `strands`: of a look that takes woven videos apart, whose times are all by these clocks.
     `coverage` is about the pictures: a sound that is missing, broken or longer than a limit takes
     nothing from it, as one that was heard adds nothing. `SoundPeaks.seconds` says what was heard.
     """
@@ -226,6 +239,7 @@ class MediaFingerprints:
     sound: tuple[SoundPeaks, ...] = ()
     motion: tuple[Motion, ...] = ()
     to_describe: tuple[Pictures, ...] = ()
+    strands: tuple[Strand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

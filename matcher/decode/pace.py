@@ -62,10 +62,10 @@ class Picker:
     def of(cls, sampling: Sampling, duration: float) -> Picker:
         gap = min(MAX_GAP_S, max(SHORTEST_GAP_S, duration / 10))
         step = max(gap / 2, SHORTEST_GAP_S) - _SLACK
-        if sampling.windows:
-            step = WINDOW_STEP_S
-        elif sampling.dense:
+        if sampling.strands or (sampling.dense and not sampling.windows):
             step = DENSE_STEP_S
+        elif sampling.windows:
+            step = WINDOW_STEP_S
         every = bool(sampling.windows) or sampling.dense
         key_step = step if every else step / 2
         stretch = 1.0 if every or gap < MAX_GAP_S else STRETCH  # short ones need each picture

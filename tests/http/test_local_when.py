@@ -98,17 +98,17 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Parts, Matc
 def looks(parts: Parts) -> Iterator[list[Sequence[str]]]:
     """What each look of the sandbox is asked for."""
     asked: list[Sequence[str]] = []
-    real = parts.checker._fingerprint
+    real = parts.checker._looker._fingerprint
 
     def noting(media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]):
         asked.append(signal_types)
         return real(media, sampling, signal_types)
 
-    parts.checker._fingerprint = noting
+    parts.checker._looker._fingerprint = noting
     try:
         yield asked
     finally:
-        parts.checker._fingerprint = real
+        parts.checker._looker._fingerprint = real
 
 
 def signals(answer: TestResponse) -> set[str]:
@@ -178,18 +178,18 @@ class TestWhereTheFirstPassIsUnsure:
 
     def test_a_look_that_fails_is_never_plain(self, unsure: tuple[Parts, Match], slight: bytes):
         checker = unsure[0].checker
-        real = checker._fingerprint
+        real = checker._looker._fingerprint
 
         def failing(media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]):
             if "local" in signal_types:
                 raise SandboxFailed("gone")
             return real(media, sampling, signal_types)
 
-        checker._fingerprint = failing
+        checker._looker._fingerprint = failing
         try:
             answer = unsure[1](slight)
         finally:
-            checker._fingerprint = real
+            checker._looker._fingerprint = real
         assert answer.json["action"] != "allow"
         assert "part_failed" in answer.json["reason"]["codes"]
 

@@ -1,0 +1,250 @@
+"""Looks at one upload until it is told what it shows: each sees what the one before left open.
+
+docs/decisions/0008-two-looks.md says why there are several.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import BinaryIO
+
+from hashdb.errors import BadMedia, DescriptorUnavailable, SandboxFailed, SeawallError
+from hashdb.model import Action, Match, MediaFingerprints, Query
+from matcher.beside import NOTHING_BESIDE, Beside
+from matcher.decide import Evidence, Failure, decide
+from matcher.judge import Judge
+from matcher.looks import (
+    WHOLE_S,
+    all_windows,
+    closer_windows,
+    dense_windows,
+    interleaved,
+    joined_local,
+    surer,
+    unsure,
+    woven_windows,
+)
+from matcher.policy import Policy
+from matcher.ports import FingerprintMedia, Sampling, Window
+from matcher.stopwatch import Stopwatch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was seen of an upload, what is known of it, and what failed on the way."""
+
+    look: MediaFingerprints
+    matches: tuple[Match, ...]
+    failures: tuple[Failure, ...]
+
+
+class Looker:
+    """Looks at uploads. Any number of threads may use one.
+
+    `pictures`: how many pictures of an upload a classifier wants; `seconds`: CPU time of one look.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        fingerprint: FingerprintMedia,
+        policy: Policy,
+        *,
+        pictures: int,
+        seconds: float,
+    ) -> None:
+        self._judge = judge
+        self._fingerprint = fingerprint
+        self._policy = policy
+        self._pictures = pictures
+        self._seconds = seconds
+
+    def look(
+        self, query: Query, media: BinaryIO, watch: Stopwatch, *, suspicious: bool = False
+    ) -> Looked:
+        """What is seen in the media and found in the index, by as many looks as that takes. Raises
+        as `fingerprint` does where the first one fails."""
+        sampling = Sampling(
+            dense=False,
+            pictures=self._pictures,
+            describe=self._judge.describes,
+            seconds=self._seconds,
+        )
+        with watch.stage("fingerprint"):
+            look = self._fingerprint(media, sampling, self._first_signals(suspicious=suspicious))
+        if look.local and not suspicious and self._settled_by_hashes(query, look, watch):
+            look = replace(look, local=())
+        local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
+        sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
+        neural, untold = self._find_beside(look, watch, "neural", self._judge.find_neural)
+        look = replace(look, to_describe=())  # megabytes that nobody needs any more
+        others = sound.and_also(neural)
+        matches, failures = self.find(look, watch, local.and_also(others))
+        if not suspicious and self._looks_closer(query, look, matches):
+            look, local, unseen = self._look_closer(media, look, watch)
+            matches, failures = self.find(look, watch, local.and_also(others))
+        windows = woven_windows(local.unsure, look.coverage.total_s)
+        if windows and self._first_action(query, look, matches) is not Action.BLOCK:
+            local, untaken = self._look_apart(media, windows, local, watch)
+            matches, failures = self.find(look, watch, local.and_also(others))
+            failures = (*untaken, *failures)
+        look, matches, second = self._look_again(media, look, matches, local, others, watch)
+        return Looked(look, matches, (*unseen, *unheard, *untold, *failures, *second))
+
+    def _settled_by_hashes(self, query: Query, look: MediaFingerprints, watch: Stopwatch) -> bool:
+        """Whether hashes found all of the upload to be what the policy blocks."""
+        if look.coverage.total_s < WHOLE_S:
+            return False
+        matches, _ = self.find(look, watch)
+        banned = [
+            m for m in matches if self._policy.for_bank(m.reference.bank).action is Action.BLOCK
+        ]
+        settled = self._judge.settled(look, banned)
+        return settled and self._first_action(query, look, matches) is Action.BLOCK
+
+    def _first_action(
+        self, query: Query, look: MediaFingerprints, matches: tuple[Match, ...]
+    ) -> Action:
+        """What the policy asks for by what was found so far."""
+        evidence = Evidence(query, look.kind, look.coverage, matches)
+        return decide(evidence, self._policy).action
+
+    def _signals(self) -> tuple[str, ...]:
+        return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
+
+    def _first_signals(self, *, suspicious: bool) -> tuple[str, ...]:
+        """What the first look is for; the child does not make what is not wanted."""
+        if self._policy.local.when == "always" or suspicious:
+            return self._signals()
+        return tuple(s for s in self._signals() if s != "local")
+
+    def _looks_closer(
+        self, query: Query, look: MediaFingerprints, matches: tuple[Match, ...]
+    ) -> bool:
+        """Whether local features were not looked at yet, and are to be."""
+        if self._policy.local.when != "unsure":
+            return False
+        if "local" not in self._policy.signals:
+            return False
+        return unsure(self._first_action(query, look, matches), matches, look.coverage)
+
+    def _look_closer(
+        self, media: BinaryIO, first: MediaFingerprints, watch: Stopwatch
+    ) -> tuple[MediaFingerprints, Beside, tuple[Failure, ...]]:
+        """The media decoded once more, for the local features of what the `first` look saw."""
+        media.seek(0)
+        sampling = Sampling(dense=False, seconds=self._seconds)
+        try:
+            with watch.stage("local_look"):
+                closer = self._fingerprint(media, sampling, ("local",))
+        except (BadMedia, SandboxFailed) as error:
+            log.warning("the look at local features failed: %s", error)
+            return first, NOTHING_BESIDE, (Failure("local_look", str(error)),)
+        look = replace(first, local=closer.local, motion=closer.motion)
+        found, failures = self._find_beside(look, watch, "local_features", self._judge.find_local)
+        if closer.coverage.truncated and not first.coverage.truncated:
+            failures = (*failures, Failure("local_look", "a limit or damage ended it"))
+        return look, found, failures
+
+    def _look_apart(
+        self,
+        media: BinaryIO,
+        windows: tuple[Window, ...],
+        local: Beside,
+        watch: Stopwatch,
+    ) -> tuple[Beside, tuple[Failure, ...]]:
+        """What seems to be woven into each other, taken apart and looked at each by itself."""
+        media.seek(0)
+        sampling = Sampling(dense=False, windows=windows, strands=True, seconds=self._seconds)
+        signals = tuple(s for s in self._signals() if s in ("pdq", "local"))
+        try:
+            with watch.stage("strands_look"):
+                apart = self._fingerprint(media, sampling, signals)
+        except (BadMedia, SandboxFailed) as error:
+            log.warning("the look at what is woven in failed: %s", error)
+            return local, (Failure("strands_look", str(error)),)
+        if not apart.strands:
+            return local, ()
+        found, failures = self._find_beside(apart, watch, "local_features", self._judge.find_local)
+        return local.or_apart(found, apart.strands), failures
+
+    def find(
+        self, look: MediaFingerprints, watch: Stopwatch, beside: Beside = NOTHING_BESIDE
+    ) -> tuple[tuple[Match, ...], tuple[Failure, ...]]:
+        """What the index holds of what was looked at, and of what was found `beside` it."""
+        with watch.stage("search_and_align"):
+            try:
+                matches = self._judge.find(
+                    look.fingerprints,
+                    total_s=look.coverage.total_s,
+                    beside=beside,
+                    motion=look.motion,
+                )
+                return matches, ()
+            except (RuntimeError, MemoryError) as error:
+                log.exception("the index failed")
+                return (), (Failure("index", f"{type(error).__name__}: {error}"),)
+
+    def _find_beside(
+        self,
+        look: MediaFingerprints,
+        watch: Stopwatch,
+        stage: str,
+        find: Callable[[MediaFingerprints], Beside],
+    ) -> tuple[Beside, tuple[Failure, ...]]:
+        with watch.stage(stage):
+            try:
+                return find(look), ()
+            except DescriptorUnavailable as error:
+                log.warning("the descriptor model failed: %s", error)
+                return NOTHING_BESIDE, (Failure("descriptor", str(error)),)
+            except SeawallError:
+                raise
+            except Exception as error:  # one signal's fault must not cost the others' verdict
+                log.exception("the index failed: %s", stage)
+                return NOTHING_BESIDE, (Failure("index", f"{type(error).__name__}: {error}"),)
+
+    def _look_again(
+        self,
+        media: BinaryIO,
+        look: MediaFingerprints,
+        matches: tuple[Match, ...],
+        local: Beside,
+        sound: Beside,
+        watch: Stopwatch,
+    ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
+        """Where something was found, the frames around it looked at one by one; by local features
+        too, where the first look left them unsure."""
+        closer = closer_windows(local.unsure, look.coverage.total_s)
+        windows = all_windows(dense_windows(matches, look), closer)
+        if not windows:
+            return look, matches, ()
+        media.seek(0)
+        sampling = Sampling(dense=False, windows=windows, seconds=self._seconds)
+        left_out = ("videohash", "sound") if closer else ("videohash", "sound", "local")
+        signals = tuple(s for s in self._signals() if s not in left_out)
+        try:
+            with watch.stage("second_look"):
+                dense = self._fingerprint(media, sampling, signals)
+        except (BadMedia, SandboxFailed) as error:
+            log.warning("the second look failed: %s", error)
+            return look, matches, (Failure("second_look", str(error)),)
+        prints = interleaved(look.fingerprints, dense.fingerprints)
+        look = replace(look, fingerprints=prints, local=joined_local(look.local, dense.local))
+        unseen: tuple[Failure, ...] = ()
+        if closer:
+            nearer, unseen = self._find_beside(
+                look, watch, "local_features", partial(self._judge.find_local, usual_only=True)
+            )
+            local = local.or_surer(nearer)
+        found, failures = self.find(look, watch, local.and_also(sound))
+        failures = (*unseen, *failures)
+        if not dense.coverage.truncated:
+            return look, found, failures
+        ended = Failure("second_look", "a limit or damage ended it")
+        return look, surer(matches, found), (*failures, ended)
