@@ -22,6 +22,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -107,7 +108,8 @@ def _serve(channel: socket.socket, limits: Limits, decoder: PyAvDecoder, parts: 
 
     def work() -> tuple[bytes, bytes]:
         opened = decoder.open(media)
-        found = fingerprint(opened, parts, sampling, signal_types, helper)
+        early = partial(_tell, channel) if sampling.parts else None
+        found = fingerprint(opened, parts, sampling, signal_types, helper, early)
         if "sound" in signal_types and found.kind is MediaKind.VIDEO and not sampling.windows:
             seconds = min(SOUND_SHARE * sampling.seconds, until - _REST_S - time.process_time())
             longest = REFERENCE_SOUND_S if sampling.dense else UPLOAD_SOUND_S
@@ -269,6 +271,11 @@ def _receive(channel: socket.socket) -> tuple[io.BufferedReader, bytes]:
             _end()
         request += more
     return io.BufferedReader(io.FileIO(descriptors[0]), 1 << 16), request
+
+
+def _tell(channel: socket.socket, seen: MediaFingerprints) -> None:
+    """Of some pictures, before the answer."""
+    _send(channel, *wire.pack_answer(seen, "", part=True))
 
 
 def _send(channel: socket.socket, head: bytes, body: bytes) -> None:
