@@ -7,6 +7,7 @@ request, answers, and ends.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import json
@@ -89,6 +90,8 @@ def template_main() -> None:
     given, limits = _given()
     decoder, parts = PyAvDecoder(limits), frame_parts()
     _warm_up(decoder, parts)
+    gc.collect()
+    gc.freeze()  # children leave what was imported where it lies: looking it over is copying it
     lockdown.undumpable()
     channel, life = fork_children(socket.socket(fileno=given["socket"]))
     _be_quiet()
