@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hashdb.model import Alignment, Floats, Motion, Segment, Strand
+from matcher.localize import usual
 from matcher.motion import LEAST, UNLIKE, Laid, Line, agreement_on, leads_to
+
+SURE, SHORT_S = 0.95, 1.5
+"""The score at which an alignment in a strand is believed whatever its speed, and the seconds of
+the strand from which on one at the normal speed is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +58,12 @@ class Beside:
     def or_apart(self, apart: Beside, strands: Sequence[Strand]) -> Beside:
         """The same, but of each reference the alignments of whichever is surer of it, this or what
         was found in the `strands` of the upload taken apart."""
-        shown = tuple(_as_shown(a, strands) for a in apart.alignments)
+        clocks = {s.track: s for s in strands if len(s.offsets)}
+        shown = [
+            _as_shown(a, clocks[a.frames[0].track])
+            for a in apart.alignments
+            if a.frames[0].track in clocks and _believed(a)
+        ]
         kept = _surer(self.alignments, shown)
         found = frozenset(a.reference_id for a in kept)
         return replace(
@@ -93,10 +103,16 @@ def _surer(some: Sequence[Alignment], others: Sequence[Alignment]) -> tuple[Alig
     )
 
 
-def _as_shown(found: Alignment, strands: Sequence[Strand]) -> Alignment:
+def _believed(found: Alignment) -> bool:
+    """Whether what was found in a strand is no chance: of a short part of it, whose pictures lie
+    close together, and at another speed, that takes more."""
+    seconds = sum(pair.query.seconds for pair in found.segments)
+    return found.score >= SURE or (usual(found.speed) and seconds >= SHORT_S)
+
+
+def _as_shown(found: Alignment, clock: Strand) -> Alignment:
     """What was found in a strand, by the clock of the upload. The evidence stays: it is of pictures
     that follow each other in the strand."""
-    clock = next(s for s in strands if s.track == found.frames[0].track)
 
     def shown(moment: float) -> float:
         return float(np.interp(moment, clock.moments, clock.offsets))

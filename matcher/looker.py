@@ -94,9 +94,11 @@ class Looker:
             matches, failures = self.find(look, watch, local.and_also(others))
         windows = woven_windows(local.unsure, look.coverage.total_s)
         if windows and self._first_action(query, look, matches) is not Action.BLOCK:
-            local, untaken = self._look_apart(media, windows, local, watch)
-            matches, failures = self.find(look, watch, local.and_also(others))
-            failures = (*untaken, *failures)
+            apart, missed = self._look_apart(media, windows, local, watch)
+            if apart is not local:
+                local = apart
+                matches, failures = self.find(look, watch, local.and_also(others))
+            failures = (*missed, *failures)
         look, matches, second = self._look_again(media, look, matches, local, others, watch)
         return Looked(look, matches, (*unseen, *unheard, *untold, *failures, *second))
 
@@ -172,10 +174,12 @@ class Looker:
         except (BadMedia, SandboxFailed) as error:
             log.warning("the look at what is woven in failed: %s", error)
             return local, (Failure("strands_look", str(error)),)
+        ended = Failure("strands_look", "a limit or damage ended it")
+        cut_short = (ended,) if apart.coverage.truncated else ()
         if not apart.strands:
-            return local, ()
+            return local, cut_short
         found, failures = self._find_beside(apart, watch, "local_features", self._judge.find_local)
-        return local.or_apart(found, apart.strands), failures
+        return local.or_apart(found, apart.strands), (*cut_short, *failures)
 
     def find(
         self, look: MediaFingerprints, watch: Stopwatch, beside: Beside = NOTHING_BESIDE

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from api.settings import Settings
 from api.wiring import Parts, build
@@ -32,6 +32,7 @@ from hashdb.errors import SeawallError
 from hashdb.model import Match, Verdict, new_id
 from matcher.check import Checker
 from matcher.digest import digest_file
+from matcher.judge import Judge
 from matcher.score import strongest
 
 __all__ = ["ENGINES", "Engine", "Found", "Named", "PeerEngine", "PeerMissing", "Seawall", "make"]
@@ -117,11 +118,9 @@ class Seawall:
             banks = {bank.name: bank for bank in tx.banks.list()}
             self._bank = banks.get("bench") or tx.banks.create("bench")
         self._recorder = Recorder(self._parts.judge)
-        self._parts.checker._judge = self._recorder  # type: ignore[assignment]
-
-    @property
-    def checker(self) -> Checker:
-        return self._parts.checker
+        parts = self._parts
+        judge = cast(Judge, self._recorder)
+        self.checker = Checker(parts.store, judge, parts.sandbox, parts.policy)
 
     def enroll(self, reference: Reference, path: Path) -> str | None:
         if reference.id in self._state["names"]:

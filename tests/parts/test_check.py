@@ -16,6 +16,8 @@ from PIL import Image
 from api.settings import Settings
 from api.wiring import Parts, build
 from bench.edits import EDITS, Edit, make
+from bench.robustness.timing import even_sides, interleaved
+from bench.robustness.video import Coding, endless, read, write
 from hashdb.errors import BadArgument, Conflict, SandboxFailed, UploadConflict
 from hashdb.model import (
     Action,
@@ -316,8 +318,51 @@ def test_a_failed_second_look_is_said(parts: Parts, tmp_path: Path):
     assert "part_failed" in verdict.reason.codes
 
 
+def woven(path: Path) -> Path:
+    """The rocket's film cropped and turned upside down, of which three frames are shown between
+    each eight of another film."""
+    cropped = (f[30:-30, 40:-40][::-1, ::-1].copy() for f in read(ROCKET, 0.4, 7.0, 24, 480))
+    frames = interleaved(
+        cropped, endless(BUNNY, 2.0, 24, 480), {"run": 3, "other_run": 8, "insert": True}
+    )
+    write(path, even_sides(frames), 24, Coding(), None)
+    return path
+
+
+def test_what_is_woven_into_other_footage_is_found(parts: Parts, tmp_path: Path):
+    verdict = check(parts, woven(tmp_path / "woven.mp4"))
+    assert verdict.action is Action.BLOCK, verdict.reason
+    assert {m.reference.source for m in verdict.matches} == {ROCKET.name}
+    (segment,) = verdict.matches[0].segments
+    assert segment.query.start == pytest.approx(0.0, abs=6.0)
+    assert segment.query.end == pytest.approx(25.7, abs=8.0)
+    assert verdict.timings_ms["strands_look"] > 0
+
+
+def test_a_failed_look_at_strands_is_said(parts: Parts, tmp_path: Path):
+    class Failing(Hasty):
+        def __call__(self, media: BinaryIO, sampling: Sampling, signals: Sequence[str]) -> object:
+            if sampling.strands:
+                raise SandboxFailed("died")
+            return self.parts.sandbox(media, sampling, signals)
+
+    checker = Checker(parts.store, parts.judge, Failing(parts), parts.policy)
+    with woven(tmp_path / "woven.mp4").open("rb") as media:
+        verdict = checker.check_media("key", new_id("upload"), media, digest_file(media))
+    assert verdict.action is Action.REVIEW
+    assert "part_failed" in verdict.reason.codes
+
+
+def test_a_look_at_strands_that_ends_early_is_said(parts: Parts, tmp_path: Path):
+    checker = Checker(parts.store, parts.judge, Hasty(parts), parts.policy)
+    with woven(tmp_path / "woven.mp4").open("rb") as media:
+        verdict = checker.check_media("key", new_id("upload"), media, digest_file(media))
+    assert verdict.action is Action.REVIEW
+    assert "part_failed" in verdict.reason.codes
+
+
 class Hasty:
-    """A sandbox whose second look ends at once."""
+    """A sandbox whose looks after the first end at once."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts

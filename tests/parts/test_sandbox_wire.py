@@ -17,6 +17,7 @@ from hashdb.model import (
     Orientation,
     Pictures,
     SoundPeaks,
+    Strand,
     View,
 )
 from matcher import wire
@@ -49,8 +50,9 @@ def answer() -> MediaFingerprints:
     coverage = Coverage(1.0, 2.0, 3, 0, True)
     grids = np.arange(-64, 64, dtype=np.int8).reshape(2, 8, 8)
     motion = Motion(np.array([0.5, 0.75]), grids, track=1)
+    strand = Strand(1, np.array([0.5, 1.75]), np.array([0.0, 0.25]), 1.5)
     return MediaFingerprints(
-        MediaKind.VIDEO, (one,), coverage, (picture,), (), (peaks,), (motion,), (shown,)
+        MediaKind.VIDEO, (one,), coverage, (picture,), (), (peaks,), (motion,), (shown,), (strand,)
     )
 
 
@@ -76,6 +78,10 @@ def test_there_and_back():
     assert shown.track == 1
     assert np.array_equal(shown.offsets, said_shown.offsets)
     assert np.array_equal(shown.pixels, said_shown.pixels)
+    (strand,) = found.strands
+    assert (strand.track, strand.seconds) == (1, 1.5)
+    assert strand.offsets.tolist() == [0.5, 1.75]
+    assert strand.moments.tolist() == [0.0, 0.25]
     (heard,), (said_peaks,) = found.sound, answer().sound
     assert (heard.pipeline, heard.track, heard.seconds) == ("peaks-1", 2, 9.5)
     for name in ("times", "pitches", "levels"):
@@ -171,6 +177,18 @@ def changed(**fields: object) -> dict[str, object]:
         {"to_describe": [[10**15, 16, 1]]},
         {"to_describe": [[2, 16, -1]]},
         {"to_describe": [[2, 16, 1]] * 1001},
+        {"strands": None},
+        {"strands": []},
+        {"strands": [{}]},
+        {"strands": [[1, 2]]},
+        {"strands": [[1, 1, 1.5]]},
+        {"strands": [[1, 3, 1.5]]},
+        {"strands": [[1, -2, 1.5]]},
+        {"strands": [[-1, 2, 1.5]]},
+        {"strands": [[1, 2, -1.5]]},
+        {"strands": [[1, 2, "1"]]},
+        {"strands": [[1, 2, float("nan")]]},
+        {"strands": [[1, 0, 1.5]] * 9},
     ],
 )
 def test_wrong_fields_are_no_answer(fields: dict[str, object]):

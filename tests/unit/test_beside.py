@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hashdb.model import Alignment, Motion, Orientation, Rendering
+from hashdb.model import (
+    Alignment,
+    FrameMatch,
+    Motion,
+    Orientation,
+    Rendering,
+    Segment,
+    SegmentPair,
+    Strand,
+    View,
+)
 from matcher.beside import Beside, Place, seen_otherwise
 from matcher.features import QUERY_GRID, REFERENCE_GRID
 from matcher.motion import laid_by
@@ -40,6 +52,64 @@ def test_a_closer_look_that_finds_nothing_loses_nothing():
     assert scores(both) == [("a", 0.9)]
     assert both.other_moment == {"b"}
     assert both.any_moment == {"a"}
+
+
+def in_strand(reference: str, score: float, track: int) -> Alignment:
+    """Seen from the second to the sixth second of a strand."""
+    frames = tuple(
+        FrameMatch(at, at + 10, 5, i, track, View.FULL, before=0.5, after=0.5)
+        for i, at in enumerate((2.5, 3.5, 4.5, 5.5))
+    )
+    segment = SegmentPair(Segment(2.0, 6.0), Segment(12.0, 16.0))
+    one = Alignment(reference, "local", Orientation.ORIGINAL, (segment,), frames, score, 1.0, 7.0)
+    return one
+
+
+CLOCKS = (
+    Strand(0, np.arange(0, 10.5, 0.5), np.arange(0, 10.5, 0.5) / 2, 5.0),
+    Strand(1, np.arange(1, 21.0), np.arange(0, 20.0) / 2, 10.0),
+)
+
+
+def test_what_a_strand_shows_is_told_by_the_clock_of_the_upload():
+    both = Beside().or_apart(Beside((in_strand("a", 0.9, 1),)), CLOCKS)
+    (one,) = both.alignments
+    assert [f.offset for f in one.frames] == [6.0, 8.0, 10.0, 12.0]
+    assert [f.reference_offset for f in one.frames] == [12.5, 13.5, 14.5, 15.5]
+    assert {(f.before, f.after, f.track) for f in one.frames} == {(1.0, 1.0, 0)}
+    assert one.segments == (SegmentPair(Segment(5.0, 13.0), Segment(12.0, 16.0)),)
+    assert (one.score, one.evidence, one.speed) == (0.9, 7.0, 1.0)
+
+
+def test_strands_are_believed_where_they_are_surer():
+    whole = Beside(
+        (found("a", 0.9), found("b", 0.2)),
+        other_moment=frozenset({"c", "d"}),
+        any_moment=frozenset({"b"}),
+        unsure=(3.0,),
+    )
+    apart = Beside(
+        (in_strand("a", 0.4, 0), in_strand("b", 0.8, 0), in_strand("c", 0.7, 1)),
+        other_moment=frozenset({"a", "e"}),
+    )
+    both = whole.or_apart(apart, CLOCKS)
+    assert scores(both) == [("a", 0.9), ("b", 0.8), ("c", 0.7)]
+    assert both.other_moment == {"d", "e"}
+    assert both.any_moment == {"b"}
+    assert both.unsure == (3.0,)
+
+
+def test_a_short_part_of_a_strand_and_another_speed_must_be_sure():
+    short = (SegmentPair(Segment(2.0, 3.0), Segment(12.0, 13.0)),)
+    for score, expected in ((0.9, []), (0.96, [("a", 0.96)])):
+        one = in_strand("a", score, 0)
+        for unsure in (replace(one, segments=short), replace(one, speed=0.6)):
+            assert scores(Beside().or_apart(Beside((unsure,)), CLOCKS)) == expected
+
+
+def test_a_strand_without_a_clock_says_nothing():
+    both = Beside((found("a", 0.2),)).or_apart(Beside((in_strand("a", 0.9, 2),)), CLOCKS)
+    assert scores(both) == [("a", 0.2)]
 
 
 def test_together_they_are_both():

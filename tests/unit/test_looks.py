@@ -49,6 +49,7 @@ from matcher.looks import (
     sure_of_all,
     surer,
     unsure,
+    woven_windows,
 )
 from matcher.ports import Window
 from matcher.score import UNSURE
@@ -228,6 +229,24 @@ def test_a_closer_look_has_a_bound():
     moments = np.arange(0, 600, 3 + BRIEF).tolist()
     found = closer_windows(moments, 600.0)
     assert 0 < sum(w.end - w.start for w in found) <= CLOSER_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("moments", "windows"),
+    [
+        ((), []),
+        ((7.0,), []),
+        ((7.0, 9.5), [(6.0, 30.0)]),
+        ((9.5, 0.5), [(0.0, 30.0)]),
+    ],
+)
+def test_what_may_be_woven_in_is_looked_for_where_something_was_seen(moments, windows):
+    assert [(w.start, w.end) for w in woven_windows(moments, 30.0)] == windows
+
+
+def test_the_look_for_what_is_woven_in_has_a_bound():
+    (window,) = woven_windows((100.0, 500.0), 600.0)
+    assert (window.start, window.end - window.start) == (99.0, DENSE_SECONDS)
 
 
 def test_windows_of_several_kinds_are_joined():
