@@ -20,6 +20,8 @@ from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
 LOCAL_GAP_S, QUERY_GAP_S = 0.5, 1.0
 LOCAL_PICTURES = 20
 LOCAL_MOST = 600
+PART = 5
+"""Pictures that are told of together, before the look ends: one by one costs as much again."""
 # In the windows of a second look.
 LOCAL_DENSE_GAP_S, LOCAL_DENSE_MOST = 0.125, 160
 STILL_S = 4.0
@@ -61,6 +63,7 @@ class LocalLook:
         self._last = -np.inf
         self._kept: Floats | None = None
         self._something = False
+        self._told = 0  # pictures that `part` gave
         self._frames: list[tuple[float, tuple[FrameFeatures, ...]]] = []
         self._watched = MotionWatch(REFERENCE_GRID if sampling.dense else QUERY_GRID)
 
@@ -92,17 +95,24 @@ class LocalLook:
         changed = np.abs(self._kept - square) > STILL_LEVELS
         return bool(np.count_nonzero(changed) >= RACING * changed.size)
 
-    def features(self) -> Iterator[LocalFeatures]:
-        """One for each rendering."""
+    def features(self, first: int = 0) -> Iterator[LocalFeatures]:
+        """One for each rendering; of the pictures from the `first` on."""
         for rendering in Rendering:
             pictures = [
                 (offset, one)
-                for offset, found in self._frames
+                for offset, found in self._frames[first:]
                 for one in found
                 if one.rendering is rendering
             ]
             if pictures:
                 yield _local_features(self._hasher.pipeline, self._number, rendering, pictures)
+
+    def part(self) -> tuple[LocalFeatures, ...]:
+        """The features that were not given yet; none before there are `PART` pictures of them."""
+        if len(self._frames) - self._told < PART:
+            return ()
+        told, self._told = self._told, len(self._frames)
+        return tuple(self.features(told))
 
     def motion(self) -> Motion | None:
         """None where there are fewer than two pictures, or none with features."""

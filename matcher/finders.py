@@ -27,7 +27,8 @@ from hashdb.model import (
 from hashdb.ports import LocalBackend
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher import described, heard, localize, nearest, telling
+from matcher import consensus, described, heard, localize, nearest, telling
+from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
 from matcher.moments import at_its_moment, told_alone
@@ -78,38 +79,42 @@ class LocalFinder:
         self._store = store
         self._index = index
         nearest.warm()
+        consensus.warm()
 
-    def find(self, look: MediaFingerprints, *, usual_only: bool) -> Beside:
+    def find(
+        self, look: MediaFingerprints, *, usual_only: bool, ahead: Ahead | None = None
+    ) -> Beside:
         """`usual_only`: at about normal speed, or told by motion: of a few seconds looked at
-        closely a line of any other speed is found by chance."""
+        closely a line of any other speed is found by chance. `ahead`: was given its pictures."""
         if not look.local:
             return NOTHING_BESIDE
-        self._index.refresh()
+        number = self._index.refresh()
         indexed = self._index.local()
         if indexed is None:
             return NOTHING_BESIDE
         found = NOTHING_BESIDE
         for track in sorted({f.track for f in look.local}):
-            found = found.and_also(self._track(look, track, *indexed, usual_only=usual_only))
+            before = ahead.found(track, indexed[0], number) if ahead else localize.NOTHING_AHEAD
+            seen = self._seen(look, track, *indexed, before)
+            found = found.and_also(self._track(look, seen, *indexed, usual_only=usual_only))
         return found
 
     def _track(
         self,
         look: MediaFingerprints,
-        track: int,
+        seen: _Seen,
         backend: LocalBackend,
         names: Sequence[str],
         *,
         usual_only: bool,
     ) -> Beside:
-        seen = self._seen(look, track, backend, names)
         moments = self._at_moments(look, seen, backend, names, closer=usual_only)
         tell = partial(
             telling.alignment,
-            track=track,
+            track=seen.track,
             samples=np.unique([s.offset for s in seen.shots]),
             total_s=look.coverage.total_s,
-            alike=codes_by_offset(look.fingerprints, track),
+            alike=codes_by_offset(look.fingerprints, seen.track),
         )
         kept = [f for f in moments.at if not usual_only or localize.usual(f.speed) or f.told]
         told = (tell(found, names[found.reference]) for found in kept)
@@ -141,10 +146,15 @@ class LocalFinder:
         )
 
     def _seen(
-        self, look: MediaFingerprints, track: int, backend: LocalBackend, names: Sequence[str]
+        self,
+        look: MediaFingerprints,
+        track: int,
+        backend: LocalBackend,
+        names: Sequence[str],
+        before: Mapping[int, localize.Nominated],
     ) -> _Seen:
         shots = localize.shots(f for f in look.local if f.track == track)
-        sights = localize.sighted(shots, backend)
+        sights = localize.sighted(shots, backend, before)
         named = {names[s.nominee.reference]: s.nominee.reference for s in sights}
         with self._store.read() as tx:
             references = tx.banks.references_by_ids(named)

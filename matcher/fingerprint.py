@@ -32,6 +32,7 @@ from matcher.ports import (
     AnyLuma,
     Borders,
     Crop,
+    Early,
     Frame,
     FrameView,
     Hasher,
@@ -232,6 +233,16 @@ class _Track:
             seen = True
         return seen
 
+    def part(self, *, codes: bool) -> MediaFingerprints | None:
+        """The features of some pictures more, and with `codes` all of those so far; None where
+        there are not enough yet."""
+        local = () if self.local is None else self.local.part()
+        if not local:
+            return None
+        full = self.rows[View.FULL] if codes else []
+        made = tuple(f for rows in full for f in rows.fingerprints())
+        return MediaFingerprints(MediaKind.VIDEO, made, Coverage(0.0, 0.0, 1, 0), local=local)
+
     def fingerprints(self) -> Iterator[Fingerprint]:
         for rows in self.rows.values():
             for one in rows:
@@ -268,6 +279,7 @@ def fingerprint(
     sampling: Sampling,
     signal_types: Sequence[str],
     helper: Helper | None = None,
+    early: Early | None = None,
 ) -> MediaFingerprints:
     """The frame fingerprints of one piece of media, of those signal types that `parts` has.
 
@@ -278,7 +290,8 @@ def fingerprint(
     `sampling.describe` pixels wide pictures of what is not flat are given back beside. Of
     `sampling.strands` each is a track, with its own times.
     `sampling.seconds` of CPU time after its beginning the look ends, truncated. The `helper` hashes
-    pictures while the next ones are decoded; what comes of it is the same.
+    pictures while the next ones are decoded; what comes of it is the same. `early` is told of
+    the local features of a video's pictures, some at a time, first with the codes so far.
 
     Raises what the decoder raises while it reads on, and `MediaTimeout` or `CorruptMedia` where
     not one frame could be had; only a look at windows may come back empty.
@@ -286,7 +299,8 @@ def fingerprint(
     deadline = time.process_time() + sampling.seconds
     strands = Strands(opened.frames(sampling)) if sampling.strands else None
     frames = opened.frames(sampling) if strands is None else strands.frames()
-    seen = _seen(frames, opened.info, parts, sampling, signal_types, deadline, helper or Helper())
+    helper = helper or Helper()
+    seen = _seen(frames, opened.info, parts, sampling, signal_types, deadline, helper, early)
     if not seen.frames and not sampling.windows:
         if time.process_time() >= deadline:
             raise MediaTimeout("no frame could be decoded within the time limit")
@@ -317,7 +331,8 @@ def fingerprint(
 @dataclass(slots=True)
 class _Seen:
     """What has been seen of the media so far: each track's way and reach by its number, how many
-    frames, and how many of them gave nothing. `stopped`: the look ended before the media did."""
+    frames, and how many of them gave nothing. `stopped`: the look ended before the media did;
+    `told`: codes were given to who asked for them early."""
 
     pictures: _Pictures
     tracks: dict[int, _Track] = field(default_factory=dict)
@@ -325,6 +340,7 @@ class _Seen:
     frames: int = 0
     flat: int = 0
     stopped: bool = False
+    told: bool = False
 
 
 def _seen(
@@ -335,6 +351,7 @@ def _seen(
     signal_types: Sequence[str],
     deadline: float,
     helper: Helper,
+    early: Early | None,
 ) -> _Seen:
     """All frames, seen and hashed, up to `deadline` in CPU time."""
     hashers = [h for h in parts.hashers if h.signal_type in signal_types]
@@ -350,6 +367,11 @@ def _seen(
         seen.flat += not seen.tracks[number].see(frame) and bool(hashers)
         seen.reaches[number].add(frame.offset)
         seen.pictures.offer(frame)
+        if early is not None and info.kind is MediaKind.VIDEO:
+            part = seen.tracks[number].part(codes=not seen.told)
+            if part is not None:
+                seen.told |= bool(part.fingerprints)
+                early(part)
 
     for frame in frames:
         seen.frames += 1

@@ -29,6 +29,7 @@ from hashdb.model import (
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
 from matcher import heard
+from matcher.ahead import Ahead
 from matcher.align import align, is_still, upper_bound
 from matcher.beside import NOTHING_BESIDE, Beside, seen_otherwise
 from matcher.finders import (
@@ -264,9 +265,17 @@ class Judge:
         """As `Lookup.usable`."""
         return self._lookup.usable(fingerprints)
 
-    def find_local(self, look: MediaFingerprints, *, usual_only: bool = False) -> Beside:
+    def ahead(self) -> Ahead:
+        """Looks pictures up by local features as they come, for `find_local`."""
+        return Ahead(self._index, lambda codes: bool(self._lookup.find(codes)))
+
+    def find_local(
+        self, look: MediaFingerprints, *, usual_only: bool = False, ahead: Ahead | None = None
+    ) -> Beside:
         """See `finders.LocalFinder`; nothing where local features are not wanted."""
-        return self._local.find(look, usual_only=usual_only) if self._local else NOTHING_BESIDE
+        if self._local is None:
+            return NOTHING_BESIDE
+        return self._local.find(look, usual_only=usual_only, ahead=ahead)
 
     def settled(self, look: MediaFingerprints, matches: Iterable[Match]) -> bool:
         """Whether hashes found (`matches`) all of the upload, so that local features need not be

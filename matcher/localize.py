@@ -12,7 +12,7 @@ index that is asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -133,8 +133,36 @@ class Found:
         return np.array([s.shot.offset for s in self.sights])
 
 
-def shots(features: Iterable[LocalFeatures]) -> list[Shot]:
-    """The pictures of one track, those of a moment together."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Nominated:
+    """What the index names for the `shots` of one row, with the shot that it is named for, most
+    votes first; and the `sights` of the first of them."""
+
+    shots: tuple[Shot, ...]
+    nominees: tuple[tuple[Nominee, Shot], ...]
+    sights: tuple[Sight, ...]
+
+    def is_of(self, some: Sequence[Shot]) -> bool:
+        """Whether it is what these pictures would be given."""
+        return len(some) == len(self.shots) and all(map(_same, some, self.shots))
+
+    def names(self, shot: Shot) -> bool:
+        """Whether anything is named for the shot's rendering."""
+        return any(mine.rendering is shot.rendering for _, mine in self.nominees)
+
+
+def _same(one: Shot, other: Shot) -> bool:
+    mine, its = one.picture, other.picture
+    return (
+        (one.row, one.offset, one.rendering) == (other.row, other.offset, other.rendering)
+        and (mine.width, mine.height) == (its.width, its.height)
+        and np.array_equal(mine.codes, its.codes)
+        and np.array_equal(mine.places, its.places)
+    )
+
+
+def shots(features: Iterable[LocalFeatures], first: int = 0) -> list[Shot]:
+    """The pictures of one track, those of a moment together; the `first` row's number."""
     found = []
     for one in features:
         for i, offset in enumerate(one.offsets.tolist()):
@@ -143,19 +171,48 @@ def shots(features: Iterable[LocalFeatures]) -> list[Shot]:
             picture = Picture(one.codes[rows], one.places[rows], width, height)
             found.append(Shot(i, offset, one.rendering, picture))
     offsets = sorted({s.offset for s in found})
-    rows_of = {offset: row for row, offset in enumerate(offsets)}
+    rows_of = {offset: first + row for row, offset in enumerate(offsets)}
     return [replace(s, row=rows_of[s.offset]) for s in found]
+
+
+def by_row(some: Iterable[Shot]) -> dict[int, list[Shot]]:
+    """The pictures of each moment, by its row."""
+    found: dict[int, list[Shot]] = {}
+    for shot in some:
+        found.setdefault(shot.row, []).append(shot)
+    return found
+
+
+NOTHING_AHEAD: Mapping[int, Nominated] = {}
 
 
 def picture_of(nominee: Nominee) -> Picture:
     return Picture(nominee.codes, nominee.places, nominee.width, nominee.height)
 
 
-def sighted(some: Sequence[Shot], index: LocalBackend) -> list[Sight]:
+def sighted(
+    some: Sequence[Shot], index: LocalBackend, ahead: Mapping[int, Nominated] = NOTHING_AHEAD
+) -> list[Sight]:
     """All verified nominees of the shots: of the plain ones, and of every other one in a mirror or
-    a negative, which are rarer; what they find is then followed through all (`lines`)."""
-    found: list[Sight] = []
-    by_row: dict[int, list[tuple[Nominee, Shot]]] = {}
+    a negative, which are rarer; what they find is then followed through all (`lines`). `ahead`:
+    what was found of rows already."""
+    each: dict[int, Nominated] = {}
+    for row, mine in by_row(some).items():
+        before = ahead.get(row)
+        known = before is not None and before.is_of(mine)
+        each[row] = before if before is not None and known else nominated(mine, index)
+    order = list(dict.fromkeys(s.row for s in some if each[s.row].names(s)))
+    found = [sight for row in order for sight in each[row].sights]
+    seen = {sight.nominee.reference for sight in found}
+    for row in order:
+        rest = each[row].nominees[FIRST:VERIFIED]
+        found += _sights([pair for pair in rest if pair[0].reference in seen])
+    return found
+
+
+def nominated(some: Sequence[Shot], index: LocalBackend) -> Nominated:
+    """What the index names for the shots of one row."""
+    named: list[tuple[Nominee, Shot]] = []
     for shot in some:
         if not asked_about(shot.rendering, shot.row):
             continue
@@ -163,15 +220,9 @@ def sighted(some: Sequence[Shot], index: LocalBackend) -> list[Sight]:
         codes, places = shot.picture.codes, shot.picture.places
         for nominee in index.nominate(codes, places, NOMINEES, rarest=rarest):
             if nominee.votes >= FEWEST_VOTES:
-                by_row.setdefault(shot.row, []).append((nominee, shot))
-    for nominated in by_row.values():
-        nominated.sort(key=lambda pair: -pair[0].votes)
-        found += _sights(nominated[:FIRST])
-    seen = {sight.nominee.reference for sight in found}
-    for nominated in by_row.values():
-        rest = nominated[FIRST:VERIFIED]
-        found += _sights([pair for pair in rest if pair[0].reference in seen])
-    return found
+                named.append((nominee, shot))
+    named.sort(key=lambda pair: -pair[0].votes)
+    return Nominated(tuple(some), tuple(named), tuple(_sights(named[:FIRST])))
 
 
 def _sights(nominated: Iterable[tuple[Nominee, Shot]]) -> list[Sight]:

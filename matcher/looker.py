@@ -75,11 +75,15 @@ class Looker:
             describe=self._judge.describes,
             seconds=self._seconds,
         )
+        signals = self._first_signals(suspicious=suspicious)
+        ahead = self._judge.ahead() if "local" in signals else None
+        early = None if ahead is None else ahead.see
         with watch.stage("fingerprint"):
-            look = self._fingerprint(media, sampling, self._first_signals(suspicious=suspicious))
+            look = self._fingerprint(media, sampling, signals, early=early)
         if look.local and not suspicious and self._settled_by_hashes(query, look, watch):
             look = replace(look, local=())
-        local, unseen = self._find_beside(look, watch, "local_features", self._judge.find_local)
+        find_local = partial(self._judge.find_local, ahead=ahead)
+        local, unseen = self._find_beside(look, watch, "local_features", find_local)
         sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
         neural, untold = self._find_beside(look, watch, "neural", self._judge.find_neural)
         look = replace(look, to_describe=())  # megabytes that nobody needs any more

@@ -27,7 +27,7 @@ from hashdb.errors import BadMedia, CorruptMedia, MediaTimeout, SandboxFailed
 from hashdb.model import MediaFingerprints, MediaKind
 from matcher import wire
 from matcher.child import FRAMES, VIDEOHASH, Child, OpenFile
-from matcher.ports import Limits, Sampling
+from matcher.ports import Early, Limits, Sampling
 from matcher.template import FORKS, Template
 
 log = logging.getLogger(__name__)
@@ -80,17 +80,23 @@ class Sandbox:
         self._template = Template(self.limits)
 
     def __call__(
-        self, media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]
+        self,
+        media: BinaryIO,
+        sampling: Sampling,
+        signal_types: Sequence[str],
+        *,
+        early: Early | None = None,
     ) -> MediaFingerprints:
         """Fingerprints of the media, from its beginning; `media` stays the caller's to close.
 
         Raises the `BadMedia` family where the media cannot be judged, and `SandboxFailed` where
-        the child ended without an answer.
+        the child ended without an answer. What `early` raises ends the look.
         """
+        sampling = replace(sampling, parts=early is not None)
         self._leave_parents_children()
         with self._room, OpenFile(media) as descriptor:
             request = wire.pack_request(sampling, signal_types)
-            found, media_format = self._ask(self._take(), descriptor, request, sampling)
+            found, media_format = self._ask(self._take(), descriptor, request, sampling, early)
             if "videohash" in signal_types and found.kind is MediaKind.VIDEO:
                 found = self._with_videohash(found, media_format, descriptor, sampling)
             return found
@@ -184,7 +190,12 @@ class Sandbox:
             raise SandboxFailed("the decoding child did not start") from None
 
     def _ask(
-        self, child: Child, descriptor: int, request: bytes, sampling: Sampling
+        self,
+        child: Child,
+        descriptor: int,
+        request: bytes,
+        sampling: Sampling,
+        early: Early | None = None,
     ) -> tuple[MediaFingerprints, str]:
         """The child's answer and the media's format; the child is ended, whatever happens."""
         budget = max(sampling.seconds, self.limits.cpu_s) * 1.25 + 10
@@ -192,8 +203,14 @@ class Sandbox:
         try:
             self._ready(child)
             child.ask(descriptor, request)
-            head, body = child.receive(time.monotonic() + wall, self.limits.output_mb << 20)
+            deadline, most = time.monotonic() + wall, self.limits.output_mb << 20
+            head, body = child.receive(deadline, most)
             answer = wire.unpack_head(head)
+            while early is not None and answer.get("part"):
+                early(wire.unpack_answer(answer, body))
+                most -= len(head) + len(body)
+                head, body = child.receive(deadline, most)
+                answer = wire.unpack_head(head)
             if "problem" in answer:
                 raise _problem(answer)
             return wire.unpack_answer(answer, body), str(answer.get("format", ""))

@@ -76,9 +76,12 @@ def unpack_whole_video(text: bytes) -> tuple[str, float]:
     return str(body["format"]), float(body["duration"])
 
 
-def pack_answer(answer: MediaFingerprints, media_format: str) -> tuple[bytes, bytes]:
-    """Head and body of a good answer."""
+def pack_answer(
+    answer: MediaFingerprints, media_format: str, *, part: bool = False
+) -> tuple[bytes, bytes]:
+    """Head and body of a good answer; of a `part`, after which others come and the answer last."""
     head: dict[str, Any] = {
+        "part": part,
         "kind": answer.kind.value,
         "format": media_format,
         "coverage": asdict(answer.coverage),

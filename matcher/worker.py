@@ -7,6 +7,7 @@ request, answers, and ends.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import json
@@ -22,6 +23,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -88,6 +90,8 @@ def template_main() -> None:
     given, limits = _given()
     decoder, parts = PyAvDecoder(limits), frame_parts()
     _warm_up(decoder, parts)
+    gc.collect()
+    gc.freeze()  # children leave what was imported where it lies: looking it over is copying it
     lockdown.undumpable()
     channel, life = fork_children(socket.socket(fileno=given["socket"]))
     _be_quiet()
@@ -107,7 +111,8 @@ def _serve(channel: socket.socket, limits: Limits, decoder: PyAvDecoder, parts: 
 
     def work() -> tuple[bytes, bytes]:
         opened = decoder.open(media)
-        found = fingerprint(opened, parts, sampling, signal_types, helper)
+        early = partial(_tell, channel) if sampling.parts else None
+        found = fingerprint(opened, parts, sampling, signal_types, helper, early)
         if "sound" in signal_types and found.kind is MediaKind.VIDEO and not sampling.windows:
             seconds = min(SOUND_SHARE * sampling.seconds, until - _REST_S - time.process_time())
             longest = REFERENCE_SOUND_S if sampling.dense else UPLOAD_SOUND_S
@@ -269,6 +274,11 @@ def _receive(channel: socket.socket) -> tuple[io.BufferedReader, bytes]:
             _end()
         request += more
     return io.BufferedReader(io.FileIO(descriptors[0]), 1 << 16), request
+
+
+def _tell(channel: socket.socket, seen: MediaFingerprints) -> None:
+    """Of some pictures, before the answer."""
+    _send(channel, *wire.pack_answer(seen, "", part=True))
 
 
 def _send(channel: socket.socket, head: bytes, body: bytes) -> None:

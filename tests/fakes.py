@@ -27,7 +27,7 @@ from matcher.hashers import pdq, vpdq
 from matcher.judge import Judge
 from matcher.lookback import LookBack
 from matcher.policy import Policy, load_policy
-from matcher.ports import Sampling
+from matcher.ports import Early, Sampling
 
 GOOD = b"\x89PNG"
 
@@ -41,7 +41,12 @@ class FakeSandbox:
         self.before = before
 
     def __call__(
-        self, media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]
+        self,
+        media: BinaryIO,
+        sampling: Sampling,
+        signal_types: Sequence[str],
+        *,
+        early: Early | None = None,
     ) -> MediaFingerprints:
         self.calls += 1
         self.before()

@@ -47,7 +47,8 @@ class Picker:
 
     Uploads: keyframes, and pictures between them where keyframes lie more than `max_gap` apart:
     2 seconds, or a tenth of a short upload. Those come half as far apart at least, and end
-    `max_gap` before the next keyframe, which is looked at as well. References: every picture, 30 a
+    `max_gap` before the next keyframe, which is looked at as well. Keyframes too come so far apart;
+    of long uploads half of that. References: every picture, 30 a
     second at most. Windows: about ten pictures a second inside of them, nothing elsewhere.
     """
 
@@ -67,8 +68,9 @@ class Picker:
         elif sampling.windows:
             step = WINDOW_STEP_S
         every = bool(sampling.windows) or sampling.dense
-        key_step = step if every else step / 2
-        stretch = 1.0 if every or gap < MAX_GAP_S else STRETCH  # short ones need each picture
+        short = gap < MAX_GAP_S  # there each picture is needed, and none more
+        key_step = step if every or short else step / 2
+        stretch = 1.0 if every or short else STRETCH
         return cls(sampling.dense, sampling.windows, gap, step, key_step, stretch)
 
     def look(self, start: float, end: float, last: float, *, final: bool) -> Look:
@@ -131,7 +133,7 @@ class Picker:
             wanted = max(last + self.pause(last, end, final=final), first)
             at = int(np.searchsorted(line.shown, wanted))
             picture = float(line.shown[at]) if at < len(line.shown) else math.inf
-            if final or picture < end - SAME_S or self.key_step >= self.step:
+            if final or picture < end - SAME_S or self.dense or self.windows:
                 return picture
             if end - last >= self.key_step:
                 return end

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, BinaryIO
@@ -25,6 +25,7 @@ from matcher.decode.packets import SPLICED, open_container, packets
 from matcher.decode.timeline import LONGEST_GAP_S, SPLICED_GAP_S
 
 Samples = NDArray[np.float32]
+Channels = NDArray[np.float32]  # (1 or 2, n)
 
 RATE = 8000
 """Samples a second: phones and speech codecs keep nothing above 3.4 kHz anyway."""
@@ -148,7 +149,7 @@ class _Track:
         self._due = 0.0  # where the next decoded frame belongs, by the frames before it
         self._end: int | None = None  # where the next resampled sample goes; None before the first
         self._overlap = 0  # samples to be cut off, since their time was handed over already
-        self._waiting: list[Samples] = []
+        self._waiting: list[Channels] = []
         self._count = 0
 
     @property
@@ -200,7 +201,8 @@ class _Track:
         """Where the frame's stamp says it belongs; after the one before where it says nothing."""
         if frame.pts is None or not frame.time_base:
             return round(self._due)
-        seconds = float(frame.pts * frame.time_base) - self._origin
+        unit = frame.time_base
+        seconds = frame.pts * unit.numerator / unit.denominator - self._origin
         if not math.isfinite(seconds) or abs(seconds) > _LONGEST_S:
             return round(self._due)
         return round(seconds * RATE) + self._shift
@@ -214,7 +216,8 @@ class _Track:
             self._overlap = max(0, -gap)
             for first in range(0, gap, _BLOCK):
                 if not self._cut:
-                    yield from self._append(np.zeros(min(gap - first, _BLOCK), dtype=np.float32))
+                    silence = np.zeros((1, min(gap - first, _BLOCK)), dtype=np.float32)
+                    yield from self._append([silence])
             self._due = float(place)
         else:
             self._shift += self._end - place
@@ -226,36 +229,40 @@ class _Track:
             self._resampler = self._resampler.renewed()
             yield from self._append(rest)
 
-    def _append(self, samples: Samples) -> Iterator[SoundBlock]:
+    def _append(self, some: Iterable[Channels]) -> Iterator[SoundBlock]:
         """Put the samples where the last ones end."""
-        if self._overlap:
-            kept = samples[self._overlap :]
-            self._overlap -= len(samples) - len(kept)
-            samples = kept
-        if self._end is None or not len(samples):
-            return
-        samples = samples[: self._left]
-        self._left -= len(samples)
-        self._cut |= self._left <= 0
-        self._waiting.append(samples)
-        self._count += len(samples)
-        self._end += len(samples)
+        for samples in some:
+            if self._overlap:
+                kept = samples[:, self._overlap :]
+                self._overlap -= samples.shape[1] - kept.shape[1]
+                samples = kept
+            if self._end is None or not samples.shape[1]:
+                continue
+            samples = samples[:, : self._left]
+            count = samples.shape[1]
+            self._left -= count
+            self._cut |= self._left <= 0
+            if count:
+                self._waiting.append(samples)
+            self._count += count
+            self._end += count
         yield from self._hand_over(_BLOCK)
 
     def _hand_over(self, least: int) -> Iterator[SoundBlock]:
         if self._count < least or self._end is None:
             return
-        samples = np.concatenate(self._waiting)
+        samples = _mixed(self._waiting)
         start = (self._end - self._count) / RATE
         self._waiting, self._count = [], 0
         yield SoundBlock(self._number, start, samples)
 
 
 class _Resampler:
-    """Frames of one shape into mono samples of `RATE`. It starts no thread."""
+    """Frames of one shape into one or two channels of `RATE`. It starts no thread."""
 
     def __init__(self, like: AudioFrame) -> None:
         self._like = like
+        self._unit = Fraction(1, like.sample_rate)
         self._shape = _shape(like)
         graph = Graph()
         graph.threads = 1
@@ -286,43 +293,48 @@ class _Resampler:
         """A fresh one for frames of the same shape."""
         return _Resampler(self._like)
 
-    def push(self, frame: AudioFrame) -> Samples:
+    def push(self, frame: AudioFrame) -> list[Channels]:
         """The samples that this frame completes."""
         frame.pts = self._count  # gaps are ours to fill
-        frame.time_base = Fraction(1, frame.sample_rate)
+        frame.time_base = self._unit
         self._count += frame.samples
         self._graph.push(frame)
         return self._pull()
 
-    def flush(self) -> Samples:
+    def flush(self) -> list[Channels]:
         """What is held back; nothing can be pushed afterwards."""
         if not self._count:
-            return np.zeros(0, dtype=np.float32)
+            return []
         self._graph.push(None)
         return self._pull()
 
-    def _pull(self) -> Samples:
-        parts = []
+    def _pull(self) -> list[Channels]:
+        parts: list[Channels] = []
         while True:
             try:
                 pulled: Any = self._graph.pull()
-                parts.append(_mixed(pulled.to_ndarray()))
             except (av.EOFError, av.BlockingIOError):
-                break
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+                return parts
+            planes = [np.frombuffer(p, np.float32, pulled.samples) for p in pulled.planes]
+            parts.append(np.stack(planes))
 
 
 def _shape(frame: AudioFrame) -> tuple[object, ...]:
     return frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.sample_rate
 
 
-def _mixed(channels: Samples) -> Samples:
-    """(1 or 2, n) into (n,): the mean, or the first channel where the two cancel each other out
-    (a channel turned upside down is not heard on a phone's one loudspeaker, nor in a mean)."""
-    channels = np.clip(np.nan_to_num(channels), -_LOUDEST, _LOUDEST).astype(np.float32)
-    mean = channels.mean(axis=0, dtype=np.float32)
-    if len(channels) > 1 and float(np.square(mean).sum()) < _CANCELLED * float(
-        np.square(channels[0]).sum()
-    ):
-        return np.ascontiguousarray(channels[0])
-    return np.asarray(mean, dtype=np.float32)
+def _mixed(parts: Sequence[Channels]) -> Samples:
+    """Stretches of (1 or 2, n) into one of mono: of each the mean, or the first channel where the
+    two cancel each other out (a channel turned upside down is not heard on a phone's one
+    loudspeaker, nor in a mean)."""
+    most = max(len(p) for p in parts)
+    both = np.concatenate([p if len(p) == most else np.repeat(p, most, axis=0) for p in parts], 1)
+    both = np.clip(np.nan_to_num(both, copy=False), -_LOUDEST, _LOUDEST)
+    mean: Samples = both.mean(axis=0, dtype=np.float32)
+    if most == 1:
+        return mean
+    sizes = [p.shape[1] for p in parts]
+    starts = np.cumsum([0, *sizes[:-1]])
+    left = np.add.reduceat(np.square(mean), starts)
+    cancelled = left < _CANCELLED * np.add.reduceat(np.square(both[0]), starts)
+    return np.where(np.repeat(cancelled, sizes), both[0], mean)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Rendering
+from hashdb.model import Floats, Ints, Rendering
 from matcher.hashers import brief
 from matcher.hashers.brief import SCALE, Corners
 from matcher.ports import AnyLuma, FrameFeatures
@@ -82,12 +82,10 @@ def _stretched(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(shades.astype(np.uint8)[picture])
 
 
-def _spread(keypoints: Sequence[Any], shape: tuple[int, int], count: int) -> list[Any]:
-    """The strongest `count` corners, taken in turns from the cells of a grid."""
-    if len(keypoints) <= count:
-        return list(keypoints)
-    at = np.asarray(cv2.KeyPoint.convert(keypoints))
-    strength = np.array([k.response for k in keypoints])
+def _spread(at: NDArray[np.float32], strength: Floats, shape: tuple[int, int], count: int) -> Ints:
+    """The rows of the strongest `count` corners (n, 2), taken in turns from the cells of a grid."""
+    if len(at) <= count:
+        return np.arange(len(at))
     height, width = shape
     row = np.minimum(at[:, 1] * _CELLS // height, _CELLS - 1)
     column = np.minimum(at[:, 0] * _CELLS // width, _CELLS - 1)
@@ -96,15 +94,22 @@ def _spread(keypoints: Sequence[Any], shape: tuple[int, int], count: int) -> lis
     in_order = cell[order]
     turn = np.empty(len(order), dtype=np.int64)
     turn[order] = np.arange(len(order)) - np.searchsorted(in_order, in_order)
-    return [keypoints[i] for i in np.lexsort((-strength, turn))[:count]]
+    return np.lexsort((-strength, turn))[:count]
 
 
 def corners(picture: NDArray[np.uint8], count: int) -> Corners:
     """The picture's at most `count` strongest, spread over it; the smallest octave first."""
-    found = _spread(_orb(count * _OVERSAMPLED).detect(picture, None), picture.shape, count)
-    found.sort(key=lambda k: k.octave)
-    rows = [(*k.pt, k.size, k.angle, k.response, k.octave) for k in found]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), 6)
+    found = _orb(count * _OVERSAMPLED).detect(picture, None)
+    if not found:
+        return np.empty((0, 6))
+    at = np.asarray(cv2.KeyPoint.convert(found), dtype=np.float32)
+    strength = np.array([k.response for k in found])
+    kept = _spread(at, strength, picture.shape, count)
+    chosen = [found[i] for i in kept.tolist()]
+    octave = np.array([k.octave for k in chosen])
+    angle, size = np.array([k.angle for k in chosen]), np.array([k.size for k in chosen])
+    each = np.column_stack([at[kept], size, angle, strength[kept], octave])
+    return np.asarray(each[np.argsort(octave, kind="stable")])
 
 
 def described_by_loops(

@@ -34,7 +34,7 @@ from hashdb.model import (
 from matcher.check import Checker
 from matcher.digest import digest_file
 from matcher.looks import dense_windows
-from matcher.ports import Sampling
+from matcher.ports import Early, Sampling
 
 MEDIA = Path(__file__).parent.parent / "media"
 BUNNY = MEDIA / "o597_bbb.mp4"
@@ -293,11 +293,11 @@ class Broken:
     def refresh(self) -> int:
         return 0
 
-    def __call__(self, *args: object) -> object:
+    def __call__(self, *args: object, early: Early | None = None) -> object:
         self.calls += 1
         if self.calls > 1:
             raise SandboxFailed("died")
-        return self.parts.sandbox(*args)
+        return self.parts.sandbox(*args, early=early)
 
 
 def test_a_failed_index_is_never_a_silent_allow(parts: Parts):
@@ -367,10 +367,17 @@ class Hasty:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
 
-    def __call__(self, media: BinaryIO, sampling: Sampling, signals: Sequence[str]) -> object:
+    def __call__(
+        self,
+        media: BinaryIO,
+        sampling: Sampling,
+        signals: Sequence[str],
+        *,
+        early: Early | None = None,
+    ) -> object:
         if sampling.windows:
             sampling = replace(sampling, max_frames=1)
-        return self.parts.sandbox(media, sampling, signals)
+        return self.parts.sandbox(media, sampling, signals, early=early)
 
 
 def test_a_second_look_that_ends_early_takes_nothing_away(parts: Parts, tmp_path: Path):

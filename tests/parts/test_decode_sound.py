@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hashdb.errors import BadMedia
+from matcher.decode import sound
 from matcher.decode.sound import RATE, OpenedSound, SoundBlock
 from tests import media_maker as make
 
@@ -135,6 +136,23 @@ def test_one_channel_upside_down_does_not_silence_the_mean():
     one = chirp(2.0)
     ((_, samples),) = hear(encode(np.stack([one, -one]))).values()
     assert float(np.abs(samples).mean()) > 0.15
+
+
+def test_each_stretch_is_mixed_by_itself_however_many_are_mixed_at_once():
+    rng = np.random.default_rng(1)
+    one = rng.normal(0, 1, (1, 160)).astype(np.float32)
+    two = rng.normal(0, 1, (2, 90)).astype(np.float32)
+    odd = np.array([[np.nan, 9.0, -9.0], [1.0, 9.0, 0.0]], dtype=np.float32)
+    parts = [one, two, np.concatenate([one, -0.99 * one]), odd, np.zeros((2, 5), np.float32), two]
+    mixed = sound._mixed([p.copy() for p in parts])
+    assert mixed.dtype == np.float32
+    alone = [sound._mixed([p.copy()]) for p in parts]
+    assert [len(a) for a in alone] == [p.shape[1] for p in parts]
+    assert mixed.tolist() == np.concatenate(alone).tolist()
+    assert alone[0].tolist() == np.clip(one[0], -4, 4).tolist()
+    assert alone[1] == pytest.approx(two.mean(axis=0))
+    assert alone[2].tolist() == alone[0].tolist()  # of what cancels itself out the first channel
+    assert alone[3].tolist() == [0.5, 4.0, -2.0]
 
 
 def test_a_gap_in_the_stamps_is_silence_and_what_follows_comes_later():

@@ -197,6 +197,14 @@ def test_of_short_uploads_every_picture_counts(first: float):
     assert np.diff([t for t in found if t < first - 0.01]) == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize(("every", "count", "apart"), [(0.3, 40, 0.6), (0.5, 100, 0.5)])
+def test_keyframes_of_short_uploads_are_taken_as_far_apart_as_what_lies_between(
+    every: float, count: int, apart: float
+):
+    """A twentieth of its length; of long ones half of that."""
+    assert np.diff(taken(groups(*[every] * count))) == pytest.approx(apart)
+
+
 @pytest.mark.parametrize("seconds", [(250 / 30,) * 4, (3.3, 0.3, 0.6, 7.7, 2.6, 11.0), (6.0, 6.0)])
 def test_what_will_be_taken_is_known_before(seconds: tuple[float, ...]):
     """Whichever picture was the last one that came out of the decoder."""

@@ -30,10 +30,11 @@ from hashdb.errors import (
     SandboxFailed,
     UnsupportedMedia,
 )
-from hashdb.model import MediaKind
+from hashdb.model import MediaFingerprints, MediaKind, Rendering
 from matcher import lockdown, syscalls
 from matcher.child import child_environment
 from matcher.decode.pyav import PyAvDecoder
+from matcher.features import PART
 from matcher.fingerprint import fingerprint
 from matcher.ports import Limits, Sampling, Window
 from matcher.sandbox import Sandbox
@@ -84,6 +85,41 @@ def test_what_the_child_says_is_what_the_parts_say(sandbox: Sandbox):
         assert one.offsets.tolist() == other.offsets.tolist()
     assert [p.shape for p in inside.pictures] == [(224, 224, 3)] * 3
     assert inside.sound == ()
+
+
+def test_pictures_are_told_some_at_a_time_before_the_answer(sandbox: Sandbox):
+    told: list[MediaFingerprints] = []
+    signals = (*SIGNALS, "local")
+    with MOVIE.open("rb") as media:
+        answer = sandbox(media, UPLOAD, signals, early=told.append)
+        alone = sandbox(media, UPLOAD, signals)
+    for rendering in Rendering:
+        parts = [f for part in told for f in part.local if f.rendering is rendering]
+        (whole,) = (f for f in answer.local if f.rendering is rendering)
+        (same,) = (f for f in alone.local if f.rendering is rendering)
+        count = sum(map(len, parts))
+        assert len(parts) == len(told) > 1
+        assert all(len(f) == PART for f in parts)
+        assert len(whole) - PART < count <= len(whole)
+        assert np.concatenate([f.offsets for f in parts]).tolist() == whole.offsets[:count].tolist()
+        assert np.array_equal(
+            np.concatenate([f.codes for f in parts]), whole.codes[: whole.starts[count]]
+        )
+        assert np.array_equal(whole.codes, same.codes)
+    assert {f.signal_type for f in told[0].fingerprints} == set(SIGNALS)
+    assert not any(part.fingerprints for part in told[1:])
+
+
+def test_what_an_early_listener_raises_ends_the_look(sandbox: Sandbox):
+    def fail(_: MediaFingerprints) -> None:
+        raise ZeroDivisionError
+
+    with MOVIE.open("rb") as media, pytest.raises(ZeroDivisionError):
+        sandbox(media, UPLOAD, (*SIGNALS, "local"), early=fail)
+    picture = sandbox(
+        io.BytesIO(make.image(make.scene(1))), UPLOAD, (*SIGNALS, "local"), early=fail
+    )
+    assert picture.kind is MediaKind.IMAGE  # of which nothing is told
 
 
 def test_the_child_hears_what_we_hear(sandbox: Sandbox):

@@ -17,7 +17,7 @@ from api.wiring import Parts, build
 from hashdb.model import Action, MediaFingerprints, Reference, Verdict, new_id
 from hashdb.store.schema import downgrade, upgrade
 from matcher.digest import digest_file
-from matcher.ports import Sampling
+from matcher.ports import Early, Sampling
 from matcher.worker import hear
 from tests import media_maker as make
 
@@ -106,10 +106,15 @@ class Counting:
         self.calls = 0
 
     def __call__(
-        self, media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]
+        self,
+        media: BinaryIO,
+        sampling: Sampling,
+        signal_types: Sequence[str],
+        *,
+        early: Early | None = None,
     ) -> MediaFingerprints:
         self.calls += 1
-        return self.sandbox(media, sampling, signal_types)
+        return self.sandbox(media, sampling, signal_types, early=early)
 
 
 def counted(parts: Parts) -> Counting:

@@ -348,18 +348,16 @@ def test_a_busy_corner_does_not_take_all() -> None:
 
 def test_corners_are_taken_in_turns_from_the_cells() -> None:
     """By numbers: 300 strong ones in one cell, 10 weak ones in each of nine others."""
-    strong = [cv2.KeyPoint(5 + i % 10, 5 + i // 30, 31, 0, 100.0 + i) for i in range(300)]
-    weak = [
-        cv2.KeyPoint(150 + 100 * (c % 3), 150 + 100 * (c // 3) + i, 31, 0, 1.0 + i)
-        for c in range(9)
-        for i in range(10)
-    ]
-    kept = local._spread(strong + weak, (600, 600), 100)
-    assert len(kept) == 100
-    taken = [k for k in kept if k.response >= 100]
+    strong = [(5 + i % 10, 5 + i // 30) for i in range(300)]
+    weak = [(150 + 100 * (c % 3), 150 + 100 * (c // 3) + i) for c in range(9) for i in range(10)]
+    at = np.array(strong + weak, np.float32)
+    strength = np.array([100.0 + i for i in range(300)] + [1.0 + i for i in range(10)] * 9)
+    kept = local._spread(at, strength, (600, 600), 100)
+    assert len(set(kept.tolist())) == 100
+    taken = strength[kept][strength[kept] >= 100]
     assert len(taken) == 10
-    assert min(k.response for k in taken) == 390.0  # and of each cell the strongest
-    assert local._spread(strong, (600, 600), 300) == strong
+    assert taken.min() == 390.0  # and of each cell the strongest
+    assert local._spread(at[:300], strength[:300], (600, 600), 300).tolist() == list(range(300))
 
 
 def test_the_same_picture_has_the_same_features(original: Luma) -> None:

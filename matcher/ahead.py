@@ -1,0 +1,75 @@
+"""An upload's pictures looked up by local features while later ones are still being described.
+
+The upload is decoded in a process of its own; so what is looked up meanwhile costs nobody's time.
+What was nominated and verified is used where the answer says the same of the picture; all else
+that local features are asked needs all pictures.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from hashdb.model import Fingerprint, MediaFingerprints
+from hashdb.ports import LocalBackend
+from hashdb.snapshot import ReferenceIndex
+from matcher import localize
+
+log = logging.getLogger(__name__)
+
+
+class Ahead:
+    """Of one upload, whose pictures are given to `see` in order.
+
+    Where hashes know its first pictures nothing is looked up ahead: they may settle it, and then
+    nobody asks for more (`Judge.settled`). `known`: whether they do.
+    """
+
+    def __init__(
+        self, index: ReferenceIndex, known: Callable[[Iterable[Fingerprint]], bool]
+    ) -> None:
+        self._index = index
+        self._known = known
+        self._looks: bool | None = None  # None: no picture has told yet
+        self._backend: LocalBackend | None = None
+        self._number = 0
+        self._pictures: dict[int, int] = {}  # by track, how many were seen
+        self._found: dict[int, dict[int, localize.Nominated]] = {}
+
+    def see(self, part: MediaFingerprints) -> None:
+        """Some pictures more: their local features, and once the codes so far. Whatever fails is
+        left to the look-up of all pictures, which says so."""
+        if self._looks is False:
+            return
+        try:
+            if self._looks is None:
+                self._begin(part.fingerprints)
+            for track in sorted({f.track for f in part.local}):
+                first = self._pictures.get(track, 0)
+                rows = localize.by_row(
+                    localize.shots((f for f in part.local if f.track == track), first)
+                )
+                self._pictures[track] = first + len(rows)
+                if self._looks and self._backend is not None:
+                    found = {row: localize.nominated(s, self._backend) for row, s in rows.items()}
+                    self._found.setdefault(track, {}).update(found)
+        except Exception:
+            log.exception("looking pictures up ahead failed")
+            self._looks = False
+
+    def _begin(self, codes: Sequence[Fingerprint]) -> None:
+        if not codes:
+            return
+        self._number = self._index.refresh()
+        indexed = self._index.local()
+        self._looks = indexed is not None and not self._known(codes)
+        self._backend = None if indexed is None else indexed[0]
+
+    def found(
+        self, track: int, backend: LocalBackend, number: int
+    ) -> Mapping[int, localize.Nominated]:
+        """What was found of the track's pictures, by row; nothing where the index is another one by
+        now, or has changed since (`number`: of the last change in it)."""
+        if backend is not self._backend or number != self._number:
+            return {}
+        return self._found.get(track, {})

@@ -1,0 +1,154 @@
+"""Pictures looked up while others are still described, with made footage and a real index."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hashdb.index.local import LocalIndex
+from hashdb.model import (
+    Coverage,
+    Fingerprint,
+    LocalFeatures,
+    MediaFingerprints,
+    MediaKind,
+    Rendering,
+)
+from hashdb.ports import Nominee
+from matcher import localize
+from matcher.ahead import Ahead
+from matcher.localize import Sight
+from tests.made_world import copy, fixed, index_of, panning, reference
+
+CODES = Fingerprint("pdq", "made", np.zeros((1, 32), np.uint8), *np.zeros((3, 1)))
+
+
+class Counting(LocalIndex):
+    """Counts how often it is asked for pictures."""
+
+    asked = 0
+
+    def nominate(self, *given: Any, **named: Any) -> list[Nominee]:
+        self.asked += 1
+        return super().nominate(*given, **named)
+
+
+class Held:
+    """A `ReferenceIndex` that holds local features only."""
+
+    def __init__(self, backend: LocalIndex | None) -> None:
+        self.number, self.backend = 7, backend
+
+    def refresh(self) -> int:
+        return self.number
+
+    def local(self) -> tuple[LocalIndex, list[str]] | None:
+        return None if self.backend is None else (self.backend, ["a", "b", "c"])
+
+
+@pytest.fixture
+def backend() -> Counting:
+    made = Counting()
+    worlds = (panning(2), panning(1), fixed(10, 11))
+    made.add([(ordinal, reference(world)) for ordinal, world in enumerate(worlds)])
+    return made
+
+
+def upload(world: int = 1) -> tuple[LocalFeatures, ...]:
+    """In two renderings, of which the second one is nothing that the index holds."""
+    plain = copy(panning(world), seconds=6.0)
+    return plain, replace(copy(panning(9), seconds=6.0), rendering=Rendering.MIRRORED)
+
+
+def rows(some: tuple[LocalFeatures, ...], first: int, end: int) -> tuple[LocalFeatures, ...]:
+    """The pictures of these numbers."""
+    return tuple(
+        replace(
+            one,
+            offsets=one.offsets[first:end],
+            starts=one.starts[first : end + 1] - one.starts[first],
+            sizes=one.sizes[first:end],
+            codes=one.codes[one.starts[first] : one.starts[end]],
+            places=one.places[one.starts[first] : one.starts[end]],
+        )
+        for one in some
+    )
+
+
+def told(ahead: Ahead, local: tuple[LocalFeatures, ...], *, codes: bool = True) -> None:
+    """The first eleven of twelve, as they come."""
+    for first, end in ((0, 5), (5, 6), (6, 11)):
+        made = (CODES,) if codes and not first else ()
+        coverage = Coverage(0.0, 0.0, 1, 0)
+        ahead.see(MediaFingerprints(MediaKind.VIDEO, made, coverage, local=rows(local, first, end)))
+
+
+def ahead_of(index: Held, *, known: bool = False) -> Ahead:
+    return Ahead(index, lambda _: known)  # type: ignore[arg-type]
+
+
+def said(sights: list[Sight]) -> list[object]:
+    return [
+        (s.shot.row, s.shot.rendering, s.nominee.reference, s.nominee.offset, s.agreement.inliers)
+        for s in sights
+    ]
+
+
+def test_what_was_looked_up_ahead_is_what_is_found_and_not_asked_for_again(backend: Counting):
+    ahead, local = ahead_of(Held(backend)), upload()
+    told(ahead, local)
+    before = backend.asked
+    assert before == 11 + 6
+    shots = localize.shots(local)
+    found = localize.sighted(shots, backend, ahead.found(0, backend, 7))
+    assert backend.asked == before + 1  # of the last picture, which is asked about plain only
+    assert found
+    assert said(found) == said(localize.sighted(shots, backend))
+
+
+def test_what_hashes_know_is_not_looked_up_ahead(backend: Counting):
+    ahead = ahead_of(Held(backend), known=True)
+    told(ahead, upload())
+    assert not backend.asked
+    assert not ahead.found(0, backend, 7)
+
+
+def test_nothing_is_looked_up_before_hashes_could_know_it(backend: Counting):
+    ahead = ahead_of(Held(backend))
+    told(ahead, upload(), codes=False)
+    assert not backend.asked
+    told(ahead, upload())
+    assert sorted(ahead.found(0, backend, 7)) == list(range(11, 22))
+
+
+def test_another_index_or_a_change_in_it_is_looked_up_anew(backend: Counting):
+    ahead = ahead_of(Held(backend))
+    told(ahead, upload())
+    assert ahead.found(0, backend, 7)
+    assert not ahead.found(1, backend, 7)
+    assert not ahead.found(0, backend, 8)
+    assert not ahead.found(0, index_of(), 7)
+
+
+def test_a_picture_that_the_answer_has_otherwise_is_looked_up_anew(backend: Counting):
+    ahead = ahead_of(Held(backend))
+    told(ahead, upload(2))
+    shots = localize.shots(upload(1))
+    found = localize.sighted(shots, backend, ahead.found(0, backend, 7))
+    assert said(found) == said(localize.sighted(shots, backend))
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_an_index_that_fails_or_holds_nothing_is_left_to_the_look_up_of_all(
+    held: bool, monkeypatch: pytest.MonkeyPatch, backend: Counting
+):
+    def fail(*_: object, **__: object) -> list[Nominee]:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Counting, "nominate", fail)
+    ahead = ahead_of(Held(backend if held else None))
+    told(ahead, upload())
+    assert not ahead.found(0, backend, 7)
