@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import pytest
@@ -100,9 +100,9 @@ def looks(parts: Parts) -> Iterator[list[Sequence[str]]]:
     asked: list[Sequence[str]] = []
     real = parts.checker._looker._fingerprint
 
-    def noting(media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]):
+    def noting(media: BinaryIO, sampling: Sampling, signal_types: Sequence[str], **more: Any):
         asked.append(signal_types)
-        return real(media, sampling, signal_types)
+        return real(media, sampling, signal_types, **more)
 
     parts.checker._looker._fingerprint = noting
     try:
@@ -180,10 +180,10 @@ class TestWhereTheFirstPassIsUnsure:
         checker = unsure[0].checker
         real = checker._looker._fingerprint
 
-        def failing(media: BinaryIO, sampling: Sampling, signal_types: Sequence[str]):
+        def failing(media: BinaryIO, sampling: Sampling, signal_types: Sequence[str], **more: Any):
             if "local" in signal_types:
                 raise SandboxFailed("gone")
-            return real(media, sampling, signal_types)
+            return real(media, sampling, signal_types, **more)
 
         checker._looker._fingerprint = failing
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy as copy_of
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -341,10 +341,12 @@ def test_what_is_woven_into_other_footage_is_found(parts: Parts, tmp_path: Path)
 
 def test_a_failed_look_at_strands_is_said(parts: Parts, tmp_path: Path):
     class Failing(Hasty):
-        def __call__(self, media: BinaryIO, sampling: Sampling, signals: Sequence[str]) -> object:
+        def __call__(
+            self, media: BinaryIO, sampling: Sampling, signals: Sequence[str], **more: Any
+        ) -> object:
             if sampling.strands:
                 raise SandboxFailed("died")
-            return self.parts.sandbox(media, sampling, signals)
+            return self.parts.sandbox(media, sampling, signals, **more)
 
     checker = Checker(parts.store, parts.judge, Failing(parts), parts.policy)
     with woven(tmp_path / "woven.mp4").open("rb") as media:
