@@ -329,7 +329,10 @@ def _line(
 
 
 def fitted(t: Floats, moments: Floats, speed: float) -> tuple[float, float]:
-    """Speed and offset through the moments; the line's own speed where they cannot tell."""
+    """Speed and offset through the moments; the line's own speed where they cannot tell, and an
+    offset that leads nowhere (nan) where there are none."""
+    if not len(t):
+        return speed, float("nan")
     if len(t) > 2 and float(np.ptp(t)) > 1.0:
         slope, start = (float(x) for x in np.polyfit(t, moments, 1))
         if 0.4 <= abs(slope) <= 2.5:

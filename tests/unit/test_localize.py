@@ -531,3 +531,9 @@ def test_a_line_that_another_rendering_outshines_is_none(
     assert found.rendering is Rendering.PLAIN
     assert localize.outshone(found, [*found.sights, *in_a_mirror(found, strength)]) is outshone
     assert not localize.outshone(found, found.sights)
+
+
+def test_through_no_moments_goes_no_line():
+    speed, offset = localize.fitted(np.array([]), np.array([]), 0.5)
+    assert speed == 0.5
+    assert np.isnan(offset)
