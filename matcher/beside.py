@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hashdb.model import Alignment, Floats, Motion, Segment, Strand
-from matcher.localize import usual
 from matcher.motion import LEAST, UNLIKE, Laid, Line, agreement_on, leads_to
 
-SURE, SHORT_S = 0.95, 1.5
-"""The score at which an alignment in a strand is believed whatever its speed, and the seconds of
-the strand from which on one at the normal speed is."""
+SURE = 0.95
+"""The score from which on an alignment in a strand is believed: each strand is one more upload in
+which something may agree by chance, and its pictures lie close together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +61,7 @@ class Beside:
         shown = [
             _as_shown(a, clocks[a.frames[0].track])
             for a in apart.alignments
-            if a.frames[0].track in clocks and _believed(a)
+            if a.frames[0].track in clocks and a.score >= SURE
         ]
         kept = _surer(self.alignments, shown)
         found = frozenset(a.reference_id for a in kept)
@@ -101,13 +100,6 @@ def _surer(some: Sequence[Alignment], others: Sequence[Alignment]) -> tuple[Alig
         *(a for a in some if sure[a.reference_id] >= surer.get(a.reference_id, 0.0)),
         *(a for a in others if surer[a.reference_id] > sure.get(a.reference_id, -1.0)),
     )
-
-
-def _believed(found: Alignment) -> bool:
-    """Whether what was found in a strand is no chance: of a short part of it, whose pictures lie
-    close together, and at another speed, that takes more."""
-    seconds = sum(pair.query.seconds for pair in found.segments)
-    return found.score >= SURE or (usual(found.speed) and seconds >= SHORT_S)
 
 
 def _as_shown(found: Alignment, clock: Strand) -> Alignment:
