@@ -27,7 +27,7 @@ from bench.scale_pictures import EDITS, Query, load
 from bench.scale_plot import draw
 from hashdb.index.filing import MOST_IN_BUCKET
 from hashdb.index.local import LocalIndex
-from matcher.localize import FEWEST_VOTES, NOMINEES
+from matcher.sighting import FEWEST_VOTES, NOMINEES
 
 NEAR_S = 1.3  # a nominated picture of the right reference so near in time is right
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashdb.model import Fingerprint, MediaFingerprints
 from hashdb.ports import LocalBackend
 from hashdb.snapshot import ReferenceIndex
-from matcher import localize
+from matcher import sighting
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Ahead:
         self._backend: LocalBackend | None = None
         self._number = 0
         self._pictures: dict[int, int] = {}  # by track, how many were seen
-        self._found: dict[int, dict[int, localize.Nominated]] = {}
+        self._found: dict[int, dict[int, sighting.Nominated]] = {}
 
     def see(self, part: MediaFingerprints) -> None:
         """Some pictures more: their local features, and once the codes so far. Whatever fails is
@@ -46,12 +46,12 @@ class Ahead:
                 self._begin(part.fingerprints)
             for track in sorted({f.track for f in part.local}):
                 first = self._pictures.get(track, 0)
-                rows = localize.by_row(
-                    localize.shots((f for f in part.local if f.track == track), first)
+                rows = sighting.by_row(
+                    sighting.shots((f for f in part.local if f.track == track), first)
                 )
                 self._pictures[track] = first + len(rows)
                 if self._looks and self._backend is not None:
-                    found = {row: localize.nominated(s, self._backend) for row, s in rows.items()}
+                    found = {row: sighting.nominated(s, self._backend) for row, s in rows.items()}
                     self._found.setdefault(track, {}).update(found)
         except Exception:
             log.exception("looking pictures up ahead failed")
@@ -67,7 +67,7 @@ class Ahead:
 
     def found(
         self, track: int, backend: LocalBackend, number: int
-    ) -> Mapping[int, localize.Nominated]:
+    ) -> Mapping[int, sighting.Nominated]:
         """What was found of the track's pictures, by row; nothing where the index is another one by
         now, or has changed since (`number`: of the last change in it)."""
         if backend is not self._backend or number != self._number:

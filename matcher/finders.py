@@ -27,7 +27,7 @@ from hashdb.model import (
 from hashdb.ports import LocalBackend
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher import consensus, described, heard, localize, nearest, telling
+from matcher import consensus, described, heard, localize, nearest, sighting, telling
 from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
@@ -56,8 +56,8 @@ class _Seen:
     of those that are images."""
 
     track: int
-    shots: list[localize.Shot]
-    sights: list[localize.Sight]
+    shots: list[sighting.Shot]
+    sights: list[sighting.Sight]
     still: list[int]
 
 
@@ -94,7 +94,7 @@ class LocalFinder:
             return NOTHING_BESIDE
         found = NOTHING_BESIDE
         for track in sorted({f.track for f in look.local}):
-            before = ahead.found(track, indexed[0], number) if ahead else localize.NOTHING_AHEAD
+            before = ahead.found(track, indexed[0], number) if ahead else sighting.NOTHING_AHEAD
             seen = self._seen(look, track, *indexed, before)
             found = found.and_also(self._track(look, seen, *indexed, usual_only=usual_only))
         return found
@@ -151,10 +151,10 @@ class LocalFinder:
         track: int,
         backend: LocalBackend,
         names: Sequence[str],
-        before: Mapping[int, localize.Nominated],
+        before: Mapping[int, sighting.Nominated],
     ) -> _Seen:
-        shots = localize.shots(f for f in look.local if f.track == track)
-        sights = localize.sighted(shots, backend, before)
+        shots = sighting.shots(f for f in look.local if f.track == track)
+        sights = sighting.sighted(shots, backend, before)
         named = {names[s.nominee.reference]: s.nominee.reference for s in sights}
         with self._store.read() as tx:
             references = tx.banks.references_by_ids(named)

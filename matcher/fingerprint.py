@@ -22,10 +22,11 @@ from hashdb.model import (
     MediaFingerprints,
     MediaKind,
     Orientation,
+    Strand,
     View,
 )
 from hashdb.signals import SIGNAL_TYPES
-from matcher.coverage import REACH
+from matcher.coverage import Reach, judged, track_seconds
 from matcher.features import LocalLook
 from matcher.helper import Helper
 from matcher.ports import (
@@ -123,22 +124,6 @@ class _Rows:
                 view=self.view,
                 orientation=self.hasher.orientations[row],
             )
-
-
-class _Reach:
-    """How many seconds of one track lie within reach of its frames, which come in order."""
-
-    def __init__(self, duration: float) -> None:
-        self.duration = duration
-        self.seconds = 0.0
-        self._end = 0.0
-
-    def add(self, offset: float) -> None:
-        start = max(self._end, offset - REACH, 0.0)
-        end = min(offset + REACH, self.duration)
-        if end > start:
-            self.seconds += end - start
-        self._end = max(self._end, end)
 
 
 class _Pictures:
@@ -313,18 +298,22 @@ def fingerprint(
     return MediaFingerprints(
         kind=opened.info.kind,
         fingerprints=_upright_first(f for t in tracks for f in t.fingerprints()),
-        coverage=Coverage(
-            judged_s=_judged(opened.info, seen.reaches),
-            total_s=max((s.seconds for s in clocks), default=opened.info.duration),
-            frames=seen.frames,
-            flat_frames=seen.flat,
-            truncated=seen.stopped or opened.truncated,
-        ),
+        coverage=_coverage(opened, seen, clocks),
         pictures=seen.pictures.chosen(),
         local=tuple(one for _, look in looks for one in look.features()),
         motion=tuple(one for one in motions if one is not None),
         to_describe=tuple(some for some in shown if some is not None),
         strands=clocks,
+    )
+
+
+def _coverage(opened: OpenedMedia, seen: _Seen, clocks: Sequence[Strand]) -> Coverage:
+    return Coverage(
+        judged_s=judged(opened.info, seen.reaches),
+        total_s=max((s.seconds for s in clocks), default=opened.info.duration),
+        frames=seen.frames,
+        flat_frames=seen.flat,
+        truncated=seen.stopped or opened.truncated,
     )
 
 
@@ -336,7 +325,7 @@ class _Seen:
 
     pictures: _Pictures
     tracks: dict[int, _Track] = field(default_factory=dict)
-    reaches: dict[int, _Reach] = field(default_factory=dict)
+    reaches: dict[int, Reach] = field(default_factory=dict)
     frames: int = 0
     flat: int = 0
     stopped: bool = False
@@ -363,7 +352,7 @@ def _seen(
         if number not in seen.tracks:
             track = _track(number, info, parts, hashers, sampling, local=local)
             seen.tracks[number] = track
-            seen.reaches[number] = _Reach(_duration(info, number))
+            seen.reaches[number] = Reach(track_seconds(info, number))
         seen.flat += not seen.tracks[number].see(frame) and bool(hashers)
         seen.reaches[number].add(frame.offset)
         seen.pictures.offer(frame)
@@ -393,29 +382,13 @@ def _track(
     local: bool,
 ) -> _Track:
     """What one track's pictures go through."""
-    duration, video = _duration(info, number), info.kind is MediaKind.VIDEO
+    duration, video = track_seconds(info, number), info.kind is MediaKind.VIDEO
     features = shown = None
     if local and parts.local is not None:
         features = LocalLook(parts.local, number, sampling, duration, alone=not video)
     if sampling.describe and video and not sampling.windows:
         shown = ShownLook(number, sampling, duration, info.tracks)
     return _Track(number, parts, hashers, sampling, features, shown, video=video)
-
-
-def _duration(info: MediaInfo, track: int) -> float:
-    """A track's seconds; the container's where the track's own are not known."""
-    if track < len(info.track_durations):
-        return min(info.duration, info.track_durations[track])
-    return info.duration
-
-
-def _judged(info: MediaInfo, reaches: dict[int, _Reach]) -> float:
-    """Seconds that were looked at on the track that was looked at least."""
-    missed = [
-        _duration(info, track) - (reaches[track].seconds if track in reaches else 0.0)
-        for track in range(max(info.tracks, 1))
-    ]
-    return max(0.0, info.duration - max(missed))
 
 
 def _upright_first(fingerprints: Iterator[Fingerprint]) -> tuple[Fingerprint, ...]:

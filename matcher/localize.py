@@ -1,8 +1,7 @@
-"""Local features into alignments: nominate pictures, verify them, agree in time. Pure but for the
-index that is asked.
+"""Local features into alignments: pictures that agree in time and place. Pure but for the index
+that is asked.
 
-1. Each picture of the query, in each rendering, asks the index which pictures of references share
-   features with it; the best are verified geometrically (`matcher.verify`).
+1. Each picture of the query that shows something of a reference is verified (`matcher.sighting`).
 2. What is verified of one reference in one rendering is a vote for a line of time, as with hashes.
 3. Pictures of the query that lie on the line but were not nominated are verified too: they may be
    dimmer, or much covered.
@@ -12,35 +11,17 @@ index that is asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hashdb.model import (
-    Floats,
-    LocalFeatures,
-    Rendering,
-)
+from hashdb.model import Floats, Rendering
 from hashdb.ports import LocalBackend, Nominee
 from matcher import verify
 from matcher.align import SPEEDS, FrameHits, best_line
-from matcher.verify import Agreement, Candidates, Picture
-
-NOMINEES = 6
-"""Pictures that the index names for one picture and rendering."""
-
-FEWEST_VOTES = 2.0
-VERIFIED, FIRST = 10, 4
-"""Nominees that are verified for one picture of the query, in all renderings: the first of them by
-votes, and the others of references that are seen in any picture: they may speak against it too."""
-
-RAREST = 300
-"""Features by which a mirror or a negative is looked up, those that the fewest others are like: of
-the pictures that all features nominate these nominate 0.94, at half the cost."""
-
-FEWEST_INLIERS = 6
-"""Below this an agreement of two pictures is chance."""
+from matcher.sighting import Shot, Sight, asked_about, picture_of
+from matcher.verify import Candidates
 
 NOMINATING = 10
 """Inliers of a picture that starts a line."""
@@ -85,26 +66,6 @@ _TRIED = ((FORWARD, 1.0), (SPEEDS[-1:], 0.85))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
-    """One picture of the query, in one rendering. `row`: its number among the query's pictures."""
-
-    row: int
-    offset: float
-    rendering: Rendering
-    picture: Picture
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sight:
-    """A shot verified against a picture of a reference."""
-
-    shot: Shot
-    nominee: Nominee
-    pairs: Candidates
-    agreement: Agreement
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Found:
     """One reference in one rendering: its sights on one line of time, all by one map. `led`: shots
     between the first and the last sight that the line leads to a picture of the reference, seen
@@ -131,116 +92,6 @@ class Found:
     def shown_at(self) -> Floats:
         """When the upload shows it, seconds."""
         return np.array([s.shot.offset for s in self.sights])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Nominated:
-    """What the index names for the `shots` of one row, with the shot that it is named for, most
-    votes first; and the `sights` of the first of them."""
-
-    shots: tuple[Shot, ...]
-    nominees: tuple[tuple[Nominee, Shot], ...]
-    sights: tuple[Sight, ...]
-
-    def is_of(self, some: Sequence[Shot]) -> bool:
-        """Whether it is what these pictures would be given."""
-        return len(some) == len(self.shots) and all(map(_same, some, self.shots))
-
-    def names(self, shot: Shot) -> bool:
-        """Whether anything is named for the shot's rendering."""
-        return any(mine.rendering is shot.rendering for _, mine in self.nominees)
-
-
-def _same(one: Shot, other: Shot) -> bool:
-    mine, its = one.picture, other.picture
-    return (
-        (one.row, one.offset, one.rendering) == (other.row, other.offset, other.rendering)
-        and (mine.width, mine.height) == (its.width, its.height)
-        and np.array_equal(mine.codes, its.codes)
-        and np.array_equal(mine.places, its.places)
-    )
-
-
-def shots(features: Iterable[LocalFeatures], first: int = 0) -> list[Shot]:
-    """The pictures of one track, those of a moment together; the `first` row's number."""
-    found = []
-    for one in features:
-        for i, offset in enumerate(one.offsets.tolist()):
-            rows = slice(int(one.starts[i]), int(one.starts[i + 1]))
-            width, height = one.sizes[i].tolist()
-            picture = Picture(one.codes[rows], one.places[rows], width, height)
-            found.append(Shot(i, offset, one.rendering, picture))
-    offsets = sorted({s.offset for s in found})
-    rows_of = {offset: first + row for row, offset in enumerate(offsets)}
-    return [replace(s, row=rows_of[s.offset]) for s in found]
-
-
-def by_row(some: Iterable[Shot]) -> dict[int, list[Shot]]:
-    """The pictures of each moment, by its row."""
-    found: dict[int, list[Shot]] = {}
-    for shot in some:
-        found.setdefault(shot.row, []).append(shot)
-    return found
-
-
-NOTHING_AHEAD: Mapping[int, Nominated] = {}
-
-
-def picture_of(nominee: Nominee) -> Picture:
-    return Picture(nominee.codes, nominee.places, nominee.width, nominee.height)
-
-
-def sighted(
-    some: Sequence[Shot], index: LocalBackend, ahead: Mapping[int, Nominated] = NOTHING_AHEAD
-) -> list[Sight]:
-    """All verified nominees of the shots: of the plain ones, and of every other one in a mirror or
-    a negative, which are rarer; what they find is then followed through all (`lines`). `ahead`:
-    what was found of rows already."""
-    each: dict[int, Nominated] = {}
-    for row, mine in by_row(some).items():
-        before = ahead.get(row)
-        known = before is not None and before.is_of(mine)
-        each[row] = before if before is not None and known else nominated(mine, index)
-    order = list(dict.fromkeys(s.row for s in some if each[s.row].names(s)))
-    found = [sight for row in order for sight in each[row].sights]
-    seen = {sight.nominee.reference for sight in found}
-    for row in order:
-        rest = each[row].nominees[FIRST:VERIFIED]
-        found += _sights([pair for pair in rest if pair[0].reference in seen])
-    return found
-
-
-def nominated(some: Sequence[Shot], index: LocalBackend) -> Nominated:
-    """What the index names for the shots of one row."""
-    named: list[tuple[Nominee, Shot]] = []
-    for shot in some:
-        if not asked_about(shot.rendering, shot.row):
-            continue
-        rarest = None if shot.rendering is Rendering.PLAIN else RAREST
-        codes, places = shot.picture.codes, shot.picture.places
-        for nominee in index.nominate(codes, places, NOMINEES, rarest=rarest):
-            if nominee.votes >= FEWEST_VOTES:
-                named.append((nominee, shot))
-    named.sort(key=lambda pair: -pair[0].votes)
-    return Nominated(tuple(some), tuple(named), tuple(_sights(named[:FIRST])))
-
-
-def _sights(nominated: Iterable[tuple[Nominee, Shot]]) -> list[Sight]:
-    verified = [_verified(shot, nominee) for nominee, shot in nominated]
-    return [sight for sight in verified if sight is not None]
-
-
-def asked_about(rendering: Rendering, row: int) -> bool:
-    """Whether the index is asked about that shot."""
-    return rendering is Rendering.PLAIN or row % 2 == 0
-
-
-def _verified(shot: Shot, nominee: Nominee) -> Sight | None:
-    pairs = verify.candidates(shot.picture, picture_of(nominee))
-    agreement = verify.agreement(pairs) if len(pairs.q) >= FEWEST_INLIERS else None
-    if agreement is None or agreement.inliers < FEWEST_INLIERS:
-        return None
-    return Sight(shot, nominee, pairs, agreement)
 
 
 def lines(

@@ -21,7 +21,7 @@ from matcher.looks import (
     all_windows,
     closer_windows,
     dense_windows,
-    interleaved,
+    joined_codes,
     joined_local,
     surer,
     unsure,
@@ -242,7 +242,7 @@ class Looker:
         except (BadMedia, SandboxFailed) as error:
             log.warning("the second look failed: %s", error)
             return look, matches, (Failure("second_look", str(error)),)
-        prints = interleaved(look.fingerprints, dense.fingerprints)
+        prints = joined_codes(look.fingerprints, dense.fingerprints)
         look = replace(look, fingerprints=prints, local=joined_local(look.local, dense.local))
         unseen: tuple[Failure, ...] = ()
         if closer:

@@ -198,7 +198,7 @@ def surer(first: Sequence[Match], second: Sequence[Match]) -> tuple[Match, ...]:
     return tuple(best.values())
 
 
-def interleaved(
+def joined_codes(
     sparse: Sequence[Fingerprint], dense: Sequence[Fingerprint]
 ) -> tuple[Fingerprint, ...]:
     """The dense look's codes, and of the sparse look's those that no dense one stands beside."""

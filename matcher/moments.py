@@ -21,11 +21,9 @@ from matcher.localize import (
     STEP,
     USUAL,
     Found,
-    Shot,
     distance_of,
     fitted,
     on_line,
-    picture_of,
     together,
     usual,
 )
@@ -46,6 +44,7 @@ from matcher.motion import (
 )
 from matcher.nearest import beside
 from matcher.score import UNSURE, rescore
+from matcher.sighting import Shot, picture_of
 
 ALIKE_BITS = 56
 MOMENTS, MOST_MOMENTS = 10, 80

@@ -14,20 +14,8 @@ import numpy as np
 from hashdb.model import Floats
 from hashdb.ports import Nominee
 from matcher import verify
-from matcher.localize import (
-    FORWARD,
-    NOMINATING,
-    SLACK,
-    STEP,
-    TOLD,
-    Found,
-    Shot,
-    Sight,
-    on_line,
-    picture_of,
-    together,
-    usual,
-)
+from matcher.localize import FORWARD, NOMINATING, SLACK, STEP, TOLD, Found, on_line, together, usual
+from matcher.sighting import Shot, Sight, picture_of
 
 NEAR_S = 1.6
 """Seconds around the line in which each picture's moment is looked for."""

@@ -27,9 +27,10 @@ from matcher.landmarks import (
     landmarks,
     pack_moments,
 )
-from matcher.localize import NOMINATING, picture_of
+from matcher.localize import NOMINATING
 from matcher.rarity import Held, Sighting, held, incidents, picture, rarity
 from matcher.score import rescore
+from matcher.sighting import picture_of
 from matcher.soundmatch import find_sounds
 from matcher.verify import agreement, candidates
 

@@ -9,8 +9,9 @@ import numpy as np
 from hashdb.model import Alignment, Codes, Floats, FrameMatch, Ints, Orientation, View
 from matcher import verify
 from matcher.align import group_alike, reach
-from matcher.localize import Found, Sight, distance_of, picture_of, usual
+from matcher.localize import Found, distance_of, usual
 from matcher.score import STILL, rescore
+from matcher.sighting import Sight, picture_of
 
 DISTINCT, MOVED, MOVED_PART = 3, 4, 0.1
 """Pictures that look different; features found that move. A picture with fewer is a still one,"""

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from hashdb.index.local import LocalIndex
 from hashdb.model import Alignment, LocalFeatures, Rendering
-from matcher import localize, telling
-from matcher.localize import Found, Shot
+from matcher import localize, sighting, telling
+from matcher.localize import Found
 from matcher.moments import at_its_moment
+from matcher.sighting import Shot
 
 WIDTH, HEIGHT = 448, 336
 Codes = NDArray[np.uint8]
@@ -180,8 +181,8 @@ def looked_for(
     query: LocalFeatures | Sequence[LocalFeatures], index: LocalIndex, *, still: Sequence[int] = ()
 ) -> tuple[list[Shot], list[Found]]:
     """What local features find, before moving parts are asked."""
-    some = localize.shots([query] if isinstance(query, LocalFeatures) else query)
-    return some, localize.lines(some, localize.sighted(some, index), index, still=still)
+    some = sighting.shots([query] if isinstance(query, LocalFeatures) else query)
+    return some, localize.lines(some, sighting.sighted(some, index), index, still=still)
 
 
 def looks(offsets: NDArray[np.float64], *, frozen: bool = False) -> dict[float, Codes]:

@@ -18,9 +18,9 @@ from hashdb.model import (
     Rendering,
 )
 from hashdb.ports import Nominee
-from matcher import localize
+from matcher import sighting
 from matcher.ahead import Ahead
-from matcher.localize import Sight
+from matcher.sighting import Sight
 from tests.made_world import copy, fixed, index_of, panning, reference
 
 CODES = Fingerprint("pdq", "made", np.zeros((1, 32), np.uint8), *np.zeros((3, 1)))
@@ -102,11 +102,11 @@ def test_what_was_looked_up_ahead_is_what_is_found_and_not_asked_for_again(backe
     told(ahead, local)
     before = backend.asked
     assert before == 11 + 6
-    shots = localize.shots(local)
-    found = localize.sighted(shots, backend, ahead.found(0, backend, 7))
+    shots = sighting.shots(local)
+    found = sighting.sighted(shots, backend, ahead.found(0, backend, 7))
     assert backend.asked == before + 1  # of the last picture, which is asked about plain only
     assert found
-    assert said(found) == said(localize.sighted(shots, backend))
+    assert said(found) == said(sighting.sighted(shots, backend))
 
 
 def test_what_hashes_know_is_not_looked_up_ahead(backend: Counting):
@@ -136,9 +136,9 @@ def test_another_index_or_a_change_in_it_is_looked_up_anew(backend: Counting):
 def test_a_picture_that_the_answer_has_otherwise_is_looked_up_anew(backend: Counting):
     ahead = ahead_of(Held(backend))
     told(ahead, upload(2))
-    shots = localize.shots(upload(1))
-    found = localize.sighted(shots, backend, ahead.found(0, backend, 7))
-    assert said(found) == said(localize.sighted(shots, backend))
+    shots = sighting.shots(upload(1))
+    found = sighting.sighted(shots, backend, ahead.found(0, backend, 7))
+    assert said(found) == said(sighting.sighted(shots, backend))
 
 
 @pytest.mark.parametrize("held", [True, False])

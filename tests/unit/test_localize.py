@@ -11,11 +11,12 @@ import pytest
 from hashdb.index.local import LocalIndex
 from hashdb.model import LocalFeatures, Orientation, Rendering, Segment
 from hashdb.ports import Nominee
-from matcher import localize, telling
+from matcher import localize, sighting, telling
 from matcher.align import is_still
-from matcher.localize import Found, Sight
+from matcher.localize import Found
 from matcher.policy import load_policy
 from matcher.sharpen import at_normal_speed
+from matcher.sighting import Sight
 from tests.made_world import (
     HEIGHT,
     PLAIN,
@@ -219,23 +220,23 @@ def test_pictures_that_nobody_asked_about_are_found_by_the_line(index: LocalInde
         copy(world, 4, lost=0.3, start=8.0, seed=3, rendering=mirrored),
     )
     some, (found, *_) = looked_for(query, index)
-    named = {s.shot.row for s in localize.sighted(some, index)}
+    named = {s.shot.row for s in sighting.sighted(some, index)}
     assert len(named) <= len(some) / 2
     assert {s.shot.row for s in found.sights} == {s.row for s in some}
     (pair,) = aligned(found, query).segments
     assert near(pair.query, 0, 12, 0.6)
 
 
-@pytest.mark.parametrize("at", range(localize.VERIFIED))
+@pytest.mark.parametrize("at", range(sighting.VERIFIED))
 def test_others_are_verified_of_references_that_are_seen(
     monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     """The right picture is nearly always among the first; where none of them is verified in any
     picture, nothing of what is known is in sight."""
-    some = localize.shots([copy(panning(1), 1.4)])[:2]
+    some = sighting.shots([copy(panning(1), 1.4)])[:2]
     (nominee,) = index_of(reference(panning(1))).pictures(0)[:1]
     ranked = [
-        replace(nominee, votes=99.0 - i, reference=i % 2) for i in range(localize.VERIFIED + 2)
+        replace(nominee, votes=99.0 - i, reference=i % 2) for i in range(sighting.VERIFIED + 2)
     ]
     asked: list[tuple[int, float]] = []
 
@@ -243,16 +244,16 @@ def test_others_are_verified_of_references_that_are_seen(
         def nominate(self, *_: object, **__: object) -> list[Nominee]:
             return ranked
 
-    def verified(shot: localize.Shot, nominee: Nominee) -> object:
+    def verified(shot: sighting.Shot, nominee: Nominee) -> object:
         asked.append((shot.row, nominee.votes))
         seen = shot is some[0] and nominee is ranked[at]
         return Sight(shot, nominee, None, None) if seen else None  # type: ignore[arg-type]
 
-    monkeypatch.setattr(localize, "_verified", verified)
-    found = localize.sighted(some, Index())
-    first = {n.votes for n in ranked[: localize.FIRST]}
-    rest = {n.votes for n in ranked[localize.FIRST : localize.VERIFIED] if n.reference == at % 2}
-    seen = at < localize.FIRST
+    monkeypatch.setattr(sighting, "_verified", verified)
+    found = sighting.sighted(some, Index())
+    first = {n.votes for n in ranked[: sighting.FIRST]}
+    rest = {n.votes for n in ranked[sighting.FIRST : sighting.VERIFIED] if n.reference == at % 2}
+    seen = at < sighting.FIRST
     assert len(found) == seen
     for row in (0, 1):  # in the picture where nothing was seen as well
         assert {votes for r, votes in asked if r == row} == (first | rest if seen else first)
@@ -261,8 +262,8 @@ def test_others_are_verified_of_references_that_are_seen(
 def test_a_reference_that_is_gone_meanwhile_is_passed_over() -> None:
     """Searches may run beside a removal."""
     held = index_of(reference(panning(2)), reference(panning(1)))
-    some = localize.shots([copy(panning(1), 3)])
-    sights = localize.sighted(some, held)
+    some = sighting.shots([copy(panning(1), 3)])
+    sights = sighting.sighted(some, held)
     held.remove([1])
     assert localize.lines(some, sights, held, still=[]) == []
 
@@ -385,7 +386,7 @@ def test_another_map_for_every_picture_is_no_copy(seed: int, index: LocalIndex) 
     """The same things before another camera: an edit lays all pictures of a video alike."""
     for world in (panning(1), fixed(10, 11)):
         query = copy(world, 6, by=anyhow(seed))
-        assert localize.sighted(localize.shots([query]), index)
+        assert sighting.sighted(sighting.shots([query]), index)
         assert best(query, index) < WEAK
 
 
@@ -460,13 +461,13 @@ def test_pictures_that_should_show_the_reference_and_do_not_speak_against_it(
 def test_shots_of_a_moment_have_one_number() -> None:
     one = copy(panning(1), 2, rendering=Rendering.PLAIN)
     other = copy(panning(1), 2, rendering=Rendering.MIRRORED, start=0.5, seed=2)
-    some = localize.shots([one, other])
+    some = sighting.shots([one, other])
     assert len(some) == 8
     assert {s.offset: s.row for s in some} == {0.0: 0, 0.5: 1, 1.0: 2, 1.5: 3, 2.0: 4}
     for shot, i in zip(some[:4], range(4), strict=True):
         assert np.array_equal(shot.picture.codes, one.codes[one.starts[i] : one.starts[i + 1]])
         assert (shot.picture.width, shot.picture.height) == (WIDTH, HEIGHT)
-    assert localize.shots([]) == []
+    assert sighting.shots([]) == []
 
 
 def test_a_line_through_moments() -> None:
@@ -479,20 +480,20 @@ def test_a_line_through_moments() -> None:
 
 
 def test_no_sights_are_no_lines(index: LocalIndex) -> None:
-    some = localize.shots([copy(panning(1), 2)])
-    assert localize.sighted([], index) == []
+    some = sighting.shots([copy(panning(1), 2)])
+    assert sighting.sighted([], index) == []
     assert localize.lines(some, [], index, still=[]) == []
     assert localize.lines([], [], index, still=[]) == []
 
 
 def test_sights_are_of_enough_inliers(index: LocalIndex) -> None:
-    some = localize.shots([copy(panning(1), 4)])
-    sights = localize.sighted(some, index)
+    some = sighting.shots([copy(panning(1), 4)])
+    sights = sighting.sighted(some, index)
     assert {s.nominee.reference for s in sights} == {1}
     assert all(isinstance(s, Sight) for s in sights)
-    assert min(s.agreement.inliers for s in sights) >= localize.FEWEST_INLIERS
+    assert min(s.agreement.inliers for s in sights) >= sighting.FEWEST_INLIERS
     most = max(sum(s.shot.row == shot.row for s in sights) for shot in some)
-    assert most <= localize.VERIFIED
+    assert most <= sighting.VERIFIED
 
 
 def test_every_frame_of_an_alignment_lies_on_its_line(index: LocalIndex) -> None:

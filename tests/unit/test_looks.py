@@ -44,7 +44,7 @@ from matcher.looks import (
     as_look,
     closer_windows,
     dense_windows,
-    interleaved,
+    joined_codes,
     joined_local,
     sure_of_all,
     surer,
@@ -191,10 +191,10 @@ def test_windows_are_no_longer_than_the_budget():
 
 
 def test_the_dense_looks_codes_stand_for_the_sparse_ones_beside_them():
-    (both,) = interleaved([fingerprint(0, 2, 4, 6)], [fingerprint(2.05, 2.2, 3.98, mark=255)])
+    (both,) = joined_codes([fingerprint(0, 2, 4, 6)], [fingerprint(2.05, 2.2, 3.98, mark=255)])
     assert both.offsets.tolist() == [0, 2.05, 2.2, 3.98, 6]
     assert both.codes[:, 0].tolist() == [0, 255, 255, 255, 0]
-    (kept,) = interleaved([fingerprint(0, 2)], [])
+    (kept,) = joined_codes([fingerprint(0, 2)], [])
     assert kept.offsets.tolist() == [0, 2]
 
 

@@ -9,9 +9,10 @@ from hashdb.index.local import LocalIndex
 from hashdb.model import LocalFeatures, Rendering
 from hashdb.ports import Nominee
 from matcher import moments, verify
-from matcher.localize import Found, Shot, Sight, picture_of
+from matcher.localize import Found
 from matcher.moments import at_its_moment, told_alone
 from matcher.motion import Agreement
+from matcher.sighting import Shot, Sight, picture_of
 from tests.made_world import (
     PLAIN,
     SMALLER,

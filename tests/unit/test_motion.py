@@ -10,7 +10,7 @@ from hashdb.model import Alignment, FrameMatch, Motion, Orientation, Rendering, 
 from hashdb.ports import Nominee
 from matcher import motion, verify
 from matcher.features import QUERY_GRID, REFERENCE_GRID, MotionWatch
-from matcher.localize import Found, Shot, Sight
+from matcher.localize import Found
 from matcher.moments import UNTOLD, Moment, still_told
 from matcher.motion import (
     UNLIKE,
@@ -25,6 +25,7 @@ from matcher.motion import (
     stands_still,
 )
 from matcher.score import STILL, rescore
+from matcher.sighting import Shot, Sight
 
 WIDTH, HEIGHT = 448, 336
 PLAIN = np.array([[1.0, 0, 0], [0, 1, 0]])
