@@ -49,7 +49,7 @@ _SCANNED = 8  # sketches compared in the time in which one code is scanned
 _LOOKED_UP = {SMALL: LANES, WIDE: 16 * LANES}  # and in which a key is, of tables too large to cache
 _LINE = 64  # bytes of a cache line; no code of up to 512 bits shall lie across two
 
-NEAREST = {SMALL: (1, 5), WIDE: (2, 6)}
+NEAREST = {SMALL: (1, 4), WIDE: (2, 6)}
 """Within how many bits of a key, and of it and the part beside it, `may_hit` looks. Of codes that
 differ by less than an eighth of their bits, some part of either layout is that near. Beyond that it
 is luck, of which all those tables have much."""

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, select, text
@@ -37,21 +38,58 @@ Answer = TypeVar("Answer")
 
 
 class Transaction:
-    """All queries, over one connection: see each attribute's class."""
+    """All queries, over one connection: see each attribute's class, made when it is asked for."""
 
     def __init__(self, connection: Connection) -> None:
-        self.changes = Changes(connection)
-        self.banks = Banks(connection, self.changes)
-        self.casework = Casework(connection)
-        self.uploads = Uploads(connection, self.casework)
-        self.found = Found(connection, self.casework)
-        self.audit = Audit(connection)
-        self.runs = Runs(connection)
-        self.jobs = Jobs(connection, self.runs)
-        self.exchanges = Exchanges(connection)
-        self.access = Access(connection)
-        self.leases = Leases(connection)
-        self.retention = Retention(connection)
+        self._connection = connection
+
+    @cached_property
+    def changes(self) -> Changes:
+        return Changes(self._connection)
+
+    @cached_property
+    def banks(self) -> Banks:
+        return Banks(self._connection, self.changes)
+
+    @cached_property
+    def casework(self) -> Casework:
+        return Casework(self._connection)
+
+    @cached_property
+    def uploads(self) -> Uploads:
+        return Uploads(self._connection, self.casework)
+
+    @cached_property
+    def found(self) -> Found:
+        return Found(self._connection, self.casework)
+
+    @cached_property
+    def audit(self) -> Audit:
+        return Audit(self._connection)
+
+    @cached_property
+    def runs(self) -> Runs:
+        return Runs(self._connection)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        return Jobs(self._connection, self.runs)
+
+    @cached_property
+    def exchanges(self) -> Exchanges:
+        return Exchanges(self._connection)
+
+    @cached_property
+    def access(self) -> Access:
+        return Access(self._connection)
+
+    @cached_property
+    def leases(self) -> Leases:
+        return Leases(self._connection)
+
+    @cached_property
+    def retention(self) -> Retention:
+        return Retention(self._connection)
 
 
 class Store:
