@@ -316,16 +316,17 @@ def _ask_table(
 
 @compiled
 def search_tables(
-    stored: Stored, asked: Asked, words: int, first: int, radius: int, tables: Tables, plan: Plan,
-    most: int, compared: NDArray[np.int64], scratch: Scratch, found: Found,
+    stored: Stored, asked: Asked, words: int, first: int, stop: int, radius: int, tables: Tables,
+    plan: Plan, most: int, compared: NDArray[np.int64], scratch: Scratch, found: Found,
 ) -> tuple[int, int]:  # fmt: skip
-    """Hits of all queries by the tables from `first` on, into `found`: the table that comes next,
-    whose hits had no room, and how many hits there are by those before it. A code is a hit once, by
-    the first table that leads to it. `compared` (m,): with how many codes each query was compared
-    so far; one that has been with more than `most` is asked no more, and has hits missing."""
+    """Hits of all queries by the tables from `first` on and before `stop`, into `found`: the table
+    that comes next, whose hits had no room, and how many hits there are by those before it. A code
+    is a hit once, by the first of all tables that leads to it. `compared` (m,): with how many codes
+    each query was compared so far; one that has been with more than `most` is asked no more, and
+    has hits missing."""
     near, waiting = scratch
     count = 0
-    for table in range(first, len(plan.limits)):
+    for table in range(first, stop):
         before, wait = count, 0
         if plan.radii[table] >= 0:
             word = plan.word[table]
@@ -345,4 +346,4 @@ def search_tables(
             )
         if count > len(found.rows):
             return table, before
-    return len(plan.limits), count
+    return stop, count

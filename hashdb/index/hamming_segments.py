@@ -39,6 +39,7 @@ from hashdb.index.hamming_kernels import Found, Plan
 from hashdb.index.hamming_plan import keys_asked, plan
 from hashdb.index.hamming_tables import SMALL, WIDE, Asked, Stored, Tables
 from hashdb.index.row_bits import RowBits
+from hashdb.index.side_by_side import both
 from hashdb.machine import LANES
 from hashdb.model import Codes, Ints
 from hashdb.ports import CodeHits, nearest
@@ -54,7 +55,7 @@ NEAREST = {SMALL: (1, 4), WIDE: (2, 6)}
 differ by less than an eighth of their bits, some part of either layout is that near. Beyond that it
 is luck, of which all those tables have much."""
 
-_Ask = Callable[[int, Found], tuple[int, int]]
+_Ask = Callable[[int, int, Found], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,47 +139,59 @@ class Segment:
         full = kernels.room(0)  # the first hit has no room there, which ends the search
         plan = self._plan(radius, nearest_keys=True)
         if plan is not None:
-            compared = np.zeros(asked.members.shape[1], dtype=np.int64)
-            after, _ = self._look_up(asked, radius, plan, compared)(0, full)
+            compared = _none_of(asked)
+            after, _ = self._look_up(asked, radius, plan, compared)(0, len(plan.limits), full)
             if after < len(plan.limits) or (compared <= self._most).all():
                 return after < len(plan.limits)
             asked = self._crowded(asked, compared)
-        after, _ = self._scan(asked, radius)(0, full)
+        after, _ = self._scan(asked, radius)(0, len(self), full)
         return after < len(self)
 
     def _found(self, asked: Asked, radius: int) -> list[Found]:
         """Rows within the radius, each distinct code's first, in parts as they fit into a room."""
         plan = self._plan(radius)
         if plan is None:
-            return list(_parts(self._scan(asked, radius), len(self)))
-        compared = np.zeros(asked.members.shape[1], dtype=np.int64)
-        parts = list(_parts(self._look_up(asked, radius, plan, compared), len(plan.limits)))
+            return list(_parts(self._scan(asked, radius), 0, len(self)))
+        half, end = len(plan.limits) // 2, len(plan.limits)
+        (one, by_one), (other, by_other) = both(
+            lambda: self._found_by(asked, radius, plan, 0, half),
+            lambda: self._found_by(asked, radius, plan, half, end),
+        )
+        parts, compared = one + other, by_one + by_other
         crowded = np.flatnonzero(compared > self._most)
         if len(crowded):
             parts = [part.take(compared[part.queries] <= self._most) for part in parts]
             scan = self._scan(self._crowded(asked, compared), radius)
-            scanned = _parts(scan, len(self))
+            scanned = _parts(scan, 0, len(self))
             parts += [found._replace(queries=crowded[found.queries]) for found in scanned]
         return parts
 
+    def _found_by(
+        self, asked: Asked, radius: int, plan: Plan, begin: int, end: int
+    ) -> tuple[list[Found], NDArray[np.int64]]:
+        """What some of the tables lead to, and with how many codes each query was compared."""
+        compared = _none_of(asked)
+        return list(_parts(self._look_up(asked, radius, plan, compared), begin, end)), compared
+
     def _look_up(self, asked: Asked, radius: int, plan: Plan, compared: NDArray[np.int64]) -> _Ask:
-        """Ask the tables from one on; counts with how many codes each query is compared."""
+        """Ask the tables from one to another; counts with how many codes each query is compared."""
         assert self.tables is not None
         stored, words, tables, most = self._stored(), self.words, self.tables, self._most
         scratch = kernels.scratch()
 
-        def ask(table: int, room: Found) -> tuple[int, int]:
+        def ask(table: int, end: int, room: Found) -> tuple[int, int]:
             return kernels.search_tables(
-                stored, asked, words, table, radius, tables, plan, most, compared, scratch, room
-            )
+                stored, asked, words, table, end, radius, tables, plan, most, compared, scratch,
+                room,
+            )  # fmt: skip
 
         return ask
 
     def _scan(self, asked: Asked, radius: int) -> _Ask:
-        """Compare with all codes from a row on."""
+        """Compare with all codes from a row on, up to the last."""
         planes = hamming_scan.planes()
 
-        def ask(row: int, room: Found) -> tuple[int, int]:
+        def ask(row: int, _: int, room: Found) -> tuple[int, int]:
             return hamming_scan.scan(self._stored(), row, asked, self.words, radius, planes, room)
 
         return ask
@@ -261,13 +274,18 @@ class Slice:
         return codes[rows], segment.ids(rows)
 
 
-def _parts(ask: _Ask, end: int) -> Iterator[Found]:
-    """What is found from one place after another up to `end`. `ask(place, room)` fills the room,
-    and answers the next place and how many hits there are before it; at the same place again there
-    was no room."""
-    room, done = kernels.room(_ROOM), 0
+def _none_of(asked: Asked) -> NDArray[np.int64]:
+    """A zero for each query."""
+    return np.zeros(asked.members.shape[1], dtype=np.int64)
+
+
+def _parts(ask: _Ask, begin: int, end: int) -> Iterator[Found]:
+    """What is found from one place after another up to `end`. `ask(place, end, room)` fills the
+    room, and answers the next place and how many hits there are before it; at the same place again
+    there was no room."""
+    room, done = kernels.room(_ROOM), begin
     while done < end:
-        after, count = ask(done, room)
+        after, count = ask(done, end, room)
         if count:
             yield room.take(np.arange(count))
         if after == done:
