@@ -49,6 +49,7 @@ from bench.scale import resident
 from bench.scale_workers import MOST, Worker
 from hashdb.errors import SeawallError
 from hashdb.format import writing
+from hashdb.index import side_by_side
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.hamming import HammingIndex
 from hashdb.model import Codes, Orientation
@@ -227,6 +228,7 @@ def bandwidth() -> float:
 def measured(
     codes: int, file: Path, batches: dict[int, Codes], options: argparse.Namespace, write_s: float
 ) -> Iterator[Row]:
+    side_by_side.CORES = 1  # one thread, whose time is counted
     contents, shelves = scale_workers.opened(file)
     contents.enter()
     others = natural_bits(contents.arrays["pdq/codes"])
