@@ -6,11 +6,13 @@ Runs inside the sandboxed child.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Floats, LocalFeatures, Motion, Rendering
+from matcher.heap import give_back
 from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
 
 # Local features: of references a picture every half second; of uploads one a second, more often in
@@ -32,6 +34,14 @@ RACING = 0.5
 # Motion: of a reference often and coarsely (0.25 kB a grid); of an upload each picture finely,
 # since the reference may fill only a part of it.
 MOTION_GAP_S, REFERENCE_GRID, QUERY_GRID = 0.25, 16, 64
+
+
+class _Found(NamedTuple):
+    """The features of one rendering of a picture, the number of those with features."""
+
+    picture: int
+    offset: float
+    features: FrameFeatures
 
 
 class LocalLook:
@@ -63,8 +73,9 @@ class LocalLook:
         self._last = -np.inf
         self._kept: Floats | None = None
         self._something = False
-        self._told = 0  # pictures that `part` gave
-        self._frames: list[tuple[float, tuple[FrameFeatures, ...]]] = []
+        self._pictures = 0  # that have features
+        self._told = 0  # of them, that `part` gave
+        self._found: dict[Rendering, list[_Found]] = {rendering: [] for rendering in Rendering}
         self._watched = MotionWatch(REFERENCE_GRID if sampling.dense else QUERY_GRID)
 
     def see(self, frame: Frame, square: Floats) -> bool:
@@ -85,7 +96,9 @@ class LocalLook:
             found = () if one is None else (one,)
         self._last, self._kept, self._something = frame.offset, square, bool(found)
         if found:
-            self._frames.append((frame.offset, found))
+            self._pictures += 1
+            for one in found:
+                self._found[one.rendering].append(_Found(self._pictures, frame.offset, one))
         return self._something
 
     def _races(self, since: float, square: Floats) -> bool:
@@ -95,28 +108,33 @@ class LocalLook:
         changed = np.abs(self._kept - square) > STILL_LEVELS
         return bool(np.count_nonzero(changed) >= RACING * changed.size)
 
-    def features(self, first: int = 0) -> Iterator[LocalFeatures]:
-        """One for each rendering; of the pictures from the `first` on."""
+    def features(self) -> Iterator[LocalFeatures]:
+        """One for each rendering, at the end of the look: each is let go of when it is given, or
+        all features of a long video would be held twice."""
         for rendering in Rendering:
-            pictures = [
-                (offset, one)
-                for offset, found in self._frames[first:]
-                for one in found
-                if one.rendering is rendering
-            ]
-            if pictures:
-                yield _local_features(self._hasher.pipeline, self._number, rendering, pictures)
+            found = self._found.pop(rendering)
+            if found:
+                yield self._of(rendering, found)
+            del found
+            give_back()
 
     def part(self) -> tuple[LocalFeatures, ...]:
         """The features that were not given yet; none before there are `PART` pictures of them."""
-        if len(self._frames) - self._told < PART:
+        if self._pictures - self._told < PART:
             return ()
-        told, self._told = self._told, len(self._frames)
-        return tuple(self.features(told))
+        told, self._told = self._told, self._pictures
+        later = {
+            rendering: [one for one in found if one.picture > told]
+            for rendering, found in self._found.items()
+        }
+        return tuple(self._of(rendering, found) for rendering, found in later.items() if found)
+
+    def _of(self, rendering: Rendering, found: Sequence[_Found]) -> LocalFeatures:
+        return _local_features(self._hasher.pipeline, self._number, rendering, found)
 
     def motion(self) -> Motion | None:
         """None where there are fewer than two pictures, or none with features."""
-        return self._watched.motion(self._number) if self._frames else None
+        return self._watched.motion(self._number) if self._pictures else None
 
 
 class MotionWatch:
@@ -153,15 +171,16 @@ def _local_features(
     pipeline: str,
     track: int,
     rendering: Rendering,
-    pictures: Sequence[tuple[float, FrameFeatures]],
+    found: Sequence[_Found],
 ) -> LocalFeatures:
+    each = [one.features for one in found]
     return LocalFeatures(
         pipeline=pipeline,
-        offsets=np.array([offset for offset, _ in pictures]),
-        starts=np.cumsum([0, *(len(one.codes) for _, one in pictures)], dtype=np.int64),
-        sizes=np.array([(one.width, one.height) for _, one in pictures], dtype=np.uint16),
-        codes=np.concatenate([one.codes for _, one in pictures]),
-        places=np.concatenate([one.places for _, one in pictures]),
+        offsets=np.array([one.offset for one in found]),
+        starts=np.cumsum([0, *(len(one.codes) for one in each)], dtype=np.int64),
+        sizes=np.array([(one.width, one.height) for one in each], dtype=np.uint16),
+        codes=np.concatenate([one.codes for one in each]),
+        places=np.concatenate([one.places for one in each]),
         track=track,
         rendering=rendering,
     )
