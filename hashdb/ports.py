@@ -87,7 +87,7 @@ class IndexBackend(Protocol):
     def may_hit(self, codes: Codes, radius: int) -> bool:
         """Whether to `search` at all: False where a quicker search finds no code within `radius` of
         any of the query codes. It misses none that differs in less than an eighth of its bits, and
-        hardly any beyond; an engine that knows no quicker one says True."""
+        few beyond; an engine that knows no quicker one says True."""
         ...
 
     def arrays(self) -> tuple[Codes, Ints]:

@@ -115,8 +115,8 @@ class LocalLook:
             found = self._found.pop(rendering)
             if found:
                 yield self._of(rendering, found)
-            del found
-            give_back()
+                del found
+                give_back()
 
     def part(self) -> tuple[LocalFeatures, ...]:
         """The features that were not given yet; none before there are `PART` pictures of them."""

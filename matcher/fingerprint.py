@@ -58,9 +58,7 @@ FLAT_GROUND = 0.8
 # How far neighbouring ones of a picture's 64 x 64 samples may differ where there is no edge.
 BLANK_LEVELS, SMALLEST_BLANK = 8, 16
 _GROUND_SAMPLES = 128
-# After so many frames freed memory is given back: without it a look at an hour took half as much
-# again, growing all the time.
-_GIVE_BACK_EVERY = 50
+_GIVE_BACK_EVERY = 50  # frames after which freed memory is given back, or long looks take ever more
 _SHADES = np.ones(9, dtype=np.int64)
 
 

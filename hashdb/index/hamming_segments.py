@@ -55,7 +55,7 @@ NEAREST = {SMALL: (1, 4), WIDE: (2, 6)}
 differ by less than an eighth of their bits, some part of either layout is that near. Beyond that it
 is luck, of which all those tables have much."""
 
-_Ask = Callable[[int, int, Found], tuple[int, int]]
+_Ask = Callable[[int, Found], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,11 +140,11 @@ class Segment:
         plan = self._plan(radius, nearest_keys=True)
         if plan is not None:
             compared = _none_of(asked)
-            after, _ = self._look_up(asked, radius, plan, compared)(0, len(plan.limits), full)
+            after, _ = self._look_up(asked, radius, plan, compared, len(plan.limits))(0, full)
             if after < len(plan.limits) or (compared <= self._most).all():
                 return after < len(plan.limits)
             asked = self._crowded(asked, compared)
-        after, _ = self._scan(asked, radius)(0, len(self), full)
+        after, _ = self._scan(asked, radius)(0, full)
         return after < len(self)
 
     def _found(self, asked: Asked, radius: int) -> list[Found]:
@@ -171,15 +171,18 @@ class Segment:
     ) -> tuple[list[Found], NDArray[np.int64]]:
         """What some of the tables lead to, and with how many codes each query was compared."""
         compared = _none_of(asked)
-        return list(_parts(self._look_up(asked, radius, plan, compared), begin, end)), compared
+        return list(_parts(self._look_up(asked, radius, plan, compared, end), begin, end)), compared
 
-    def _look_up(self, asked: Asked, radius: int, plan: Plan, compared: NDArray[np.int64]) -> _Ask:
-        """Ask the tables from one to another; counts with how many codes each query is compared."""
+    def _look_up(
+        self, asked: Asked, radius: int, plan: Plan, compared: NDArray[np.int64], end: int
+    ) -> _Ask:
+        """Ask the tables from one on and before `end`; counts with how many codes each query is
+        compared."""
         assert self.tables is not None
         stored, words, tables, most = self._stored(), self.words, self.tables, self._most
         scratch = kernels.scratch()
 
-        def ask(table: int, end: int, room: Found) -> tuple[int, int]:
+        def ask(table: int, room: Found) -> tuple[int, int]:
             return kernels.search_tables(
                 stored, asked, words, table, end, radius, tables, plan, most, compared, scratch,
                 room,
@@ -188,10 +191,10 @@ class Segment:
         return ask
 
     def _scan(self, asked: Asked, radius: int) -> _Ask:
-        """Compare with all codes from a row on, up to the last."""
+        """Compare with all codes from a row on."""
         planes = hamming_scan.planes()
 
-        def ask(row: int, _: int, room: Found) -> tuple[int, int]:
+        def ask(row: int, room: Found) -> tuple[int, int]:
             return hamming_scan.scan(self._stored(), row, asked, self.words, radius, planes, room)
 
         return ask
@@ -280,12 +283,12 @@ def _none_of(asked: Asked) -> NDArray[np.int64]:
 
 
 def _parts(ask: _Ask, begin: int, end: int) -> Iterator[Found]:
-    """What is found from one place after another up to `end`. `ask(place, end, room)` fills the
-    room, and answers the next place and how many hits there are before it; at the same place again
-    there was no room."""
+    """What is found from one place after another up to `end`. `ask(place, room)` fills the room,
+    and answers the next place and how many hits there are before it; at the same place again there
+    was no room."""
     room, done = kernels.room(_ROOM), begin
     while done < end:
-        after, count = ask(done, end, room)
+        after, count = ask(done, room)
         if count:
             yield room.take(np.arange(count))
         if after == done:

@@ -34,6 +34,9 @@ def both(one: Callable[[], Answer], other: Callable[[], Answer]) -> tuple[Answer
     the other; if no thread has begun it when the first is done, one after the other."""
     if CORES < 2:
         return one(), other()
-    beside = _pool.submit(other)
+    try:
+        beside = _pool.submit(other)
+    except RuntimeError:  # the process ends, or may start no thread: what is in hand is judged yet
+        return one(), other()
     first = one()
     return first, other() if beside.cancel() else beside.result()

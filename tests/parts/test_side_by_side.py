@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -41,6 +42,14 @@ def test_what_nobody_has_begun_is_done_by_the_caller(monkeypatch: pytest.MonkeyP
     finally:
         free.set()
     assert all(each.result() for each in busy)
+
+
+def test_what_is_in_hand_when_the_process_ends_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    monkeypatch.setattr(side_by_side, "CORES", 2)
+    monkeypatch.setattr(side_by_side, "_pool", ended)
+    assert both(lambda: 1, lambda: 2) == (1, 2)
 
 
 def test_an_error_of_either_is_raised(cores: int) -> None:
