@@ -25,6 +25,7 @@ import faiss
 from bench import decode, pdq, scale_hashes, service
 
 SECONDS, LINES, KBPS = 60.0, 1080, 5000
+LONG_S, LONG_KBPS = 3600.0, 1000
 EIGHT_K, EIGHT_K_PICTURES = 4320, 48
 
 
@@ -62,6 +63,11 @@ def decoding(options: argparse.Namespace) -> Iterator[Line]:
                 yield Line(what, clip.look, "CPU s", f"{beside} at 1 frame a second", theirs)
         path = next(work.iterdir())
         yield Line("memory of a look, 1080 lines", decode.peak_mb(path), "MB", "aim", 300.0)
+    with tempfile.TemporaryDirectory() as folder:
+        some = islice(decode.pictures(options.folder, LINES), service.CLIP_S * decode.RATE)
+        short = next(iter(decode.encode(some, Path(folder), LONG_KBPS).values()))
+        peak = decode.peak_mb(service.looped(short, LONG_S))
+        yield Line("memory of a look, an hour of 1080 lines", peak, "MB", "aim", 300.0)
     with tempfile.TemporaryDirectory() as folder:
         some = islice(decode.pictures(options.folder, EIGHT_K), EIGHT_K_PICTURES)
         paths = decode.encode(some, Path(folder), 40_000)

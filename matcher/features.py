@@ -37,11 +37,14 @@ MOTION_GAP_S, REFERENCE_GRID, QUERY_GRID = 0.25, 16, 64
 
 
 class _Found(NamedTuple):
-    """The features of one rendering of a picture, the number of those with features."""
+    """The features of one rendering of a picture."""
 
-    picture: int
     offset: float
     features: FrameFeatures
+
+
+def _none_found() -> dict[Rendering, list[_Found]]:
+    return {rendering: [] for rendering in Rendering}
 
 
 class LocalLook:
@@ -74,8 +77,8 @@ class LocalLook:
         self._kept: Floats | None = None
         self._something = False
         self._pictures = 0  # that have features
-        self._told = 0  # of them, that `part` gave
-        self._found: dict[Rendering, list[_Found]] = {rendering: [] for rendering in Rendering}
+        self._told = 0  # of them, that `part` gave and that are not held any more
+        self._found = _none_found()
         self._watched = MotionWatch(REFERENCE_GRID if sampling.dense else QUERY_GRID)
 
     def see(self, frame: Frame, square: Floats) -> bool:
@@ -98,7 +101,7 @@ class LocalLook:
         if found:
             self._pictures += 1
             for one in found:
-                self._found[one.rendering].append(_Found(self._pictures, frame.offset, one))
+                self._found[one.rendering].append(_Found(frame.offset, one))
         return self._something
 
     def _races(self, since: float, square: Floats) -> bool:
@@ -109,8 +112,8 @@ class LocalLook:
         return bool(np.count_nonzero(changed) >= RACING * changed.size)
 
     def features(self) -> Iterator[LocalFeatures]:
-        """One for each rendering, at the end of the look: each is let go of when it is given, or
-        all features of a long video would be held twice."""
+        """What `part` did not give, one for each rendering, at the end of the look: each is let go
+        of when it is given, or all features of a long video would be held twice."""
         for rendering in Rendering:
             found = self._found.pop(rendering)
             if found:
@@ -119,15 +122,13 @@ class LocalLook:
                 give_back()
 
     def part(self) -> tuple[LocalFeatures, ...]:
-        """The features that were not given yet; none before there are `PART` pictures of them."""
+        """The features since the last time, which are let go of; none before there are `PART`
+        pictures of them."""
         if self._pictures - self._told < PART:
             return ()
-        told, self._told = self._told, self._pictures
-        later = {
-            rendering: [one for one in found if one.picture > told]
-            for rendering, found in self._found.items()
-        }
-        return tuple(self._of(rendering, found) for rendering, found in later.items() if found)
+        self._told = self._pictures
+        found, self._found = self._found, _none_found()
+        return tuple(self._of(rendering, some) for rendering, some in found.items() if some)
 
     def _of(self, rendering: Rendering, found: Sequence[_Found]) -> LocalFeatures:
         return _local_features(self._hasher.pipeline, self._number, rendering, found)
@@ -158,7 +159,8 @@ class MotionWatch:
         if len(self._offsets) < 2:
             return None
         grids = np.stack(self._grids)
-        away = np.rint(grids - np.median(grids, axis=0))
+        usual = np.median(grids, axis=0).astype(np.float32)
+        away = np.rint(grids - usual)
         return Motion(np.array(self._offsets), np.clip(away, -127, 127).astype(np.int8), track)
 
 

@@ -221,8 +221,8 @@ class _Track:
         return seen
 
     def part(self, *, codes: bool) -> MediaFingerprints | None:
-        """The features of some pictures more, and with `codes` all of those so far; None where
-        there are not enough yet."""
+        """The features of some pictures more, which are let go of, and with `codes` all of those
+        so far; None where there are not enough yet."""
         local = () if self.local is None else self.local.part()
         if not local:
             return None
@@ -277,8 +277,9 @@ def fingerprint(
     `sampling.describe` pixels wide pictures of what is not flat are given back beside. Of
     `sampling.strands` each is a track, with its own times.
     `sampling.seconds` of CPU time after its beginning the look ends, truncated. The `helper` hashes
-    pictures while the next ones are decoded; what comes of it is the same. `early` is told of
-    the local features of a video's pictures, some at a time, first with the codes so far.
+    pictures while the next ones are decoded; what comes of it is the same. `early` is given
+    the local features of a video's pictures, some at a time, first with the codes so far: of
+    features only the rest is given back, or those of a long video would fill the memory.
 
     Raises what the decoder raises while it reads on, and `MediaTimeout` or `CorruptMedia` where
     not one frame could be had; only a look at windows may come back empty.

@@ -60,7 +60,6 @@ class Sampling:
     `max_frames` and `seconds` (CPU) end the look early.
     `pictures`: how many RGB pictures, spread over the upload, a classifier is to be given.
     `describe`: the side in pixels of the pictures that a descriptor model is to be given; 0: none.
-    `parts`: a video's local features are told some pictures at a time, before the answer.
     """
 
     dense: bool
@@ -68,7 +67,6 @@ class Sampling:
     strands: bool = False
     pictures: int = 0
     describe: int = 0
-    parts: bool = False
     max_frames: int = 200_000
     seconds: float = 120.0
 
@@ -212,7 +210,7 @@ class Borders(Protocol):
 
 
 Early = Callable[[MediaFingerprints], None]
-"""Is given local features of some pictures, at first with the codes so far; all come again."""
+"""Is given local features of some pictures, at first with the codes so far."""
 
 
 class FingerprintMedia(Protocol):
@@ -226,7 +224,8 @@ class FingerprintMedia(Protocol):
         *,
         early: Early | None = None,
     ) -> MediaFingerprints:
-        """`early` is told of a video's pictures as soon as some are described, in order."""
+        """`early` is told of a video's pictures as soon as some are described, in order; what
+        comes back has all of them."""
         ...
 
 

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Self
 
 from hashdb import errors
 from hashdb.errors import BadMedia, CorruptMedia, MediaTimeout, SandboxFailed
-from hashdb.model import MediaFingerprints, MediaKind
+from hashdb.model import LocalFeatures, MediaFingerprints, MediaKind, Rendering
 from matcher import wire
 from matcher.child import FRAMES, VIDEOHASH, Child, OpenFile
 from matcher.ports import Early, Limits, Sampling
@@ -92,7 +92,6 @@ class Sandbox:
         Raises the `BadMedia` family where the media cannot be judged, and `SandboxFailed` where
         the child ended without an answer. What `early` raises ends the look.
         """
-        sampling = replace(sampling, parts=early is not None)
         self._leave_parents_children()
         with self._room, OpenFile(media) as descriptor:
             request = wire.pack_request(sampling, signal_types)
@@ -206,14 +205,20 @@ class Sandbox:
             deadline, most = time.monotonic() + wall, self.limits.output_mb << 20
             head, body = child.receive(deadline, most)
             answer = wire.unpack_head(head)
-            while early is not None and answer.get("part"):
-                early(wire.unpack_answer(answer, body))
+            told: list[LocalFeatures] = []
+            while answer.get("part"):
+                part = wire.unpack_answer(answer, body)
+                told += part.local
+                if early is not None:
+                    early(part)
                 most -= len(head) + len(body)
                 head, body = child.receive(deadline, most)
                 answer = wire.unpack_head(head)
             if "problem" in answer:
                 raise _problem(answer)
-            return wire.unpack_answer(answer, body), str(answer.get("format", ""))
+            found = wire.unpack_answer(answer, body)
+            local = _joined((*told, *found.local))
+            return replace(found, local=local), str(answer.get("format", ""))
         except TimeoutError:
             raise MediaTimeout(f"the media could not be judged within {wall:g} s") from None
         except (EOFError, OSError):
@@ -243,6 +248,15 @@ class Sandbox:
                 log.warning("no videohash: %s", error)
                 return replace(found, coverage=replace(found.coverage, truncated=True))
         return replace(found, fingerprints=found.fingerprints + whole.fingerprints)
+
+
+def _joined(local: Sequence[LocalFeatures]) -> tuple[LocalFeatures, ...]:
+    """One value a track and rendering, of values that each have some pictures, in order."""
+    same: dict[tuple[int, int, str], list[LocalFeatures]] = {}
+    order = list(Rendering)
+    for one in local:
+        same.setdefault((one.track, order.index(one.rendering), one.pipeline), []).append(one)
+    return tuple(first.followed_by(later) for _, (first, *later) in sorted(same.items()))
 
 
 def _problem(answer: dict[str, Any]) -> errors.SeawallError:

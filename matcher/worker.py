@@ -111,8 +111,8 @@ def _serve(channel: socket.socket, limits: Limits, decoder: PyAvDecoder, parts: 
 
     def work() -> tuple[bytes, bytes]:
         opened = decoder.open(media)
-        early = partial(_tell, channel) if sampling.parts else None
-        found = fingerprint(opened, parts, sampling, signal_types, helper, early)
+        tell = partial(_tell, channel)
+        found = fingerprint(opened, parts, sampling, signal_types, helper, tell)
         if "sound" in signal_types and found.kind is MediaKind.VIDEO and not sampling.windows:
             seconds = min(SOUND_SHARE * sampling.seconds, until - _REST_S - time.process_time())
             longest = REFERENCE_SOUND_S if sampling.dense else UPLOAD_SOUND_S

@@ -4,6 +4,7 @@ Times within media are seconds of presentation time (float)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +97,21 @@ class LocalFeatures:
     def __len__(self) -> int:
         """Pictures."""
         return len(self.offsets)
+
+    def followed_by(self, later: Sequence[LocalFeatures]) -> LocalFeatures:
+        """These pictures, then those of others of the same track and rendering."""
+        every = (self, *later)
+        counts = np.concatenate([[0], *(np.diff(one.starts) for one in every)])
+        return LocalFeatures(
+            self.pipeline,
+            np.concatenate([one.offsets for one in every]),
+            np.cumsum(counts, dtype=np.int64),
+            np.concatenate([one.sizes for one in every]),
+            np.concatenate([one.codes for one in every]),
+            np.concatenate([one.places for one in every]),
+            self.track,
+            self.rendering,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

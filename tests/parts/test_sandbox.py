@@ -93,10 +93,12 @@ def test_pictures_are_told_some_at_a_time_before_the_answer(sandbox: Sandbox):
     with MOVIE.open("rb") as media:
         answer = sandbox(media, UPLOAD, signals, early=told.append)
         alone = sandbox(media, UPLOAD, signals)
+        outside = fingerprint(PyAvDecoder(Limits()).open(media), frame_parts(), UPLOAD, signals)
     for rendering in Rendering:
         parts = [f for part in told for f in part.local if f.rendering is rendering]
         (whole,) = (f for f in answer.local if f.rendering is rendering)
         (same,) = (f for f in alone.local if f.rendering is rendering)
+        (at_once,) = (f for f in outside.local if f.rendering is rendering)
         count = sum(map(len, parts))
         assert len(parts) == len(told) > 1
         assert all(len(f) == PART for f in parts)
@@ -105,7 +107,9 @@ def test_pictures_are_told_some_at_a_time_before_the_answer(sandbox: Sandbox):
         assert np.array_equal(
             np.concatenate([f.codes for f in parts]), whole.codes[: whole.starts[count]]
         )
-        assert np.array_equal(whole.codes, same.codes)
+        for name in ("offsets", "starts", "sizes", "codes", "places"):
+            assert np.array_equal(getattr(whole, name), getattr(same, name))
+            assert np.array_equal(getattr(whole, name), getattr(at_once, name))
     assert {f.signal_type for f in told[0].fingerprints} == set(SIGNALS)
     assert not any(part.fingerprints for part in told[1:])
 
