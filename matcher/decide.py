@@ -159,12 +159,13 @@ _Explained = Mapping[tuple[int, str], list[float]]
 
 
 def _moment(alignment: Alignment, frame: FrameMatch) -> _Moment:
-    """What a frame's evidence is about: the picture at one time, with or without its borders. A
-    hash of a whole video is about the video and a second of sound about the sound, so that only
-    their own types speak of the same thing."""
+    """What a frame's evidence is about: the picture at one time, with or without its borders, or
+    one picture in it. A hash of a whole video is about the video and a second of sound about the
+    sound, so that only their own types speak of the same thing."""
     kind = SIGNAL_TYPES.get(alignment.signal_type)
     whole = "" if kind is None or kind.per_frame else kind.name
-    return (frame.track, whole, round(frame.offset, 6))
+    part = frame.view.value if frame.view.in_part else whole
+    return (frame.track, part, round(frame.offset, 6))
 
 
 def _explained(allowed: Iterable[Ruled]) -> _Explained:
@@ -185,11 +186,16 @@ def _explained(allowed: Iterable[Ruled]) -> _Explained:
 
 
 def _is_explained(alignment: Alignment, frame: FrameMatch, explained: _Explained) -> bool:
+    """By what explains all of the picture, or just the part of it that the frame is about: who
+    shows a film that is allowed in a corner explains nothing beside it."""
     track, kind, offset = _moment(alignment, frame)
-    moments = explained.get((track, kind), [])
     near = NEAR_S.get(alignment.signal_type, 0.0)
-    at = bisect_left(moments, offset - near)
-    return at < len(moments) and moments[at] <= offset + near
+    for about in {kind, ""} if frame.view.in_part else {kind}:
+        moments = explained.get((track, about), [])
+        at = bisect_left(moments, offset - near)
+        if at < len(moments) and moments[at] <= offset + near:
+            return True
+    return False
 
 
 def _unexplained(

@@ -15,7 +15,6 @@ import numpy as np
 
 from hashdb.errors import CorruptMedia, MediaTimeout
 from hashdb.model import (
-    Codes,
     Coverage,
     Fingerprint,
     Floats,
@@ -41,16 +40,15 @@ from matcher.ports import (
     LocalHasher,
     MediaInfo,
     OpenedMedia,
+    Panes,
     Picture,
     Sampling,
 )
+from matcher.rows import MERGE_BITS, Rows
 from matcher.shown import ShownLook
 from matcher.strands import Strands
 
 PICTURE_SIDE = 224
-# Neighbours whose codes differ by no more than this are one code with a span. Re-encoding moves a
-# PDQ code by 2 to 10 bits; so a span's frames stand well within the search radius of its code.
-MERGE_BITS = {"pdq": 5, "phash": 1}
 # A picture of which more than this part is one shade (+- 4 of 255) is a title card, a slate, a
 # caption on black: its code is its layout, which others share. Of the frames of 40 real videos
 # only title cards lay above it; the next were a star field at 0.76 and a window at 0.74.
@@ -58,6 +56,8 @@ FLAT_GROUND = 0.8
 # How far neighbouring ones of a picture's 64 x 64 samples may differ where there is no edge.
 BLANK_LEVELS, SMALLEST_BLANK = 8, 16
 _GROUND_SAMPLES = 128
+IN_PARTS = "pdq"  # the signal type by which pictures within the picture are hashed
+_PANES = tuple(view for view in View if view.in_part)
 _GIVE_BACK_EVERY = 50  # frames after which freed memory is given back, or long looks take ever more
 _SHADES = np.ones(9, dtype=np.int64)
 
@@ -68,64 +68,15 @@ class FrameParts:
 
     `look` reduces a picture and measures its quality (`pdq.look`); `hashers` are asked in turn
     (`pdq.Hasher()`, `phash.Hasher()`); `borders` makes a watcher of one track
-    (`borders.BorderFinder`); `local` takes local features (`local.LocalHasher()`).
+    (`borders.BorderFinder`), `panes` one of an upload's (`panes.PaneFinder`); `local` takes local
+    features (`local.LocalHasher()`).
     """
 
     look: Callable[[AnyLuma], FrameView]
     hashers: Sequence[Hasher]
     borders: Callable[[], Borders]
     local: LocalHasher | None = None
-
-
-@dataclass(slots=True)
-class _Rows:
-    """The codes of one signal type, track and view as they grow; merged to spans if wanted."""
-
-    hasher: Hasher
-    track: int
-    view: View
-    placings: int
-    merge_bits: int | None
-    codes: list[Codes] = field(default_factory=list)
-    offsets: list[float] = field(default_factory=list)
-    spans: list[float] = field(default_factory=list)
-    quality: list[int] = field(default_factory=list)
-    open: bool = False
-
-    def add(self, offset: float, codes: Codes, quality: int) -> None:
-        """One more frame's codes (placings, bytes), later than all before."""
-        if self.merge_bits is not None and self.open:
-            distance = int(np.bitwise_count(self.codes[-1][0] ^ codes[0]).sum())
-            if distance <= self.merge_bits:
-                self.spans[-1] = offset - self.offsets[-1]
-                return
-        self.codes.append(codes[: self.placings])
-        self.offsets.append(offset)
-        self.spans.append(0.0)
-        self.quality.append(quality)
-        self.open = True
-
-    def interrupt(self) -> None:
-        """A frame without a code: what follows is no neighbour of what came before."""
-        self.open = False
-
-    def fingerprints(self) -> Iterator[Fingerprint]:
-        """One for each placing, all of the same frames."""
-        if not self.codes:
-            return
-        stacked = np.stack(self.codes)
-        for row in range(self.placings):
-            yield Fingerprint(
-                signal_type=self.hasher.signal_type,
-                pipeline=self.hasher.pipeline,
-                codes=np.ascontiguousarray(stacked[:, row]),
-                offsets=np.array(self.offsets, dtype=np.float64),
-                spans=np.array(self.spans, dtype=np.float64),
-                quality=np.array(self.quality, dtype=np.uint8),
-                track=self.track,
-                view=self.view,
-                orientation=self.hasher.orientations[row],
-            )
+    panes: Callable[[], Panes] | None = None
 
 
 class _Pictures:
@@ -175,9 +126,11 @@ class _Track:
         self.merges = merge = sampling.dense and not sampling.windows
         self.look = parts.look
         self.borders = parts.borders()
-        self.rows: dict[View, list[_Rows]] = {
+        uploaded = video and not merge
+        self.panes = parts.panes() if parts.panes is not None and uploaded else None
+        self.rows: dict[View, list[Rows]] = {
             view: [
-                _Rows(
+                Rows(
                     hasher=hasher,
                     track=number,
                     view=view,
@@ -185,6 +138,7 @@ class _Track:
                     merge_bits=MERGE_BITS.get(hasher.signal_type, 0) if merge else None,
                 )
                 for hasher in hashers
+                if not view.in_part or hasher.signal_type == IN_PARTS
             ]
             for view in View
         }
@@ -197,6 +151,7 @@ class _Track:
         described = self.video and blank(frame.luma, whole.square)
         if self.local is not None and not (flat and self.merges):
             described |= self.local.see(frame, whole.square)
+        self._see_panes(frame)
         if flat:
             for rows in (*self.rows[View.FULL], *self.rows[View.TRIMMED]):
                 rows.interrupt()
@@ -208,6 +163,14 @@ class _Track:
         full = self._hash(frame.offset, View.FULL, whole)
         trimmed = self._hash(frame.offset, View.TRIMMED, None if cut is None else self.look(cut))
         return full or trimmed or described
+
+    def _see_panes(self, frame: Frame) -> None:
+        """Hash the pictures within the picture."""
+        if self.panes is None:
+            return
+        for view, pane in zip(_PANES, self.panes.panes(frame.luma), strict=True):
+            told = None if pane is None or flat_ground(pane) else self.look(pane)
+            self._hash(frame.offset, view, told)
 
     def _hash(self, offset: float, name: View, view: FrameView | None) -> bool:
         seen = False
@@ -271,7 +234,8 @@ def fingerprint(
     """The frame fingerprints of one piece of media, of those signal types that `parts` has.
 
     Uploads (`sampling.dense` not set, or `windows` given): every sampled frame by itself, in all
-    placings that its hasher gives; the view `trimmed` beside `full` where borders were found.
+    placings that its hasher gives; the view `trimmed` beside `full` where borders were found, and
+    of videos `pane`, `pane2` and `pane3` where pictures within the picture were.
     References (`dense`): the original placing only, near-identical neighbours merged into spans.
     Frames below the signal type's quality give no code and are counted as flat. Of a video,
     `sampling.describe` pixels wide pictures of what is not flat are given back beside. Of

@@ -184,6 +184,8 @@ class Judge:
                 if moment.other:
                     return None
                 alignment = not_sure(as_one_scene(alignment))
+            elif one.query.view.in_part and self._stands_still(reference.id):
+                return None  # what moves in a part of the picture is not compared
         if alignment is None or alignment.evidence < FLOOR:
             return None
         if not counts(one.query.signal_type):
@@ -312,8 +314,9 @@ class Judge:
         name = alignment.reference_id
         if name in beside.other_moment and not is_close(alignment):
             return True
-        if not beside.untold(name):
-            return False
+        return beside.untold(name) and self._stands_still(name)
+
+    def _stands_still(self, name: str) -> bool:
         known = motion_of(self._store, name)
         return known is not None and stands_still(known)
 

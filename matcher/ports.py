@@ -209,6 +209,15 @@ class Borders(Protocol):
         ...
 
 
+class Panes(Protocol):
+    """Watches the frames of one track, in order, for pictures within the picture."""
+
+    def panes(self, luma: Luma) -> tuple[Luma | None, ...]:
+        """They themselves, three at most, scaled to a square: at each of three places a picture or
+        None. What stays where it is in the frame keeps its place."""
+        ...
+
+
 Early = Callable[[MediaFingerprints], None]
 """Is given local features of some pictures, at first with the codes so far."""
 

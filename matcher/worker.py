@@ -40,7 +40,7 @@ from matcher.decode.pyav import PyAvDecoder
 from matcher.decode.sound import RATE, OpenedSound, SoundBlock
 from matcher.fingerprint import FrameParts, fingerprint
 from matcher.forking import fork_children
-from matcher.hashers import borders, brief, local, pdq, phash
+from matcher.hashers import borders, brief, local, panes, pdq, phash
 from matcher.hashers.sound import listen
 from matcher.helper import Helper
 from matcher.ports import Limits, Sampling
@@ -67,7 +67,8 @@ _REST_S = 5.0  # CPU time that is left for the answer before the kernel's limit
 def frame_parts() -> FrameParts:
     """What pictures are hashed with."""
     hashers = (pdq.Hasher(), phash.Hasher())
-    return FrameParts(pdq.look, hashers, borders.BorderFinder, local.LocalHasher())
+    hasher = local.LocalHasher()
+    return FrameParts(pdq.look, hashers, borders.BorderFinder, hasher, panes.PaneFinder)
 
 
 def cpu_limit(sampling: Sampling, limits: Limits) -> int:

@@ -46,6 +46,14 @@ class View(StrEnum):
 
     FULL = "full"
     TRIMMED = "trimmed"  # borders (letter- and pillar-boxes) cut off
+    PANE = "pane"  # pictures within the picture: one hash each, at up to three places
+    PANE_2 = "pane2"
+    PANE_3 = "pane3"
+
+    @property
+    def in_part(self) -> bool:
+        """Whether it is a picture within the picture."""
+        return self in (View.PANE, View.PANE_2, View.PANE_3)
 
 
 class Orientation(StrEnum):

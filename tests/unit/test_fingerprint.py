@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from hashdb.errors import CorruptMedia, MediaTimeout
 from hashdb.model import Fingerprint, MediaFingerprints, MediaKind, Orientation, View
-from matcher.fingerprint import MERGE_BITS, FrameParts, fingerprint
+from matcher.fingerprint import FrameParts, fingerprint
 from matcher.hashers import borders, pdq, phash
 from matcher.helper import Helper
 from matcher.ports import Frame, MediaInfo, Sampling, Window
+from matcher.rows import MERGE_BITS
 from tests.golden.pictures import cards, flat
 
 Luma = NDArray[np.uint8]
