@@ -19,7 +19,6 @@ from matcher.align import FrameHits, best_line
 from matcher.localize import (
     FORWARD,
     STEP,
-    USUAL,
     Found,
     distance_of,
     fitted,
@@ -40,6 +39,7 @@ from matcher.motion import (
     laid_by,
     laid_whole,
     moves_little,
+    odd,
     stands_still,
 )
 from matcher.nearest import beside
@@ -133,7 +133,7 @@ def at_its_moment(
             return replace(found, told=_faint(found) and _changes_confirm(found, motion()))
     both = motion()
     still = both is not None and stands_still(both[1])
-    if moved is not None and still and _odd(found.speed):
+    if moved is not None and still and odd(found.speed):
         found = replace(found, stands=True)
     fixed = _fixed([moves[s.nominee.offset] for s in found.sights])
     if both is not None and (fixed or still):
@@ -141,7 +141,7 @@ def at_its_moment(
         told = _told_by_motion(found, mine, pictures, both, LEAST if fixed else ALIKE)
         if told is not None:
             return told
-    doubted = found.stands or _odd(found.speed)
+    doubted = found.stands or odd(found.speed)
     agreement = _agreement(found, both) if moved is not None and doubted else None
     believed = moved is not None and not _contradicted(found, moves, agreement)
     if believed and not found.stands:
@@ -150,10 +150,10 @@ def at_its_moment(
     better = None if other is None else _moved(other, moves)
     if other is None or better is None:
         return found if believed else None
-    stands = other.stands or (still and _odd(other.speed))
+    stands = other.stands or (still and odd(other.speed))
     other = replace(other, moved=better, stands=stands)
-    odd = usual(found.speed) and not usual(other.speed)
-    if believed and (odd or sum(better) <= CLEARER * sum(found.moved)):
+    stranger = usual(found.speed) and not usual(other.speed)
+    if believed and (stranger or sum(better) <= CLEARER * sum(found.moved)):
         return found
     agreement = _agreement(other, both)
     if _contradicted(other, moves, agreement):
@@ -225,11 +225,6 @@ def _moved_elsewhere(found: Found, moves: _Masks) -> int:
             shown = int(moves[nominee.offset][sight.agreement.references].sum())
             most[row] = max(most[row], shown)
     return sum(most.values())
-
-
-def _odd(speed: float) -> bool:
-    """Whether a line of that speed can be had by chance where a camera stands still."""
-    return abs(float(np.log2(abs(speed) or 1e-3))) > 2 * USUAL or speed <= 0
 
 
 def _fixed(masks: Sequence[Mask]) -> bool:

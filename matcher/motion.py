@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hashdb.model import Floats, Ints, Motion
 from matcher import verify
-from matcher.localize import FORWARD, Found
+from matcher.localize import FORWARD, USUAL, Found
 
 STEP_S = 0.125
 """Seconds between the lines that are compared."""
@@ -138,6 +138,11 @@ class Laid:
     inverted: bool = False
 
 
+def odd(speed: float) -> bool:
+    """Whether a line of that speed can be had by chance where a camera stands still."""
+    return abs(float(np.log2(abs(speed) or 1e-3))) > 2 * USUAL or speed <= 0
+
+
 def stands_still(reference: Motion) -> bool:
     """Whether a reference was filmed by a camera that stands still, however much moves in it."""
     away = np.abs(reference.grids - np.median(reference.grids, axis=0))
@@ -175,12 +180,25 @@ def compare(
     if not len(agreement):
         return None
     levels = _clearest(cells, lines, agreement, _levels)
-    told = levels if levels is not None and _stands_out(levels, least) else None
-    if levels is not None and told is None:
-        steps = _clearest(cells, *_correlations(cells, FORWARD, _steps), _steps)
-        if steps is not None and (_changes_tell(steps) or _both_tell(cells, levels, steps)):
-            told = steps
+    told = None if levels is None else _told(cells, levels, least)
     return Comparison(None if told is None else told.line, float(agreement.max()))
+
+
+def _told(cells: _Cells, levels: _Clear, least: float) -> _Clear | None:
+    """The line that is believed, by the differences or by the changes: one of an odd speed only
+    where it is the best by both. Of a single event, such as a dialogue that opens, some line of
+    another event leads to it; at which speed is chance."""
+    by_levels = _stands_out(levels, least)
+    if by_levels and not odd(levels.line.speed):
+        return levels
+    steps = _clearest(cells, *_correlations(cells, FORWARD, _steps), _steps)
+    if steps is None:
+        return None
+    if by_levels:
+        return levels if _near(cells, levels.line, steps.line) else None
+    if not (_changes_tell(steps) or _both_tell(cells, levels, steps)):
+        return None
+    return None if odd(steps.line.speed) and not _near(cells, levels.line, steps.line) else steps
 
 
 def confirmed(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> bool:

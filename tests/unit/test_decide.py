@@ -410,6 +410,18 @@ class TestAllowLists:
         ruling = judge(shown(BAD, frames(0, 10, view=View.TRIMMED)), shown(NEWS, frames(0, 10)))
         assert says(ruling) == ("allow", "allow_listed")
 
+    def test_a_part_of_an_allowed_picture_is_explained(self):
+        ruling = judge(shown(BAD, frames(0, 10, view=View.PANE)), shown(NEWS, frames(0, 10)))
+        assert says(ruling) == ("allow", "allow_listed")
+
+    @pytest.mark.parametrize("view", [View.FULL, View.TRIMMED, View.PANE_2])
+    def test_what_is_allowed_in_a_part_of_the_picture_explains_nothing_beside_it(self, view: View):
+        allowed = shown(NEWS, frames(0, 10, view=View.PANE))
+        ruling = judge(shown(BAD, frames(0, 10, view=view)), allowed)
+        assert says(ruling) == ("block", "confident_match")
+        ruling = judge(shown(BAD, frames(0, 10, view=View.PANE)), allowed)
+        assert says(ruling) == ("allow", "allow_listed")
+
     def test_a_frame_is_explained_for_every_signal_type_of_frames(self):
         ruling = judge(shown(BAD, frames(0, 10), "phash"), shown(NEWS, frames(0, 10)))
         assert says(ruling) == ("allow", "allow_listed")

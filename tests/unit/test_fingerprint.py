@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from hashdb.errors import CorruptMedia, MediaTimeout
 from hashdb.model import Fingerprint, MediaFingerprints, MediaKind, Orientation, View
 from matcher.fingerprint import FrameParts, fingerprint
-from matcher.hashers import borders, pdq, phash
+from matcher.hashers import borders, panes, pdq, phash
 from matcher.helper import Helper
 from matcher.ports import Frame, MediaInfo, Sampling, Window
 from matcher.rows import MERGE_BITS
-from tests.golden.pictures import cards, flat
+from tests.golden.pictures import cards, flat, hills
 
 Luma = NDArray[np.uint8]
 PARTS = FrameParts(pdq.look, (pdq.Hasher(), phash.Hasher()), borders.BorderFinder)
@@ -357,3 +357,27 @@ def test_what_is_flat_not_wanted_or_no_video_is_not_described() -> None:
     assert described(1, reference, kind=MediaKind.IMAGE) == []
     windows = Sampling(dense=False, windows=(Window(0.0, 3.0),), describe=16)
     assert described(5, windows) == []
+
+
+def test_pictures_within_the_picture_are_hashed_each() -> None:
+    parts = replace(PARTS, panes=panes.PaneFinder)
+    halves = [(hills(240, 160, seed), hills(240, 160, seed + 50)) for seed in range(5)]
+    shown = film(*[np.hstack(both) for both in halves])
+    found = fingerprint(shown, parts, UPLOAD, BOTH)
+    views = {f.view for f in found.fingerprints if f.signal_type == "pdq"}
+    assert not any(f.view.in_part for f in found.fingerprints if f.signal_type == "phash")
+    assert View.FULL in views
+    assert any(view.in_part for view in views)
+    codes = [f.codes for f in found.fingerprints if f.view.in_part and len(f.codes)]
+    for both in halves:
+        for half in both:
+            wanted = np.frombuffer(pdq.hash(half)[0], np.uint8)
+            told = min(int(np.bitwise_count(c ^ wanted).sum(axis=1).min()) for c in codes)
+            assert told <= 46
+    assert not any(f.view.in_part for f in fingerprint(shown, parts, REFERENCE, BOTH).fingerprints)
+
+
+def test_an_image_is_not_looked_at_in_parts() -> None:
+    parts = replace(PARTS, panes=panes.PaneFinder)
+    image = film(np.hstack([scene(1, 240, 160), scene(2, 240, 160)]), kind=MediaKind.IMAGE)
+    assert {f.view for f in fingerprint(image, parts, UPLOAD, BOTH).fingerprints} == {View.FULL}

@@ -480,3 +480,31 @@ def test_a_line_that_agrees_far_better_than_any_other_is_clear_however_these_sca
     assert line.offset == pytest.approx(5.0, abs=0.2)
     monkeypatch.setattr(motion, "ALIKE", 1.1)
     assert line_of(upload.offsets, laid_whole(mirrored=False), upload, reference) is None
+
+
+@pytest.mark.parametrize(
+    ("levels", "steps", "told"),
+    [
+        ((0.72, 15.4, 0.8, 0.3, 1.6), (0.59, 18.0, 0.9, 0.5, 3.4), None),  # a dialogue, twice
+        ((0.72, 15.4, 0.8, 0.3, 1.6), (0.72, 15.3, 0.3, 0.0, 0.1), 0.72),
+        ((1.0, 15.4, 0.8, 0.3, 1.6), (0.59, 16.0, 0.9, 0.5, 3.4), 1.0),
+        ((0.9, 2.0, 0.4, 0.0, 0.1), (0.59, 16.0, 0.9, 0.5, 3.4), None),
+        ((0.59, 16.1, 0.4, 0.0, 0.1), (0.59, 16.0, 0.9, 0.5, 3.4), 0.59),
+        ((0.9, 2.0, 0.4, 0.0, 0.1), (1.0, 16.0, 0.9, 0.5, 3.4), 1.0),
+    ],
+)
+def test_a_line_of_an_odd_speed_must_be_the_best_by_both(
+    levels: tuple[float, ...],
+    steps: tuple[float, ...],
+    told: float | None,
+    reference: Motion,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Of one event another event of the same make leads to it, at some speed or other."""
+    upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
+    cells = motion._cells(upload.offsets, laid_whole(mirrored=False), upload, reference)
+    assert cells is not None
+    one, other = (motion._Clear(Line(*some[:2]), *some[2:]) for some in (levels, steps))
+    monkeypatch.setattr(motion, "_clearest", lambda *_: other)
+    found = motion._told(cells, one, motion.LEAST)
+    assert (None if found is None else found.line.speed) == told
