@@ -262,7 +262,7 @@ def _fingerprint(item: Any) -> Fingerprint | None:
         kind is None
         or kind.exact
         or not kind.hashed
-        or item.get("view", "full") not in [v.value for v in View]
+        or item.get("view", "full") not in [v.value for v in View if not v.in_part]
     ):
         return None
     pipeline, track = item.get("pipeline"), item.get("track", 0)

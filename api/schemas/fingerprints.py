@@ -28,7 +28,9 @@ class Frame64In(_FrameIn):
 class _FramesIn(In):
     pipeline: Ident = Field("unknown", description="version of the way from pixels to codes")
     track: Whole = Field(0, ge=0, le=63)
-    view: View = Field(View.FULL, description="whole picture, or borders cut off")
+    view: View = Field(
+        View.FULL, description="whole picture, borders cut off, or a picture within it"
+    )
 
 
 class PdqIn(_FramesIn):

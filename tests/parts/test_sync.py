@@ -294,3 +294,8 @@ def test_what_this_version_does_not_know_is_passed_over() -> None:
     body = {**add(1), "future": 1}
     body["fingerprints"] = [*body["fingerprints"], new, side]
     assert [f.signal_type for f in read_addition(body).fingerprints] == ["pdq"]
+
+
+def test_of_references_no_panes_are_taken() -> None:
+    pane = {**prints(frame())["fingerprints"][0], "view": "pane"}
+    assert read_addition({**add(1), "fingerprints": [pane]}).fingerprints == ()
