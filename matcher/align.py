@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Alignment, Codes, Fingerprint, Floats, FrameMatch, Ints
+from matcher.cells import cells_within
 from matcher.score import STILL, TOLERANCE, WEIGHTS, agreeing_lines, rescore
 
 MAX_GROUPS = 64
@@ -275,6 +276,7 @@ def _frame_matches(
                     line=number,
                     before=float(before[row]),
                     after=float(after[row]),
+                    cells=0 if query.boxes is None else cells_within(*query.boxes[row].tolist()),
                 )
             )
     return frames

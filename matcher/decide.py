@@ -9,8 +9,7 @@ docs/decisions/0006-combining-evidence.md says why they are so.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hashdb.model import (
@@ -18,12 +17,11 @@ from hashdb.model import (
     Alignment,
     Classification,
     Coverage,
-    FrameMatch,
     Match,
     MediaKind,
     Reason,
 )
-from hashdb.signals import SIGNAL_TYPES
+from matcher.allowing import Explained
 from matcher.calibration import CALIBRATION, restated
 from matcher.findings import (
     Evidence,
@@ -45,10 +43,6 @@ from matcher.score import as_match, bounds, rescore
 
 __all__ = ["Evidence", "Failure", "ReasonCode", "Ruling", "decide"]
 
-NEAR_S = {"local": 0.3, "sound": 0.6, "neural": 0.6}
-"""How far off an allow-list's moment may lie that explains one of this signal type: local features
-are taken of fewer frames than hashes, and not always of the same; seconds of sound begin where each
-reference's begin. Other signals' moments are frames, and those are equal or not."""
 SENTENCES = 4
 """Findings that a reason's text spells out; the codes name all."""
 
@@ -77,7 +71,7 @@ def decide(evidence: Evidence, policy: Policy) -> Ruling:
         remaining = [k for r in listed if (k := _kept(r, (), policy)) is not None]
     else:
         video = evidence.kind is MediaKind.VIDEO
-        remaining = _unexplained(listed, _explained(allowed), policy, video=video)
+        remaining = _unexplained(listed, Explained(allowed), policy, video=video)
     findings = [
         *_allow_findings(allowed),
         *match_findings(remaining, evidence.coverage),
@@ -151,63 +145,15 @@ def _rebuilt(
     return as_match(match.reference, alignments, equal, whole, prior=policy.score.prior)
 
 
-# Allow-lists: they take evidence away before the rules see it.
-
-_Moment = tuple[int, str, float]
-_Explained = Mapping[tuple[int, str], list[float]]
-"""By track and kind of evidence the moments that are explained, rising."""
-
-
-def _moment(alignment: Alignment, frame: FrameMatch) -> _Moment:
-    """What a frame's evidence is about: the picture at one time, with or without its borders, or
-    one picture in it. A hash of a whole video is about the video and a second of sound about the
-    sound, so that only their own types speak of the same thing."""
-    kind = SIGNAL_TYPES.get(alignment.signal_type)
-    whole = "" if kind is None or kind.per_frame else kind.name
-    part = frame.view.value if frame.view.in_part else whole
-    return (frame.track, part, round(frame.offset, 6))
-
-
-def _explained(allowed: Iterable[Ruled]) -> _Explained:
-    """What allow-lists explain: the frames that a reference's possible alignments hold, where one
-    of its alignments is confident (not by likeness alone), and no more."""
-    moments = {
-        _moment(alignment, frame)
-        for ruled in allowed
-        if ruled.score >= ruled.limits.confident
-        for alignment in ruled.match.alignments
-        if alignment.score >= ruled.limits.possible
-        for frame in alignment.frames
-    }
-    by_kind: dict[tuple[int, str], list[float]] = {}
-    for track, kind, offset in sorted(moments):
-        by_kind.setdefault((track, kind), []).append(offset)
-    return by_kind
-
-
-def _is_explained(alignment: Alignment, frame: FrameMatch, explained: _Explained) -> bool:
-    """By what explains all of the picture, or just the part of it that the frame is about: who
-    shows a film that is allowed in a corner explains nothing beside it."""
-    track, kind, offset = _moment(alignment, frame)
-    near = NEAR_S.get(alignment.signal_type, 0.0)
-    for about in {kind, ""} if frame.view.in_part else {kind}:
-        moments = explained.get((track, about), [])
-        at = bisect_left(moments, offset - near)
-        if at < len(moments) and moments[at] <= offset + near:
-            return True
-    return False
-
-
 def _unexplained(
-    listed: Iterable[Ruled], explained: _Explained, policy: Policy, *, video: bool
+    listed: Iterable[Ruled], explained: Explained, policy: Policy, *, video: bool
 ) -> list[Ruled]:
     """The matches scored anew by the frames that no allow-list explains."""
     remaining = []
     prior = policy.score.prior
     for ruled in listed:
         alignments = []
-        for alignment in ruled.match.alignments:
-            frames = [f for f in alignment.frames if not _is_explained(alignment, f, explained)]
+        for alignment, frames in explained.left(ruled.match.alignments):
             if len(frames) == len(alignment.frames):
                 alignments.append(alignment)
             elif (rest := rescore(alignment, frames, video=video, prior=prior)) is not None:

@@ -32,6 +32,7 @@ from matcher.helper import Helper
 from matcher.ports import (
     AnyLuma,
     Borders,
+    Box,
     Crop,
     Early,
     Frame,
@@ -169,17 +170,21 @@ class _Track:
         if self.panes is None:
             return
         for view, pane in zip(_PANES, self.panes.panes(frame.luma), strict=True):
-            told = None if pane is None or flat_ground(pane) else self.look(pane)
-            self._hash(frame.offset, view, told)
+            if pane is None or flat_ground(pane.luma):
+                self._hash(frame.offset, view, None)
+            else:
+                self._hash(frame.offset, view, self.look(pane.luma), pane.box)
 
-    def _hash(self, offset: float, name: View, view: FrameView | None) -> bool:
+    def _hash(
+        self, offset: float, name: View, view: FrameView | None, box: Box | None = None
+    ) -> bool:
         seen = False
         for rows in self.rows[name]:
             floor = SIGNAL_TYPES[rows.hasher.signal_type].min_quality
             if view is None or view.quality < floor:
                 rows.interrupt()
                 continue
-            rows.add(offset, rows.hasher.hash(view), view.quality)
+            rows.add(offset, rows.hasher.hash(view), view.quality, box)
             seen = True
         return seen
 

@@ -6,7 +6,7 @@ docs/decisions/0008-two-looks.md says why there are several.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
@@ -103,10 +103,13 @@ class Looker:
         return Looked(look, matches, (*unseen, *unheard, *untold, *failures, *second))
 
     def _settled_by_hashes(self, query: Query, look: MediaFingerprints, watch: Stopwatch) -> bool:
-        """Whether hashes found all of the upload to be what the policy blocks."""
+        """Whether hashes found all of the upload to be what the policy blocks, and nothing of an
+        allow-list: then where in the picture each is matters, and only local features tell."""
         if look.coverage.total_s < WHOLE_S:
             return False
         matches, _ = self.find(look, watch)
+        if self._any_allowed(matches):
+            return False
         banned = [
             m for m in matches if self._policy.for_bank(m.reference.bank).action is Action.BLOCK
         ]
@@ -119,6 +122,10 @@ class Looker:
         """What the policy asks for by what was found so far."""
         evidence = Evidence(query, look.kind, look.coverage, matches)
         return decide(evidence, self._policy).action
+
+    def _any_allowed(self, matches: Iterable[Match]) -> bool:
+        """Whether an allow-list's reference is among them."""
+        return any(self._policy.for_bank(m.reference.bank).action is Action.ALLOW for m in matches)
 
     def _signals(self) -> tuple[str, ...]:
         return tuple(s for s in self._policy.signals if s not in ("sha256", "md5"))
@@ -137,7 +144,8 @@ class Looker:
             return False
         if "local" not in self._policy.signals:
             return False
-        return unsure(self._first_action(query, look, matches), matches, look.coverage)
+        action = self._first_action(query, look, matches)
+        return unsure(action, matches, look.coverage, allowed=self._any_allowed(matches))
 
     def _look_closer(
         self, media: BinaryIO, first: MediaFingerprints, watch: Stopwatch

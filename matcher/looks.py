@@ -166,14 +166,17 @@ def all_windows(*some: Sequence[Window]) -> tuple[Window, ...]:
     return tuple(_merged([w for windows in some for w in windows]))
 
 
-def unsure(action: Action, matches: Sequence[Match], coverage: Coverage) -> bool:
+def unsure(
+    action: Action, matches: Sequence[Match], coverage: Coverage, *, allowed: bool = False
+) -> bool:
     """Whether local features could still change what the first pass concluded.
 
-    `action`: what the policy asks for by the first pass. A block needs no more evidence. Short of
-    it, anything that was hit at all is a lead, however weak, and so is a look of which hashes saw
-    less than half: frames too flat for them may have features.
+    `action`: what the policy asks for by the first pass. A block needs no more evidence, unless
+    something `allowed` was hit too, for then it matters where in the picture each is. Short of it,
+    anything that was hit at all is a lead, however weak, and so is a look of which hashes saw less
+    than half: frames too flat for them may have features.
     """
-    if action is Action.BLOCK:
+    if action is Action.BLOCK and not allowed:
         return False
     return bool(matches) or 2 * coverage.flat_frames > coverage.frames
 
@@ -221,12 +224,16 @@ def joined_codes(
 
 
 def _concatenated(one: Fingerprint, other: Fingerprint) -> Fingerprint:
+    boxes = None
+    if one.boxes is not None and other.boxes is not None:
+        boxes = np.concatenate([one.boxes, other.boxes])
     both = replace(
         one,
         codes=np.concatenate([one.codes, other.codes]),
         offsets=np.concatenate([one.offsets, other.offsets]),
         spans=np.concatenate([one.spans, other.spans]),
         quality=np.concatenate([one.quality, other.quality]),
+        boxes=boxes,
     )
     return both.take(np.argsort(both.offsets, kind="stable"))
 

@@ -209,12 +209,25 @@ class Borders(Protocol):
         ...
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pane:
+    """A picture within a frame's picture: its `luma`, scaled to a square; and where it is, as
+    `Fingerprint.boxes` gives it."""
+
+    luma: Luma
+    box: Box
+
+
 class Panes(Protocol):
     """Watches the frames of one track, in order, for pictures within the picture."""
 
-    def panes(self, luma: Luma) -> tuple[Luma | None, ...]:
-        """They themselves, three at most, scaled to a square: at each of three places a picture or
-        None. What stays where it is in the frame keeps its place."""
+    def panes(self, luma: Luma) -> tuple[Pane | None, ...]:
+        """Three at most: at each of three places one or None. What stays where it is in the frame
+        keeps its place."""
         ...
 
 

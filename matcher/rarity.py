@@ -9,14 +9,15 @@ specificity and its application in retrieval", 1972), where the documents are in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Alignment, Codes, Fingerprint, Floats, Ints
+from hashdb.model import Alignment, Codes, Fingerprint, Floats, Ints, View
 from hashdb.signals import SIGNAL_TYPES
 from matcher.align import FrameHits, group_alike
+from matcher.cells import in_place, nearly_all
 from matcher.score import rescore
 
 WHOLE = {"pdq": 18, "phash": 4}
@@ -30,8 +31,9 @@ of one incident whatever else they show: countdowns and logos are shorter."""
 UNTOLD = -1
 """The incident of a reference of which it cannot be told."""
 
-Picture = tuple[int, float]
-"""A track of the upload, and a moment in it in seconds."""
+Picture = tuple[int, float, str]
+"""A track of the upload, a moment in it in seconds, and the pane, if it is a picture in the
+picture: "" for the whole one."""
 
 Kin = Callable[[str, str], bool | None]
 """Whether two references (ids) are of one incident; None where that is not to be found out."""
@@ -40,44 +42,79 @@ Kin = Callable[[str, str], bool | None]
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
     """Pictures of one track of an upload in which one reference was found by one signal type, in
-    any order: `offsets` (k,) seconds of the upload, `shares` (k,) how far it holds each, 0 to 1."""
+    any order: `offsets` (k,) seconds of the upload, `shares` (k,) how far it holds each, 0 to 1.
+    `pane`: of which pane they are. `cells`: where in each it is seen (`matcher.cells`), if that is
+    known."""
 
     reference_id: str
     track: int
     offsets: Floats
     shares: Floats
+    pane: str = ""
+    cells: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
     """Which reference holds which picture: `shares` (references, pictures), 0 to 1. `pictures`:
-    their columns."""
+    their columns. `cells`: by row and column where in the picture it is held, where that is known
+    and not all over."""
 
     references: tuple[str, ...]
     pictures: Mapping[Picture, int]
     shares: Floats
+    cells: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+    def beside(self, row: int) -> Floats:
+        """`shares` as far as each reference is at the place in the picture where that one is: of
+        two that lie side by side neither makes the other common."""
+        shares = self.shares.copy()
+        for (other, column), cells in self.cells.items():
+            mine = self.cells.get((row, column), 0)
+            if not (in_place(mine, cells) if mine else nearly_all(cells)):
+                shares[other, column] = 0.0
+        return shares
 
 
 def held(sightings: Iterable[Sighting]) -> Held:
     """The references that hold most come first."""
     some = list(sightings)
     references = {name: row for row, name in enumerate(sorted({s.reference_id for s in some}))}
-    keys = [[picture(s.track, offset) for offset in s.offsets.tolist()] for s in some]
+    keys = [[picture(s.track, offset, s.pane) for offset in s.offsets.tolist()] for s in some]
     pictures: dict[Picture, int] = {}
     for of_one in keys:
         for key in of_one:
             pictures.setdefault(key, len(pictures))
     shares = np.zeros((len(references), len(pictures)))
+    whole = np.zeros_like(shares)
     for one, of_one in zip(some, keys, strict=True):
         columns = [pictures[key] for key in of_one]
         np.maximum.at(shares[references[one.reference_id]], columns, one.shares)
+        if not one.cells:
+            np.maximum.at(whole[references[one.reference_id]], columns, one.shares)
     most = np.argsort(-shares.sum(axis=1), kind="stable")
     names = list(references)
-    return Held(tuple(names[row] for row in most), pictures, shares[most])
+    ordered = tuple(names[row] for row in most)
+    cells: dict[tuple[int, int], int] = {}
+    for one, of_one in zip(some, keys, strict=True):
+        row = ordered.index(one.reference_id)
+        for key, seen in zip(of_one, one.cells or (0,) * len(of_one), strict=True):
+            if seen:
+                at = (row, pictures[key])
+                cells[at] = cells.get(at, 0) | seen
+    in_full = whole[most] == 1.0
+    return Held(
+        ordered, pictures, shares[most], {at: c for at, c in cells.items() if not in_full[at]}
+    )
 
 
-def picture(track: int, offset: float) -> Picture:
-    return (track, round(offset, 6))
+def pane(view: View) -> str:
+    """Which pane a view is of, "" for the whole picture's."""
+    return view.value if view.in_part else ""
+
+
+def picture(track: int, offset: float, pane: str = "") -> Picture:
+    return (track, round(offset, 6), pane)
 
 
 def incidents(known: Held, kin: Kin, codes: Mapping[Picture, Codes]) -> Ints:
@@ -130,10 +167,11 @@ def rarity(known: Held, labels: Ints) -> Floats:
     is `UNTOLD` may be of any one incident, the one that holds most.
     """
     numbers = np.unique(labels[labels != UNTOLD])
-    by_incident = np.stack([known.shares[labels == n].max(axis=0) for n in numbers])
-    every = by_incident.sum(axis=0)
     rare = np.ones_like(known.shares)
     for row, label in enumerate(labels.tolist()):
+        shares = known.beside(row)
+        by_incident = np.stack([shares[labels == n].max(axis=0) for n in numbers])
+        every = by_incident.sum(axis=0)
         mine = np.flatnonzero(numbers == label)
         own = by_incident[mine[0]] if len(mine) else by_incident.max(axis=0)
         rare[row] = np.maximum(0.0, 1.0 - np.log2(1.0 + np.maximum(0.0, every - own))) ** 2
@@ -155,7 +193,7 @@ class Rarities:
         row = self.rare[self.known.references.index(name)]
         columns = self.known.pictures
         frames = [
-            replace(f, rarity=float(row[columns[picture(f.track, f.offset)]]))
+            replace(f, rarity=float(row[columns[picture(f.track, f.offset, pane(f.view))]]))
             for f in alignment.frames
         ]
         if all(f.rarity == 1.0 for f in frames):
@@ -190,7 +228,7 @@ def hit_of(reference_id: str, query: Fingerprint, hits: FrameHits) -> Sighting:
     np.minimum.at(nearest, hits.queries, hits.distances)
     rows = np.flatnonzero(nearest < beyond)
     shares = _by_distance(query.signal_type, nearest[rows])
-    return Sighting(reference_id, query.track, query.offsets[rows], shares)
+    return Sighting(reference_id, query.track, query.offsets[rows], shares, pane(query.view))
 
 
 def _by_distance(signal_type: str, distances: Ints) -> Floats:
@@ -203,12 +241,14 @@ def sightings_of(alignment: Alignment) -> list[Sighting]:
         return []
     kind = alignment.signal_type
     found = []
-    for track in sorted({f.track for f in alignment.frames}):
-        frames = [f for f in alignment.frames if f.track == track]
+    for track, part in sorted({(f.track, pane(f.view)) for f in alignment.frames}):
+        frames = [f for f in alignment.frames if (f.track, pane(f.view)) == (track, part)]
         offsets = np.array([f.offset for f in frames])
+        known = not part and any(f.cells for f in frames)
+        cells = tuple(f.cells for f in frames) if known else ()
         if kind in WHOLE:
             shares = _by_distance(kind, np.array([f.distance for f in frames], dtype=np.int64))
         else:
             shares = np.full(len(frames), max(0.0, 2 * alignment.score - 1))
-        found.append(Sighting(alignment.reference_id, track, offsets, shares))
+        found.append(Sighting(alignment.reference_id, track, offsets, shares, part, cells))
     return found

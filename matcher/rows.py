@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hashdb.model import Codes, Fingerprint, View
-from matcher.ports import Hasher
+from matcher.ports import Box, Hasher
 
 # Neighbours whose codes differ by no more than this are one code with a span. Re-encoding moves a
 # PDQ code by 2 to 10 bits; so a span's frames stand well within the search radius of its code.
@@ -28,10 +28,11 @@ class Rows:
     offsets: list[float] = field(default_factory=list)
     spans: list[float] = field(default_factory=list)
     quality: list[int] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
     open: bool = False
 
-    def add(self, offset: float, codes: Codes, quality: int) -> None:
-        """One more frame's codes (placings, bytes), later than all before."""
+    def add(self, offset: float, codes: Codes, quality: int, box: Box | None = None) -> None:
+        """One more frame's codes (placings, bytes), later than all before. `box`: of a pane."""
         if self.merge_bits is not None and self.open:
             distance = int(np.bitwise_count(self.codes[-1][0] ^ codes[0]).sum())
             if distance <= self.merge_bits:
@@ -41,6 +42,8 @@ class Rows:
         self.offsets.append(offset)
         self.spans.append(0.0)
         self.quality.append(quality)
+        if box is not None:
+            self.boxes.append(box)
         self.open = True
 
     def interrupt(self) -> None:
@@ -63,4 +66,5 @@ class Rows:
                 track=self.track,
                 view=self.view,
                 orientation=self.hasher.orientations[row],
+                boxes=np.array(self.boxes, dtype=np.uint8) if self.boxes else None,
             )

@@ -8,6 +8,7 @@ together is `matcher.localize`'s.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,13 +19,15 @@ from hashdb.ports import LocalBackend, Nominee
 from matcher import verify
 from matcher.verify import Agreement, Candidates, Picture
 
-NOMINEES = 6
-"""Pictures that the index names for one picture and rendering."""
+NOMINEES, OTHERS = 6, 2
+"""Pictures that the index names for one picture and rendering: those with the most votes, and the
+best ones of two other references."""
 
 FEWEST_VOTES = 2.0
-VERIFIED, FIRST = 10, 4
+VERIFIED, FIRST, OF_ONE = 10, 4, 2
 """Nominees that are verified for one picture of the query, in all renderings: the first of them by
-votes, and the others of references that are seen in any picture: they may speak against it too."""
+votes, at most two of one reference, for a film around other footage must not crowd it out; and the
+others of references that are seen in any picture: they may speak against it too."""
 
 RAREST = 300
 """Features by which a mirror or a negative is looked up, those that the fewest others are like: of
@@ -56,8 +59,8 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nominated:
-    """What the index names for the `shots` of one row, with the shot that it is named for, most
-    votes first; and the `sights` of the first of them."""
+    """What is nominated for the `shots` of one row, each with the shot that it is named for: those
+    that are verified first, then the others, either by votes; and the `sights` of the first."""
 
     shots: tuple[Shot, ...]
     nominees: tuple[tuple[Nominee, Shot], ...]
@@ -139,11 +142,23 @@ def nominated(some: Sequence[Shot], index: LocalBackend) -> Nominated:
             continue
         rarest = None if shot.rendering is Rendering.PLAIN else RAREST
         codes, places = shot.picture.codes, shot.picture.places
-        for nominee in index.nominate(codes, places, NOMINEES, rarest=rarest):
-            if nominee.votes >= FEWEST_VOTES:
-                named.append((nominee, shot))
+        asked = index.nominate(codes, places, NOMINEES, others=OTHERS, rarest=rarest)
+        named += [(nominee, shot) for nominee in asked if nominee.votes >= FEWEST_VOTES]
     named.sort(key=lambda pair: -pair[0].votes)
-    return Nominated(tuple(some), tuple(named), tuple(_sights(named[:FIRST])))
+    ordered = _first_ones_first(named)
+    return Nominated(tuple(some), tuple(ordered), tuple(_sights(ordered[:FIRST])))
+
+
+def _first_ones_first(named: Sequence[tuple[Nominee, Shot]]) -> list[tuple[Nominee, Shot]]:
+    """By votes, but of the `FIRST` no more than `OF_ONE` of one reference, if there are others."""
+    seen: Counter[int] = Counter()
+    crowding = []
+    for nominee, _ in named:
+        seen[nominee.reference] += 1
+        crowding.append(seen[nominee.reference] > OF_ONE)
+    order = sorted(range(len(named)), key=lambda i: crowding[i])
+    first = order[:FIRST]
+    return [named[i] for i in first] + [pair for i, pair in enumerate(named) if i not in first]
 
 
 def _sights(nominated: Iterable[tuple[Nominee, Shot]]) -> list[Sight]:

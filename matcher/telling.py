@@ -9,6 +9,7 @@ import numpy as np
 from hashdb.model import Alignment, Codes, Floats, FrameMatch, Ints, Orientation, View
 from matcher import verify
 from matcher.align import group_alike, reach
+from matcher.cells import cells_at
 from matcher.localize import Found, distance_of, usual
 from matcher.score import STILL, rescore
 from matcher.sighting import Sight, picture_of
@@ -125,6 +126,7 @@ def alignment(
             line=0,
             before=float(before[i]),
             after=float(after[i]),
+            cells=_cells(sight),
         )
         for i, sight in enumerate(found.sights)
     ]
@@ -132,6 +134,16 @@ def alignment(
     placed = Orientation.FLIP_HORIZONTAL if mirrored else Orientation.ORIGINAL
     empty = Alignment(reference_id, "local", placed, (), (), 0.0, speed=found.speed)
     return rescore(empty, frames, video=total_s > 0)
+
+
+def _cells(sight: Sight) -> int:
+    picture = sight.shot.picture
+    return cells_at(
+        picture.places[sight.agreement.queries],
+        picture.width,
+        picture.height,
+        mirrored=sight.shot.rendering.mirrored,
+    )
 
 
 def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:

@@ -103,6 +103,8 @@ def _parts(answer: MediaFingerprints) -> Iterator[bytes | memoryview]:
         yield one.offsets.astype("<f8").tobytes()
         yield one.spans.astype("<f8").tobytes()
         yield one.quality.astype(np.uint8).tobytes()
+        if one.boxes is not None:
+            yield np.ascontiguousarray(one.boxes, dtype=np.uint8).tobytes()
     for picture in answer.pictures:
         yield np.ascontiguousarray(picture, dtype=np.uint8).tobytes()
     for local in answer.local:
@@ -135,6 +137,7 @@ def _fingerprint_head(one: Fingerprint) -> dict[str, Any]:
         "track": one.track,
         "view": one.view.value,
         "orientation": one.orientation.value,
+        "boxes": one.boxes is not None,
     }
 
 
@@ -261,6 +264,7 @@ def _fingerprint(body: dict[str, Any], rest: _Body) -> Fingerprint:
     codes = rest.take((rows, signal.bits // 8), "u1")
     offsets, spans = rest.take((rows,), "<f8"), rest.take((rows,), "<f8")
     quality = rest.take((rows,), "u1")
+    boxes = rest.take((rows, 4), "u1") if body["boxes"] is True else None
     times = np.concatenate([offsets, spans])
     if not (np.isfinite(times).all() and (times >= 0).all() and (times <= _LONGEST_S).all()):
         raise BadAnswer("times are out of range")
@@ -276,6 +280,7 @@ def _fingerprint(body: dict[str, Any], rest: _Body) -> Fingerprint:
         track=_whole(body["track"], 1000),
         view=View(body["view"]),
         orientation=Orientation(body["orientation"]),
+        boxes=boxes,
     )
 
 

@@ -44,7 +44,9 @@ class Fingerprint:
     `codes` (n, bits/8) uint8; `offsets` (n,) float64, the presentation time in seconds of each
     code's first frame; `spans` (n,) float64, for how many seconds near-identical frames follow
     (0 for one frame); `quality` (n,) uint8, 0 to 100. `pipeline` names the version of the way
-    from pixels to codes: codes of other pipelines may differ by some bits.
+    from pixels to codes: codes of other pipelines may differ by some bits. `boxes` (n, 4) uint8 of
+    an upload's panes: where in the frame each is, left, top, right and bottom in 255ths of its
+    sides. They serve while the upload is judged, and are not kept.
     """
 
     signal_type: str
@@ -56,6 +58,7 @@ class Fingerprint:
     track: int = 0
     view: View = View.FULL
     orientation: Orientation = Orientation.ORIGINAL
+    boxes: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -72,6 +75,7 @@ class Fingerprint:
             self.track,
             self.view,
             self.orientation,
+            None if self.boxes is None else self.boxes[rows],
         )
 
 

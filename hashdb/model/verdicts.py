@@ -46,7 +46,9 @@ class FrameMatch:
     `group` numbers the query frames that look alike: frames of one group count once. `line`
     numbers the runs of frames that agree on one speed and offset. `before` and `after`: the
     seconds to each side of `offset` that this sample stands for. `rarity`: 1 where no incident but
-    the reference's own holds the picture, down to 0 (`matcher.rarity`).
+    the reference's own holds the picture, down to 0 (`matcher.rarity`). `cells`: where in the
+    query's picture the evidence lies (`matcher.cells`), of local features and of panes; 0 where
+    nothing tells.
     """
 
     offset: float
@@ -59,6 +61,7 @@ class FrameMatch:
     before: float = 0.0
     after: float = 0.0
     rarity: float = 1.0
+    cells: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from matcher.ports import Luma
+from matcher.ports import Box, Luma, Pane
 
 MOST = 3
 """Panes of one frame that are given, the clearest."""
@@ -49,9 +49,6 @@ SAME = 0.8
 _FOUR_SIDES = 0.1  # for each side that is not the frame's own edge, a pane is so much likelier one
 _RANKED = 40
 
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom."""
-
 _Steps = NDArray[np.float32]
 _Ints = NDArray[np.intp]
 
@@ -64,7 +61,7 @@ class PaneFinder:
         self._level: _Steps | None = None
         self._places: list[Box | None] = [None] * MOST
 
-    def panes(self, luma: Luma) -> tuple[Luma | None, ...]:
+    def panes(self, luma: Luma) -> tuple[Pane | None, ...]:
         """See `matcher.ports.Panes`."""
         factor = max(1, round(max(luma.shape) / SIDE))
         small = luma[factor // 2 :: factor, factor // 2 :: factor]
@@ -98,13 +95,16 @@ class PaneFinder:
         return found
 
 
-def _cut(luma: Luma, box: Box) -> Luma:
-    """A pane's picture, of which every so many'th pixel is enough."""
+def _cut(luma: Luma, box: Box) -> Pane:
+    """Of its picture every so many'th pixel is enough."""
     left, top, right, bottom = box
     every = max(1, min(right - left, bottom - top) // SCALED)
     picture = np.ascontiguousarray(luma[top:bottom:every, left:right:every])
     scaled = cv2.resize(picture, (SCALED, SCALED), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(scaled, np.uint8)
+    height, width = luma.shape
+    sides = (width, height, width, height)
+    left, top, right, bottom = (round(255 * at / of) for at, of in zip(box, sides, strict=True))
+    return Pane(np.asarray(scaled, np.uint8), (left, top, right, bottom))
 
 
 def _steps(small: Luma, axis: int) -> _Steps:

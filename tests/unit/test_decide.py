@@ -25,6 +25,8 @@ from hashdb.model import (
     Standing,
     View,
 )
+from matcher.allowing import NOTHING_OVER_IT
+from matcher.cells import cells_within
 from matcher.decide import Evidence, Failure, Ruling, decide
 from matcher.findings import combined, covered_s
 from matcher.policy import Policy, load_policy, parse_policy
@@ -75,6 +77,16 @@ def shown(
     alignment = rescore(empty, found, video=video)
     assert alignment is not None
     return as_match(ref, [alignment])
+
+
+LEFT = cells_within(0, 0, 112, 255)
+RIGHT = cells_within(143, 0, 255, 255)
+WHOLE = cells_within(0, 0, 255, 255)
+
+
+def local(ref: Reference, cells: int) -> Match:
+    """The match that local features in those cells make."""
+    return shown(ref, [replace(f, cells=cells) for f in frames(0, 10)], "local")
 
 
 def scored(ref: Reference, score: float, start: float = 0.0, end: float = 20.0) -> Match:
@@ -410,9 +422,56 @@ class TestAllowLists:
         ruling = judge(shown(BAD, frames(0, 10, view=View.TRIMMED)), shown(NEWS, frames(0, 10)))
         assert says(ruling) == ("allow", "allow_listed")
 
-    def test_a_part_of_an_allowed_picture_is_explained(self):
-        ruling = judge(shown(BAD, frames(0, 10, view=View.PANE)), shown(NEWS, frames(0, 10)))
+    def test_all_of_an_allowed_picture_with_nothing_over_it_is_explained(self):
+        for banned in (shown(BAD, frames(0, 10, view=View.PANE)), local(BAD, LEFT)):
+            ruling = judge(banned, shown(NEWS, frames(0, 10, NOTHING_OVER_IT)))
+            assert says(ruling) == ("allow", "allow_listed")
+            ruling = judge(banned, shown(NEWS, frames(0, 10, NOTHING_OVER_IT + 1)))
+            assert says(ruling) == ("block", "confident_match")
+
+    def test_whole_pictures_that_look_alike_explain_each_other(self):
+        ruling = judge(shown(BAD, frames(0, 10)), shown(NEWS, frames(0, 10, 30)))
         assert says(ruling) == ("allow", "allow_listed")
+
+    def test_local_features_explain_what_is_at_their_place(self):
+        assert says(judge(local(BAD, LEFT), local(NEWS, LEFT))) == ("allow", "allow_listed")
+        assert says(judge(local(BAD, LEFT), local(NEWS, WHOLE))) == ("allow", "allow_listed")
+        for beside in (RIGHT, 0):
+            ruling = judge(local(BAD, LEFT), local(NEWS, beside))
+            assert says(ruling) == ("block", "confident_match")
+
+    def test_places_that_several_allowed_references_show_are_taken_together(self):
+        sport = reference("ref_sport", "sport", "allow")
+        ruling = judge(local(BAD, WHOLE), local(NEWS, LEFT), local(sport, RIGHT))
+        assert says(ruling) == ("allow", "allow_listed")
+        ruling = judge(local(BAD, WHOLE), local(NEWS, LEFT), local(sport, LEFT))
+        assert says(ruling) == ("block", "confident_match")
+
+    def test_a_whole_pictures_hash_is_explained_by_features_all_over_it(self):
+        whole = shown(BAD, frames(0, 10, 30))
+        assert says(judge(whole, local(NEWS, WHOLE))) == ("allow", "allow_listed")
+        assert says(judge(whole, local(NEWS, LEFT))) == ("block", "confident_match")
+
+    def test_hashes_are_where_local_features_see_their_reference(self):
+        both = [m.alignments[0] for m in (shown(BAD, frames(0, 10)), local(BAD, RIGHT))]
+        ruling = judge(as_match(BAD, both), shown(NEWS, frames(0, 10, 30)), local(NEWS, LEFT))
+        assert says(ruling) == ("block", "confident_match")
+        ruling = judge(as_match(BAD, both), local(NEWS, RIGHT))
+        assert says(ruling) == ("allow", "allow_listed")
+
+    def test_a_pane_is_explained_by_allowed_features_within_it(self):
+        pane = [replace(f, cells=LEFT) for f in frames(0, 10, view=View.PANE)]
+        assert says(judge(shown(BAD, pane), local(NEWS, WHOLE))) == ("allow", "allow_listed")
+        for beside in (RIGHT, 0):
+            ruling = judge(shown(BAD, pane), local(NEWS, beside))
+            assert says(ruling) == ("block", "confident_match")
+        ruling = judge(shown(BAD, frames(0, 10, view=View.PANE)), local(NEWS, WHOLE))
+        assert says(ruling) == ("block", "confident_match")  # where it is is not known
+
+    def test_what_is_allowed_in_a_pane_explains_features_within_it(self):
+        pane = shown(NEWS, [replace(f, cells=LEFT) for f in frames(0, 10, view=View.PANE)])
+        assert says(judge(local(BAD, LEFT), pane)) == ("allow", "allow_listed")
+        assert says(judge(local(BAD, RIGHT), pane)) == ("block", "confident_match")
 
     @pytest.mark.parametrize("view", [View.FULL, View.TRIMMED, View.PANE_2])
     def test_what_is_allowed_in_a_part_of_the_picture_explains_nothing_beside_it(self, view: View):

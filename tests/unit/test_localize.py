@@ -259,6 +259,31 @@ def test_others_are_verified_of_references_that_are_seen(
         assert {votes for r, votes in asked if r == row} == (first | rest if seen else first)
 
 
+def test_of_one_reference_two_pictures_are_verified_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A film around other footage has more votes for many of its pictures."""
+    some = sighting.shots([copy(panning(1), 1.4)])[:1]
+    (nominee,) = index_of(reference(panning(1))).pictures(0)[:1]
+    film = [replace(nominee, votes=99.0 - i, reference=0) for i in range(6)]
+    beside = [replace(nominee, votes=5.0 - i, reference=i) for i in (1, 2)]
+    ranked = [*film, *beside]
+    asked: list[float] = []
+
+    class Index(LocalIndex):
+        def nominate(self, *_: object, **__: object) -> list[Nominee]:
+            return ranked
+
+    def verified(shot: sighting.Shot, nominee: Nominee) -> None:
+        asked.append(nominee.votes)
+
+    monkeypatch.setattr(sighting, "_verified", verified)
+    sighting.sighted(some, Index())
+    assert asked == [99.0, 98.0, 4.0, 3.0]
+    asked.clear()
+    ranked[6:] = []
+    sighting.sighted(some, Index())
+    assert asked == [99.0, 98.0, 97.0, 96.0]
+
+
 def test_a_reference_that_is_gone_meanwhile_is_passed_over() -> None:
     """Searches may run beside a removal."""
     held = index_of(reference(panning(2)), reference(panning(1)))

@@ -13,6 +13,7 @@ from PIL import Image
 
 from matcher.hashers import pdq
 from matcher.hashers.panes import MOST, SCALED, PaneFinder
+from matcher.ports import Pane
 from tests.golden.pictures import KINDS, hills
 
 Luma = NDArray[np.uint8]
@@ -43,8 +44,8 @@ def distance(luma: Luma, picture: Luma) -> int:
     return int(np.bitwise_count(one ^ other).sum())
 
 
-def nearest(panes: tuple[Luma | None, ...], picture: Luma) -> int:
-    return min((distance(pane, picture) for pane in panes if pane is not None), default=256)
+def nearest(panes: tuple[Pane | None, ...], picture: Luma) -> int:
+    return min((distance(pane.luma, picture) for pane in panes if pane is not None), default=256)
 
 
 def corner(ground: Luma, copy: Luma, part: float, x: float, y: float) -> Luma:
@@ -85,6 +86,18 @@ def test_both_halves_of_a_split_screen_are_found() -> None:
     split = [np.hstack([scaled(a, 320, 360), scaled(b, 320, 360)]) for a, b in pairs]
     assert found([(whole, a) for whole, (a, _) in zip(split, pairs, strict=True)]) >= 0.6
     assert found([(whole, b) for whole, (_, b) in zip(split, pairs, strict=True)]) >= 0.6
+
+
+def test_a_panes_box_is_where_it_is() -> None:
+    told = []
+    for ground, copy in zip(GROUNDS, COPIES, strict=False):
+        whole = corner(ground, copy, 0.5, 1.0, 0.0)
+        for pane in PaneFinder().panes(whole):
+            if pane is not None and distance(pane.luma, copy) <= NEAR:
+                told.append(pane.box)
+    assert len(told) >= 4
+    for box in told:
+        assert np.abs(np.array(box) - (127.5, 0, 255, 127.5)).max() <= 4
 
 
 def test_what_stays_where_it_is_keeps_its_place() -> None:
@@ -136,4 +149,10 @@ def test_whatever_comes_squares_of_one_size_are_given(
         panes = finder.panes(KINDS[kind](height, width, seed))
         assert len(panes) == MOST
         for pane in panes:
-            assert pane is None or (pane.shape == (SCALED, SCALED) and pane.dtype == np.uint8)
+            if pane is None:
+                continue
+            assert pane.luma.shape == (SCALED, SCALED)
+            assert pane.luma.dtype == np.uint8
+            left, top, right, bottom = pane.box
+            assert 0 <= left < right <= 255
+            assert 0 <= top < bottom <= 255

@@ -11,6 +11,7 @@ import pytest
 
 from hashdb.model import Alignment, Codes, Fingerprint, FrameMatch, Orientation, View
 from matcher.align import FrameHits
+from matcher.cells import cells_within
 from matcher.hashers import pdq
 from matcher.kinship import FEWEST, MOST_COMPARED, Kinship, akin, sample
 from matcher.rarity import (
@@ -41,7 +42,7 @@ def seen(name: str, *distances: int, kind: str = "pdq", start: int = 0) -> Sight
 
 def shares(*rows: Sequence[float]) -> Held:
     """References a, b, c, ... and what they hold of pictures at 0, 1, ... seconds."""
-    pictures = {(0, float(i)): i for i in range(len(rows[0]))}
+    pictures = {(0, float(i), ""): i for i in range(len(rows[0]))}
     return Held(tuple("abcdefgh"[: len(rows)]), pictures, np.array(rows, dtype=np.float64))
 
 
@@ -129,7 +130,7 @@ def test_many_distinct_pictures_in_common_are_no_leader():
 
 
 def test_pictures_of_one_moment_are_not_many():
-    keys = [(0, i / 10) for i in range(40)]
+    keys = [(0, i / 10, "") for i in range(40)]
     both = Held(("a", "b"), {key: i for i, key in enumerate(keys)}, np.ones((2, 40)))
     kin, _ = asked({"ab": False})
     labels = incidents(both, kin, dict(zip(keys, codes(40), strict=True)))
@@ -185,6 +186,47 @@ def test_what_nobody_else_holds_is_left_as_it_is():
     assert alone.weighed(before, video=True) is before
     assert apart.weighed(before, video=True) is before
     assert pairs == []
+
+
+LEFT = cells_within(0, 0, 112, 255)
+RIGHT = cells_within(143, 0, 255, 255)
+WHOLE = cells_within(0, 0, 255, 255)
+
+
+def at(cells: int, name: str = "a", kind: str = "local", view: View = View.FULL) -> Alignment:
+    """Sure evidence in those cells of five pictures."""
+    made = alignment(name, kind=kind)
+    frames = tuple(replace(f, cells=cells, view=view) for f in made.frames)
+    return replace(made, frames=frames, score=1.0)
+
+
+def weight_beside(one: Alignment, *others: Alignment) -> list[float]:
+    """What pictures of one reference are worth beside those of another incident."""
+    kin, _ = asked({"ab": False})
+    some = [s for alignment in (one, *others) for s in sightings_of(alignment)]
+    return [f.rarity for f in rarities(some, kin, dict).weighed(one, video=True).frames]
+
+
+def test_two_that_lie_side_by_side_make_each_other_no_rarer():
+    assert weight_beside(at(LEFT), at(RIGHT, "b")) == [1.0] * 5
+    assert weight_beside(at(LEFT), at(LEFT, "b")) == [0.0] * 5
+    assert weight_beside(at(LEFT), at(WHOLE, "b")) == [0.0] * 5
+    assert weight_beside(at(WHOLE), at(LEFT, "b")) == [1.0] * 5
+
+
+def test_a_picture_held_as_a_whole_is_held_everywhere():
+    assert weight_beside(at(LEFT), alignment("b")) == [0.0] * 5
+    assert weight_beside(at(LEFT), alignment("b"), at(RIGHT, "b")) == [0.0] * 5
+    assert weight_beside(alignment(), at(WHOLE, "b")) == [0.0] * 5
+    assert weight_beside(alignment(), at(LEFT, "b")) == [1.0] * 5
+
+
+def test_a_pane_is_a_picture_of_its_own():
+    pane = at(LEFT, kind="pdq", view=View.PANE)
+    assert weight_beside(pane, at(LEFT, "b", "pdq", View.PANE)) == [0.0] * 5
+    assert weight_beside(pane, at(LEFT, "b", "pdq", View.PANE_2)) == [1.0] * 5
+    assert weight_beside(pane, alignment("b")) == [1.0] * 5
+    assert weight_beside(alignment(), at(LEFT, "b", "pdq", View.PANE)) == [1.0] * 5
 
 
 @pytest.mark.parametrize("kind", ["videohash", "sound"])
