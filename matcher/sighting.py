@@ -24,10 +24,13 @@ NOMINEES, OTHERS = 6, 2
 best ones of two other references."""
 
 FEWEST_VOTES = 2.0
-VERIFIED, FIRST, OF_ONE = 10, 4, 2
+VERIFIED, FIRST = 10, 4
 """Nominees that are verified for one picture of the query, in all renderings: the first of them by
-votes, at most two of one reference, for a film around other footage must not crowd it out; and the
-others of references that are seen in any picture: they may speak against it too."""
+votes, and the others of references that are seen in any picture: they may speak against it too."""
+
+OF_ONE, CLEAR = 2, 4.0
+"""Of the first no more are of one reference where others have so many votes, which chance seldom
+gives: a film around other footage must not crowd it out."""
 
 RAREST = 300
 """Features by which a mirror or a negative is looked up, those that the fewest others are like: of
@@ -150,14 +153,14 @@ def nominated(some: Sequence[Shot], index: LocalBackend) -> Nominated:
 
 
 def _first_ones_first(named: Sequence[tuple[Nominee, Shot]]) -> list[tuple[Nominee, Shot]]:
-    """By votes, but of the `FIRST` no more than `OF_ONE` of one reference, if there are others."""
+    """By votes, but of the `FIRST` no more than `OF_ONE` of one reference, where others are clear
+    too."""
     seen: Counter[int] = Counter()
-    crowding = []
+    apart = []
     for nominee, _ in named:
         seen[nominee.reference] += 1
-        crowding.append(seen[nominee.reference] > OF_ONE)
-    order = sorted(range(len(named)), key=lambda i: crowding[i])
-    first = order[:FIRST]
+        apart.append(nominee.votes >= CLEAR and seen[nominee.reference] <= OF_ONE)
+    first = sorted(range(len(named)), key=lambda i: not apart[i])[:FIRST]
     return [named[i] for i in first] + [pair for i, pair in enumerate(named) if i not in first]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,10 +50,12 @@ def _first(flags: NDArray[np.bool_]) -> int:
 
 def _plain(share: NDArray[np.float64], ahead: NDArray[np.float64], last: int, thinnest: int) -> int:
     """Where a bar ends that hardly anything lies over: the innermost pure line before others."""
-    for at in range(last, thinnest - 1, -1):
-        edge = share[at - 1] >= PURE and share[at] < PURE and ahead[at] <= EDGE
-        if edge and share[:at].mean() >= MOSTLY:
-            return at
+    first = max(1, thinnest)
+    before, here = share[first - 1 : last], share[first : last + 1]
+    edges = (before >= PURE) & (here < PURE) & (ahead[first : last + 1] <= EDGE)
+    for at in (first + np.flatnonzero(edges)[::-1]).tolist():
+        if share[:at].mean() >= MOSTLY:
+            return int(at)
     return 0
 
 
@@ -76,9 +79,9 @@ def _beneath_marks(
     best = plain
     strongest = 0.0
     least = max(STRAIGHT, _ending(near, plain, thinnest)[0] if plain else 0.0)
-    for at in range(last, max(plain, thinnest - 1), -1):
-        if share[at - 1] - ahead[at] < MARKED * STRAIGHT / 2:
-            continue
+    first = max(plain, thinnest - 1) + 1
+    falls = share[first - 1 : last] - ahead[first : last + 1] >= MARKED * STRAIGHT / 2
+    for at in (first + np.flatnonzero(falls)[::-1]).tolist():
         part, whole = _ending(near, at, thinnest)
         if at > half and (whole < WHOLE or share[:at].mean() < OUTERMOST):
             continue
@@ -113,7 +116,8 @@ def _near(lines: NDArray[np.uint8], colour: int) -> NDArray[np.bool_]:
 
 
 def _share(near: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.asarray(np.count_nonzero(near, axis=1) / near.shape[1], dtype=np.float64)
+    counts = cv2.reduce(near.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+    return np.asarray(counts[:, 0] / near.shape[1], dtype=np.float64)
 
 
 def _alike(lines: NDArray[np.uint8], colour: int) -> NDArray[np.float64]:
@@ -124,6 +128,13 @@ def _alike(lines: NDArray[np.uint8], colour: int) -> NDArray[np.float64]:
 def _along(luma: Luma) -> tuple[int, int]:
     """The bars above and below, in rows."""
     sampled = luma[:, :: max(1, luma.shape[1] // SAMPLES)]
+    return _bar(sampled), _bar(sampled[::-1])
+
+
+def _across(luma: Luma) -> tuple[int, int]:
+    """The bars to the left and to the right, in columns. Rows lie together in memory, columns do
+    not: those that are looked at are copied first."""
+    sampled = np.ascontiguousarray(luma[:: max(1, luma.shape[0] // SAMPLES)]).T
     return _bar(sampled), _bar(sampled[::-1])
 
 
@@ -141,7 +152,7 @@ def trim(luma: Luma) -> Crop | None:
     for _ in range(2):  # a box within bars on all sides may show its rows once columns are cut
         above, below = _along(luma[top:bottom, left:right])
         top, bottom = top + above, bottom - below
-        before, after = _along(luma[top:bottom, left:right].T)
+        before, after = _across(luma[top:bottom, left:right])
         left, right = left + before, right - after
         if not (above or below or before or after):
             break

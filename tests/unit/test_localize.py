@@ -264,7 +264,7 @@ def test_of_one_reference_two_pictures_are_verified_first(monkeypatch: pytest.Mo
     some = sighting.shots([copy(panning(1), 1.4)])[:1]
     (nominee,) = index_of(reference(panning(1))).pictures(0)[:1]
     film = [replace(nominee, votes=99.0 - i, reference=0) for i in range(6)]
-    beside = [replace(nominee, votes=5.0 - i, reference=i) for i in (1, 2)]
+    beside = [replace(nominee, votes=sighting.CLEAR + 1 - i, reference=i) for i in (1, 2)]
     ranked = [*film, *beside]
     asked: list[float] = []
 
@@ -277,7 +277,7 @@ def test_of_one_reference_two_pictures_are_verified_first(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(sighting, "_verified", verified)
     sighting.sighted(some, Index())
-    assert asked == [99.0, 98.0, 4.0, 3.0]
+    assert asked == [99.0, 98.0, sighting.CLEAR, 97.0]
     asked.clear()
     ranked[6:] = []
     sighting.sighted(some, Index())
