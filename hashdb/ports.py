@@ -236,17 +236,10 @@ class LocalBackend(Protocol):
         ...
 
     def nominate(
-        self,
-        codes: Codes,
-        places: NDArray[np.float32],
-        most: int,
-        *,
-        others: int = 0,
-        rarest: int | None = None,
+        self, codes: Codes, places: NDArray[np.float32], most: int, *, rarest: int | None = None
     ) -> list[Nominee]:
         """The `most` pictures with most votes for one query picture's features, or only for the so
-        many `rarest` of them; and after them the best one of so many `others`: references that
-        those do not crowd out."""
+        many `rarest` of them."""
         ...
 
     def pictures(self, reference: int) -> list[Nominee]:

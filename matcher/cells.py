@@ -34,12 +34,24 @@ def cells_at(
 ) -> int:
     """The cells in which `places` (n, 2+) lie: pixels, x and y, of a picture of that size. Bit
     `SIDE * row + column`. `mirrored`: the places are of the picture in a mirror."""
-    at = np.clip((places[:, :2] * SIDE / (width, height)).astype(np.int64), 0, SIDE - 1)
-    columns = SIDE - 1 - at[:, 0] if mirrored else at[:, 0]
     found = 0
-    for bit in set((at[:, 1] * SIDE + columns).tolist()):
+    for bit in set(_bits(places, width, height, mirrored=mirrored).tolist()):
         found |= 1 << bit
     return found
+
+
+def lies_in(places: NDArray[np.floating], width: int, height: int, cells: int) -> NDArray[np.bool_]:
+    """(n,) which `places`, as of `cells_at`, lie in the cells."""
+    inside = np.array([cells >> bit & 1 for bit in range(SIDE * SIDE)], dtype=np.bool_)
+    return np.asarray(inside[_bits(places, width, height)])
+
+
+def _bits(
+    places: NDArray[np.floating], width: int, height: int, *, mirrored: bool = False
+) -> NDArray[np.int64]:
+    at = np.clip((places[:, :2] * SIDE / (width, height)).astype(np.int64), 0, SIDE - 1)
+    columns = SIDE - 1 - at[:, 0] if mirrored else at[:, 0]
+    return np.asarray(at[:, 1] * SIDE + columns)
 
 
 def cells_within(left: int, top: int, right: int, bottom: int) -> int:

@@ -8,7 +8,6 @@ together is `matcher.localize`'s.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,20 +16,21 @@ import numpy as np
 from hashdb.model import LocalFeatures, Rendering
 from hashdb.ports import LocalBackend, Nominee
 from matcher import verify
+from matcher.cells import cells_at, grown, lies_in
 from matcher.verify import Agreement, Candidates, Picture
 
-NOMINEES, OTHERS = 6, 2
-"""Pictures that the index names for one picture and rendering: those with the most votes, and the
-best ones of two other references."""
+NOMINEES = 6
+"""Pictures that the index names for one picture and rendering."""
 
 FEWEST_VOTES = 2.0
 VERIFIED, FIRST = 10, 4
 """Nominees that are verified for one picture of the query, in all renderings: the first of them by
 votes, and the others of references that are seen in any picture: they may speak against it too."""
 
-OF_ONE, CLEAR = 2, 4.0
-"""Of the first no more are of one reference where others have so many votes, which chance seldom
-gives: a film around other footage must not crowd it out."""
+CLEARLY, BESIDE, EVERY = 10, 0.2, 3
+"""Where a reference is clearly seen, with so many inliers, and so much of a picture's features lies
+beside it, the index is asked about those alone: a film around other footage has more votes for many
+of its pictures, and crowds it out. Of every third picture; more are found on the line of time."""
 
 RAREST = 300
 """Features by which a mirror or a negative is looked up, those that the fewest others are like: of
@@ -62,8 +62,8 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nominated:
-    """What is nominated for the `shots` of one row, each with the shot that it is named for: those
-    that are verified first, then the others, either by votes; and the `sights` of the first."""
+    """What the index names for the `shots` of one row, with the shot that it is named for, most
+    votes first; and the `sights` of the first of them, and of what lies beside those."""
 
     shots: tuple[Shot, ...]
     nominees: tuple[tuple[Nominee, Shot], ...]
@@ -141,27 +141,38 @@ def nominated(some: Sequence[Shot], index: LocalBackend) -> Nominated:
     """What the index names for the shots of one row."""
     named: list[tuple[Nominee, Shot]] = []
     for shot in some:
-        if not asked_about(shot.rendering, shot.row):
-            continue
-        rarest = None if shot.rendering is Rendering.PLAIN else RAREST
-        codes, places = shot.picture.codes, shot.picture.places
-        asked = index.nominate(codes, places, NOMINEES, others=OTHERS, rarest=rarest)
-        named += [(nominee, shot) for nominee in asked if nominee.votes >= FEWEST_VOTES]
+        if asked_about(shot.rendering, shot.row):
+            named += [(nominee, shot) for nominee in _named(shot, shot.picture, index)]
     named.sort(key=lambda pair: -pair[0].votes)
-    ordered = _first_ones_first(named)
-    return Nominated(tuple(some), tuple(ordered), tuple(_sights(ordered[:FIRST])))
+    sights = _sights(named[:FIRST])
+    if sights and sights[0].shot.row % EVERY == 0:
+        sights += _sights(_beside(sights, index))
+    return Nominated(tuple(some), tuple(named), tuple(sights))
 
 
-def _first_ones_first(named: Sequence[tuple[Nominee, Shot]]) -> list[tuple[Nominee, Shot]]:
-    """By votes, but of the `FIRST` no more than `OF_ONE` of one reference, where others are clear
-    too."""
-    seen: Counter[int] = Counter()
-    apart = []
-    for nominee, _ in named:
-        seen[nominee.reference] += 1
-        apart.append(nominee.votes >= CLEAR and seen[nominee.reference] <= OF_ONE)
-    first = sorted(range(len(named)), key=lambda i: not apart[i])[:FIRST]
-    return [named[i] for i in first] + [pair for i, pair in enumerate(named) if i not in first]
+def _named(shot: Shot, asked: Picture, index: LocalBackend) -> list[Nominee]:
+    """What the index names for these features of the shot."""
+    rarest = None if shot.rendering is Rendering.PLAIN else RAREST
+    found = index.nominate(asked.codes, asked.places, NOMINEES, rarest=rarest)
+    return [nominee for nominee in found if nominee.votes >= FEWEST_VOTES]
+
+
+def _beside(sights: Sequence[Sight], index: LocalBackend) -> list[tuple[Nominee, Shot]]:
+    """What the index names for the features that lie beside what is clearly seen in their shot."""
+    clear: dict[int, list[Sight]] = {}
+    for sight in sights:
+        if sight.agreement.inliers >= CLEARLY:
+            clear.setdefault(id(sight.shot), []).append(sight)
+    named: list[tuple[Nominee, Shot]] = []
+    for mine in clear.values():
+        shot, picture = mine[0].shot, mine[0].shot.picture
+        seen = np.concatenate([s.agreement.queries for s in mine])
+        cells = cells_at(picture.places[seen], picture.width, picture.height)
+        outside = ~lies_in(picture.places, picture.width, picture.height, grown(cells))
+        if outside.sum() >= BESIDE * len(outside):
+            rest = replace(picture, codes=picture.codes[outside], places=picture.places[outside])
+            named += [(nominee, shot) for nominee in _named(shot, rest, index)]
+    return sorted(named, key=lambda pair: -pair[0].votes)[:FIRST]
 
 
 def _sights(nominated: Iterable[tuple[Nominee, Shot]]) -> list[Sight]:

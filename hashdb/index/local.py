@@ -47,7 +47,6 @@ _FACTOR = 4  # a segment is merged into one that is a quarter of its size, or mo
 _LOOKED_UP = 4  # pictures of a new reference by which its incident is found
 _FEWEST = 8  # features of such a picture
 _UNKNOWN = -1
-_AMONG = 64  # pictures with most votes among which other references are looked for
 
 _COLUMNS = ("codes", "places", "sizes", "counts", "offsets", "references", "incidents")
 
@@ -206,13 +205,7 @@ class LocalIndex:
             )
 
     def nominate(
-        self,
-        codes: Codes,
-        places: Places,
-        most: int,
-        *,
-        others: int = 0,
-        rarest: int | None = None,
+        self, codes: Codes, places: Places, most: int, *, rarest: int | None = None
     ) -> list[Nominee]:
         """As `LocalBackend.nominate`."""
         segments = self._segments
@@ -224,12 +217,9 @@ class LocalIndex:
             kept = np.sort(np.argsort(common, kind="stable")[:rarest])
             codes, places = codes[kept], places[kept]
         pairs = _pairs(segments, codes, places, self.kernels)
-        reach = max(most, _AMONG) if others else most
-        pictures, votes = self.kernels.votes(pairs, len(codes), _incidents(segments), reach)
-        placed = [_place(segments, picture) for picture in pictures.tolist()]
-        references = [int(s.pictures.references[picture]) for s, picture in placed]
-        rows = voting.with_others(references, most, others)
-        return [placed[i][0].nominee(placed[i][1], float(votes[i])) for i in rows]
+        pictures, votes = self.kernels.votes(pairs, len(codes), _incidents(segments), most)
+        found = zip(pictures.tolist(), votes.tolist(), strict=True)
+        return [_nominee(segments, picture, count) for picture, count in found]
 
     def pictures(self, reference: int) -> list[Nominee]:
         """As `LocalBackend.pictures`."""
@@ -342,6 +332,11 @@ def _place(segments: Sequence[Segment], number: int) -> tuple[Segment, int]:
             return segment, number
         number -= len(segment.pictures)
     raise IndexError(number)
+
+
+def _nominee(segments: Sequence[Segment], number: int, votes: float) -> Nominee:
+    segment, picture = _place(segments, number)
+    return segment.nominee(picture, votes)
 
 
 def _filed(words: NDArray[np.uint64], arrays: Mapping[str, NDArray[Any]]) -> Filed:

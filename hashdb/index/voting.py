@@ -135,20 +135,6 @@ def counted(
     return pictures[best][order], told[order]
 
 
-def with_others(references: Sequence[int], most: int, others: int) -> list[int]:
-    """Of pictures by their votes, whose `references` these are, the rows of the first `most`, and
-    of the first one of each of so many `others`."""
-    rows = list(range(min(most, len(references))))
-    seen = set(references[:most])
-    for row in range(most, len(references)):
-        if len(rows) >= most + others:
-            break
-        if references[row] not in seen:
-            seen.add(references[row])
-            rows.append(row)
-    return rows
-
-
 def kin(shares: Sequence[Mapping[int, float]]) -> int | None:
     """The incident that a new reference belongs to; None where it is a new one.
 

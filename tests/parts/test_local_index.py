@@ -254,27 +254,6 @@ def test_a_nominee_is_the_picture_that_was_added() -> None:
     assert nominee.votes == pytest.approx(100, rel=0.01)
 
 
-def test_a_reference_does_not_crowd_out_others() -> None:
-    rng = np.random.default_rng(21)
-    film, banned, other = (made(rng, 60) for _ in range(3))
-    index = empty()
-    scene = track(*[film] * 20, at=[float(i) for i in range(20)])
-    index.add([(0, scene), (1, track(banned)), (2, track(other))])
-    both = tuple(
-        np.concatenate([a[:n], b[:m]])
-        for a, b, n, m in zip(film, banned, (60, 60), (20, 20), strict=True)
-    )
-    alone = index.nominate(*both, 6)
-    assert [n.reference for n in alone] == [0] * 6
-    found = index.nominate(*both, 6, others=2)
-    assert [n.reference for n in found] == [0] * 6 + [1]
-    assert [n.votes for n in found[:6]] == [n.votes for n in alone]
-    assert found[6].votes == pytest.approx(20, rel=0.05)
-    three = tuple(np.concatenate([a, b[:20]]) for a, b in zip(both, other, strict=True))
-    assert [n.reference for n in index.nominate(*three, 2, others=1)][:2] == [0, 0]
-    assert len(index.nominate(*three, 2, others=1)) == 3
-
-
 def test_the_rarest_features_are_those_that_fewest_are_like() -> None:
     rng = np.random.default_rng(8)
     letters, letters_at = made(rng, 20)

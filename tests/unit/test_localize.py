@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -247,7 +248,8 @@ def test_others_are_verified_of_references_that_are_seen(
     def verified(shot: sighting.Shot, nominee: Nominee) -> object:
         asked.append((shot.row, nominee.votes))
         seen = shot is some[0] and nominee is ranked[at]
-        return Sight(shot, nominee, None, None) if seen else None  # type: ignore[arg-type]
+        agreement = SimpleNamespace(inliers=sighting.CLEARLY - 1)
+        return Sight(shot, nominee, None, agreement) if seen else None  # type: ignore[arg-type]
 
     monkeypatch.setattr(sighting, "_verified", verified)
     found = sighting.sighted(some, Index())
@@ -259,29 +261,26 @@ def test_others_are_verified_of_references_that_are_seen(
         assert {votes for r, votes in asked if r == row} == (first | rest if seen else first)
 
 
-def test_of_one_reference_two_pictures_are_verified_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A film around other footage has more votes for many of its pictures."""
-    some = sighting.shots([copy(panning(1), 1.4)])[:1]
-    (nominee,) = index_of(reference(panning(1))).pictures(0)[:1]
-    film = [replace(nominee, votes=99.0 - i, reference=0) for i in range(6)]
-    beside = [replace(nominee, votes=sighting.CLEAR + 1 - i, reference=i) for i in (1, 2)]
-    ranked = [*film, *beside]
-    asked: list[float] = []
-
-    class Index(LocalIndex):
-        def nominate(self, *_: object, **__: object) -> list[Nominee]:
-            return ranked
-
-    def verified(shot: sighting.Shot, nominee: Nominee) -> None:
-        asked.append(nominee.votes)
-
-    monkeypatch.setattr(sighting, "_verified", verified)
-    sighting.sighted(some, Index())
-    assert asked == [99.0, 98.0, sighting.CLEAR, 97.0]
-    asked.clear()
-    ranked[6:] = []
-    sighting.sighted(some, Index())
-    assert asked == [99.0, 98.0, 97.0, 96.0]
+def test_what_lies_beside_a_film_is_not_crowded_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scene that stands still has many pictures, and more votes for each of them."""
+    film, banned = fixed(5, 6, still=200), panning(1, density=60)
+    left, right = similar(size=0.6), similar(size=0.38, x=0.62 * WIDTH, y=0.3 * HEIGHT)
+    rng = np.random.default_rng(2)
+    pictures = []
+    for t in np.arange(0, 6, 0.5):
+        one, other = (
+            laid(shown(world, 4 + t), by, rng, lost=0.2)
+            for world, by in ((film, left), (banned, right))
+        )
+        pictures.append(
+            (float(t), *(np.concatenate(both) for both in zip(one, other, strict=True)))
+        )
+    held = index_of(reference(film), reference(banned))
+    some = sighting.shots([features(pictures)])
+    seen = {s.nominee.reference: s.shot.row for s in sighting.sighted(some, held)}
+    assert set(seen) == {0, 1}
+    monkeypatch.setattr(sighting, "EVERY", len(some))
+    assert {s.nominee.reference for s in sighting.sighted(some[1:], held)} == {0}
 
 
 def test_a_reference_that_is_gone_meanwhile_is_passed_over() -> None:
