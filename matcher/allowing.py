@@ -2,7 +2,7 @@
 
 What is explained is one moment of an upload at one place of its picture. Who lays a film that is
 allowed over banned footage, or banned footage over such a film, explains nothing beside the film:
-docs/decisions/0037-allowed-places.md.
+docs/decisions/0037-places.md.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from matcher.cells import IN_PANE, IN_PLACE, in_place, nearly_all
 from matcher.findings import Ruled
 
 NEAR_S = {"local": 0.3, "sound": 0.6, "neural": 0.6}
-"""How far apart two moments may lie of which one explains the other, seconds, where either is of
-this signal type: local features are taken of fewer frames than hashes, and not always of the same;
-seconds of sound begin where each reference's begin. Other signals' moments are frames, and those
-are equal or not."""
+"""How far off an allow-list's moment may lie that explains one of this signal type, seconds: local
+features are taken of fewer frames than hashes, and not always of the same, so that theirs explain
+others so far off as well; seconds of sound begin where each reference's begin. Other signals'
+moments are frames, and those are equal or not."""
 
 NOTHING_OVER_IT, AROUND_S = 14, 0.5
 """Bits within which whole frames' PDQ codes are those of allowed frames with nothing laid over
@@ -36,12 +36,12 @@ PICTURE = ""
 """What a frame's evidence is about, if it is about neither sound nor a whole video."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Spot:
     """What one frame of an alignment is about. `about`: `PICTURE`, or a signal type that speaks of
     something else; `pane`: the view of it, if it is a picture in the picture; `cells`: where in the
-    picture it is seen, 0 where nothing tells; `bare`: nothing is laid over the picture; `near`:
-    seconds within which another signal's moment is the same."""
+    picture it is seen, 0 where nothing tells; `bare`: nothing is laid over the picture; `near`: as
+    of `NEAR_S`."""
 
     about: str
     track: int
@@ -133,7 +133,8 @@ def _at(spots: _Spots, moment: Spot) -> Iterator[Spot]:
     first = bisect_left(some, moment.offset - _WIDEST, key=lambda s: s.offset)
     last = bisect_right(some, moment.offset + _WIDEST, key=lambda s: s.offset)
     for one in some[first:last]:
-        if abs(one.offset - moment.offset) <= max(one.near, moment.near):
+        near = max(moment.near, one.near if one.cells else 0.0)
+        if abs(one.offset - moment.offset) <= near:
             yield one
 
 
