@@ -151,3 +151,16 @@ def test_two_banned_videos_in_one_picture_are_both_found(parts: Parts, tmp_path:
     verdict = check(parts, both, suspicious=True)
     assert verdict.action is Action.BLOCK
     assert {m.reference.source for m in verdict.matches} == {ROCKET.name, BUNNY.name}
+
+
+def test_what_an_allow_list_holds_in_part_is_not_settled_by_hashes(parts: Parts, tmp_path: Path):
+    """They do not tell where in the picture each is."""
+    add(parts, "attacks", ROCKET)
+    copy = saved(tmp_path, pictures(ROCKET), "copy.mp4")
+    for allowed in (False, True):
+        if allowed:
+            add(parts, "films", saved(tmp_path, pictures(ROCKET)[: 2 * RATE], "report.mp4"))
+        verdict = check(parts, copy)
+        assert verdict.action is Action.BLOCK
+        signals = {s.signal_type for m in verdict.matches for s in m.signals}
+        assert ("local" in signals) is allowed

@@ -300,5 +300,8 @@ class TestUnsure:
     def test_a_block_needs_no_more(self):
         assert not unsure(Action.BLOCK, (match("r", 0.9, (0, 9)),), self.FLAT)
 
+    def test_a_block_beside_what_is_allowed_depends_on_where_each_is(self):
+        assert unsure(Action.BLOCK, (match("r", 0.9, (0, 9)),), self.SEEN, allowed=True)
+
     def test_a_look_that_hashes_saw_little_of_is_not(self):
         assert unsure(Action.REVIEW, (), self.FLAT)
