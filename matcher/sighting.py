@@ -62,11 +62,13 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nominated:
-    """What the index names for the `shots` of one row, with the shot that it is named for, most
-    votes first; and the `sights` of the first of them, and of what lies beside those."""
+    """What the index names for the `shots` of one row, in which `renderings`; the `sights` of the
+    first of it, and of what lies beside those; and what is verified `later`, if its reference is
+    seen in any picture, most votes first, each with the shot that it is named for."""
 
     shots: tuple[Shot, ...]
-    nominees: tuple[tuple[Nominee, Shot], ...]
+    renderings: frozenset[Rendering]
+    later: tuple[tuple[Nominee, Shot], ...]
     sights: tuple[Sight, ...]
 
     def is_of(self, some: Sequence[Shot]) -> bool:
@@ -75,7 +77,7 @@ class Nominated:
 
     def names(self, shot: Shot) -> bool:
         """Whether anything is named for the shot's rendering."""
-        return any(mine.rendering is shot.rendering for _, mine in self.nominees)
+        return shot.rendering in self.renderings
 
 
 def _same(one: Shot, other: Shot) -> bool:
@@ -132,8 +134,7 @@ def sighted(
     found = [sight for row in order for sight in each[row].sights]
     seen = {sight.nominee.reference for sight in found}
     for row in order:
-        rest = each[row].nominees[FIRST:VERIFIED]
-        found += _sights([pair for pair in rest if pair[0].reference in seen])
+        found += _sights([pair for pair in each[row].later if pair[0].reference in seen])
     return found
 
 
@@ -144,10 +145,23 @@ def nominated(some: Sequence[Shot], index: LocalBackend) -> Nominated:
         if asked_about(shot.rendering, shot.row):
             named += [(nominee, shot) for nominee in _named(shot, shot.picture, index)]
     named.sort(key=lambda pair: -pair[0].votes)
-    sights = _sights(named[:FIRST])
+    first, later = named[:FIRST], named[FIRST:VERIFIED]
+    sights = _sights(first)
     if sights and sights[0].shot.row % EVERY == 0:
-        sights += _sights(_beside(sights, index))
-    return Nominated(tuple(some), tuple(named), tuple(sights))
+        asked = {_key(pair) for pair in first}
+        beside = [pair for pair in _beside(sights, index) if _key(pair) not in asked][:FIRST]
+        sights += _sights(beside)
+        asked = {_key(pair) for pair in beside}
+        later = [pair for pair in later if _key(pair) not in asked]
+    return Nominated(
+        tuple(some), frozenset(s.rendering for _, s in named), tuple(later), tuple(sights)
+    )
+
+
+def _key(pair: tuple[Nominee, Shot]) -> tuple[Rendering, int, float]:
+    """Which picture of a reference, and in which of a row's shots."""
+    nominee, shot = pair
+    return (shot.rendering, nominee.reference, nominee.offset)
 
 
 def _named(shot: Shot, asked: Picture, index: LocalBackend) -> list[Nominee]:
@@ -158,12 +172,13 @@ def _named(shot: Shot, asked: Picture, index: LocalBackend) -> list[Nominee]:
 
 
 def _beside(sights: Sequence[Sight], index: LocalBackend) -> list[tuple[Nominee, Shot]]:
-    """What the index names for the features that lie beside what is clearly seen in their shot."""
-    clear: dict[int, list[Sight]] = {}
+    """What the index names for the features that lie beside what is clearly seen in their shot, of
+    other references."""
+    clear: dict[Rendering, list[Sight]] = {}
     for sight in sights:
         if sight.agreement.inliers >= CLEARLY:
-            clear.setdefault(id(sight.shot), []).append(sight)
-    named: list[tuple[Nominee, Shot]] = []
+            clear.setdefault(sight.shot.rendering, []).append(sight)
+    found: list[tuple[Nominee, Shot]] = []
     for mine in clear.values():
         shot, picture = mine[0].shot, mine[0].shot.picture
         seen = np.concatenate([s.agreement.queries for s in mine])
@@ -171,8 +186,10 @@ def _beside(sights: Sequence[Sight], index: LocalBackend) -> list[tuple[Nominee,
         outside = ~lies_in(picture.places, picture.width, picture.height, grown(cells))
         if outside.sum() >= BESIDE * len(outside):
             rest = replace(picture, codes=picture.codes[outside], places=picture.places[outside])
-            named += [(nominee, shot) for nominee in _named(shot, rest, index)]
-    return sorted(named, key=lambda pair: -pair[0].votes)[:FIRST]
+            known = {s.nominee.reference for s in mine}
+            others = (n for n in _named(shot, rest, index) if n.reference not in known)
+            found += [(nominee, shot) for nominee in others]
+    return sorted(found, key=lambda pair: -pair[0].votes)
 
 
 def _sights(nominated: Iterable[tuple[Nominee, Shot]]) -> list[Sight]:
