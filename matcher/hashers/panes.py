@@ -23,12 +23,12 @@ SIDE = 240
 STEP = 10
 """Levels of 255 between neighbours from which on brightness steps."""
 
-FADE = 0.7
-"""What a frame counts; those before it count the rest, less with each."""
+FADE = 0.35
+"""What a frame counts in what was there before; those before it count the rest, less with each."""
 
-CLEAR = 0.65
-"""The part of a side's samples at which brightness steps, at least: in this frame nearly all, or
-less of them for some frames."""
+CLEAR = 0.7
+"""The part of a side's samples at which brightness steps, at least, in this frame or before: a pane
+that has just come is as clear as one that stays."""
 
 LINES, SHORTEST = 10, 0.13
 """Lines of either kind that may be sides, and the part of the frame that steps along one."""
@@ -73,7 +73,8 @@ class PaneFinder:
         else:
             self._upright += FADE * (upright - self._upright)
             self._level += FADE * (level - self._level)
-        boxes = (_sharpened(luma, b, factor) for b in _boxes(self._upright, self._level))
+        clearest = _boxes(np.maximum(upright, self._upright), np.maximum(level, self._level))
+        boxes = (_sharpened(luma, b, factor) for b in clearest)
         placed = self._placed([b for b in boxes if min(b[2] - b[0], b[3] - b[1]) >= SMALLEST])
         return tuple(None if box is None else _cut(luma, box) for box in placed)
 
