@@ -60,7 +60,7 @@ def spot(alignment: Alignment, frame: FrameMatch, *, bare: bool = False) -> Spot
         PICTURE if kind is None or kind.per_frame else kind.name,
         frame.track,
         round(frame.offset, 6),
-        frame.view.value if frame.view.in_part else "",
+        frame.view.pane,
         frame.cells,
         bare,
         NEAR_S.get(alignment.signal_type, 0.0),

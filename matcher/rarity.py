@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Alignment, Codes, Fingerprint, Floats, Ints, View
+from hashdb.model import Alignment, Codes, Fingerprint, Floats, Ints
 from hashdb.signals import SIGNAL_TYPES
 from matcher.align import FrameHits, group_alike
 from matcher.cells import in_place, nearly_all
@@ -108,11 +108,6 @@ def held(sightings: Iterable[Sighting]) -> Held:
     )
 
 
-def pane(view: View) -> str:
-    """Which pane a view is of, "" for the whole picture's."""
-    return view.value if view.in_part else ""
-
-
 def picture(track: int, offset: float, pane: str = "") -> Picture:
     return (track, round(offset, 6), pane)
 
@@ -193,7 +188,7 @@ class Rarities:
         row = self.rare[self.known.references.index(name)]
         columns = self.known.pictures
         frames = [
-            replace(f, rarity=float(row[columns[picture(f.track, f.offset, pane(f.view))]]))
+            replace(f, rarity=float(row[columns[picture(f.track, f.offset, f.view.pane)]]))
             for f in alignment.frames
         ]
         if all(f.rarity == 1.0 for f in frames):
@@ -228,7 +223,7 @@ def hit_of(reference_id: str, query: Fingerprint, hits: FrameHits) -> Sighting:
     np.minimum.at(nearest, hits.queries, hits.distances)
     rows = np.flatnonzero(nearest < beyond)
     shares = _by_distance(query.signal_type, nearest[rows])
-    return Sighting(reference_id, query.track, query.offsets[rows], shares, pane(query.view))
+    return Sighting(reference_id, query.track, query.offsets[rows], shares, query.view.pane)
 
 
 def _by_distance(signal_type: str, distances: Ints) -> Floats:
@@ -241,8 +236,8 @@ def sightings_of(alignment: Alignment) -> list[Sighting]:
         return []
     kind = alignment.signal_type
     found = []
-    for track, part in sorted({(f.track, pane(f.view)) for f in alignment.frames}):
-        frames = [f for f in alignment.frames if (f.track, pane(f.view)) == (track, part)]
+    for track, part in sorted({(f.track, f.view.pane) for f in alignment.frames}):
+        frames = [f for f in alignment.frames if (f.track, f.view.pane) == (track, part)]
         offsets = np.array([f.offset for f in frames])
         known = not part and any(f.cells for f in frames)
         cells = tuple(f.cells for f in frames) if known else ()

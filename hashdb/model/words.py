@@ -55,6 +55,11 @@ class View(StrEnum):
         """Whether it is a picture within the picture."""
         return self in (View.PANE, View.PANE_2, View.PANE_3)
 
+    @property
+    def pane(self) -> str:
+        """Which picture within the picture it is; "" for the whole one, with borders or without."""
+        return self.value if self.in_part else ""
+
 
 class Orientation(StrEnum):
     """The eight dihedral placings of a picture, as PDQ names them: what was done to the query."""

@@ -89,6 +89,18 @@ def test_there_and_back():
         assert getattr(heard, name).dtype == getattr(said_peaks, name).dtype
 
 
+def test_boxes_of_panes_there_and_back():
+    boxes = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    one = replace(answer().fingerprints[0], view=View.PANE_2, boxes=boxes)
+    sent = replace(answer(), fingerprints=(one, *answer().fingerprints))
+    head, body = wire.pack_answer(sent, "avi")
+    pane, whole = wire.unpack_answer(wire.unpack_head(head), body).fingerprints
+    assert pane.boxes is not None
+    assert np.array_equal(pane.boxes, boxes)
+    assert np.array_equal(pane.codes, one.codes)
+    assert whole.boxes is None
+
+
 def test_requests_there_and_back():
     sampling = Sampling(dense=True, windows=(Window(1.5, 2.5),), pictures=3, seconds=9.0)
     assert wire.unpack_request(wire.pack_request(sampling, ("pdq",))) == (sampling, ("pdq",))
@@ -120,6 +132,7 @@ def changed(**fields: object) -> dict[str, object]:
         {"fingerprints": [3]},
         {"fingerprints": [{}] * 20_000},
         {"fingerprints__0__rows": -1},
+        {"fingerprints__0__boxes": True},
         {"fingerprints__0__rows": 2},
         {"fingerprints__0__rows": 4},
         {"fingerprints__0__rows": 10**15},

@@ -429,6 +429,15 @@ class TestAllowLists:
             ruling = judge(banned, shown(NEWS, frames(0, 10, NOTHING_OVER_IT + 1)))
             assert says(ruling) == ("block", "confident_match")
 
+    def test_one_frame_that_is_further_off_does_not_have_something_over_it(self):
+        allowed = frames(0, 10)
+        allowed[9] = replace(allowed[9], distance=40)
+        ruling = judge(shown(BAD, frames(0, 10, view=View.PANE)), shown(NEWS, allowed))
+        assert says(ruling) == ("allow", "allow_listed")
+        allowed = [replace(f, distance=40 if i % 4 else 8) for i, f in enumerate(allowed)]
+        ruling = judge(shown(BAD, frames(0, 10, view=View.PANE)), shown(NEWS, allowed))
+        assert says(ruling) == ("block", "confident_match")
+
     def test_whole_pictures_that_look_alike_explain_each_other(self):
         ruling = judge(shown(BAD, frames(0, 10)), shown(NEWS, frames(0, 10, 30)))
         assert says(ruling) == ("allow", "allow_listed")

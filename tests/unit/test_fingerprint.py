@@ -369,6 +369,9 @@ def test_pictures_within_the_picture_are_hashed_each() -> None:
     assert View.FULL in views
     assert any(view.in_part for view in views)
     codes = [f.codes for f in found.fingerprints if f.view.in_part and len(f.codes)]
+    for one in found.fingerprints:
+        assert (one.boxes is not None) is one.view.in_part
+        assert one.boxes is None or one.boxes.shape == (len(one), 4)
     for both in halves:
         for half in both:
             wanted = np.frombuffer(pdq.hash(half)[0], np.uint8)

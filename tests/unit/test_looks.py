@@ -198,6 +198,16 @@ def test_the_dense_looks_codes_stand_for_the_sparse_ones_beside_them():
     assert kept.offsets.tolist() == [0, 2]
 
 
+def test_the_boxes_of_panes_go_with_their_codes():
+    def pane(*offsets, mark):
+        boxes = np.full((len(offsets), 4), mark, np.uint8)
+        return replace(fingerprint(*offsets, mark=mark), view=View.PANE, boxes=boxes)
+
+    (both,) = joined_codes([pane(0, 2, 4, mark=1)], [pane(2.05, 3, mark=9)])
+    assert both.boxes is not None
+    assert both.boxes[:, 0].tolist() == both.codes[:, 0].tolist() == [1, 9, 9, 1]
+
+
 def test_of_two_looks_the_surer_match():
     one, two = match("a", 0.9), match("a", 0.4)
     assert surer([one], [two]) == (one,)
