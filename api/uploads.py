@@ -25,6 +25,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from api.problems import FieldError, InvalidFields
+from api.writeback import put_on_disk
 from hashdb.errors import BadArgument, EmptyMedia, MediaTooLarge, Unavailable
 from hashdb.model import Digests, new_id
 
@@ -34,6 +35,7 @@ JSON_LIMIT = 32 * 1024 * 1024  # 200,000 frames of about 150 bytes
 FORM_LIMIT = 1024 * 1024  # all form fields that are not the media
 MAX_PARTS = 32
 _CHUNK = 1024 * 1024
+_STRIDE = 8 * 1024 * 1024  # of a file, put on the disk at a time; smaller ones may never get there
 
 
 class IncomingFile(io.RawIOBase):
@@ -45,6 +47,7 @@ class IncomingFile(io.RawIOBase):
             folder.mkdir(parents=True, exist_ok=True)
             self.file = cast(IO[bytes], tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
         self.size = 0
+        self._on_disk = 0
         self._limit = limit
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
@@ -62,6 +65,10 @@ class IncomingFile(io.RawIOBase):
         self._md5.update(view)
         with _storing():
             self.file.write(view)
+            if self.size - self._on_disk >= _STRIDE:
+                self.file.flush()
+                put_on_disk(self.file.fileno(), self._on_disk, self.size - self._on_disk)
+                self._on_disk = self.size
         return len(view)
 
     def seek(self, offset: int, whence: int = 0) -> int:

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from matcher import syscalls
 from matcher.syscalls import Numbers
@@ -95,10 +96,38 @@ def stand_behind(nice: int, slice_s: float) -> None:
     the kernel listens (Linux from 6.12 on). A task with a long slice gives way to one that wakes.
     Threads and forked children do as this one, as long as they stay in its session: where Linux
     groups tasks by session (autogroup), nice(2) counts within a session only, and sessions are as
-    nice as is said of them."""
+    nice as is said of them.
+
+    There the session keeps its share by that, and its tasks are idle ones (SCHED_IDLE) among
+    themselves: a task that wakes is put on a CPU that has only such to run, as if it had none
+    (`select_idle_sibling`), instead of behind another that is being answered. Elsewhere idle tasks
+    would get next to nothing as long as anything else runs."""
     os.nice(nice)
-    _make_session_nice(nice)
-    run_at_a_time(slice_s)
+    if _make_session_nice(nice) and _grouped_by_session():
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        run_at_a_time(slice_s)
+
+
+def _grouped_by_session(
+    proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")
+) -> bool:
+    """Whether sessions share the CPU: autogroup is on, and no CPU controller of cgroups has charge
+    of this process. The root's cgroup has no `cpu.weight`; one that a container takes for the root
+    has."""
+    try:
+        groups = (proc / "self/cgroup").read_text().splitlines()
+        on = (proc / "sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
+    except OSError:
+        return False
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        folder = cgroups / path.lstrip("/")
+        if controllers:  # of version 1
+            on &= "cpu" not in controllers.split(",") or path == "/"
+        else:
+            on &= not any((f / "cpu.weight").exists() for f in (folder, *folder.parents))
+    return on
 
 
 def run_at_a_time(slice_s: float) -> None:
@@ -115,9 +144,10 @@ def run_at_a_time(slice_s: float) -> None:
         _syscall(_SCHED_SETATTR[known[0]], 0, wanted, 0)
 
 
-def _make_session_nice(nice: int) -> None:
-    """That of a process which leads its session. Kernels without autogroup have no such file;
-    others let one change in a tenth of a second through, for the whole machine."""
+def _make_session_nice(nice: int) -> bool:
+    """That of a process which leads its session; whether it is so now. Kernels without autogroup
+    have no such file; others let one change in a tenth of a second through, for the whole
+    machine."""
     for _ in range(_SESSION_TRIES if os.getsid(0) == os.getpid() else 0):
         try:
             with open("/proc/self/autogroup", "w") as file:
@@ -125,9 +155,10 @@ def _make_session_nice(nice: int) -> None:
         except BlockingIOError:
             time.sleep(0.1 * (1 + random.random()))
         except OSError:
-            return
+            return False
         else:
-            return
+            return True
+    return False
 
 
 def _limit(name: str, soft: int, hard: int | None = None) -> bool:

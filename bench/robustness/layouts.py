@@ -83,6 +83,17 @@ def side_by_side(p: Params, scene: Scene) -> Picture:
     return edit
 
 
+def blended(p: Params, scene: Scene) -> Picture:
+    """Half transparent over other footage. `part`: how much of the light is the copy's."""
+    other = scene.other(0, p["from"])
+
+    def edit(frame: Frame, t: float) -> Frame:
+        ground = cover(next(other), frame.shape[1], frame.shape[0])
+        return cv2.addWeighted(frame, p["part"], ground, 1 - p["part"], 0)
+
+    return edit
+
+
 def reaction(p: Params, scene: Scene) -> Picture:
     """The copy large on a coloured ground, another video small at the side or below."""
     other = scene.other(0, p["from"])

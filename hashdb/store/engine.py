@@ -24,6 +24,10 @@ from hashdb.errors import BadArgument, BadSetting, DatabaseUnavailable
 BUSY_TIMEOUT_S = 10.0
 READY = 4
 """Connections to SQLite that stand ready for single queries; one more does for writing."""
+ASKED_AGAIN_S = (0.00025, 0.002)
+"""How soon, at first and at most, a transaction asks again whether it may write to SQLite. A write
+takes a millisecond or two; SQLite itself asks again after 1, 2, 5, 10, 15, 20 and 25 ms
+(`sqliteDefaultBusyCallback`), so that of two processes one waited for fifty."""
 CONNECT_TIMEOUT_S = 5
 _POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
 _SQLITE_NAMES = ("sqlite", "sqlite+pysqlite")
@@ -91,11 +95,12 @@ def _sqlite_engine(url: URL) -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def _connected(connection: SqliteConnection, _record: Any) -> None:
+    def _connected(connection: SqliteConnection, record: Any) -> None:
         # sqlite3's own transaction handling begins late and leaves DDL outside: switched off.
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
+        record.info["seawall_waits_ms"] = connection.execute("PRAGMA busy_timeout").fetchone()[0]
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
@@ -104,7 +109,7 @@ def _sqlite_engine(url: URL) -> Engine:
         write = options.get("seawall_write", False)
         _may_write(connection, write)
         if write:
-            _say(connection, "BEGIN IMMEDIATE")
+            _begin_to_write(connection)
         elif not options.get("seawall_single", False):
             _say(connection, "BEGIN")
 
@@ -112,9 +117,28 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _may_write(connection: Connection, write: bool) -> None:
-    if connection.info.get("seawall_write") != write:
+    info = connection.info
+    if info.get("seawall_write") != write:
         _say(connection, f"PRAGMA query_only = {'OFF' if write else 'ON'}")
-        connection.info["seawall_write"] = write
+        # Who is to write waits in `_begin_to_write`, and then nothing is in his way.
+        _say(connection, f"PRAGMA busy_timeout = {0 if write else info['seawall_waits_ms']}")
+        info["seawall_write"] = write
+
+
+def _begin_to_write(connection: Connection) -> None:
+    """BEGIN IMMEDIATE, as soon as no other process writes."""
+    began = time.monotonic()
+    most = connection.info["seawall_waits_ms"] / 1000
+    least_pause, most_pause = ASKED_AGAIN_S
+    while True:
+        try:
+            return _say(connection, "BEGIN IMMEDIATE")
+        except DBAPIError as error:
+            waited = time.monotonic() - began
+            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+            if code != sqlite3.SQLITE_BUSY or waited >= most:
+                raise
+            time.sleep(min(most_pause, max(least_pause, waited / 16)))
 
 
 def _say(connection: Connection, text: str) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 MOST = 32
@@ -20,11 +19,12 @@ MOST = 32
 Work = TypeVar("Work")
 
 
-@dataclass(slots=True, eq=False)
 class _Piece(Generic[Work]):
-    work: Work
-    done: bool = False
-    outcome: Any = None
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.done = False
+        self.outcome: Any = None
+        self.called = threading.Event()  # it is done, or its thread is to lead
 
 
 class Group(Generic[Work]):
@@ -32,28 +32,35 @@ class Group(Generic[Work]):
 
     `commit` does some pieces of work in one transaction, and answers each one's outcome: what it
     gives, or the exception that undid it alone. It raises where nothing was committed.
+
+    One thread at a time leads: it commits for all who wait, calls them, and the first of those who
+    have come meanwhile to lead. Nobody waits for a commit that is not his own.
     """
 
     def __init__(self, commit: Callable[[Sequence[Work]], Sequence[Any]]) -> None:
         self._commit = commit
         self._waiting: deque[_Piece[Work]] = deque()
-        self._turn = threading.Lock()  # held by the thread that commits for all who wait
+        self._guard = threading.Lock()  # of the two below; never held for long
+        self._led = False
 
     def run(self, work: Work) -> Any:
         """What one piece gives, when it is committed; raises what it raised."""
         mine = _Piece(work)
-        self._waiting.append(mine)
-        while not mine.done:
-            with self._turn:
-                if not mine.done:
-                    self._run_next()
+        with self._guard:
+            self._waiting.append(mine)
+            leads, self._led = not self._led, True
+        if not leads:
+            mine.called.wait()
+        if not mine.done:
+            self._lead()
         if isinstance(mine.outcome, BaseException):
             raise mine.outcome
         return mine.outcome
 
-    def _run_next(self) -> None:
-        """The lock is held, so that nobody else takes from those who wait."""
-        pieces = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+    def _lead(self) -> None:
+        """Commit for those who wait; the caller is the first of them."""
+        with self._guard:
+            pieces = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
         outcomes: Sequence[Any]
         try:
             outcomes = self._commit([p.work for p in pieces])
@@ -61,3 +68,8 @@ class Group(Generic[Work]):
             outcomes = [error] * len(pieces)
         for piece, outcome in zip(pieces, outcomes, strict=True):
             piece.outcome, piece.done = outcome, True
+        with self._guard:
+            self._led = bool(self._waiting)
+            following = [self._waiting[0]] if self._led else []
+        for piece in following + pieces[1:]:
+            piece.called.set()

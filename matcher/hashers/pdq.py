@@ -26,7 +26,7 @@ KEPT = 16  # frequencies 1 to 16 along each axis
 BITS = KEPT * KEPT
 SMALLEST = 5  # the reference code's MIN_HASHABLE_DIM
 LARGEST = 65_535  # no side of a real picture is longer; the matrices grow with it
-GROUPS = 8  # output rows are made in groups: a group needs an eighth of the picture only
+ROWS, COLUMNS = 2, 8  # are made at a time: they need a strip of the picture only
 
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
@@ -57,11 +57,10 @@ def _reducer(size: int) -> Floats64:
 
 
 @lru_cache(maxsize=16)
-def _bands(size: int) -> tuple[tuple[int, int, Floats32], ...]:
-    """The reducer in groups of rows: first and past-the-last sample used, and the weights."""
-    weights = _reducer(size).astype(np.float32)
+def _bands(size: int, at_once: int) -> tuple[tuple[int, int, Floats64], ...]:
+    """The reducer so many rows at a time: first and past-the-last sample used, and the weights."""
     bands = []
-    for group in np.split(weights, GROUPS):
+    for group in np.split(_reducer(size), SQUARE // at_once):
         used = np.flatnonzero(group.any(axis=0))
         first, last = int(used[0]), int(used[-1]) + 1
         bands.append((first, last, np.ascontiguousarray(group[:, first:last])))
@@ -69,9 +68,21 @@ def _bands(size: int) -> tuple[tuple[int, int, Floats32], ...]:
 
 
 @lru_cache(maxsize=16)
-def _columns(size: int) -> Floats64:
-    """(size, 64): the reducer for the other axis."""
-    return np.ascontiguousarray(_reducer(size).T)
+def _rows(height: int) -> tuple[tuple[slice, slice, Floats32], ...]:
+    """Which rows are made of which rows of the picture, and the weights, (rows, rows there)."""
+    return tuple(
+        (slice(n * ROWS, (n + 1) * ROWS), slice(first, last), weights.astype(np.float32))
+        for n, (first, last, weights) in enumerate(_bands(height, ROWS))
+    )
+
+
+@lru_cache(maxsize=16)
+def _columns(width: int) -> tuple[tuple[slice, slice, Floats64], ...]:
+    """The same of the other axis; weights (columns there, columns)."""
+    return tuple(
+        (slice(n * COLUMNS, (n + 1) * COLUMNS), slice(first, last), np.ascontiguousarray(weights.T))
+        for n, (first, last, weights) in enumerate(_bands(width, COLUMNS))
+    )
 
 
 def _cosines() -> Floats64:
@@ -90,11 +101,12 @@ def reduce(luma: AnyLuma) -> Floats64:
     """(64, 64) of (H, W) uint8 or float32 luma, 0 to 255, both sides 5 to 65,535."""
     height, width = luma.shape
     rows = np.empty((SQUARE, width), dtype=np.float32)
-    step = SQUARE // GROUPS
-    for group, (first, last, weights) in enumerate(_bands(height)):
-        strip = luma[first:last].astype(np.float32)
-        np.matmul(weights, strip, out=rows[group * step : (group + 1) * step])
-    return rows.astype(np.float64) @ _columns(width)
+    for made, of, weights in _rows(height):
+        np.matmul(weights, luma[of].astype(np.float32), out=rows[made])
+    square = np.empty((SQUARE, SQUARE))
+    for made, of, into in _columns(width):
+        square[:, made] = rows[:, of].astype(np.float64) @ into
+    return square
 
 
 def quality(square: Floats64) -> int:

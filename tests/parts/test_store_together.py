@@ -168,3 +168,50 @@ def test_groups_are_of_bounded_size() -> None:
         assert [f.result(10) for f in futures] == [2 * n for n in range(3 * MOST)]
     assert max(sizes) <= MOST
     assert sum(sizes) == 3 * MOST
+
+
+def test_who_is_committed_does_not_wait_for_the_next_commit() -> None:
+    entered, release = threading.Semaphore(0), threading.Semaphore(0)
+
+    def commit(works: Sequence[int]) -> list[int]:
+        entered.release()
+        assert release.acquire(timeout=10)
+        return list(works)
+
+    group: Group[int] = Group(commit)
+    with ThreadPoolExecutor(12) as pool:
+        first = pool.submit(group.run, 0)
+        assert entered.acquire(timeout=10)
+        second = [pool.submit(group.run, n) for n in range(1, 6)]
+        time.sleep(0.2)
+        release.release()
+        assert first.result(10) == 0
+        assert entered.acquire(timeout=10)  # the five, together
+        third = [pool.submit(group.run, n) for n in range(6, 12)]
+        time.sleep(0.2)
+        release.release()
+        assert entered.acquire(timeout=10)  # the six, whose commit does not end yet
+        assert [f.result(10) for f in second] == [1, 2, 3, 4, 5]
+        release.release()
+        assert [f.result(10) for f in third] == list(range(6, 12))
+
+
+def test_a_writer_follows_one_of_another_process(tmp_path: Path) -> None:
+    """And one that waits longer than the database's limit is told."""
+    path = tmp_path / "seawall.db"
+    store = Store.open(f"sqlite:///{path}?timeout=2")
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(store.together, make("late"))
+        time.sleep(0.5)
+        assert not waiting.done()
+        other.execute("COMMIT")
+        assert waiting.result(10) == "late"
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseUnavailable):
+        store.together(make("never"))
+    other.execute("ROLLBACK")
+    assert store.together(make("now")) == "now"
+    other.close()
+    store.close()

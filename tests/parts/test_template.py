@@ -21,6 +21,7 @@ import pytest
 
 from bench.robustness.engines import cpu_seconds
 from hashdb.errors import CorruptMedia, SandboxFailed
+from matcher import lockdown
 from matcher import template as templates
 from matcher.child import Child, Spawned
 from matcher.forking import SAID
@@ -284,6 +285,10 @@ def test_decoding_stands_back_for_answering(made: Sandbox):
     group = Path(f"/proc/{child}/autogroup")
     if group.exists():
         assert group.read_text().split()[-2:] == ["nice", str(YIELDS)]
+        idle = lockdown._grouped_by_session()
+        assert (os.sched_getscheduler(child) == os.SCHED_IDLE) is idle
+        if idle:
+            return
     if SLICES:
         assert slice_of(child) == round(1e9 * SLICE_S)
 
