@@ -109,9 +109,7 @@ def stand_behind(nice: int, slice_s: float) -> None:
         run_at_a_time(slice_s)
 
 
-def _grouped_by_session(
-    proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")
-) -> bool:
+def _grouped_by_session(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> bool:
     """Whether sessions share the CPU: autogroup is on, and no CPU controller of cgroups has charge
     of this process. The root's cgroup has no `cpu.weight`; one that a container takes for the root
     has."""

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
 from matcher.decode.timeline import SAME_S, Timeline
 from matcher.ports import Sampling, Window
 
@@ -131,7 +129,7 @@ class Picker:
         end, final = line.group_end(last)
         while True:
             wanted = max(last + self.pause(last, end, final=final), first)
-            at = int(np.searchsorted(line.shown, wanted))
+            at = int(line.shown.searchsorted(wanted))
             picture = float(line.shown[at]) if at < len(line.shown) else math.inf
             if final or picture < end - SAME_S or self.dense or self.windows:
                 return picture

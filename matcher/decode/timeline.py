@@ -42,19 +42,19 @@ class Timeline:
 
     def held_until(self, offset: float) -> float:
         """When the picture that is shown at `offset` gives way to the next one."""
-        at = int(np.searchsorted(self.shown, offset + SAME_S, side="right"))
+        at = int(self.shown.searchsorted(offset + SAME_S, side="right"))
         return float(self.shown[at]) if at < len(self.shown) else self.duration
 
     def group_end(self, offset: float) -> tuple[float, bool]:
         """When the next keyframe after `offset` is shown, or the track ends; whether it ends."""
-        at = int(np.searchsorted(self.shown_keys, offset + SAME_S, side="right"))
+        at = int(self.shown_keys.searchsorted(offset + SAME_S, side="right"))
         if at < len(self.shown_keys):
             return float(self.shown_keys[at]), False
         return self.duration, True
 
     def is_key(self, offset: float) -> bool:
         """Whether the picture that is shown at `offset` starts a group."""
-        at = int(np.searchsorted(self.shown_keys, offset - SAME_S))
+        at = int(self.shown_keys.searchsorted(offset - SAME_S))
         return at < len(self.shown_keys) and bool(self.shown_keys[at] <= offset + SAME_S)
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hashdb.model import Floats
 from matcher.ports import Box, Luma, Pane
 
 MOST = 3
@@ -116,11 +117,10 @@ def _steps(small: Luma, axis: int) -> _Steps:
 
 def _lines(steps: _Steps) -> _Ints:
     """The columns, rising, before which brightness steps for a considerable part of (n, m)."""
-    share = np.mean(steps >= CLEAR, axis=0)
-    around = np.pad(share, 1)
-    peaks = np.flatnonzero(
-        (share >= SHORTEST) & (share >= around[:-2]) & (share > around[2:]),
-    )
+    share = np.count_nonzero(steps >= CLEAR, axis=0) / len(steps)
+    around = np.zeros(len(share) + 2)
+    around[1:-1] = share
+    peaks = np.flatnonzero((share >= SHORTEST) & (share >= around[:-2]) & (share > around[2:]))
     longest = peaks[np.argsort(-share[peaks], kind="stable")[:LINES]]
     return np.sort(longest) + 1
 
@@ -132,13 +132,15 @@ def _stretches(lines: _Ints, size: int) -> tuple[_Ints, _Ints]:
     return one[wide], other[wide]
 
 
-def _along(steps: _Steps, lines: _Ints, first: _Ints, last: _Ints) -> _Steps:
+def _along(steps: _Steps, lines: _Ints, first: _Ints, last: _Ints) -> Floats:
     """(lines, stretches) how much of each line steps between `first` and `last`; the frame's own
     edges, which are its first and last line, do throughout."""
     inner = steps[:, lines[1:-1] - 1]
-    sums = np.pad(np.cumsum(inner, axis=0, dtype=np.float32), ((1, 0), (0, 0)))
-    part = (sums[last] - sums[first]) / (last - first)[:, None]
-    return np.pad(part.T, ((1, 1), (0, 0)), constant_values=1.0)
+    sums = np.zeros((len(steps) + 1, inner.shape[1]), np.float32)
+    np.cumsum(inner, axis=0, out=sums[1:])
+    found = np.ones((len(lines), len(first)))
+    found[1:-1] = ((sums[last] - sums[first]) / (last - first)[:, None]).T
+    return found
 
 
 def _boxes(upright: _Steps, level: _Steps) -> list[Box]:
@@ -150,20 +152,14 @@ def _boxes(upright: _Steps, level: _Steps) -> list[Box]:
     beside = _along(upright, x, y[top], y[bottom])
     above = _along(level.T, y, x[left], x[right])
     sides = np.stack([beside[left], beside[right], above[top].T, above[bottom].T])
-    wide, high = np.broadcast_arrays((x[right] - x[left])[:, None], (y[bottom] - y[top])[None, :])
-    own = np.stack(  # sides that are the frame's edges tell nothing
-        np.broadcast_arrays(
-            (left > 0)[:, None],
-            (right < len(x) - 1)[:, None],
-            (top > 0)[None, :],
-            (bottom < len(y) - 1)[None, :],
-        )
-    )
-    lengths = own * np.stack([high, high, wide, wide])
+    wide, high = (x[right] - x[left])[:, None], (y[bottom] - y[top])[None, :]
+    lengths = np.zeros(sides.shape)  # those that are the frame's own edges tell nothing
+    lengths[0], lengths[1] = (left > 0)[:, None] * high, (right < len(x) - 1)[:, None] * high
+    lengths[2], lengths[3] = (top > 0) * wide, (bottom < len(y) - 1) * wide
     mean = (sides * lengths).sum(axis=0) / np.maximum(lengths.sum(axis=0), 1)
     least = sides.min(axis=0)
     area = wide * high / (width * height)
-    told = least * mean * (1 + _FOUR_SIDES * own.sum(axis=0))
+    told = least * mean * (1 + _FOUR_SIDES * (lengths > 0).sum(axis=0))
     told[(least < CLEAR) | (area < LEAST) | (area > LARGEST)] = 0.0
     found: list[Box] = []
     for at in np.argsort(-told, axis=None, kind="stable")[:_RANKED].tolist():
