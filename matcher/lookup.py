@@ -53,15 +53,28 @@ class Lookup:
         type are looked up all at once: that is several times faster than one by one."""
         found: list[tuple[int, Found]] = []
         for name in dict.fromkeys(q.signal_type for q in queries if len(q)):
-            mine = [n for n, q in enumerate(queries) if q.signal_type == name]
-            codes = np.concatenate([queries[n].codes for n in mine])
             radius = SIGNAL_TYPES[name].radius
-            if not self._index.may_hit(name, codes, radius):
+            mine = self._promising([(n, q) for n, q in enumerate(queries) if q.signal_type == name])
+            if not mine:
                 continue
+            codes = np.concatenate([queries[n].codes for n in mine])
             hits = self._index.search(name, codes, radius, most=MOST_HITS)
             if len(hits):
                 found += _by_query(queries, mine, hits)
         return [one for _, one in sorted(found, key=lambda each: each[0])]
+
+    def _promising(self, queries: Sequence[tuple[int, Fingerprint]], first: int = 1) -> list[int]:
+        """The numbers of those, of one signal type, that may hit anything: asked about together,
+        and where any may, about the `first` few and the rest apart, by halves from there on. Most
+        uploads hit nothing, and others nearly always as they are, or in one other placing."""
+        name = queries[0][1].signal_type
+        codes = np.concatenate([query.codes for _, query in queries])
+        if not self._index.may_hit(name, codes, SIGNAL_TYPES[name].radius):
+            return []
+        if len(queries) == 1:
+            return [queries[0][0]]
+        rest = queries[first:]
+        return self._promising(queries[:first]) + self._promising(rest, len(rest) // 2)
 
     def queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
         """The fingerprints that may be searched, with PDQ's orientations made up where missing, and

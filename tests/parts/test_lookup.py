@@ -107,3 +107,31 @@ def test_nothing_to_look_up(known: Lookup) -> None:
     assert known.hits([]) == known.hits([empty]) == []
     (one,) = known.hits([empty, prints(footage(3, 4)[1:3])])
     assert one.hits.queries.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("seed", "asked"), [(77, 1), (3, 3)])
+def test_the_index_is_asked_about_few_parts(
+    known: Lookup, monkeypatch: pytest.MonkeyPatch, seed: int, asked: int
+) -> None:
+    """Nothing is found of what is unknown at once; and of what is known as it is, that nothing is
+    found in any other placing, in two questions more. Only what may be found is searched."""
+    index, questions, searched = known._index, [], []
+    may_hit, search = index.may_hit, index.search
+
+    def counted(name: str, codes: Codes, radius: int) -> bool:
+        questions.append(len(codes))
+        return may_hit(name, codes, radius)
+
+    def seen(name: str, codes: Codes, radius: int, **more: Any) -> Any:
+        searched.append(len(codes))
+        return search(name, codes, radius, **more)
+
+    monkeypatch.setattr(index, "may_hit", counted)
+    monkeypatch.setattr(index, "search", seen)
+    queries = list(known.queries([prints(footage(seed, 8))]))
+    found = known.hits(queries)
+    if not may_hit("pdq", footage(77, 8), 46):  # an engine that can say so
+        assert len(queries) == 9  # eight placings, and the first as a negative
+        assert len(questions) == asked
+        assert sum(searched) == (8 if asked > 1 else 0)
+    assert len(found) == (1 if asked > 1 else 0)
