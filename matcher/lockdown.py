@@ -103,10 +103,19 @@ def stand_behind(nice: int, slice_s: float) -> None:
     (`select_idle_sibling`), instead of behind another that is being answered. Elsewhere idle tasks
     would get next to nothing as long as anything else runs."""
     os.nice(nice)
-    if _make_session_nice(nice) and _grouped_by_session():
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
+    if not (_make_session_nice(nice) and _grouped_by_session() and _become_idle()):
         run_at_a_time(slice_s)
+
+
+def _become_idle() -> bool:
+    """Whether this is an idle task now. Who was given another policy of the kernel's keeps it."""
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        return False
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except OSError:
+        return False
+    return True
 
 
 def _grouped_by_session(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> bool:

@@ -132,7 +132,8 @@ def _begin_to_write(connection: Connection) -> None:
     least_pause, most_pause = ASKED_AGAIN_S
     while True:
         try:
-            return _say(connection, "BEGIN IMMEDIATE")
+            _say(connection, "BEGIN IMMEDIATE")
+            return
         except DBAPIError as error:
             waited = time.monotonic() - began
             code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF

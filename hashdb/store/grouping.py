@@ -33,14 +33,14 @@ class Group(Generic[Work]):
     `commit` does some pieces of work in one transaction, and answers each one's outcome: what it
     gives, or the exception that undid it alone. It raises where nothing was committed.
 
-    One thread at a time leads: it commits for all who wait, calls them, and the first of those who
-    have come meanwhile to lead. Nobody waits for a commit that is not his own.
+    One thread at a time leads: it commits for all who wait, then calls them, and the first of those
+    who have come meanwhile, to lead. Whose piece is committed waits for no other commit.
     """
 
     def __init__(self, commit: Callable[[Sequence[Work]], Sequence[Any]]) -> None:
         self._commit = commit
         self._waiting: deque[_Piece[Work]] = deque()
-        self._guard = threading.Lock()  # of the two below; never held for long
+        self._guard = threading.Lock()  # of who waits and whether anybody leads
         self._led = False
 
     def run(self, work: Work) -> Any:
