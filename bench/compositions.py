@@ -222,6 +222,15 @@ def table(cases: Sequence[Case], alone: Sequence[Action], listed: Sequence[Actio
     return "\n".join(lines) + "\n"
 
 
+def hidden(cases: Sequence[Case], alone: Sequence[Action], listed: Sequence[Action]) -> list[Case]:
+    """Compositions that pass with the list alone."""
+    return [
+        case
+        for case, before, now in zip(cases, alone, listed, strict=True)
+        if case.expected is Action.BLOCK and now is Action.ALLOW and before is not Action.ALLOW
+    ]
+
+
 def _counts(actions: Iterable[Action]) -> str:
     counted = Counter(actions)
     return " / ".join(str(counted[action]) for action in ACTIONS)
@@ -248,7 +257,9 @@ def main() -> int:
     print(text)
     if options.docs:
         (options.docs / "robustness-compositions.md").write_text(text)
-    return 0
+    bypasses = hidden(cases, alone, listed)
+    print(f"hidden by the list: {', '.join(c.path.name for c in bypasses) or 'nothing'}")
+    return 1 if bypasses else 0
 
 
 if __name__ == "__main__":

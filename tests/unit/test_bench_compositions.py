@@ -75,3 +75,5 @@ def test_rows_are_counted_by_action() -> None:
     text = c.table(cases, alone, listed).splitlines()
     assert text[2] == "| halves | 2 | 0 / 1 / 1 | 1 / 0 / 1 | block |"
     assert text[3] == "| copies | 1 | 0 / 0 / 1 | 1 / 0 / 0 | allow |"
+    assert c.hidden(cases, alone, listed) == cases[1:2]
+    assert c.hidden(cases, alone, alone) == []
