@@ -26,7 +26,7 @@ KEPT = 16  # frequencies 1 to 16 along each axis
 BITS = KEPT * KEPT
 SMALLEST = 5  # the reference code's MIN_HASHABLE_DIM
 LARGEST = 65_535  # no side of a real picture is longer; the matrices grow with it
-ROWS, COLUMNS = 2, 8  # are made at a time: they need a strip of the picture only
+ROWS, COLUMNS = 4, 8  # are made at a time: they need a strip of the picture only
 
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
