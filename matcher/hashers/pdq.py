@@ -56,7 +56,6 @@ def _reducer(size: int) -> Floats64:
     return rows
 
 
-@lru_cache(maxsize=16)
 def _bands(size: int, at_once: int) -> tuple[tuple[int, int, Floats64], ...]:
     """The reducer so many rows at a time: first and past-the-last sample used, and the weights."""
     bands = []
