@@ -7,7 +7,8 @@ half transparent; two banned ones too. Other banned videos are shown in reports 
 a window, in one half), of which each is edited again as viewers do. All are judged by the packaged
 policy twice, with the banned videos alone and with the films and reports in an allow-list. An
 allow-list must not let more of the compositions pass, and must let the copies of its reports pass.
-Files that are there already are kept: it can be stopped and started again.
+Files that are there already, of the same videos and seed, are kept: it can be stopped and started
+again.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ import av
 from tqdm import tqdm
 
 from api.settings import Settings
-from api.wiring import Parts, build
+from api.wiring import build
+from bench.copies import enrol
 from bench.robustness import layouts, sources
 from bench.robustness.edits import EDITS, EVERYDAY
+from bench.robustness.found import digest_of
 from bench.robustness.pictures import Edit, Scene, draw
 from bench.robustness.plan import slug
 from bench.robustness.timing import edited, even_sides
@@ -180,22 +183,13 @@ def _reports(cast: Cast, seed: int, folder: Path) -> Iterator[tuple[Layout, Path
             yield layout, compose(layout, videos, folder / f"{name}.mp4", Random(f"{seed} {name}"))
 
 
-def _enrol(parts: Parts, name: str, action: Action, paths: Iterable[Path]) -> None:
-    with parts.store.begin() as tx:
-        bank = tx.banks.create(name, action=action)
-    for path in paths:
-        with path.open("rb") as media:
-            digests = digest_file(media)
-            parts.enroller.add_media(bank, media, digests, actor="bench", source=path.name)
-
-
 def judged(cases: Sequence[Case], banned: Iterable[Path], allowed: Iterable[Path]) -> list[Action]:
     """What the packaged policy makes of each case."""
     with tempfile.TemporaryDirectory() as data:
         parts = build(Settings.from_env({"SEAWALL_DATA_DIR": data}))
         try:
-            _enrol(parts, "banned", Action.BLOCK, banned)
-            _enrol(parts, "allowed", Action.ALLOW, allowed)
+            enrol(parts, banned, "banned")
+            enrol(parts, allowed, "allowed", Action.ALLOW)
             actions = []
             for case in tqdm(cases, desc="judged", disable=None):
                 with case.path.open("rb") as media:
@@ -247,8 +241,9 @@ def main() -> int:
     av.logging.set_level(av.logging.ERROR)
     work = options.work.resolve()
     chosen = cast(options.folder.resolve(), options.seed, options.videos, work / "groups.json")
-    cases, reports = made(chosen, options.seed, work / f"compositions-{options.seed}")
     banned = chosen.banned + chosen.reported
+    of = digest_of(banned + chosen.films + chosen.studios)
+    cases, reports = made(chosen, options.seed, work / f"compositions-{options.seed}-{of}")
     alone = judged(cases, banned, ())
     listed = judged(cases, banned, [*chosen.films, *reports])
     text = table(cases, alone, listed)

@@ -222,10 +222,13 @@ def as_json(sample: Sample, verdict: Verdict | SeawallError) -> dict[str, object
     }
 
 
-def enrol(parts: Parts, references: list[Path]) -> None:
+def enrol(
+    parts: Parts, references: Iterable[Path], name: str = "bench", action: Action = Action.BLOCK
+) -> None:
+    """Makes a bank of these videos."""
     with parts.store.begin() as tx:
-        bank = tx.banks.create("bench")
-    for path in tqdm(references, desc="references", disable=None):
+        bank = tx.banks.create(name, action=action)
+    for path in tqdm(list(references), desc="references", disable=None):
         with path.open("rb") as media:
             parts.enroller.add_media(
                 bank, media, digest_file(media), actor="bench", source=path.name

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from api.settings import Settings
 from api.wiring import Parts, build
+from bench.copies import enrol
 from bench.robustness.engines import cpu_seconds
 from hashdb.errors import SeawallError
 from hashdb.model import new_id
@@ -101,14 +102,6 @@ def judged(parts: Parts, path: Path) -> float:
     return cpu_seconds() - began
 
 
-def enroll(parts: Parts, paths: list[Path]) -> None:
-    with parts.store.begin() as tx:
-        bank = tx.banks.create("bench")
-    for path in tqdm(paths, desc="enrol", disable=None):
-        with path.open("rb") as media:
-            parts.enroller.add_media(bank, media, digest_file(media), actor="bench")
-
-
 def measured(folder: Path, work: Path, most: int, seconds: float) -> Iterator[Cost]:
     clips = []
     for source in sorted(p for p in folder.iterdir() if p.is_file()):
@@ -121,7 +114,7 @@ def measured(folder: Path, work: Path, most: int, seconds: float) -> Iterator[Co
     rules = work / "first-pass.toml"
     rules.write_text(FIRST_PASS)
     every = build(Settings.from_env({"SEAWALL_DATA_DIR": str(work / "data")}))
-    enroll(every, [target for _, target, _ in clips[: len(clips) // 3]])
+    enrol(every, [target for _, target, _ in clips[: len(clips) // 3]])
     first = build(
         Settings.from_env({"SEAWALL_DATA_DIR": str(work / "data"), "SEAWALL_POLICY": str(rules)})
     )
