@@ -45,7 +45,7 @@ from matcher.kinship import Kinship
 from matcher.looks import sure_of_all
 from matcher.lookup import Found, Lookup
 from matcher.moments import UNTOLD, Moment, still_told
-from matcher.motion import stands_still
+from matcher.motion import odd, stands_still
 from matcher.ports import DescriptorModel
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
 from matcher.score import as_match, as_one_scene, is_close, not_sure
@@ -174,11 +174,14 @@ class Judge:
             total_s=total_s,
             samples=samples[one.query.track],
         )
-        if alignment is not None and (is_still(alignment) or self._by_chance(alignment, beside)):
+        odd_line = alignment is not None and self._odd(alignment)
+        if alignment is not None and (
+            odd_line or is_still(alignment) or self._by_chance(alignment, beside)
+        ):
             moment = self._moment(alignment, motion)
             if moment.alignment is not None:
                 alignment = moment.alignment
-            elif reference.id in beside.other_moment:
+            elif reference.id in beside.other_moment or (odd_line and moment.other):
                 return None
             elif reference.id in beside.any_moment:
                 if moment.other:
@@ -315,6 +318,13 @@ class Judge:
         if name in beside.other_moment and not is_close(alignment):
             return True
         return beside.untold(name) and self._stands_still(name)
+
+    def _odd(self, alignment: Alignment) -> bool:
+        """Whether it is of a camera that stands still, at a speed that few copies have, and has no
+        picture that is close."""
+        if is_still(alignment) or is_close(alignment) or not odd(alignment.speed):
+            return False
+        return self._stands_still(alignment.reference_id)
 
     def _stands_still(self, name: str) -> bool:
         known = motion_of(self._store, name)

@@ -138,7 +138,7 @@ def at_its_moment(
     fixed = _fixed([moves[s.nominee.offset] for s in found.sights])
     if both is not None and (fixed or still):
         # where most features move, the camera may be a program's window: it must agree clearly
-        told = _told_by_motion(found, mine, pictures, both, LEAST if fixed else ALIKE)
+        told = _told_by_motion(found, mine, pictures, moves, both, LEAST if fixed else ALIKE)
         if told is not None:
             return told
     doubted = found.stands or odd(found.speed)
@@ -155,8 +155,9 @@ def at_its_moment(
     stranger = usual(found.speed) and not usual(other.speed)
     if believed and (stranger or sum(better) <= CLEARER * sum(found.moved)):
         return found
+    spoken_against = moved is not None and not believed
     agreement = _agreement(other, both)
-    if _contradicted(other, moves, agreement):
+    if _contradicted(other, moves, agreement) or (spoken_against and agreement is None):
         return found if believed else None
     return replace(other, told=not stands and _confirmed(other, moves, agreement))
 
@@ -265,11 +266,13 @@ def _told_by_motion(
     found: Found,
     mine: Sequence[Shot],
     pictures: Sequence[Nominee],
+    moves: _Masks,
     motion: tuple[Motion, Motion],
     least: float,
 ) -> Found | None:
-    """What was found, on the line of time that all that moves tells; None where it tells none.
-    `least`: as of `compare`."""
+    """What was found, on the line of time that all that moves tells; None where it tells none, or
+    where it does not agree by `SAME` and the features that move are missing both where it was found
+    and there: another car that goes the same way. `least`: as of `compare`."""
     first, last = (pick(s.shot.offset for s in found.sights) for pick in (min, max))
     offsets = np.array([s.offset for s in mine if first <= s.offset <= last])
     compared = compare(offsets, laid_by(found), *motion, least)
@@ -280,6 +283,8 @@ def _told_by_motion(
     if not seen:
         return None
     settled = on_line(found, line.speed, line.offset, led, seen)
+    if not found.moved and compared.told < SAME and _moved(settled, moves) is None:
+        return None
     return replace(settled, moved=(), told=True)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hashdb.index.local import LocalIndex
-from hashdb.model import LocalFeatures, Rendering
+from hashdb.model import LocalFeatures, Motion, Rendering
 from hashdb.ports import Nominee
 from matcher import moments, verify
 from matcher.localize import Found
 from matcher.moments import at_its_moment, told_alone
-from matcher.motion import Agreement
+from matcher.motion import Agreement, Comparison, Line
 from matcher.sighting import Shot, Sight, picture_of
 from tests.made_world import (
     PLAIN,
@@ -121,6 +123,47 @@ def test_motion_confirms_the_line_that_moving_parts_say(
     wrong, mine = six_seconds_off(index)
     kept = at_its_moment(wrong, mine, index.pictures(0))
     assert (None if kept is None else kept.told) is told
+
+
+@pytest.mark.parametrize(
+    ("agreements", "kept"),
+    [
+        pytest.param([0.2, None], False, id="on the other line nothing moves"),
+        pytest.param([0.2, 0.8], True, id="on the other line it agrees"),
+        pytest.param([None, None], True, id="motion is not known"),
+    ],
+)
+def test_a_line_on_which_nothing_moves_is_none_where_what_moves_spoke_against_the_first(
+    agreements: list[float | None], kept: bool, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who stands still before the camera now and then."""
+    asked = iter([None if on is None else Agreement(on, 0.1) for on in agreements])
+    monkeypatch.setattr(moments, "_agreement", lambda *_: next(asked))
+    monkeypatch.setattr(moments, "_moved", lambda found, _: (9,) * len(found.sights))
+    wrong, mine = six_seconds_off(index)
+    judged_again = at_its_moment(replace(wrong, stands=True), mine, index.pictures(0))
+    assert (judged_again is not None) is kept
+
+
+@pytest.mark.parametrize(
+    ("moment", "agrees", "told"),
+    [
+        pytest.param(THEN, 0.3, True, id="what moves is seen"),
+        pytest.param(ANOTHER, 0.74, False, id="another car that goes the same way"),
+        pytest.param(ANOTHER, 0.76, True, id="the same moves, however little of it is seen"),
+    ],
+)
+def test_where_features_that_move_are_missing_motion_must_agree_well(
+    moment: int, agrees: float, told: bool, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Comparison(Line(1.0, 4.0), agrees, agrees)
+    monkeypatch.setattr(moments, "compare", lambda *_: line)
+    motion = Motion(np.arange(40) / 4, np.zeros((40, 16, 16), np.int8))
+    found, mine = seen(copy(fixed(PLACE, moment), 6), index)
+    kept = at_its_moment(
+        replace(found, stands=True), mine, index.pictures(0), lambda: (motion, motion)
+    )
+    assert (kept is not None and kept.told) is told
 
 
 def six_seconds_off(index: LocalIndex) -> tuple[Found, list[Shot]]:

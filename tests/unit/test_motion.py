@@ -508,3 +508,37 @@ def test_a_line_of_an_odd_speed_must_be_the_best_by_both(
     monkeypatch.setattr(motion, "_clearest", lambda *_: other)
     found = motion._told(cells, one, motion.LEAST)
     assert (None if found is None else found.line.speed) == told
+
+
+CARS = [(4.0, 30.0), (5.5, 12.0), (6.0, 50.0), (7.5, 30.0)]
+
+
+def road(cars: list[tuple[float, float]], moment: float) -> Grey:
+    """(64, 64): a road, and cars that enter it at a time in a lane; each takes 3 s."""
+    down, across = np.mgrid[0:64, 0:64]
+    picture = 100.0 + 10 * np.sin(across / 5) * np.cos(down / 7)
+    for enters, lane in cars:
+        at = 64 - (moment - enters) / 3 * 80
+        picture[(np.abs(down - at) <= 8) & (np.abs(across - lane) <= 5)] = 220
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        pytest.param([], True, id="these cars alone"),
+        pytest.param(
+            [(15.2 + i / 2, 12.0 + 19 * (i % 3)) for i in range(6)], False, id="others come"
+        ),
+    ],
+)
+def test_what_moves_where_a_line_leads_nowhere_speaks_against_it(
+    later: list[tuple[float, float]], told: bool
+):
+    """Cars that leave as others did are one event; after the reference has ended come more."""
+    moments = np.arange(0, 15, 0.25).tolist()
+    reference = watched([(t, road(CARS, t)) for t in moments], REFERENCE_GRID)
+    times = np.arange(0, 12, 0.5)
+    upload = watched([(t, road(CARS + later, 6.5 + t)) for t in times.tolist()], QUERY_GRID)
+    line = line_of(times, laid_whole(mirrored=False), upload, reference)
+    assert (line is not None and line.offset == pytest.approx(6.5, abs=0.5)) is told
