@@ -266,12 +266,12 @@ def _register_hooks(app: Flask, metrics: Metrics) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        response.headers["X-Request-Id"] = g.request_id
+        own = SECURITY_HEADERS | {"X-Request-Id": g.request_id}
         allowance = g.get("allowance")
         if allowance is not None:
-            response.headers.update(allowance.headers())
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
+            own |= allowance.headers()
+        set_already = {name.lower() for name, _ in response.headers}
+        response.headers.extend((n, v) for n, v in own.items() if n.lower() not in set_already)
         seconds = time.perf_counter() - g.began
         route = g.get("route", "none")
         metrics.request(_method(request.method), route, response.status_code, seconds)

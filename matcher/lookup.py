@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,12 +84,12 @@ class Lookup:
         for query in counted:
             yield query
             if query.signal_type == "pdq" and query.orientation in _IN_NEGATIVE:
-                yield replace(query, codes=~query.codes)
+                yield query.placed(~query.codes, query.orientation)
             if query.signal_type == "pdq" and (query.track, query.view) not in turned:
                 codes = self._orientations(query.codes)
                 for number, orientation in enumerate(Orientation):
                     if orientation != Orientation.ORIGINAL:
-                        yield replace(query, codes=codes[:, number], orientation=orientation)
+                        yield query.placed(codes[:, number], orientation)
 
     def usable(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
         """What can be searched: of the signal types that the policy counts, without frames that

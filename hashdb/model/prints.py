@@ -63,6 +63,21 @@ class Fingerprint:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def placed(self, codes: Codes, orientation: Orientation) -> Fingerprint:
+        """The same pictures placed so, which then have these codes."""
+        return Fingerprint(
+            self.signal_type,
+            self.pipeline,
+            codes,
+            self.offsets,
+            self.spans,
+            self.quality,
+            self.track,
+            self.view,
+            orientation,
+            self.boxes,
+        )
+
     def take(self, rows: Any) -> Fingerprint:
         """The same fingerprint with the given rows (a boolean mask or indices) only."""
         return Fingerprint(
