@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hashdb.model import Alignment, Floats, Motion, Segment, Strand
-from matcher.motion import LEAST, UNLIKE, Laid, Line, agreement_on, leads_to
+from matcher.correlation import Laid, Line
+from matcher.motion import LEAST, UNLIKE, agreement_on, leads_to
 
 SURE = 0.95
 """The score from which on an alignment in a strand is believed: each strand is one more upload in

@@ -16,6 +16,7 @@ from hashdb.model import Alignment, Motion, Orientation, View
 from hashdb.ports import Nominee
 from matcher import verify
 from matcher.align import FrameHits, best_line
+from matcher.correlation import Line, moves_little
 from matcher.localize import (
     FORWARD,
     STEP,
@@ -32,13 +33,11 @@ from matcher.motion import (
     NOT_NEAR,
     UNLIKE,
     Agreement,
-    Line,
     agreement_on,
     compare,
     confirmed,
     laid_by,
     laid_whole,
-    moves_little,
     odd,
     stands_still,
 )

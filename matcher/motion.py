@@ -1,40 +1,30 @@
 """Which moment of a reference a fixed camera's copy shows, told by what moves in it. Pure.
 
 Where the camera stands still, every moment shows the same place, and a few blurred features on
-what moves tell little. But once it is known how the reference lies in the upload, all of the
-picture can be compared: where and when it is brighter or darker than usual (background
-subtraction). What moves at the same places at the same times is the same moment: of all lines of
-time the right one agrees far better than any that lies elsewhere, and another hour's best line is
-one among many.
+what moves tell little. But what moves at the same places at the same times is the same moment: of
+all lines of time (`matcher.correlation`) the right one agrees far better than any that lies
+elsewhere, and another hour's best line is one among many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hashdb.model import Floats, Ints, Motion
-from matcher import verify
+from hashdb.model import Floats, Motion
+from matcher.correlation import (
+    Cells,
+    Laid,
+    Line,
+    Products,
+    cells_of,
+    correlations,
+    moves_little,
+    of_levels,
+    of_steps,
+)
 from matcher.localize import FORWARD, USUAL, Found
-
-STEP_S = 0.125
-"""Seconds between the lines that are compared."""
-
-MOST = 20.0
-"""Levels of 255: what changes by more tells no more."""
-
-FEWEST_CELLS, FEWEST_SHOTS, LEAST_PART = 6, 5, 0.6
-"""Cells of the reference that the upload shows; shots; the part of them that a line must lead to
-the reference."""
-
-LEAST_MOVING = 0.75
-"""The part of all that moves in the upload, by its power, that a line must lead to the reference: a
-car that leaves as another one did is one event, and what moves where the reference has ended speaks
-against it. (Of the benchmark's copies the right lines lead 0.95 and more; of fixed cameras those of
-other hours 0.5 and less.)"""
 
 AWAY_S = 1.5
 """Lines that lead the middle of the upload to moments so far apart are different ones."""
@@ -74,28 +64,11 @@ CHANGES_ALIKE, SAME_S = 0.4, 0.8
 """A correlation of the changes at which a line that was found by other means is confirmed; seconds
 by which two lines of the same moment may differ."""
 
-MOST_APART_S = 2.0
-"""Pictures further apart have no change in common."""
-
-MOVES = 0.5
-"""Levels (root mean square) below which nothing moves in an upload: it may be a still picture."""
-
 STILL_LEVELS, STILL_PART = 4, 0.7
 """A camera stands still where so large a part of all cells differs by no more from the usual."""
 
-_SUB = 4  # samples to each side of a cell
 _FINER = np.array([0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5]) / 100  # of the speed of the best line
 _AROUND = np.arange(-6, 7) / 50  # the speed of a line that was found by other means is rough
-
-Grids = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """`reference = speed * upload + offset`, seconds."""
-
-    speed: float
-    offset: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,35 +88,6 @@ class Agreement:
 
     on: float
     elsewhere: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cells:
-    """What the upload shows (n, cells) `at` n moments and what is known (m, cells) of m, how much
-    each is `alike` (n, m) and how strong; `band` (k, m): of what is known at two of the m, so many
-    after each other."""
-
-    at: Floats
-    shown: Grids
-    moments: Floats
-    known: Grids
-    alike: Grids
-    power_shown: Grids
-    power_known: Grids
-    band: Grids
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Laid:
-    """How a reference's picture lies in the upload's: `map` (2, 3) takes places in a picture of
-    `reference_size` (width, height) to places in one of `upload_size`, which is seen in a mirror,
-    or with its brightness inverted, where it says so."""
-
-    map: verify.Map
-    reference_size: tuple[float, float]
-    upload_size: tuple[float, float]
-    mirrored: bool = False
-    inverted: bool = False
 
 
 def odd(speed: float) -> bool:
@@ -181,26 +125,26 @@ def compare(
     """What moves, on all lines of time; None where too little can be compared. `offsets`: the
     upload's pictures that are looked at, of those that it has the motion of. `least`: the lowest
     correlation at which a line is believed."""
-    cells = _cells(offsets, laid, upload, reference)
+    cells = cells_of(offsets, laid, upload, reference)
     if cells is None:
         return None
-    lines, agreement = _correlations(cells, FORWARD, _levels)
+    lines, agreement = correlations(cells, FORWARD, of_levels)
     if not len(agreement):
         return None
-    levels = _clearest(cells, lines, agreement, _levels)
+    levels = _clearest(cells, lines, agreement, of_levels)
     told = None if levels is None else _told(cells, levels, least)
     best = float(agreement.max())
     return Comparison(None, 0.0, best) if told is None else Comparison(told.line, told.best, best)
 
 
-def _told(cells: _Cells, levels: _Clear, least: float) -> _Clear | None:
+def _told(cells: Cells, levels: _Clear, least: float) -> _Clear | None:
     """The line that is believed, by the differences or by the changes: one of an odd speed only
     where it is the best by both. Of a single event, such as a dialogue that opens, some line of
     another event leads to it; at which speed is chance."""
     by_levels = _stands_out(levels, least)
     if by_levels and not odd(levels.line.speed):
         return levels
-    steps = _clearest(cells, *_correlations(cells, FORWARD, _steps), _steps)
+    steps = _clearest(cells, *correlations(cells, FORWARD, of_steps), of_steps)
     if steps is None:
         return None
     if by_levels:
@@ -214,10 +158,10 @@ def confirmed(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference
     """Whether what moves tells the line of time that was found by other means, and no other: the
     changes of the upload do, clearly, or the camera stands still and what moves is believed there
     anyway (`compare`)."""
-    cells = _cells(offsets, laid, upload, reference)
+    cells = cells_of(offsets, laid, upload, reference)
     if cells is None:
         return False
-    steps = _clearest(cells, *_correlations(cells, FORWARD, _steps), _steps)
+    steps = _clearest(cells, *correlations(cells, FORWARD, of_steps), of_steps)
     if steps is not None and _changes_alike(steps):
         return _near(cells, line, steps.line)
     told = compare(offsets, laid, upload, reference) if stands_still(reference) else None
@@ -227,10 +171,10 @@ def confirmed(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference
 def leads_to(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> bool:
     """Whether the changes of the upload correlate best on that line of all, however little: of a
     small picture, or one of few bits, they are faint."""
-    cells = _cells(offsets, laid, upload, reference)
+    cells = cells_of(offsets, laid, upload, reference)
     if cells is None:
         return False
-    steps = _clearest(cells, *_correlations(cells, FORWARD, _steps), _steps)
+    steps = _clearest(cells, *correlations(cells, FORWARD, of_steps), of_steps)
     return steps is not None and _near(cells, line, steps.line)
 
 
@@ -240,88 +184,20 @@ def agreement_on(
     """How well what moves agrees near a line of time that was found by other means; None where
     nothing moves or too little can be compared. A picture that stands (speed 0) has no speed of its
     own: lines of all speeds that lead there are near."""
-    cells = _cells(offsets, laid, upload, reference)
+    cells = cells_of(offsets, laid, upload, reference)
     if cells is None or moves_little(cells.shown):
         return None
     middle = (cells.at[0] + cells.at[-1]) / 2
-    lines, agreement = _correlations(cells, FORWARD, _levels, least_moving=0.0)
+    lines, agreement = correlations(cells, FORWARD, of_levels, least_moving=0.0)
     away = np.abs(lines @ (middle, 1.0) - line.speed * middle - line.offset) > AWAY_S
     near, on = lines[~away], agreement[~away]
     if line.speed > 0:
         speeds = line.speed * (1 + _AROUND)
-        near, on = _correlations(cells, speeds, _levels, least_moving=0.0)
+        near, on = correlations(cells, speeds, of_levels, least_moving=0.0)
         on = on[np.abs(near @ (middle, 1.0) - line.speed * middle - line.offset) <= AWAY_S]
     if not len(on):
         return None
     return Agreement(float(on.max()), float(agreement[away].max(initial=-1.0)))
-
-
-def moves_little(grids: NDArray[np.generic]) -> bool:
-    """Whether next to nothing changes in (n, cells) or (n, side, side): it may be one picture."""
-    flat = grids.reshape(len(grids), -1).astype(np.float32)
-    return float(np.sqrt(np.mean(np.square(_changes(flat))))) < MOVES
-
-
-def _cells(offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> _Cells | None:
-    rows = np.flatnonzero(np.isin(upload.offsets, offsets))
-    if len(rows) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
-        return None
-    grids = _under(laid, upload.grids[rows], reference.grids.shape[1])
-    seen = ~np.isnan(grids[0])
-    if np.count_nonzero(seen) < FEWEST_CELLS:
-        return None
-    if laid.inverted:
-        grids = -grids
-    shown = _changes(grids[:, seen])
-    known = _changes(reference.grids[:, seen].astype(np.float32))
-    return _Cells(
-        upload.offsets[rows],
-        shown,
-        reference.offsets,
-        known,
-        shown @ known.T,
-        np.square(shown).sum(axis=1),
-        np.square(known).sum(axis=1),
-        _band(known, reference.offsets),
-    )
-
-
-def _band(known: Grids, moments: Floats) -> Grids:
-    """(k, m) the products of each row and each of those up to `MOST_APART_S` later, at double
-    speed."""
-    apart = max(1e-3, float(np.median(np.diff(moments))))
-    band = np.zeros((int(2 * MOST_APART_S / apart) + 2, len(known)), dtype=np.float32)
-    for lag in range(min(len(band), len(known))):
-        band[lag, : len(known) - lag] = (known[: len(known) - lag] * known[lag:]).sum(axis=1)
-    return band
-
-
-def _under(laid: Laid, grids: NDArray[np.int8], side: int) -> Grids:
-    """(n, side, side) the upload's grids as they lie under the reference's cells; nan where they
-    do not."""
-    finer = grids.shape[1]
-    at = (np.arange(side * _SUB) + 0.5) / (side * _SUB)
-    x, y = np.meshgrid(at * laid.reference_size[0], at * laid.reference_size[1])
-    places = verify.mapped(laid.map, np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32))
-    column, row = (
-        np.floor(places[:, i] / laid.upload_size[i] * finer).astype(np.int64) for i in (0, 1)
-    )
-    inside = (column >= 0) & (column < finer) & (row >= 0) & (row < finer)
-    if laid.mirrored:
-        column = finer - 1 - column
-    values = grids[:, row.clip(0, finer - 1), column.clip(0, finer - 1)].astype(np.float32)
-    sums, counts = (
-        v.reshape(-1, side, _SUB, side, _SUB).sum(axis=(2, 4))
-        for v in (values * inside, inside[None].astype(np.float32))
-    )
-    return np.where(counts >= _SUB * _SUB / 2, sums / np.maximum(counts, 1), np.nan)
-
-
-def _changes(cells: Grids) -> Grids:
-    """(n, cells) how each picture differs from the usual in each place, not as a whole."""
-    away = cells - np.median(cells, axis=0)
-    away -= np.median(away, axis=1, keepdims=True)
-    return np.clip(away, -MOST, MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,9 +211,7 @@ class _Clear:
     by: float
 
 
-def _clearest(
-    cells: _Cells, lines: Floats, agreement: Floats, products: _Products
-) -> _Clear | None:
+def _clearest(cells: Cells, lines: Floats, agreement: Floats, products: Products) -> _Clear | None:
     """None where too few lines lead elsewhere to tell."""
     if not len(agreement):
         return None
@@ -347,7 +221,7 @@ def _clearest(
     away = agreement[np.abs(leads - leads[best]) > AWAY_S]
     if len(away) < FEWEST_LINES:
         return None
-    near, finer = _correlations(cells, lines[best, 0] * (1 + _FINER), products)
+    near, finer = correlations(cells, lines[best, 0] * (1 + _FINER), products)
     close = np.abs(near @ (middle, 1.0) - leads[best]) <= AWAY_S
     speed, offset = near[close][int(finer[close].argmax())].tolist()
     above = float(agreement[best] - away.max())
@@ -369,14 +243,14 @@ def _changes_alike(steps: _Clear) -> bool:
     return steps.best >= UNLIKE and steps.by >= CHANGES_FAINT
 
 
-def _both_tell(cells: _Cells, levels: _Clear, steps: _Clear) -> bool:
+def _both_tell(cells: Cells, levels: _Clear, steps: _Clear) -> bool:
     """Whether one and the same line is the best by both, though neither tells it alone."""
     if min(levels.best, steps.best) < UNLIKE or steps.by < BOTH_CLEARLY:
         return False
     return _near(cells, levels.line, steps.line)
 
 
-def _near(cells: _Cells, one: Line, other: Line) -> bool:
+def _near(cells: Cells, one: Line, other: Line) -> bool:
     """Whether they lead both ends of the upload's pictures to about the same moments."""
     ends = cells.at[[0, -1]]
     apart = (one.speed - other.speed) * ends + one.offset - other.offset
@@ -389,57 +263,3 @@ def _stands_out(clear: _Clear, least: float) -> bool:
         return False
     alike = clear.best >= ALIKE and clear.above >= NOT_NEAR
     return alike or clear.by >= (CLEARLY if clear.best >= UNLIKE else FAINT_CLEARLY)
-
-
-_Products = Callable[[_Cells, Ints, NDArray[np.bool_]], tuple[Floats, Floats]]
-"""Of cells, the (lines, n) rows of the reference that each line leads the upload's pictures to, and
-whether it leads them anywhere: what both sum up to (lines,), and the power of both."""
-
-
-def _correlations(
-    cells: _Cells, speeds: Floats, products: _Products, least_moving: float = LEAST_MOVING
-) -> tuple[Floats, Floats]:
-    """(k, 2) speeds and offsets of all lines that lead enough of the upload, and of what moves in
-    it, to the reference, and the correlation on each, -1 to 1."""
-    at, moments = cells.at, cells.moments
-    reach = LEAST_PART * (at[-1] - at[0])
-    lines, told = [], []
-    for speed in speeds.tolist():
-        first = moments[0] - speed * (at[-1] - reach)
-        offsets = np.arange(first, moments[-1] - speed * (at[0] + reach) + 1e-6, STEP_S)
-        led = speed * at[None, :] + offsets[:, None]
-        column = np.searchsorted(moments, led - STEP_S).clip(0, len(moments) - 1)
-        near = np.abs(moments[column] - led) <= 2 * STEP_S
-        product, power = products(cells, column, near)
-        enough = (near.sum(axis=1) >= LEAST_PART * len(at)) & (power > 1e-6)
-        enough &= near @ cells.power_shown >= least_moving * cells.power_shown.sum()
-        lines.append(np.column_stack([np.full(len(offsets), speed), offsets])[enough])
-        told.append(product[enough] / np.sqrt(power[enough]))
-    return np.concatenate(lines), np.concatenate(told).astype(np.float64)
-
-
-def _levels(cells: _Cells, column: Ints, near: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """How the pictures differ from the usual."""
-    rows = np.arange(len(cells.at))[None, :]
-    shown, known = cells.power_shown[rows], cells.power_known[column]
-    power = (shown * near).sum(axis=1) * (known * near).sum(axis=1)
-    return (cells.alike[rows, column] * near).sum(axis=1), power
-
-
-def _steps(cells: _Cells, column: Ints, near: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """How each picture differs from the one before."""
-    alike, band = cells.alike, cells.band
-    now, then = np.arange(1, len(cells.at))[None, :], np.arange(len(cells.at) - 1)[None, :]
-    later, earlier = column[:, 1:], column[:, :-1]
-    apart = (later - earlier).clip(0, len(band) - 1)
-    both = near[:, 1:] & near[:, :-1] & (np.diff(cells.at) <= MOST_APART_S)
-    both &= later - earlier < len(band)
-    shown = (
-        cells.power_shown[1:]
-        + cells.power_shown[:-1]
-        - 2 * (cells.shown[1:] * cells.shown[:-1]).sum(axis=1)
-    )
-    known = cells.power_known[later] + cells.power_known[earlier] - 2 * band[apart, earlier]
-    product = alike[now, later] - alike[now, earlier] - alike[then, later] + alike[then, earlier]
-    power = (shown[None, :] * both).sum(axis=1) * (known * both).sum(axis=1)
-    return (product * both).sum(axis=1), power

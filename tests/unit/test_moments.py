@@ -11,9 +11,10 @@ from hashdb.index.local import LocalIndex
 from hashdb.model import LocalFeatures, Motion, Rendering
 from hashdb.ports import Nominee
 from matcher import moments, verify
+from matcher.correlation import Line
 from matcher.localize import Found
 from matcher.moments import at_its_moment, told_alone
-from matcher.motion import Agreement, Comparison, Line
+from matcher.motion import Agreement, Comparison
 from matcher.sighting import Shot, Sight, picture_of
 from tests.made_world import (
     PLAIN,

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from hashdb.model import Alignment, FrameMatch, Motion, Orientation, Rendering, View
 from hashdb.ports import Nominee
 from matcher import motion, verify
+from matcher.correlation import Laid, Line, cells_of
 from matcher.features import QUERY_GRID, REFERENCE_GRID, MotionWatch
 from matcher.localize import Found
 from matcher.moments import UNTOLD, Moment, still_told
 from matcher.motion import (
     UNLIKE,
-    Laid,
-    Line,
     agreement_on,
     compare,
     confirmed,
@@ -502,7 +501,7 @@ def test_a_line_of_an_odd_speed_must_be_the_best_by_both(
 ):
     """Of one event another event of the same make leads to it, at some speed or other."""
     upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
-    cells = motion._cells(upload.offsets, laid_whole(mirrored=False), upload, reference)
+    cells = cells_of(upload.offsets, laid_whole(mirrored=False), upload, reference)
     assert cells is not None
     one, other = (motion._Clear(Line(*some[:2]), *some[2:]) for some in (levels, steps))
     monkeypatch.setattr(motion, "_clearest", lambda *_: other)

@@ -1,0 +1,204 @@
+"""What moves in an upload, held against a reference on all lines of time. Pure.
+
+Once it is known how the reference lies in the upload, all of the picture can be compared: where and
+when it is brighter or darker than usual (background subtraction), and how each picture differs from
+the one before. `matcher.motion` has the rules by which a line is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import Floats, Ints, Motion
+from matcher import verify
+
+STEP_S = 0.125
+"""Seconds between the lines that are compared."""
+
+MOST = 20.0
+"""Levels of 255: what changes by more tells no more."""
+
+FEWEST_CELLS, FEWEST_SHOTS, LEAST_PART = 6, 5, 0.6
+"""Cells of the reference that the upload shows; shots; the part of them that a line must lead to
+the reference."""
+
+LEAST_MOVING = 0.75
+"""The part of all that moves in the upload, by its power, that a line must lead to the reference: a
+car that leaves as another one did is one event, and what moves where the reference has ended speaks
+against it. (Of the benchmark's copies the right lines lead 0.95 and more; of fixed cameras those of
+other hours 0.5 and less.)"""
+
+MOST_APART_S = 2.0
+"""Pictures further apart have no change in common."""
+
+MOVES = 0.5
+"""Levels (root mean square) below which nothing moves in an upload: it may be a still picture."""
+
+_SUB = 4  # samples to each side of a cell
+
+Grids = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`reference = speed * upload + offset`, seconds."""
+
+    speed: float
+    offset: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Laid:
+    """How a reference's picture lies in the upload's: `map` (2, 3) takes places in a picture of
+    `reference_size` (width, height) to places in one of `upload_size`, which is seen in a mirror,
+    or with its brightness inverted, where it says so."""
+
+    map: verify.Map
+    reference_size: tuple[float, float]
+    upload_size: tuple[float, float]
+    mirrored: bool = False
+    inverted: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """What the upload shows (n, cells) `at` n moments and what is known (m, cells) of m, how much
+    each is `alike` (n, m) and how strong; `band` (k, m): of what is known at two of the m, so many
+    after each other."""
+
+    at: Floats
+    shown: Grids
+    moments: Floats
+    known: Grids
+    alike: Grids
+    power_shown: Grids
+    power_known: Grids
+    band: Grids
+
+
+def moves_little(grids: NDArray[np.generic]) -> bool:
+    """Whether next to nothing changes in (n, cells) or (n, side, side): it may be one picture."""
+    flat = grids.reshape(len(grids), -1).astype(np.float32)
+    return float(np.sqrt(np.mean(np.square(away_from_usual(flat))))) < MOVES
+
+
+def cells_of(offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> Cells | None:
+    """What both show in the cells of the reference that lie in the upload, of the upload's pictures
+    those at `offsets` (n,), seconds; None where that is too little to compare."""
+    rows = np.flatnonzero(np.isin(upload.offsets, offsets))
+    if len(rows) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
+        return None
+    grids = _under(laid, upload.grids[rows], reference.grids.shape[1])
+    seen = ~np.isnan(grids[0])
+    if np.count_nonzero(seen) < FEWEST_CELLS:
+        return None
+    if laid.inverted:
+        grids = -grids
+    shown = away_from_usual(grids[:, seen])
+    known = away_from_usual(reference.grids[:, seen].astype(np.float32))
+    return Cells(
+        upload.offsets[rows],
+        shown,
+        reference.offsets,
+        known,
+        shown @ known.T,
+        np.square(shown).sum(axis=1),
+        np.square(known).sum(axis=1),
+        _band(known, reference.offsets),
+    )
+
+
+def _band(known: Grids, moments: Floats) -> Grids:
+    """(k, m) the products of each row and each of those up to `MOST_APART_S` later, at double
+    speed."""
+    apart = max(1e-3, float(np.median(np.diff(moments))))
+    band = np.zeros((int(2 * MOST_APART_S / apart) + 2, len(known)), dtype=np.float32)
+    for lag in range(min(len(band), len(known))):
+        band[lag, : len(known) - lag] = (known[: len(known) - lag] * known[lag:]).sum(axis=1)
+    return band
+
+
+def _under(laid: Laid, grids: NDArray[np.int8], side: int) -> Grids:
+    """(n, side, side) the upload's grids as they lie under the reference's cells; nan where they
+    do not."""
+    finer = grids.shape[1]
+    at = (np.arange(side * _SUB) + 0.5) / (side * _SUB)
+    x, y = np.meshgrid(at * laid.reference_size[0], at * laid.reference_size[1])
+    places = verify.mapped(laid.map, np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32))
+    column, row = (
+        np.floor(places[:, i] / laid.upload_size[i] * finer).astype(np.int64) for i in (0, 1)
+    )
+    inside = (column >= 0) & (column < finer) & (row >= 0) & (row < finer)
+    if laid.mirrored:
+        column = finer - 1 - column
+    values = grids[:, row.clip(0, finer - 1), column.clip(0, finer - 1)].astype(np.float32)
+    sums, counts = (
+        v.reshape(-1, side, _SUB, side, _SUB).sum(axis=(2, 4))
+        for v in (values * inside, inside[None].astype(np.float32))
+    )
+    return np.where(counts >= _SUB * _SUB / 2, sums / np.maximum(counts, 1), np.nan)
+
+
+def away_from_usual(cells: Grids) -> Grids:
+    """(n, cells) how each picture differs from the usual in each place, not as a whole."""
+    away = cells - np.median(cells, axis=0)
+    away -= np.median(away, axis=1, keepdims=True)
+    return np.clip(away, -MOST, MOST)
+
+
+Products = Callable[[Cells, Ints, NDArray[np.bool_]], tuple[Floats, Floats]]
+"""Of cells, the (lines, n) rows of the reference that each line leads the upload's pictures to, and
+whether it leads them anywhere: what both sum up to (lines,), and the power of both."""
+
+
+def correlations(
+    cells: Cells, speeds: Floats, products: Products, least_moving: float = LEAST_MOVING
+) -> tuple[Floats, Floats]:
+    """(k, 2) speeds and offsets of all lines that lead enough of the upload, and of what moves in
+    it, to the reference, and the correlation on each, -1 to 1."""
+    at, moments = cells.at, cells.moments
+    reach = LEAST_PART * (at[-1] - at[0])
+    lines, told = [], []
+    for speed in speeds.tolist():
+        first = moments[0] - speed * (at[-1] - reach)
+        offsets = np.arange(first, moments[-1] - speed * (at[0] + reach) + 1e-6, STEP_S)
+        led = speed * at[None, :] + offsets[:, None]
+        column = np.searchsorted(moments, led - STEP_S).clip(0, len(moments) - 1)
+        near = np.abs(moments[column] - led) <= 2 * STEP_S
+        product, power = products(cells, column, near)
+        enough = (near.sum(axis=1) >= LEAST_PART * len(at)) & (power > 1e-6)
+        enough &= near @ cells.power_shown >= least_moving * cells.power_shown.sum()
+        lines.append(np.column_stack([np.full(len(offsets), speed), offsets])[enough])
+        told.append(product[enough] / np.sqrt(power[enough]))
+    return np.concatenate(lines), np.concatenate(told).astype(np.float64)
+
+
+def of_levels(cells: Cells, column: Ints, near: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """How the pictures differ from the usual."""
+    rows = np.arange(len(cells.at))[None, :]
+    shown, known = cells.power_shown[rows], cells.power_known[column]
+    power = (shown * near).sum(axis=1) * (known * near).sum(axis=1)
+    return (cells.alike[rows, column] * near).sum(axis=1), power
+
+
+def of_steps(cells: Cells, column: Ints, near: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """How each picture differs from the one before."""
+    alike, band = cells.alike, cells.band
+    now, then = np.arange(1, len(cells.at))[None, :], np.arange(len(cells.at) - 1)[None, :]
+    later, earlier = column[:, 1:], column[:, :-1]
+    apart = (later - earlier).clip(0, len(band) - 1)
+    both = near[:, 1:] & near[:, :-1] & (np.diff(cells.at) <= MOST_APART_S)
+    both &= later - earlier < len(band)
+    shown = (
+        cells.power_shown[1:]
+        + cells.power_shown[:-1]
+        - 2 * (cells.shown[1:] * cells.shown[:-1]).sum(axis=1)
+    )
+    known = cells.power_known[later] + cells.power_known[earlier] - 2 * band[apart, earlier]
+    product = alike[now, later] - alike[now, earlier] - alike[then, later] + alike[then, earlier]
+    power = (shown[None, :] * both).sum(axis=1) * (known * both).sum(axis=1)
+    return (product * both).sum(axis=1), power
