@@ -54,6 +54,9 @@ PICTURE_SIDE = 224
 # caption on black: its code is its layout, which others share. Of the frames of 40 real videos
 # only title cards lay above it; the next were a star field at 0.76 and a window at 0.74.
 FLAT_GROUND = 0.8
+# Of one of which less than a hundredth is another shade there is nothing but a mark in a corner.
+# Not where the shade is dark: of a night compression leaves little, and it may be much.
+EMPTY_GROUND, DARK = 0.99, 48
 # How far neighbouring ones of a picture's 64 x 64 samples may differ where there is no edge.
 BLANK_LEVELS, SMALLEST_BLANK = 8, 16
 _GROUND_SAMPLES = 128
@@ -148,8 +151,10 @@ class _Track:
         """Hash one frame; whether it could be judged: a code or features were taken of it, or there
         is nothing in it at all."""
         whole = self.look(frame.luma)
-        flat = flat_ground(frame.luma)
-        described = self.video and blank(frame.luma, whole.square)
+        share, shade = ground(frame.luma)
+        flat = share > FLAT_GROUND
+        marked = share > EMPTY_GROUND and shade >= DARK
+        described = self.video and blank(frame.luma, whole.square, but_for_a_mark=marked)
         if self.local is not None and not (flat and self.merges):
             described |= self.local.see(frame, whole.square)
         self._see_panes(frame)
@@ -206,22 +211,28 @@ class _Track:
 
 def flat_ground(luma: AnyLuma) -> bool:
     """Whether nearly all of the picture is of one shade: see `FLAT_GROUND`."""
+    return ground(luma)[0] > FLAT_GROUND
+
+
+def ground(luma: AnyLuma) -> tuple[float, int]:
+    """The part of the picture that is of one shade, give or take 4 of 255, and that shade."""
     height, width = luma.shape
     down, across = max(1, height // _GROUND_SAMPLES), max(1, width // _GROUND_SAMPLES)
     some = luma[::down, ::across].astype(np.uint8, copy=False)
     counts = np.convolve(np.bincount(some.ravel(), minlength=256), _SHADES, "same")
-    return bool(counts.max() > FLAT_GROUND * some.size)
+    shade = int(counts.argmax())
+    return float(counts[shade] / some.size), shade
 
 
-def blank(luma: AnyLuma, square: Floats) -> bool:
+def blank(luma: AnyLuma, square: Floats, *, but_for_a_mark: bool = False) -> bool:
     """Whether there is no edge in the picture (black, one colour, a smooth slope), give or take
-    what compression leaves: there is nothing in it that could be missed. Of a video only: an image
-    that is blank for us may be one that could not be decoded as others do.
+    what compression leaves, or none but a mark's: there is nothing in it that could be missed. Of a
+    video only: an image that is blank for us may be one that could not be decoded as others do.
 
     `square` (64, 64): the picture reduced.
     """
     steps = max(np.abs(np.diff(square, axis=axis)).max() for axis in (0, 1))
-    return bool(steps <= BLANK_LEVELS and min(luma.shape) >= SMALLEST_BLANK)
+    return bool((but_for_a_mark or steps <= BLANK_LEVELS) and min(luma.shape) >= SMALLEST_BLANK)
 
 
 def _cut(luma: AnyLuma, crop: Crop | None) -> AnyLuma | None:

@@ -146,6 +146,23 @@ def test_blank_frames_of_a_video_are_judged_and_those_of_an_image_are_not() -> N
     assert look(film(blanks[0], kind=MediaKind.IMAGE)).coverage.flat_frames == 1
 
 
+@pytest.mark.parametrize(
+    ("ground", "side", "flat_frames"),
+    [
+        pytest.param(160, 12, 0, id="a mark in a corner"),
+        pytest.param(160, 24, 1, id="a small picture in a corner"),
+        pytest.param(20, 12, 1, id="a light in the night"),
+    ],
+)
+def test_one_shade_with_a_mark_was_judged(ground: int, side: int, flat_frames: int) -> None:
+    picture = np.full((120, 160), ground, np.uint8)
+    picture[-side:, -side:] = 255 * (np.indices((side, side)).sum(axis=0) // 3 % 2)
+    found = look(film(picture))
+    assert found.fingerprints == ()
+    assert found.coverage.flat_frames == flat_frames
+    assert look(film(picture, kind=MediaKind.IMAGE)).coverage.flat_frames == 1
+
+
 def test_a_boxed_upload_is_also_hashed_within_its_borders() -> None:
     picture = scene(5)
     found = look(film(boxed(picture)))
