@@ -54,7 +54,7 @@ PICTURE_SIDE = 224
 # caption on black: its code is its layout, which others share. Of the frames of 40 real videos
 # only title cards lay above it; the next were a star field at 0.76 and a window at 0.74.
 FLAT_GROUND = 0.8
-# Of one of which less than a hundredth is another shade there is nothing but a mark in a corner.
+# Of one of which less than a hundredth is another shade there is nothing but a logo in a corner.
 # Not where the shade is dark: of a night compression leaves little, and it may be much.
 EMPTY_GROUND, DARK = 0.99, 48
 # How far neighbouring ones of a picture's 64 x 64 samples may differ where there is no edge.
@@ -153,8 +153,8 @@ class _Track:
         whole = self.look(frame.luma)
         share, shade = ground(frame.luma)
         flat = share > FLAT_GROUND
-        marked = share > EMPTY_GROUND and shade >= DARK
-        described = self.video and blank(frame.luma, whole.square, but_for_a_mark=marked)
+        logo = share > EMPTY_GROUND and shade >= DARK
+        described = self.video and blank(frame.luma, whole.square, but_for_a_logo=logo)
         if self.local is not None and not (flat and self.merges):
             described |= self.local.see(frame, whole.square)
         self._see_panes(frame)
@@ -224,15 +224,15 @@ def ground(luma: AnyLuma) -> tuple[float, int]:
     return float(counts[shade] / some.size), shade
 
 
-def blank(luma: AnyLuma, square: Floats, *, but_for_a_mark: bool = False) -> bool:
+def blank(luma: AnyLuma, square: Floats, *, but_for_a_logo: bool = False) -> bool:
     """Whether there is no edge in the picture (black, one colour, a smooth slope), give or take
-    what compression leaves, or none but a mark's: there is nothing in it that could be missed. Of a
+    what compression leaves, or none but a logo's: there is nothing in it that could be missed. Of a
     video only: an image that is blank for us may be one that could not be decoded as others do.
 
     `square` (64, 64): the picture reduced.
     """
     steps = max(np.abs(np.diff(square, axis=axis)).max() for axis in (0, 1))
-    return bool((but_for_a_mark or steps <= BLANK_LEVELS) and min(luma.shape) >= SMALLEST_BLANK)
+    return bool((but_for_a_logo or steps <= BLANK_LEVELS) and min(luma.shape) >= SMALLEST_BLANK)
 
 
 def _cut(luma: AnyLuma, crop: Crop | None) -> AnyLuma | None:

@@ -75,7 +75,8 @@ _AROUND = np.arange(-6, 7) / 50  # the speed of a line that was found by other m
 class Comparison:
     """What moves in an upload, held against a reference on all lines of time. `line`: the one on
     which it agrees, None where none stands out; `told`: the correlation that tells it, of what
-    differs from the usual or of what changes; `best`: the highest correlation of any, -1 to 1."""
+    differs from the usual or of what changes, 0 where none is told; `best`: the highest correlation
+    of any, -1 to 1."""
 
     line: Line | None
     told: float

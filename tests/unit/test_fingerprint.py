@@ -147,14 +147,10 @@ def test_blank_frames_of_a_video_are_judged_and_those_of_an_image_are_not() -> N
 
 
 @pytest.mark.parametrize(
-    ("ground", "side", "flat_frames"),
-    [
-        pytest.param(160, 12, 0, id="a mark in a corner"),
-        pytest.param(160, 24, 1, id="a small picture in a corner"),
-        pytest.param(20, 12, 1, id="a light in the night"),
-    ],
+    ("ground", "side", "flat_frames"), [(160, 12, 0), (160, 24, 1), (20, 12, 1)]
 )
-def test_one_shade_with_a_mark_was_judged(ground: int, side: int, flat_frames: int) -> None:
+def test_one_shade_with_a_logo_was_judged(ground: int, side: int, flat_frames: int) -> None:
+    """Not so with a small picture in a corner, nor with a light in the night."""
     picture = np.full((120, 160), ground, np.uint8)
     picture[-side:, -side:] = 255 * (np.indices((side, side)).sum(axis=0) // 3 % 2)
     found = look(film(picture))
