@@ -39,7 +39,7 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_UNION_TAGS = frozenset({"pdq", "phash", "videohash", "vpdq"})
+_UNION_TAGS = frozenset({"pdq", "card", "phash", "videohash", "vpdq"})
 _MOST_ERRORS = 20
 
 

@@ -201,7 +201,7 @@ def make_enroller(
 ) -> Enroller:
     # References carry every signal that is cheap, and descriptors where there is a model, so that a
     # policy can switch one on later.
-    always = ["pdq", "phash", "local", "sound", *(["neural"] if descriptor else [])]
+    always = ["pdq", "card", "phash", "local", "sound", *(["neural"] if descriptor else [])]
     stored = tuple(dict.fromkeys([*always, *sorted(policy.signals)]))
     return Enroller(
         store,

@@ -9,6 +9,13 @@ import numpy as np
 from hashdb.errors import BadFingerprint
 from hashdb.model import Codes, Fingerprint, SignalType
 
+CARD = "card"
+"""PDQ of a title card, a slide, a page of text: of a frame that is nearly all of one shade, whose
+code is its layout."""
+
+OF_PDQ = ("pdq", CARD)
+"""The signal types whose codes are PDQ's."""
+
 SIGNAL_TYPES: dict[str, SignalType] = {
     s.name: s
     for s in (
@@ -18,6 +25,8 @@ SIGNAL_TYPES: dict[str, SignalType] = {
         # PDQ Image-Hashing Algorithm", Facebook, 2019). The published radius is 31; at 46 a logo in
         # the corner is still found, and how near a hit is, is weighed: docs/decisions/0009.
         SignalType("pdq", bits=256, radius=46, min_quality=50),
+        # The published radius; of uploads that show nothing else: docs/decisions/0038.
+        SignalType(CARD, bits=256, radius=31, min_quality=50),
         # 64 bits leave chance hits at looser radii: 128 frames against 50 M hashes draw 1.8 at 8.
         SignalType("phash", bits=64, radius=6, min_quality=50),
         SignalType("videohash", bits=64, radius=4, min_quality=0, per_frame=False),

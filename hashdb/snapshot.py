@@ -65,7 +65,7 @@ class ReferenceIndex:
         backends: Callable[[int], IndexBackend],
         *,
         folder: Path | None,
-        signal_types: Sequence[str] = ("pdq", "phash", "videohash"),
+        signal_types: Sequence[str] = ("pdq", "card", "phash", "videohash"),
         save_every: int = 1000,
         local: Callable[[], LocalBackend] | None = None,
         sound: Callable[[], LandmarkBackend] | None = None,

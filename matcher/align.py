@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Alignment, Codes, Fingerprint, Floats, FrameMatch, Ints
+from hashdb.signals import CARD
 from matcher.cells import cells_within
 from matcher.score import STILL, TOLERANCE, WEIGHTS, agreeing_lines, rescore
 
@@ -24,6 +25,9 @@ MAX_GROUPS = 64
 
 ALIKE = {"pdq": 46, "phash": 8}
 """Bits within which two frames of the query are the same picture."""
+
+CARDS_SEEN = 0.5
+"""The part of an upload's title cards that a reference must have. They count as one scene."""
 
 MAX_LINES = 12
 LINGERS = 1.5
@@ -116,7 +120,8 @@ def align(
     lingering = [_lingers(line, merged) for line in lines]
     sides = reach(query.offsets, query.offsets if samples is None else samples, total_s)
     frames = _frame_matches(query, lines, lingering, sides)
-    if not frames:
+    cards = query.signal_type == CARD
+    if not frames or (cards and len(frames) < CARDS_SEEN * len(query)):
         return None
     agreeing = agreeing_lines(frames)
     if agreeing:  # beside lines that agree in time, stray hits are no segments
@@ -255,6 +260,7 @@ def _frame_matches(
     rows = np.concatenate([line.hits.queries for line in lines]) if lines else np.zeros(0, int)
     alike = group_alike(query.codes[rows], query.signal_type)
     groups = dict(zip(rows.tolist(), alike, strict=True))
+    cards = query.signal_type == CARD
     frames = []
     for number, line in enumerate(lines):
         frozen = int(line.hits.queries[0]) if line.speed == 0.0 and len(line.hits) else None
@@ -270,7 +276,7 @@ def _frame_matches(
                     offset=float(query.offsets[row]),
                     reference_offset=moment,
                     distance=distance,
-                    group=STILL if lingers else groups[row if frozen is None else frozen],
+                    group=STILL if lingers or cards else groups[row if frozen is None else frozen],
                     track=query.track,
                     view=query.view,
                     line=number,

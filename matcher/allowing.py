@@ -17,7 +17,7 @@ from operator import or_
 import numpy as np
 
 from hashdb.model import Alignment, FrameMatch
-from hashdb.signals import SIGNAL_TYPES
+from hashdb.signals import CARD, SIGNAL_TYPES
 from matcher.cells import IN_PANE, IN_PLACE, in_place, nearly_all
 from matcher.findings import Ruled
 
@@ -53,11 +53,11 @@ class Spot:
 
 
 def spot(alignment: Alignment, frame: FrameMatch, *, bare: bool = False) -> Spot:
-    """A hash of a whole video is about the video and a second of sound about the sound, so that
-    only their own types speak of the same thing."""
+    """A hash of a whole video is about the video, a second of sound about the sound and a title
+    card about itself, so that only their own types speak of the same thing."""
     kind = SIGNAL_TYPES.get(alignment.signal_type)
     return Spot(
-        PICTURE if kind is None or kind.per_frame else kind.name,
+        PICTURE if kind is None or (kind.per_frame and kind.name != CARD) else kind.name,
         frame.track,
         round(frame.offset, 6),
         frame.view.pane,
@@ -73,15 +73,16 @@ _WIDEST = max(NEAR_S.values())
 
 class Explained:
     """What allow-lists explain: what the frames that a reference's possible alignments hold are
-    about, where one of its alignments is confident (not by likeness alone), and no more."""
+    about, where one of its alignments is confident (not by likeness alone), and no more; a title
+    card, which never is, explains itself."""
 
     def __init__(self, allowed: Iterable[Ruled]) -> None:
         self._spots = _by_moment(
             spot(alignment, frame, bare=frame in bare)
             for ruled in allowed
-            if ruled.score >= ruled.limits.confident
             for alignment in ruled.match.alignments
             if alignment.score >= ruled.limits.possible
+            if ruled.score >= ruled.limits.confident or alignment.signal_type == CARD
             for bare in [_bare(alignment)]
             for frame in alignment.frames
         )

@@ -21,7 +21,7 @@ from hashdb.model import (
     Reference,
     SoundPeaks,
 )
-from hashdb.signals import SIGNAL_TYPES, meaningful
+from hashdb.signals import OF_PDQ, SIGNAL_TYPES, meaningful
 from hashdb.store import Store
 from matcher.described import describe
 from matcher.ports import DescriptorModel, FingerprintMedia, Sampling
@@ -190,6 +190,6 @@ class Enroller:
 
     def _searchable(self, fingerprint: Fingerprint) -> Fingerprint:
         kept = meaningful(fingerprint)
-        if kept.signal_type == "pdq" and len(kept):
+        if kept.signal_type in OF_PDQ and len(kept):
             kept = kept.take(~self._degenerate(kept.codes))
         return kept

@@ -21,6 +21,7 @@ from hashdb.model import (
     Query,
     Segment,
 )
+from hashdb.signals import CARD
 from matcher.policy import CombinedRules, Policy, Thresholds
 from matcher.score import together
 
@@ -94,10 +95,15 @@ class Part:
     heard: bool = False
 
 
+LIKENESS = ("neural", CARD)
+"""Signal types that cannot tell a copy from its like, and ask for a review at most: descriptors,
+and title cards, of which others lay out theirs likewise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ruled:
     """A match with its bank's thresholds. `parts`: by what can tell a copy from its like.
-    `likeness`: the score by descriptors, which cannot tell. Digests are left aside."""
+    `likeness`: the score by those that cannot (`LIKENESS`). Digests are left aside."""
 
     match: Match
     limits: Thresholds
@@ -122,14 +128,14 @@ class Ruled:
 def rule(match: Match, policy: Policy) -> Ruled:
     """The match under its bank's thresholds."""
     limits = policy.for_bank(match.reference.bank, image=is_image(match))
-    told = [a for a in match.alignments if a.signal_type != "neural"]
+    told = [a for a in match.alignments if a.signal_type not in LIKENESS]
     seen = max((a.score for a in told if a.signal_type != "sound"), default=0.0)
     alone = seen < limits.possible
     parts = [
         Part(a.score, tuple(p.query for p in a.segments), alone and a.signal_type == "sound")
         for a in told
     ]
-    likeness = max((a.score for a in match.alignments if a.signal_type == "neural"), default=0.0)
+    likeness = max((a.score for a in match.alignments if a.signal_type in LIKENESS), default=0.0)
     if not match.alignments and not match.exact:
         parts = [Part(match.score, tuple(p.query for p in match.segments))]
     both = together(match.alignments, policy.score.prior)
@@ -148,7 +154,7 @@ def corroborated(alignments: Sequence[Alignment]) -> tuple[Segment, ...]:
     seen, heard = (
         [p.query for a in some for p in a.segments]
         for some in (
-            [a for a in alignments if a.signal_type not in ("sound", "neural")],
+            [a for a in alignments if a.signal_type not in ("sound", *LIKENESS)],
             [a for a in alignments if a.signal_type == "sound"],
         )
     )

@@ -24,7 +24,7 @@ from hashdb.model import (
     Strand,
     View,
 )
-from hashdb.signals import SIGNAL_TYPES
+from hashdb.signals import CARD, SIGNAL_TYPES
 from matcher.coverage import Reach, judged, track_seconds
 from matcher.features import LocalLook
 from matcher.heap import give_back
@@ -132,16 +132,22 @@ class _Track:
         self.borders = parts.borders()
         uploaded = video and not merge
         self.panes = parts.panes() if parts.panes is not None and uploaded else None
+
+        def rows(hasher: Hasher, view: View) -> Rows:
+            return Rows(
+                hasher=hasher,
+                track=number,
+                view=view,
+                placings=1 if merge else len(hasher.orientations),
+                merge_bits=MERGE_BITS.get(hasher.signal_type, 0) if merge else None,
+            )
+
+        self.cards = [rows(h, View.FULL) for h in hashers if h.signal_type == CARD]
+        footage = [h for h in hashers if h.signal_type != CARD]
         self.rows: dict[View, list[Rows]] = {
             view: [
-                Rows(
-                    hasher=hasher,
-                    track=number,
-                    view=view,
-                    placings=1 if merge else len(hasher.orientations),
-                    merge_bits=MERGE_BITS.get(hasher.signal_type, 0) if merge else None,
-                )
-                for hasher in hashers
+                rows(hasher, view)
+                for hasher in footage
                 if not view.in_part or hasher.signal_type == IN_PARTS
             ]
             for view in View
@@ -161,13 +167,17 @@ class _Track:
         if flat:
             for rows in (*self.rows[View.FULL], *self.rows[View.TRIMMED]):
                 rows.interrupt()
+            _add(self.cards, frame.offset, whole)
             return described
         if self.shown is not None and whole.quality >= SIGNAL_TYPES["neural"].min_quality:
             self.shown.see(frame)
+        _add(self.cards, frame.offset, None)
         crop = self.borders.crop(frame.luma)
         cut = _cut(frame.luma, crop)
-        full = self._hash(frame.offset, View.FULL, whole)
-        trimmed = self._hash(frame.offset, View.TRIMMED, None if cut is None else self.look(cut))
+        full = _add(self.rows[View.FULL], frame.offset, whole)
+        trimmed = _add(
+            self.rows[View.TRIMMED], frame.offset, None if cut is None else self.look(cut)
+        )
         return full or trimmed or described
 
     def _see_panes(self, frame: Frame) -> None:
@@ -176,22 +186,9 @@ class _Track:
             return
         for view, pane in zip(_PANES, self.panes.panes(frame.luma), strict=True):
             if pane is None or flat_ground(pane.luma):
-                self._hash(frame.offset, view, None)
+                _add(self.rows[view], frame.offset, None)
             else:
-                self._hash(frame.offset, view, self.look(pane.luma), pane.box)
-
-    def _hash(
-        self, offset: float, name: View, view: FrameView | None, box: Box | None = None
-    ) -> bool:
-        seen = False
-        for rows in self.rows[name]:
-            floor = SIGNAL_TYPES[rows.hasher.signal_type].min_quality
-            if view is None or view.quality < floor:
-                rows.interrupt()
-                continue
-            rows.add(offset, rows.hasher.hash(view), view.quality, box)
-            seen = True
-        return seen
+                _add(self.rows[view], frame.offset, self.look(pane.luma), pane.box)
 
     def part(self, *, codes: bool) -> MediaFingerprints | None:
         """The features of some pictures more, which are let go of, and with `codes` all of those
@@ -204,9 +201,24 @@ class _Track:
         return MediaFingerprints(MediaKind.VIDEO, made, Coverage(0.0, 0.0, 1, 0), local=local)
 
     def fingerprints(self) -> Iterator[Fingerprint]:
-        for rows in self.rows.values():
+        for rows in (*self.rows.values(), self.cards):
             for one in rows:
                 yield from one.fingerprints()
+
+
+def _add(
+    some: Sequence[Rows], offset: float, view: FrameView | None, box: Box | None = None
+) -> bool:
+    """Hash one frame's view; whether there is enough in it."""
+    seen = False
+    for rows in some:
+        floor = SIGNAL_TYPES[rows.hasher.signal_type].min_quality
+        if view is None or view.quality < floor:
+            rows.interrupt()
+            continue
+        rows.add(offset, rows.hasher.hash(view), view.quality, box)
+        seen = True
+    return seen
 
 
 def flat_ground(luma: AnyLuma) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Codes, Fingerprint, Orientation
-from hashdb.signals import SIGNAL_TYPES
+from hashdb.signals import CARD, OF_PDQ, SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from matcher.align import FrameHits
 
@@ -93,12 +93,17 @@ class Lookup:
 
     def usable(self, fingerprints: Iterable[Fingerprint]) -> list[Fingerprint]:
         """What can be searched: of the signal types that the policy counts, without frames that
-        are too flat, or whose codes no picture has."""
-        return [self._usable(f) for f in fingerprints if f.signal_type in self._signal_types]
+        are too flat, or whose codes no picture has; title cards where there is nothing else, for
+        anybody's film may begin with one."""
+        some = [self._usable(f) for f in fingerprints if f.signal_type in self._signal_types]
+        cards = [f for f in some if f.signal_type == CARD]
+        others = [f for f in some if f.signal_type != CARD]
+        footage = any(len(f) and SIGNAL_TYPES[f.signal_type].per_frame for f in others)
+        return others if footage else others + cards
 
     def _usable(self, query: Fingerprint) -> Fingerprint:
         good = query.quality >= SIGNAL_TYPES[query.signal_type].min_quality
-        if query.signal_type == "pdq":
+        if query.signal_type in OF_PDQ:
             good &= ~self._degenerate(query.codes)
         return query if good.all() else query.take(good)
 

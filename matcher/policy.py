@@ -40,6 +40,7 @@ class Signals(_Rules):
     sha256: bool = True
     md5: bool = True
     pdq: bool = True
+    card: bool = True
     phash: bool = True
     videohash: bool = False
     local: bool = True

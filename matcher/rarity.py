@@ -20,7 +20,7 @@ from matcher.align import FrameHits, group_alike
 from matcher.cells import in_place, nearly_all
 from matcher.score import rescore
 
-WHOLE = {"pdq": 18, "phash": 4}
+WHOLE = {"pdq": 18, "card": 18, "phash": 4}
 """Bits up to which a reference holds a picture in full; then less, down to not at all at twice
 that. Of other signal types an alignment's pictures are held as far as it is likelier than not."""
 

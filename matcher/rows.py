@@ -12,7 +12,7 @@ from matcher.ports import Box, Hasher
 
 # Neighbours whose codes differ by no more than this are one code with a span. Re-encoding moves a
 # PDQ code by 2 to 10 bits; so a span's frames stand well within the search radius of its code.
-MERGE_BITS = {"pdq": 5, "phash": 1}
+MERGE_BITS = {"pdq": 5, "card": 5, "phash": 1}
 
 
 @dataclass(slots=True)

@@ -76,6 +76,7 @@ WEIGHTS = {
     # 64 bits: one picture alone must never reach a policy's thresholds (chance hits are real, from
     # 9 bits on many), nor three of a drawn film whose faces are alike, at the edge of the radius.
     "phash": Weight(2.2, 9.0),
+    "card": Weight(6.5, 52.0),  # as the same codes of footage
     "videohash": Weight(3.5, 7.0),
     "sound": Weight(6.5, 100.0),  # its distances are `matcher.heard.alignment`'s
     "local": Weight(6.5, 100.0),  # its distance is `matcher.localize.distance_of`
@@ -84,7 +85,7 @@ WEIGHTS = {
     "neural": Weight(2.2, 100.0),  # its distances are `matcher.described.Levels.distances`
 }
 
-_SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "videohash", "sound", "neural")
+_SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "card", "videohash", "sound", "neural")
 
 
 def rescore(

@@ -34,6 +34,7 @@ from PIL import Image
 
 from hashdb.errors import BadMedia, MediaTimeout
 from hashdb.model import Coverage, MediaFingerprints, MediaKind, SoundPeaks
+from hashdb.signals import CARD
 from matcher import lockdown, wire
 from matcher.decode import formats
 from matcher.decode.pyav import PyAvDecoder
@@ -66,7 +67,7 @@ _REST_S = 5.0  # CPU time that is left for the answer before the kernel's limit
 
 def frame_parts() -> FrameParts:
     """What pictures are hashed with."""
-    hashers = (pdq.Hasher(), phash.Hasher())
+    hashers = (pdq.Hasher(), phash.Hasher(), pdq.Hasher(CARD, orientations=pdq.ORIENTATIONS[:1]))
     hasher = local.LocalHasher()
     return FrameParts(pdq.look, hashers, borders.BorderFinder, hasher, panes.PaneFinder)
 

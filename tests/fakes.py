@@ -99,7 +99,7 @@ def build(settings: Settings, sandbox: FakeSandbox | None = None) -> ServicePart
     sandbox = sandbox or FakeSandbox()
     store = Store.open(settings.database_url)
     index = ReferenceIndex(
-        store, FaissIndex, folder=None, signal_types=["pdq", "phash", "videohash"]
+        store, FaissIndex, folder=None, signal_types=["pdq", "card", "phash", "videohash"]
     )
     index.open()
     policy = load_policy(settings.policy)

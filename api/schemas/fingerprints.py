@@ -34,7 +34,7 @@ class _FramesIn(In):
 
 
 class PdqIn(_FramesIn):
-    signal_type: Literal["pdq"]
+    signal_type: Literal["pdq", "card"]
     frames: list[Frame256In] = Field(min_length=1, max_length=MAX_FRAMES)
 
 

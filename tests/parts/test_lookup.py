@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from hypothesis import strategies as st
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.hamming import HammingIndex
 from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind
+from hashdb.signals import CARD
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
 from matcher import lookup
 from matcher.hashers import pdq
 from matcher.lookup import Lookup
 
-WIDTHS = {"pdq": 32, "phash": 8}
+WIDTHS = {"pdq": 32, CARD: 32, "phash": 8}
 
 
 def prints(codes: Codes, kind: str = "pdq", track: int = 0) -> Fingerprint:
@@ -107,6 +109,18 @@ def test_nothing_to_look_up(known: Lookup) -> None:
     assert known.hits([]) == known.hits([empty]) == []
     (one,) = known.hits([empty, prints(footage(3, 4)[1:3])])
     assert one.hits.queries.tolist() == [0, 1]
+
+
+def test_title_cards_are_looked_up_where_there_is_nothing_else(known: Lookup) -> None:
+    kinds = frozenset(["pdq", "phash", "videohash", CARD])
+    asked = Lookup(known._index, kinds, pdq.orientations, pdq.degenerate)
+    card = prints(footage(1, 2), CARD)
+    flat = replace(prints(footage(2, 2)), quality=np.zeros(2, np.uint8))
+    whole = prints(footage(3, 1, "phash"), "videohash")
+    assert [f for f in asked.usable([card, flat, whole]) if len(f)] == [whole, card]
+    for other in (prints(footage(3, 1)), prints(footage(3, 1, "phash"), "phash")):
+        assert asked.usable([card, flat, other])[1:] == [other]
+    assert known.usable([card]) == []
 
 
 @pytest.mark.parametrize(("seed", "asked"), [(77, 1), (3, 3)])

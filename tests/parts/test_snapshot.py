@@ -142,7 +142,7 @@ def test_hits_say_what_the_reference_shows_and_when(
     assert (hits.offsets.tolist(), hits.spans.tolist()) == ([1.5], [0.25])
     assert (hits.tracks.tolist(), hits.distances.tolist()) == ([1], [2])
     assert (hits.codes == second.codes[3]).all()
-    assert index.sizes() == {"pdq": 10, "phash": 6, "videohash": 0}
+    assert index.sizes() == {"pdq": 10, "card": 0, "phash": 6, "videohash": 0}
     assert found(index, first) == {ids[0]}
     for column in (hits.queries, hits.references, hits.tracks):
         assert column.dtype == np.int64
@@ -672,7 +672,7 @@ def test_verify_names_what_the_database_does_not_hold(store: Store, bank: Bank, 
     report = index.verify()
     assert report.ok
     assert (report.number, report.references) == (3, 3)
-    assert report.codes == {"pdq": 15, "phash": 0, "videohash": 0}
+    assert report.codes == {"pdq": 15, "card": 0, "phash": 0, "videohash": 0}
     index._state.add([("ref_stray", fingerprint())])
     index._state.remove([ids[1]])
     report = index.verify()

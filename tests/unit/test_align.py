@@ -15,7 +15,7 @@ RNG = np.random.default_rng(20190315)
 def query(offsets, signal_type="pdq", codes=None):
     n = len(offsets)
     if codes is None:
-        codes = RNG.integers(0, 256, (n, 32 if signal_type == "pdq" else 8), dtype=np.uint8)
+        codes = RNG.integers(0, 256, (n, 8 if signal_type == "phash" else 32), dtype=np.uint8)
     return Fingerprint(
         signal_type,
         "test",
@@ -226,3 +226,16 @@ def test_more_hits_than_are_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> 
         assert line.speed == whole.speed
         assert (line.moments == whole.moments).all()
         assert (line.hits.queries == whole.hits.queries).all()
+
+
+class TestTitleCards:
+    def test_all_are_one_scene(self):
+        rows = [(i, 10 + i, 20) for i in range(8)]
+        a = found(range(8), *rows, signal_type="card")
+        assert a.score == found([0], (0, 10, 20), signal_type="card").score
+        assert a.score < found(range(8), *rows).score
+
+    @pytest.mark.parametrize(("had", "any_"), [(3, False), (4, True)])
+    def test_half_of_an_uploads_must_be_had(self, had, any_):
+        a = found(range(8), *[(i, 10 + i, 4) for i in range(had)], signal_type="card")
+        assert (a is not None) == any_

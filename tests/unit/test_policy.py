@@ -26,7 +26,7 @@ def policy(text: str = ""):
 
 def test_the_packaged_default_holds_what_its_users_were_promised():
     p = load_policy(None)
-    assert p.signals == {"sha256", "md5", "pdq", "phash", "local", "sound"}
+    assert p.signals == {"sha256", "md5", "pdq", "card", "phash", "local", "sound"}
     assert p.for_bank(bank()) == Thresholds(Action.BLOCK, 0.65, 0.35, 3.0, 0.5)
     assert p.classifier.labels == {}
     assert (p.combined.review, p.combined.block) == (0.9, None)
@@ -74,8 +74,9 @@ def test_a_banks_own_action_holds_unless_the_policy_names_one():
 
 
 def test_either_of_the_signals_that_look_at_pictures_is_enough():
-    assert policy("[signals]\npdq = false").signals == {"sha256", "md5", "phash", "local", "sound"}
-    assert policy("[signals]\nphash = false").signals == {"sha256", "md5", "pdq", "local", "sound"}
+    others = {"sha256", "md5", "card", "local", "sound"}
+    assert policy("[signals]\npdq = false").signals == others | {"phash"}
+    assert policy("[signals]\nphash = false").signals == others | {"pdq"}
 
 
 def test_the_banks_that_it_names():
