@@ -6,15 +6,14 @@ What stands still so says which place it is, and what moves (people, cars, a han
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hashdb.model import Alignment, Motion, Orientation, View
 from hashdb.ports import Nominee
-from matcher import verify
+from matcher import moving, verify
 from matcher.align import FrameHits, best_line
 from matcher.correlation import Line, moves_little
 from matcher.localize import (
@@ -43,34 +42,19 @@ from matcher.motion import (
 )
 from matcher.nearest import beside
 from matcher.score import UNSURE, rescore
-from matcher.sighting import Shot, picture_of
+from matcher.sighting import Shot
 
-ALIKE_BITS = 56
 MOMENTS, MOST_MOMENTS = 10, 80
 """Shots, and pictures of the reference, that are compared where the moment is looked for."""
 
-MOVING_LEAST = 20
-"""Moving features of the reference that should be seen, and still ones to hold them against, from
-which on their absence means another moment,"""
-
-MOVING_PART = 0.33
-"""where fewer than this part of them are found as often as what stands still."""
-
-
 MOVED_ALONE = 8
 """Moving features by which an image tells a fixed camera's moment."""
-
-FIXED_PART = 0.5
-"""The part of a reference's features that stand still where the camera does."""
 
 CLEARER = 1.1
 """How much more of what moves another line of time must show, where the first shows some."""
 
 FAINT = 0.08
 """Part of a moving reference's features from which on a picture that shows them says all it can."""
-
-AWAY_S = 1.5
-"""Seconds between two pictures of a reference that are compared for what stands still."""
 
 SAME = 0.75
 """A correlation at which the same moves, at whichever moment: a page that turns in a program's
@@ -93,19 +77,16 @@ class Moment:
 
 UNTOLD = Moment(None, other=False)
 
-Mask = NDArray[np.bool_]
-Floats32 = NDArray[np.float32]
-
 
 def told_alone(found: Found, pictures: Sequence[Nominee]) -> bool:
     """Whether an image that shows a video's place is of the moment that it was found at: a camera
     that moves shows it so once; where it stands still, what moves must be there."""
-    moves = _Masks(pictures)
-    if not found.sights or not _fixed([moves[s.nominee.offset] for s in found.sights]):
+    moves = moving.Masks(pictures)
+    if not found.sights or not moving.is_fixed([moves[s.nominee.offset] for s in found.sights]):
         return bool(found.sights)
     # of pictures that differ by what moves only, any may lie on the line
     for sight in (*found.sights, *found.seen):
-        moved = _moved(replace(found, sights=(sight,)), moves)
+        moved = moving.moved(replace(found, sights=(sight,)), moves)
         if moved is not None and sum(moved) >= MOVED_ALONE:
             return True
     return False
@@ -115,26 +96,26 @@ def at_its_moment(
     found: Found,
     mine: Sequence[Shot],
     pictures: Sequence[Nominee],
-    motion: Callable[[], tuple[Motion, Motion] | None] = lambda: None,
+    both: tuple[Motion, Motion] | None = None,
 ) -> Found | None:
     """What was found, at the moment that the reference's moving parts say; None where they are
     missing: the place is the same, the moment is another.
 
-    A feature stands still where pictures of the reference 1.5 s and more away show one like it at
-    the same place. `mine`: the query's shots in that rendering; `motion` gives the query's
-    and the reference's, where both are known; it is asked where features leave the moment open.
+    `mine`: the query's shots in that rendering; `both`: the query's motion and the reference's,
+    where both are known.
     """
-    moves = _Masks(pictures)
-    moved = _moved(found, moves)
+    moves = moving.Masks(pictures)
+    moved = moving.moved(found, moves)
     if moved is not None:
         found = replace(found, moved=moved)
-        if usual(found.speed) and not found.stands:
-            return replace(found, told=_faint(found) and _changes_confirm(found, motion()))
-    both = motion()
+    if moved is not None and usual(found.speed) and not found.stands:
+        if _moves_as_elsewhere(found, both):
+            return None
+        return replace(found, told=_faint(found) and _changes_confirm(found, both))
     still = both is not None and stands_still(both[1])
     if moved is not None and still and odd(found.speed):
         found = replace(found, stands=True)
-    fixed = _fixed([moves[s.nominee.offset] for s in found.sights])
+    fixed = moving.is_fixed([moves[s.nominee.offset] for s in found.sights])
     if both is not None and (fixed or still):
         # where most features move, the camera may be a program's window: it must agree clearly
         told = _told_by_motion(found, mine, pictures, moves, both, LEAST if fixed else ALIKE)
@@ -146,7 +127,7 @@ def at_its_moment(
     if believed and not found.stands:
         return replace(found, told=_confirmed(found, moves, agreement))
     other = _by_what_moves(found, mine, pictures, moves)
-    better = None if other is None else _moved(other, moves)
+    better = None if other is None else moving.moved(other, moves)
     if other is None or better is None:
         return found if believed else None
     stands = other.stands or (still and odd(other.speed))
@@ -161,6 +142,12 @@ def at_its_moment(
     return replace(other, told=not stands and _confirmed(other, moves, agreement))
 
 
+def _moves_as_elsewhere(found: Found, motion: tuple[Motion, Motion] | None) -> bool:
+    """Whether what moves agrees with another moment, and clearly less with this one."""
+    agreement = _agreement(found, motion)
+    return agreement is not None and agreement.elsewhere - agreement.on >= NOT_NEAR
+
+
 def _faint(found: Found) -> bool:
     """Whether pictures show so little of the reference that they say little by themselves."""
     return float(np.median([s.agreement.share for s in found.sights])) < FAINT
@@ -173,19 +160,6 @@ def _changes_confirm(found: Found, motion: tuple[Motion, Motion] | None) -> bool
     return confirmed(Line(found.speed, found.offset), found.shown_at, laid_by(found), *motion)
 
 
-class _Masks(dict[float, Mask]):
-    """By the offset of a reference's picture, which of its features move (`_moves`)."""
-
-    def __init__(self, pictures: Sequence[Nominee]) -> None:
-        super().__init__()
-        self._pictures = pictures
-        self._at = {p.offset: p for p in pictures}
-
-    def __missing__(self, offset: float) -> Mask:
-        self[offset] = _moves(self._at[offset], self._pictures)
-        return self[offset]
-
-
 def _agreement(found: Found, motion: tuple[Motion, Motion] | None) -> Agreement | None:
     """How well what moves agrees near a line, by the pictures that show the reference."""
     if motion is None:
@@ -193,7 +167,7 @@ def _agreement(found: Found, motion: tuple[Motion, Motion] | None) -> Agreement 
     return agreement_on(Line(found.speed, found.offset), found.shown_at, laid_by(found), *motion)
 
 
-def _contradicted(found: Found, moves: _Masks, agreement: Agreement | None) -> bool:
+def _contradicted(found: Found, moves: moving.Masks, agreement: Agreement | None) -> bool:
     """Whether what moves speaks against a line of time that stands still or has an odd speed: it
     agrees too little there; or the reference repeats itself (a timer, slides of one make), so that
     the upload's pictures show as much of what moves elsewhere in it."""
@@ -203,34 +177,16 @@ def _contradicted(found: Found, moves: _Masks, agreement: Agreement | None) -> b
         return True
     if usual(found.speed) and agreement.elsewhere < AS_WELL * agreement.on:
         return False
-    return _moved_elsewhere(found, moves) > sum(found.moved)
+    return moving.moved_elsewhere(found, moves) > sum(found.moved)
 
 
-def _confirmed(found: Found, moves: _Masks, agreement: Agreement | None) -> bool:
+def _confirmed(found: Found, moves: moving.Masks, agreement: Agreement | None) -> bool:
     """Whether what moves tells an odd line as clearly as it would of all lines, and the upload's
     pictures show much less of what moves elsewhere: the speed is no chance."""
     if agreement is None or agreement.on < ALIKE:
         return False
     alone = agreement.on - agreement.elsewhere >= NOT_NEAR
-    return alone and _moved_elsewhere(found, moves) <= REPEATED * sum(found.moved)
-
-
-def _moved_elsewhere(found: Found, moves: _Masks) -> int:
-    """The moving features that the pictures on a line show of moments away from it, at most."""
-    most = {s.shot.row: 0 for s in found.sights}
-    for sight in found.seen:
-        row, nominee = sight.shot.row, sight.nominee
-        away = abs(found.speed * sight.shot.offset + found.offset - nominee.offset)
-        if row in most and away > AWAY_S:
-            shown = int(moves[nominee.offset][sight.agreement.references].sum())
-            most[row] = max(most[row], shown)
-    return sum(most.values())
-
-
-def _fixed(masks: Sequence[Mask]) -> bool:
-    """Whether the camera stands still in these pictures: most of their features do."""
-    each = np.concatenate(masks)
-    return bool(len(each) and float(each.mean()) <= 1 - FIXED_PART)
+    return alone and moving.moved_elsewhere(found, moves) <= REPEATED * sum(found.moved)
 
 
 def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Moment:
@@ -253,7 +209,7 @@ def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Momen
         if found.best >= ALIKE:
             return Moment(alignment, other=False)
         still = moves_little(upload.grids[during])
-        return Moment(None, other=found.best < UNLIKE and not still)
+        return Moment(None, other=(found.best < UNLIKE or found.another) and not still)
     told = [
         replace(f, reference_offset=max(0.0, line.speed * f.offset + line.offset), group=i, line=0)
         for i, f in enumerate(frames)
@@ -265,7 +221,7 @@ def _told_by_motion(
     found: Found,
     mine: Sequence[Shot],
     pictures: Sequence[Nominee],
-    moves: _Masks,
+    moves: moving.Masks,
     motion: tuple[Motion, Motion],
     least: float,
 ) -> Found | None:
@@ -282,51 +238,24 @@ def _told_by_motion(
     if not seen:
         return None
     settled = on_line(found, line.speed, line.offset, led, seen)
-    if not found.moved and compared.told < SAME and _moved(settled, moves) is None:
+    if not found.moved and compared.told < SAME and moving.moved(settled, moves) is None:
+        return None
+    if _is_one_of_many(settled, motion) and moving.lacks_what_comes(settled, pictures):
         return None
     return replace(settled, moved=(), told=True)
 
 
-def _moved(found: Found, moves: _Masks) -> tuple[int, ...] | None:
-    """How many moving features were found in each sight; None where they are missing, while what
-    stands still is found."""
-    seen, hoped = np.zeros(2), np.zeros(2)
-    moved = []
-    for sight in found.sights:
-        mask = moves[sight.nominee.offset]
-        inside = verify.seen_inside(
-            sight.agreement.map, picture_of(sight.nominee), sight.shot.picture
-        )
-        matched = np.zeros(len(mask), dtype=np.bool_)
-        matched[sight.agreement.references] = True
-        for kind, features in enumerate((~mask, mask)):
-            hoped[kind] += (inside & features).sum()
-            seen[kind] += (matched & inside & features).sum()
-        moved.append(int((matched & inside & mask).sum()))
-    still, moving = (seen / np.maximum(hoped, 1)).tolist()
-    if hoped.min() >= MOVING_LEAST and moving < MOVING_PART * still:
-        return None
-    return tuple(moved)
-
-
-def _moves(nominee: Nominee, pictures: Sequence[Nominee]) -> Mask:
-    """Which features of a picture others, near and far in time, do not show at the same place."""
-    away = [p for p in pictures if abs(p.offset - nominee.offset) >= AWAY_S]
-    away.sort(key=lambda p: abs(p.offset - nominee.offset))
-    stands = np.zeros(len(nominee.codes), dtype=np.bool_)
-    for other in away[:2] + away[2 :: max(1, len(away) // 2)][:2]:
-        stands |= _repeated(nominee, other)
-    return ~stands if away else stands
-
-
-def _repeated(one: Nominee, other: Nominee) -> Mask:
-    """Which features of one picture the other shows at the same place."""
-    places, others = one.places[:, :2], other.places[:, :2]
-    return beside(one.codes, places, other.codes, others, 4.0, ALIKE_BITS)
+def _is_one_of_many(found: Found, motion: tuple[Motion, Motion]) -> bool:
+    """Whether the pictures differ from the usual on other lines of time as they do on this one: it
+    is told by when something changes, which others do as well."""
+    agreement = _agreement(found, motion)
+    if agreement is None or agreement.on >= SAME:
+        return False
+    return agreement.on - agreement.elsewhere < NOT_NEAR
 
 
 def _by_what_moves(
-    found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee], moves: _Masks
+    found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee], moves: moving.Masks
 ) -> Found | None:
     """The line of time by moving features alone, the common map being known; None without one."""
     common = found.sights[0].agreement.map
@@ -337,7 +266,7 @@ def _by_what_moves(
             places = verify.mapped(common, pictures[at].places[mask]).astype(np.float32)
             codes = pictures[at].codes[mask]
             there = shot.picture.places[:, :2]
-            looks = beside(codes, places, shot.picture.codes, there, 8.0, ALIKE_BITS)
+            looks = beside(codes, places, shot.picture.codes, there, 8.0, moving.ALIKE_BITS)
             if (count := int(looks.sum())) >= 3:
                 told.append((shot, pictures[at], count))
     if not told:

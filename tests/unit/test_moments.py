@@ -10,7 +10,7 @@ import pytest
 from hashdb.index.local import LocalIndex
 from hashdb.model import LocalFeatures, Motion, Rendering
 from hashdb.ports import Nominee
-from matcher import moments, verify
+from matcher import moments, moving, verify
 from matcher.correlation import Line
 from matcher.localize import Found
 from matcher.moments import at_its_moment, told_alone
@@ -140,7 +140,7 @@ def test_a_line_on_which_nothing_moves_is_none_where_what_moves_spoke_against_th
     """Somebody who stands still before the camera now and then."""
     asked = iter([None if on is None else Agreement(on, 0.1) for on in agreements])
     monkeypatch.setattr(moments, "_agreement", lambda *_: next(asked))
-    monkeypatch.setattr(moments, "_moved", lambda found, _: (9,) * len(found.sights))
+    monkeypatch.setattr(moving, "moved", lambda found, _: (9,) * len(found.sights))
     wrong, mine = six_seconds_off(index)
     judged_again = at_its_moment(replace(wrong, stands=True), mine, index.pictures(0))
     assert (judged_again is not None) is kept
@@ -161,10 +161,65 @@ def test_where_features_that_move_are_missing_motion_must_agree_well(
     monkeypatch.setattr(moments, "compare", lambda *_: line)
     motion = Motion(np.arange(40) / 4, np.zeros((40, 16, 16), np.int8))
     found, mine = seen(copy(fixed(PLACE, moment), 6), index)
-    kept = at_its_moment(
-        replace(found, stands=True), mine, index.pictures(0), lambda: (motion, motion)
-    )
+    kept = at_its_moment(replace(found, stands=True), mine, index.pictures(0), (motion, motion))
     assert (kept is not None and kept.told) is told
+
+
+@pytest.mark.parametrize(
+    ("agreement", "kept"),
+    [
+        pytest.param(Agreement(0.06, 0.44), False, id="what moves is of another moment"),
+        pytest.param(Agreement(0.2, 0.3), True, id="of none clearly"),
+        pytest.param(None, True, id="nothing moves"),
+    ],
+)
+def test_features_at_normal_speed_are_held_against_what_moves(
+    agreement: Agreement | None, kept: bool, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody whom a camera follows looks alike at many moments."""
+    monkeypatch.setattr(moments, "_agreement", lambda *_: agreement)
+    found, mine = seen(copy(panning(1), 8), index)
+    assert (at_its_moment(found, mine, index.pictures(1)) is not None) is kept
+
+
+STOOD = [(9.0, 12.5), (25.0, 28.5)]
+"""When somebody stands before the camera: of each stay, other features at one place."""
+
+
+def visits(people: int, moment: float) -> tuple[np.ndarray, np.ndarray]:
+    """A place, before which one after the other stand; who they are says `people`."""
+    codes, places = shown([layer(PLACE, 110, pace=0.0)], moment)
+    for number, (come, go) in enumerate(STOOD):
+        if come <= moment < go:
+            who = shown([layer(people + number, 60, pace=0.0)], moment)
+            codes, places = np.concatenate([codes, who[0]]), np.concatenate([places, who[1]])
+    return codes, places
+
+
+@pytest.mark.parametrize(
+    ("people", "on", "elsewhere", "kept"),
+    [
+        pytest.param(THEN, 0.4, 0.4, True, id="the same people"),
+        pytest.param(ANOTHER + 9, 0.4, 0.4, False, id="others, who come and go alike"),
+        pytest.param(ANOTHER + 9, 0.4, 0.2, True, id="and move as nobody else does"),
+        pytest.param(ANOTHER + 9, 0.8, 0.8, True, id="and move as they did"),
+    ],
+)
+def test_who_comes_and_goes_as_others_did_is_told_by_what_he_looks_like(
+    people: int, on: float, elsewhere: float, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who stands there for long does not move by the pictures near him, but is seen at
+    that time only."""
+    held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
+    query = features([(t, *visits(people, t + 5.0)) for t in np.arange(0, 30, 1.0)])
+    monkeypatch.setattr(moments, "compare", lambda *_: Comparison(Line(1.0, 5.0), 0.5, on))
+    monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(on, elsewhere))
+    motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
+    found, mine = seen(query, held)
+    told = moments._told_by_motion(
+        found, mine, held.pictures(0), moving.Masks(held.pictures(0)), (motion, motion), 0.2
+    )
+    assert (told is not None) is kept
 
 
 def six_seconds_off(index: LocalIndex) -> tuple[Found, list[Shot]]:
@@ -206,12 +261,12 @@ def test_a_few_features_that_stand_still_are_no_measure(
     """Where the camera moves some look as if they stood still, by chance: of a faint copy these may
     be found and most others not. (`standing` features in all sights, all of them found.)"""
     found, _ = seen(copy(panning(1), 6, lost=0.8), index)
-    moves = moments._Masks(index.pictures(1))
+    moves = moving.Masks(index.pictures(1))
     for sight in found.sights:
         mask = moves[sight.nominee.offset] = np.ones(len(sight.nominee.codes), dtype=np.bool_)
         mask[sight.agreement.references[:6]] = standing <= 0
         standing -= 6
-    assert (moments._moved(found, moves) is not None) is told
+    assert (moving.moved(found, moves) is not None) is told
 
 
 def test_where_nothing_moves_the_place_is_all_there_is() -> None:
@@ -280,17 +335,17 @@ def test_a_frozen_picture_of_a_fixed_camera_is_one_of_its_moments(index: LocalIn
 
 
 def test_what_moves_is_what_no_picture_away_shows_at_its_place() -> None:
-    still, moving = fixed(PLACE, THEN)
-    held = index_of(reference([still, moving]))
+    still, passing = fixed(PLACE, THEN)
+    held = index_of(reference([still, passing]))
     pictures = held.pictures(0)
     for at in (0, 7, len(pictures) - 1):
-        mask = moments._moves(pictures[at], pictures)
+        mask = moving._moves(pictures[at], pictures)
         n = len(still.codes)
         assert mask.shape == (len(pictures[at].codes),)
         assert not mask[:n].any()
         assert mask[n:].mean() > 0.95
     nothing = held.pictures(0)[:1]
-    assert not moments._moves(nothing[0], nothing).any()
+    assert not moving._moves(nothing[0], nothing).any()
 
 
 def test_pictures_of_a_still_scene_far_apart_are_enough() -> None:
@@ -302,7 +357,7 @@ def test_pictures_of_a_still_scene_far_apart_are_enough() -> None:
     assert judge(copy(fixed(PLACE, ANOTHER), 4, offset=8.0), held) is None
 
 
-def found_with(speed: float, moved: int, elsewhere: int) -> tuple[Found, moments._Masks]:
+def found_with(speed: float, moved: int, elsewhere: int) -> tuple[Found, moving.Masks]:
     """Five pictures on a line through the reference's first second; each shows so many moving
     features there, and so many of the reference's picture at 9 s."""
     none = np.empty((0, 32), np.uint8), np.empty((0, 4), np.float32)
@@ -315,7 +370,7 @@ def found_with(speed: float, moved: int, elsewhere: int) -> tuple[Found, moments
         for nominee in (Nominee(0.0, 0, t, *none, 100, 100) for t in (0.0, 9.0))
         for row in range(5)
     ]
-    masks = moments._Masks([])
+    masks = moving.Masks([])
     masks[9.0] = np.ones(50, dtype=np.bool_)
     kept = tuple(sights[:5])
     return Found(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -462,6 +464,8 @@ def test_a_turned_or_trimmed_scene_does_not(reference: Motion):
 
 def test_a_camera_that_stands_still_is_told_from_one_that_pans(reference: Motion):
     assert stands_still(reference)
+    dimmed = np.rint(30 * np.sin(reference.offsets))[:, None, None].astype(np.int8)
+    assert stands_still(replace(reference, grids=reference.grids // 2 + dimmed))  # its exposure
     wide = np.random.default_rng(5).uniform(0, 255, (64, 400))
     pan = watched([(t, wide[:, int(t * 10) : int(t * 10) + 64]) for t in range(30)], REFERENCE_GRID)
     assert not stands_still(pan)
@@ -488,7 +492,9 @@ def test_a_line_that_agrees_far_better_than_any_other_is_clear_however_these_sca
         ((0.72, 15.4, 0.8, 0.3, 1.6), (0.72, 15.3, 0.3, 0.0, 0.1), 0.72),
         ((1.0, 15.4, 0.8, 0.3, 1.6), (0.59, 16.0, 0.9, 0.5, 3.4), 1.0),
         ((0.9, 2.0, 0.4, 0.0, 0.1), (0.59, 16.0, 0.9, 0.5, 3.4), None),
-        ((0.59, 16.1, 0.4, 0.0, 0.1), (0.59, 16.0, 0.9, 0.5, 3.4), 0.59),
+        ((0.59, 16.1, 0.6, 0.0, 0.1), (0.59, 16.0, 0.9, 0.5, 3.4), 0.59),
+        ((0.59, 16.1, 0.4, 0.1, 0.1), (0.59, 16.0, 0.9, 0.5, 3.4), None),  # others come and go
+        ((0.59, 16.1, 0.4, 0.2, 0.1), (0.59, 16.0, 0.9, 0.5, 3.4), 0.59),
         ((0.9, 2.0, 0.4, 0.0, 0.1), (1.0, 16.0, 0.9, 0.5, 3.4), 1.0),
     ],
 )
@@ -506,7 +512,24 @@ def test_a_line_of_an_odd_speed_must_be_the_best_by_both(
     one, other = (motion._Clear(Line(*some[:2]), *some[2:]) for some in (levels, steps))
     monkeypatch.setattr(motion, "_clearest", lambda *_: other)
     found = motion._told(cells, one, motion.LEAST)
-    assert (None if found is None else found.line.speed) == told
+    assert (found[0].line.speed if found is not None and found[1] else None) == told
+
+
+@pytest.mark.parametrize(("alike", "other"), [(0.6, False), (0.4, True)])
+def test_a_still_scene_by_hashes_is_of_another_event_where_only_changes_agree(
+    alike: float, other: bool, reference: Motion, monkeypatch: pytest.MonkeyPatch
+):
+    """Others come and go, in half the time."""
+    moments = np.arange(5.0, 15.0, 0.5)
+    upload = watched([(t - 5.0, scene(2, t)) for t in moments], QUERY_GRID)
+    clear = {
+        motion.of_levels: motion._Clear(Line(0.5, 5.0), alike, 0.05, 1.0),
+        motion.of_steps: motion._Clear(Line(0.5, 5.0), 0.77, 0.4, 9.0),
+    }
+    monkeypatch.setattr(motion, "_clearest", lambda *given: clear[given[-1]])
+    still = still_alignment(upload.offsets.tolist(), Orientation.ORIGINAL, View.FULL)
+    moment = still_told(still, upload, reference)
+    assert (moment.alignment is None, moment.other) == (other, other)
 
 
 CARS = [(4.0, 30.0), (5.5, 12.0), (6.0, 50.0), (7.5, 30.0)]

@@ -1,0 +1,140 @@
+"""Which of a reference's features move, and whether an upload shows them. Pure.
+
+A feature stands still where pictures of the reference 1.5 s and more away show one like it at the
+same place. What moves tells the moment; where it is missing, while what stands still is found, it
+is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import Floats
+from hashdb.ports import Nominee
+from matcher import verify
+from matcher.localize import Found
+from matcher.nearest import beside
+from matcher.sighting import Sight, picture_of
+
+ALIKE_BITS = 56
+"""Bits within which features at one place are the same."""
+
+MOVING_LEAST = 20
+"""Moving features of the reference that should be seen, and still ones to hold them against, from
+which on their absence means another moment,"""
+
+MOVING_PART = 0.33
+"""where fewer than this part of them are found as often as what stands still."""
+
+FIXED_PART = 0.5
+"""The part of a reference's features that stand still where the camera does."""
+
+AWAY_S = 1.5
+"""Seconds between two pictures of a reference that are compared for what stands still."""
+
+FROM_ALL, THROUGHOUT = 8, 0.26
+"""About so many pictures of a reference tell what is seen throughout: in more than this part of
+them; what comes and stays is seen in none."""
+
+Mask = NDArray[np.bool_]
+
+
+class Masks(dict[float, Mask]):
+    """By the offset of a reference's picture, which of its features move."""
+
+    def __init__(self, pictures: Sequence[Nominee]) -> None:
+        super().__init__()
+        self._pictures = pictures
+        self._at = {p.offset: p for p in pictures}
+
+    def __missing__(self, offset: float) -> Mask:
+        self[offset] = _moves(self._at[offset], self._pictures)
+        return self[offset]
+
+
+def moved_elsewhere(found: Found, moves: Masks) -> int:
+    """The moving features that the pictures on a line show of moments away from it, at most."""
+    most = {s.shot.row: 0 for s in found.sights}
+    for sight in found.seen:
+        row, nominee = sight.shot.row, sight.nominee
+        away = abs(found.speed * sight.shot.offset + found.offset - nominee.offset)
+        if row in most and away > AWAY_S:
+            shown = int(moves[nominee.offset][sight.agreement.references].sum())
+            most[row] = max(most[row], shown)
+    return sum(most.values())
+
+
+def is_fixed(masks: Sequence[Mask]) -> bool:
+    """Whether the camera stands still in these pictures: most of their features do."""
+    each = np.concatenate(masks)
+    return bool(len(each) and float(each.mean()) <= 1 - FIXED_PART)
+
+
+def moved(found: Found, moves: Masks) -> tuple[int, ...] | None:
+    """How many moving features were found in each sight; None where they are missing, while what
+    stands still is found."""
+    seen, hoped = np.zeros(2), np.zeros(2)
+    each = []
+    for sight in found.sights:
+        mask = moves[sight.nominee.offset]
+        inside, matched = _hoped_and_found(sight)
+        for kind, features in enumerate((~mask, mask)):
+            hoped[kind] += (inside & features).sum()
+            seen[kind] += (matched & inside & features).sum()
+        each.append(int((matched & inside & mask).sum()))
+    still, moving = (seen / np.maximum(hoped, 1)).tolist()
+    if hoped.min() >= MOVING_LEAST and moving < MOVING_PART * still:
+        return None
+    return tuple(each)
+
+
+def _hoped_and_found(sight: Sight) -> tuple[Mask, Mask]:
+    """Which features of the reference's picture lie in the upload's, and which are found there."""
+    inside = verify.seen_inside(sight.agreement.map, picture_of(sight.nominee), sight.shot.picture)
+    matched = np.zeros(len(inside), dtype=np.bool_)
+    matched[sight.agreement.references] = True
+    return inside, matched
+
+
+def _moves(nominee: Nominee, pictures: Sequence[Nominee]) -> Mask:
+    """Which features of a picture others, near and far in time, do not show at the same place."""
+    away = [p for p in pictures if abs(p.offset - nominee.offset) >= AWAY_S]
+    away.sort(key=lambda p: abs(p.offset - nominee.offset))
+    stands = np.zeros(len(nominee.codes), dtype=np.bool_)
+    for other in away[:2] + away[2 :: max(1, len(away) // 2)][:2]:
+        stands |= _repeated(nominee, other)
+    return ~stands if away else stands
+
+
+def _repeated(one: Nominee, other: Nominee) -> Mask:
+    """Which features of one picture the other shows at the same place."""
+    places, others = one.places[:, :2], other.places[:, :2]
+    return beside(one.codes, places, other.codes, others, 4.0, ALIKE_BITS)
+
+
+def lacks_what_comes(found: Found, pictures: Sequence[Nominee]) -> bool:
+    """Whether what of the reference is seen at one time only, if for long (somebody who stands
+    before the camera), is missing, while what is seen throughout is found."""
+    seen, hoped = np.zeros(2), np.zeros(2)
+    for sight in found.sights:
+        often = _how_often(sight.nominee, pictures)
+        inside, matched = _hoped_and_found(sight)
+        for kind, features in enumerate((often > THROUGHOUT, often == 0)):
+            hoped[kind] += (inside & features).sum()
+            seen[kind] += (matched & inside & features).sum()
+    throughout, comes = (seen / np.maximum(hoped, 1)).tolist()
+    return bool(hoped.min() >= MOVING_LEAST) and comes < MOVING_PART * throughout
+
+
+def _how_often(nominee: Nominee, pictures: Sequence[Nominee]) -> Floats:
+    """(n,) in which part of some pictures from all of the reference each feature is seen at the
+    same place."""
+    away = [p for p in pictures if abs(p.offset - nominee.offset) >= AWAY_S]
+    some = away[:: max(1, len(away) // FROM_ALL)]
+    counts = np.zeros(len(nominee.codes))
+    for other in some:
+        counts += _repeated(nominee, other)
+    return counts / max(1, len(some))
