@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hashdb.model import Alignment, Motion, Orientation, View
+from hashdb.model import Alignment, Floats, Motion, Orientation, View
 from hashdb.ports import Nominee
 from matcher import moving, verify
 from matcher.align import FrameHits, best_line
@@ -33,6 +33,7 @@ from matcher.motion import (
     UNLIKE,
     Agreement,
     agreement_on,
+    coincides,
     compare,
     confirmed,
     laid_by,
@@ -121,6 +122,8 @@ def at_its_moment(
         told = _told_by_motion(found, mine, pictures, moves, both, LEAST if fixed else ALIKE)
         if told is not None:
             return told
+        if usual(found.speed) and _coincides(found, mine, both):
+            return replace(found, moved=(), told=True)
     doubted = found.stands or odd(found.speed)
     agreement = _agreement(found, both) if moved is not None and doubted else None
     believed = moved is not None and not _contradicted(found, moves, agreement)
@@ -140,6 +143,17 @@ def at_its_moment(
     if _contradicted(other, moves, agreement) or (spoken_against and agreement is None):
         return found if believed else None
     return replace(other, told=not stands and _confirmed(other, moves, agreement))
+
+
+def _coincides(found: Found, mine: Sequence[Shot], motion: tuple[Motion, Motion]) -> bool:
+    line = Line(found.speed, found.offset)
+    return coincides(line, _between(found, mine), laid_by(found), *motion)
+
+
+def _between(found: Found, mine: Sequence[Shot]) -> Floats:
+    """When the upload was looked at, from the first to the last time that the reference is seen."""
+    first, last = (pick(s.shot.offset for s in found.sights) for pick in (min, max))
+    return np.array([s.offset for s in mine if first <= s.offset <= last])
 
 
 def _moves_as_elsewhere(found: Found, motion: tuple[Motion, Motion] | None) -> bool:
@@ -228,9 +242,7 @@ def _told_by_motion(
     """What was found, on the line of time that all that moves tells; None where it tells none, or
     where it does not agree by `SAME` and the features that move are missing both where it was found
     and there: another car that goes the same way. `least`: as of `compare`."""
-    first, last = (pick(s.shot.offset for s in found.sights) for pick in (min, max))
-    offsets = np.array([s.offset for s in mine if first <= s.offset <= last])
-    compared = compare(offsets, laid_by(found), *motion, least)
+    compared = compare(_between(found, mine), laid_by(found), *motion, least)
     if compared is None or compared.line is None:
         return None
     line = compared.line

@@ -61,6 +61,12 @@ BOTH_CLEARLY = 2.0
 and more, it is believed if the changes stand out by so much. (Of 144 made hours of something that
 sways they do so by 1.5 at most, a timer on slides of one make by 1.2.)"""
 
+STEPS_LEAST, ALL_CLEARLY = 0.12, 1.0
+"""Where features have found the same line at about the normal speed, less is enough: changes that
+correlate by so little, or that stand out by so little where the differences lead there, too. (Of 37
+other moments of the benchmark's standing cameras one has a line of features that the changes lead
+to at such a speed, and there they stand out by 0.1.)"""
+
 CHANGES_ALIKE, SAME_S = 0.4, 0.8
 """A correlation of the changes at which a line that was found by other means is confirmed; seconds
 by which two lines of the same moment may differ."""
@@ -181,6 +187,24 @@ def confirmed(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference
         return _near(cells, line, steps.line)
     told = compare(offsets, laid, upload, reference) if stands_still(reference) else None
     return told is not None and told.line is not None and _near(cells, line, told.line)
+
+
+def coincides(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> bool:
+    """Whether what moves before a camera that stands still is at its best on the line that features
+    have found, of all lines: by the differences and by the changes, though neither tells it, or by
+    faint changes that stand out."""
+    cells = cells_of(offsets, laid, upload, reference)
+    if cells is None:
+        return False
+    steps = _clearest(cells, *correlations(cells, FORWARD, of_steps), of_steps)
+    if steps is None or not _near(cells, line, steps.line):
+        return False
+    if steps.best >= STEPS_LEAST and steps.by >= CHANGES_CLEARLY:
+        return True
+    levels = _clearest(cells, *correlations(cells, FORWARD, of_levels), of_levels)
+    if levels is None or not _near(cells, line, levels.line):
+        return False
+    return min(levels.best, steps.best) >= UNLIKE and steps.by >= ALL_CLEARLY
 
 
 def leads_to(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> bool:

@@ -420,6 +420,36 @@ def test_a_line_is_confirmed_by_fainter_changes_that_stand_out_by_more(
     assert not confirmed(Line(1.0, 5.2), upload.offsets, whole, upload, reference)
 
 
+@pytest.mark.parametrize(
+    ("levels", "steps", "agrees"),
+    [
+        ((1.0, 9.0, 0.1, 0.0, 0.0), (1.0, 5.1, 0.13, 0.1, 3.1), True),  # faint, and clear
+        ((1.0, 9.0, 0.1, 0.0, 0.0), (1.0, 5.1, 0.11, 0.1, 3.1), False),
+        ((1.0, 9.0, 0.1, 0.0, 0.0), (1.0, 9.0, 0.13, 0.1, 3.1), False),  # another line
+        ((1.0, 5.2, 0.4, 0.0, 0.1), (1.0, 5.1, 0.4, 0.1, 1.1), True),  # all three
+        ((1.0, 5.2, 0.4, 0.0, 0.1), (1.0, 5.1, 0.4, 0.1, 0.9), False),
+        ((1.0, 9.0, 0.4, 0.0, 0.1), (1.0, 5.1, 0.4, 0.1, 1.1), False),
+        ((1.0, 5.2, 0.2, 0.0, 0.1), (1.0, 5.1, 0.4, 0.1, 1.1), False),
+    ],
+)
+def test_where_features_have_found_the_line_less_is_enough(
+    levels: tuple[float, ...],
+    steps: tuple[float, ...],
+    agrees: bool,
+    reference: Motion,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
+    clear = {
+        motion.of_levels: motion._Clear(Line(*levels[:2]), *levels[2:]),
+        motion.of_steps: motion._Clear(Line(*steps[:2]), *steps[2:]),
+    }
+    monkeypatch.setattr(motion, "_clearest", lambda *given: clear[given[-1]])
+    given = (upload.offsets, laid_whole(mirrored=False), upload, reference)
+    assert motion.coincides(Line(1.0, 5.0), *given) is agrees
+    assert not motion.coincides(Line(1.0, 5.0), upload.offsets[:2], *given[1:])
+
+
 def test_changes_lead_to_a_line_however_faint(swaying: Motion, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(motion, "CHANGES_LEAST", 1.1)
     upload, whole = of_swings(1, 20.0), laid_whole(mirrored=False)
