@@ -28,16 +28,15 @@ import http.client
 import json
 import multiprocessing
 import os
-import re
-import selectors
+import queue
 import signal
-import socket
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,73 +216,35 @@ def looped(path: Path, seconds: float) -> Path:
     return target
 
 
-class Wire:
-    """One connection of the load, which sends what was put together before and reads answers with a
-    length: a client that parses them as they come takes half a millisecond of its own."""
-
-    def __init__(self, target: Target) -> None:
-        place = urlsplit(target.url)
-        self.socket = socket.create_connection((place.hostname, place.port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.began = 0.0
-        self._read = b""
-
-    def send(self, request: bytes, began: float) -> None:
-        self.began, self._read = began, b""
-        self.socket.sendall(request)
-
-    def answer(self) -> tuple[int, bytes] | None:
-        """Status and body, once all of it is there."""
-        some = self.socket.recv(1 << 16)
-        if not some:
-            raise ConnectionError("the service closed a connection")
-        self._read += some
-        head, found, body = self._read.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
-        if not found or length is None or len(body) < int(length[1]):
-            return None
-        return int(head[9:12]), body
-
-
-def request(target: Target, body: bytes) -> bytes:
-    """All of a request of hashes, as it is sent."""
-    head = (
-        f"POST /match HTTP/1.1\r\nHost: {urlsplit(target.url).netloc}\r\n"
-        f"Authorization: Bearer {target.key}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
 def steady(
     target: Target, asked: Sequence[bytes], rate: float | None, answer: Callable[[Told], None]
 ) -> None:
     """Send the bodies at a fixed rate, whatever becomes of those before; None: `AT_ONCE` at a time,
     each when another is answered. Runs in a process of its own."""
     gc.disable()  # a pause of the load's own would be charged to the service
-    told, answers = Told(), list[tuple[float, int, bytes]]()
-    idle = deque(Wire(target) for _ in range(SENDERS if rate else AT_ONCE))
-    ready = selectors.DefaultSelector()
-    for wire in idle:
-        ready.register(wire.socket, selectors.EVENT_READ, wire)
-    began = time.monotonic() + 0.2
-    due = deque(
-        (began + turn / rate if rate else began, request(target, body))
-        for turn, body in enumerate(asked)
-    )
-    while len(answers) < len(asked):
-        now = time.monotonic()
-        while due and idle and due[0][0] <= now:
-            at, sent = due.popleft()
-            idle.popleft().send(sent, at if rate else now)
-        wait = due[0][0] - time.monotonic() if due and idle else None
-        for key, _ in ready.select(None if wait is None else max(0.0, wait)):
-            wire: Wire = key.data
-            if (one := wire.answer()) is not None:
-                answers.append((time.monotonic() - wire.began, *one))
-                idle.append(wire)
-    for seconds, status, body in answers:
-        told.note(seconds, status, body)
+    told, lock = Told(), threading.Lock()
+    due: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()
+
+    def send() -> None:
+        connection = target.connect()
+        while (next_one := due.get()) is not None:
+            at, body = next_one
+            at = time.monotonic() if rate is None else at
+            status, text, _ = target.ask(connection, body, "application/json")
+            with lock:
+                told.note(time.monotonic() - at, status, text)
+
+    senders = SENDERS if rate else AT_ONCE
+    with ThreadPoolExecutor(senders) as pool:
+        for _ in range(senders):
+            pool.submit(send)
+        began = time.monotonic() + 0.2
+        for turn, body in enumerate(asked):
+            at = began + turn / rate if rate else began
+            time.sleep(max(0.0, at - time.monotonic()))
+            due.put((at, body))
+        for _ in range(senders):
+            due.put(None)
     answer(told)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 
 import numpy as np
-import pytest
 
 from api.schemas import MatchHashes
 from bench.scale_hashes import WANDER
-from bench.service import ASKED, FRAMES, RADIUS, Target, Told, Wire, bodies, request, scenes
+from bench.service import ASKED, FRAMES, RADIUS, Told, bodies, scenes
 from hashdb.signals import SIGNAL_TYPES
 
 
@@ -49,26 +47,6 @@ def test_made_up_scenes_are_as_far_apart_as_unrelated_footage() -> None:
     assert SIGNAL_TYPES["pdq"].radius + 10 < off < 90
     apart = np.bitwise_count(stored[1:40] ^ stored[:39]).sum(axis=1, dtype=np.int64)
     assert apart.max() <= WANDER[1]  # within a scene frames follow on one another
-
-
-def test_an_answer_is_read_once_all_of_it_is_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        target = Target(f"http://127.0.0.1:{server.getsockname()[1]}", "swk_key")
-        wire = Wire(target)
-        service, _ = server.accept()
-        for body in (b"{}", b'{"action": "allow"}'):
-            wire.send(request(target, b"[1]"), 1.0)
-            head, _, sent = service.recv(4096).partition(b"\r\n\r\n")
-            assert (head.split(b"\r\n")[0], sent) == (b"POST /match HTTP/1.1", b"[1]")
-            assert b"Content-Length: 3" in head
-            service.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
-            assert wire.answer() is None
-            service.sendall(body)
-            assert wire.answer() == (200, body)
-        service.close()
-        with pytest.raises(ConnectionError, match="closed"):
-            wire.answer()
-        wire.socket.close()
 
 
 def test_only_verdicts_count_for_latencies() -> None:
