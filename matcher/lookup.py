@@ -16,6 +16,18 @@ from matcher.align import FrameHits
 _IN_NEGATIVE = (Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL)
 """Placings that are also looked up with their colours inverted."""
 
+_TURNED = (
+    Orientation.ROTATE_90,
+    Orientation.ROTATE_270,
+    Orientation.FLIP_PLUS,
+    Orientation.FLIP_MINUS,
+)
+"""Placings that exchange width and height."""
+
+ASKED_TURNED = 10
+"""Codes of a turned placing that are asked about first, or a few more, evenly spread: who turns
+footage by 90 degrees turns all of it, and each picture costs as much to ask about."""
+
 MOST_HITS = 2000
 """Hits kept of one query code, the nearest: a picture that so many references share says little."""
 
@@ -54,7 +66,8 @@ class Lookup:
         found: list[tuple[int, Found]] = []
         for name in dict.fromkeys(q.signal_type for q in queries if len(q)):
             radius = SIGNAL_TYPES[name].radius
-            mine = self._promising([(n, q) for n, q in enumerate(queries) if q.signal_type == name])
+            asked = [(n, q) for n, q in enumerate(queries) if q.signal_type == name]
+            mine = self._promising(asked) if self._may_hit(_fewer_turned(asked)) else []
             if not mine:
                 continue
             codes = np.concatenate([queries[n].codes for n in mine])
@@ -64,17 +77,21 @@ class Lookup:
         return [one for _, one in sorted(found, key=lambda each: each[0])]
 
     def _promising(self, queries: Sequence[tuple[int, Fingerprint]], first: int = 1) -> list[int]:
-        """The numbers of those, of one signal type, that may hit anything: asked about together,
-        and where any may, about the `first` few and the rest apart, by halves from there on. Most
-        uploads hit nothing, and others nearly always as they are, or in one other placing."""
-        name = queries[0][1].signal_type
-        codes = np.concatenate([query.codes for _, query in queries])
-        if not self._index.may_hit(name, codes, SIGNAL_TYPES[name].radius):
-            return []
+        """The numbers of those, of one signal type, that may hit anything, where any may: asked
+        about the `first` few and the rest apart, by halves from there on. Most uploads hit nothing,
+        and others nearly always as they are, or in one other placing."""
         if len(queries) == 1:
             return [queries[0][0]]
-        rest = queries[first:]
-        return self._promising(queries[:first]) + self._promising(rest, len(rest) // 2)
+        found, rest = [], queries[first:]
+        for some, half in ((queries[:first], 1), (rest, len(rest) // 2)):
+            if self._may_hit(some):
+                found += self._promising(some, half)
+        return found
+
+    def _may_hit(self, queries: Sequence[tuple[int, Fingerprint]]) -> bool:
+        name = queries[0][1].signal_type
+        codes = np.concatenate([query.codes for _, query in queries])
+        return self._index.may_hit(name, codes, SIGNAL_TYPES[name].radius)
 
     def queries(self, fingerprints: Iterable[Fingerprint]) -> Iterable[Fingerprint]:
         """The fingerprints that may be searched, with PDQ's orientations made up where missing, and
@@ -106,6 +123,18 @@ class Lookup:
         if query.signal_type in OF_PDQ:
             good &= ~self._degenerate(query.codes)
         return query if good.all() else query.take(good)
+
+
+def _fewer_turned(
+    queries: Sequence[tuple[int, Fingerprint]],
+) -> Sequence[tuple[int, Fingerprint]]:
+    """The same with `ASKED_TURNED` codes of each turned placing."""
+    return [
+        (n, q.take(slice(None, None, len(q) // ASKED_TURNED)))
+        if q.orientation in _TURNED and len(q) >= 2 * ASKED_TURNED
+        else (n, q)
+        for n, q in queries
+    ]
 
 
 def _by_query(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.hamming import HammingIndex
-from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind
+from hashdb.model import Bank, Codes, Digests, Fingerprint, MediaKind, Orientation
 from hashdb.signals import CARD
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
@@ -149,3 +149,25 @@ def test_the_index_is_asked_about_few_parts(
         assert len(questions) == asked
         assert sum(searched) == (8 if asked > 1 else 0)
     assert len(found) == (1 if asked > 1 else 0)
+
+
+@pytest.mark.parametrize(("n", "every"), [(19, 1), (20, 2), (30, 3)])
+def test_of_turned_placings_fewer_pictures_are_asked_about(
+    known: Lookup, monkeypatch: pytest.MonkeyPatch, n: int, every: int
+) -> None:
+    """And all are found: who turns footage turns all of it."""
+    index, questions = known._index, []
+    may_hit = index.may_hit
+
+    def counted(name: str, codes: Codes, radius: int) -> bool:
+        questions.append(len(codes))
+        return may_hit(name, codes, radius)
+
+    monkeypatch.setattr(index, "may_hit", counted)
+    known.hits(list(known.queries([prints(footage(77, n))])))
+    assert questions[0] == 5 * n + 4 * len(range(0, n, every))  # the negative too
+    shown = np.concatenate([footage(78, n - 12), footage(3, 12)])
+    turned = pdq.orientations(shown)[:, list(Orientation).index(Orientation.ROTATE_90)]
+    found = known.hits(list(known.queries([prints(turned)])))
+    hit = [f for f in found if f.query.orientation is not Orientation.ORIGINAL]
+    assert {int(q) for f in hit for q in f.hits.queries} == set(range(n - 12, n))
