@@ -28,7 +28,7 @@ from matcher.ports import Sampling
 CLI_KEY = "cli"
 """In place of a key's id: uploads that were judged on the command line."""
 COLOURS = {Action.ALLOW: "green", Action.REVIEW: "yellow", Action.BLOCK: "red"}
-FRAME_SIGNALS = ("pdq", "phash")
+FRAME_SIGNALS = ("pdq", "card", "phash")
 
 Hashed = tuple[MediaFingerprints, Digests]
 
