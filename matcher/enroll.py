@@ -84,7 +84,7 @@ class Enroller:
             descriptors=(
                 () if self._descriptor is None else describe(self._descriptor, look.to_describe)
             ),
-            looked_for=[s for s in self._signal_types if not SIGNAL_TYPES[s].hashed],
+            looked_for=self._signal_types,
             kind=look.kind,
             actor=actor,
             source=source,

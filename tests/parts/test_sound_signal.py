@@ -229,11 +229,12 @@ def test_a_silent_file_is_added_once(parts: Parts, silent: Callable[[], bytes]) 
 
 
 def test_a_film_in_which_nothing_is_seen_or_heard_is_not_replaced(parts: Parts) -> None:
-    black = film(make.black(4.0, 10), quiet(4.0))
+    sandbox, black = counted(parts), film(make.black(4.0, 10), quiet(4.0))
     first, _ = add(parts, black)
     assert add(parts, black) == (first, False)
+    assert sandbox.calls == 1
     with parts.store.read() as tx:
-        assert tx.banks.signal_types(first.id) == {"local", "sound"}
+        assert tx.banks.signal_types(first.id) == {"pdq", "card", "phash", "local", "sound"}
 
 
 def test_a_reference_of_a_time_without_sound_is_kept_and_completed_once(
