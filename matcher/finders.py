@@ -191,7 +191,7 @@ class LocalFinder:
             mine = [s for s in seen.shots if s.rendering is found.rendering]
             found = sharpened(found, mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
-            both = self._motion_beside(motion, name)
+            both = partial(self._motion_beside, motion, name)
             settled = at_normal_speed(found, mine, pictures)
             moment = at_its_moment(settled, mine, pictures, both)
             if settled is not found and not closer and (moment is None or not moment.told):

@@ -25,8 +25,8 @@ _TURNED = (
 """Placings that exchange width and height."""
 
 ASKED_TURNED = 10
-"""Codes of a turned placing that are asked about first, or a few more, evenly spread: who turns
-footage by 90 degrees turns all of it, and each picture costs as much to ask about."""
+"""Codes of a turned placing that are asked about first, up to twice as many at most, evenly spread:
+who turns footage by 90 degrees turns all of it, and each picture costs as much to ask about."""
 
 MOST_HITS = 2000
 """Hits kept of one query code, the nearest: a picture that so many references share says little."""

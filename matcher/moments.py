@@ -6,7 +6,7 @@ What stands still so says which place it is, and what moves (people, cars, a han
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +54,10 @@ MOVED_ALONE = 8
 CLEARER = 1.1
 """How much more of what moves another line of time must show, where the first shows some."""
 
+FEW_SIGHTS = 10
+"""Sights at about the normal speed up to which what moves is asked whether it is of another moment:
+more of them are no chance."""
+
 FAINT = 0.08
 """Part of a moving reference's features from which on a picture that shows them says all it can."""
 
@@ -97,22 +101,26 @@ def at_its_moment(
     found: Found,
     mine: Sequence[Shot],
     pictures: Sequence[Nominee],
-    both: tuple[Motion, Motion] | None = None,
+    motion: Callable[[], tuple[Motion, Motion] | None] = lambda: None,
 ) -> Found | None:
     """What was found, at the moment that the reference's moving parts say; None where they are
     missing: the place is the same, the moment is another.
 
-    `mine`: the query's shots in that rendering; `both`: the query's motion and the reference's,
-    where both are known.
+    `mine`: the query's shots in that rendering; `motion` gives the query's and the reference's,
+    where both are known; it is asked where features leave the moment open: to hold an hour against
+    an hour takes half a minute.
     """
     moves = moving.Masks(pictures)
     moved = moving.moved(found, moves)
     if moved is not None:
         found = replace(found, moved=moved)
     if moved is not None and usual(found.speed) and not found.stands:
-        if _moves_as_elsewhere(found, both):
+        few, faint = len(found.sights) <= FEW_SIGHTS, _faint(found)
+        both = motion() if few or faint else None
+        if few and _moves_as_elsewhere(found, both):
             return None
-        return replace(found, told=_faint(found) and _changes_confirm(found, both))
+        return replace(found, told=faint and _changes_confirm(found, both))
+    both = motion()
     still = both is not None and stands_still(both[1])
     if moved is not None and still and odd(found.speed):
         found = replace(found, stands=True)

@@ -36,8 +36,8 @@ AWAY_S = 1.5
 """Seconds between two pictures of a reference that are compared for what stands still."""
 
 FROM_ALL, THROUGHOUT = 8, 0.26
-"""About so many pictures of a reference tell what is seen throughout: in more than this part of
-them; what comes and stays is seen in none."""
+"""About so many pictures of a reference, spread over it, tell what is seen throughout: in more than
+this part of them; what comes and goes is seen in none."""
 
 Mask = NDArray[np.bool_]
 
@@ -116,8 +116,9 @@ def _repeated(one: Nominee, other: Nominee) -> Mask:
 
 
 def lacks_what_comes(found: Found, pictures: Sequence[Nominee]) -> bool:
-    """Whether what of the reference is seen at one time only, if for long (somebody who stands
-    before the camera), is missing, while what is seen throughout is found."""
+    """Whether what of the reference is seen at one time only (somebody who stands before the camera
+    for some seconds, and does not move by the pictures near him) is missing, while what is seen
+    throughout is found."""
     seen, hoped = np.zeros(2), np.zeros(2)
     for sight in found.sights:
         often = _how_often(sight.nominee, pictures)

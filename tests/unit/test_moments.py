@@ -161,24 +161,31 @@ def test_where_features_that_move_are_missing_motion_must_agree_well(
     monkeypatch.setattr(moments, "compare", lambda *_: line)
     motion = Motion(np.arange(40) / 4, np.zeros((40, 16, 16), np.int8))
     found, mine = seen(copy(fixed(PLACE, moment), 6), index)
-    kept = at_its_moment(replace(found, stands=True), mine, index.pictures(0), (motion, motion))
+    kept = at_its_moment(
+        replace(found, stands=True), mine, index.pictures(0), lambda: (motion, motion)
+    )
     assert (kept is not None and kept.told) is told
 
 
 @pytest.mark.parametrize(
-    ("agreement", "kept"),
+    ("agreement", "seconds", "kept"),
     [
-        pytest.param(Agreement(0.06, 0.44), False, id="what moves is of another moment"),
-        pytest.param(Agreement(0.2, 0.3), True, id="of none clearly"),
-        pytest.param(None, True, id="nothing moves"),
+        pytest.param(Agreement(0.06, 0.44), 4, False, id="what moves is of another moment"),
+        pytest.param(Agreement(0.2, 0.3), 4, True, id="of none clearly"),
+        pytest.param(None, 4, True, id="nothing moves"),
+        pytest.param(Agreement(0.06, 0.44), 8, True, id="too often seen to be chance"),
     ],
 )
 def test_features_at_normal_speed_are_held_against_what_moves(
-    agreement: Agreement | None, kept: bool, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+    agreement: Agreement | None,
+    seconds: float,
+    kept: bool,
+    index: LocalIndex,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Somebody whom a camera follows looks alike at many moments."""
     monkeypatch.setattr(moments, "_agreement", lambda *_: agreement)
-    found, mine = seen(copy(panning(1), 8), index)
+    found, mine = seen(copy(panning(1), seconds), index)
     assert (at_its_moment(found, mine, index.pictures(1)) is not None) is kept
 
 
