@@ -31,7 +31,7 @@ from matcher import consensus, described, heard, localize, nearest, sighting, te
 from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
-from matcher.moments import at_its_moment, told_alone
+from matcher.moments import at_its_moment, at_moment_of_all, told_alone
 from matcher.motion import laid_by
 from matcher.ports import DescriptorModel
 from matcher.score import not_sure
@@ -82,10 +82,16 @@ class LocalFinder:
         consensus.warm()
 
     def find(
-        self, look: MediaFingerprints, *, usual_only: bool, ahead: Ahead | None = None
+        self,
+        look: MediaFingerprints,
+        *,
+        usual_only: bool,
+        ahead: Ahead | None = None,
+        all_motion: Sequence[Motion] = (),
     ) -> Beside:
         """`usual_only`: at about normal speed, or told by motion: of a few seconds looked at
-        closely a line of any other speed is found by chance. `ahead`: was given its pictures."""
+        closely a line of any other speed is found by chance. `ahead`: was given its pictures.
+        `all_motion`: what moves in every picture, where that was looked at."""
         if not look.local:
             return NOTHING_BESIDE
         number = self._index.refresh()
@@ -96,7 +102,8 @@ class LocalFinder:
         for track in sorted({f.track for f in look.local}):
             before = ahead.found(track, indexed[0], number) if ahead else sighting.NOTHING_AHEAD
             seen = self._seen(look, track, *indexed, before)
-            found = found.and_also(self._track(look, seen, *indexed, usual_only=usual_only))
+            told = self._track(look, seen, *indexed, all_motion, usual_only=usual_only)
+            found = found.and_also(told)
         return found
 
     def _track(
@@ -105,10 +112,11 @@ class LocalFinder:
         seen: _Seen,
         backend: LocalBackend,
         names: Sequence[str],
+        all_motion: Sequence[Motion],
         *,
         usual_only: bool,
     ) -> Beside:
-        moments = self._at_moments(look, seen, backend, names, closer=usual_only)
+        moments = self._at_moments(look, seen, backend, names, all_motion, closer=usual_only)
         tell = partial(
             telling.alignment,
             track=seen.track,
@@ -172,10 +180,12 @@ class LocalFinder:
         seen: _Seen,
         backend: LocalBackend,
         names: Sequence[str],
+        all_motion: Sequence[Motion],
         *,
         closer: bool,
     ) -> _Moments:
-        motion = {m.track: m for m in look.motion}.get(seen.track)
+        motion = _of_track(look.motion, seen.track)
+        of_all = _of_track(all_motion, seen.track)
         moments = _Moments([], [], set(), set())
         for found in localize.lines(seen.shots, seen.sights, backend, still=seen.still):
             name = names[found.reference]
@@ -197,6 +207,10 @@ class LocalFinder:
             if settled is not found and not closer and (moment is None or not moment.told):
                 # of pictures a second apart only what moves tells that much
                 moment = at_its_moment(found, mine, pictures, both)
+            if moment is None or not moment.told:
+                every = self._motion_beside(of_all, name)
+                timed = every and at_moment_of_all(found, mine, pictures, *every)
+                moment = timed or moment
             if moment is None:
                 moments.other.add(name)
             else:
@@ -284,6 +298,10 @@ class NeuralFinder:
                 if found is not None and found.score >= FLOOR:
                     alignments.append(found)
         return Beside(tuple(alignments))
+
+
+def _of_track(motion: Iterable[Motion], track: int) -> Motion | None:
+    return {m.track: m for m in motion}.get(track)
 
 
 def _is_whole(found: localize.Found) -> bool:

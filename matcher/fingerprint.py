@@ -20,13 +20,14 @@ from hashdb.model import (
     Floats,
     MediaFingerprints,
     MediaKind,
+    Motion,
     Orientation,
     Strand,
     View,
 )
 from hashdb.signals import CARD, SIGNAL_TYPES
 from matcher.coverage import Reach, judged, track_seconds
-from matcher.features import LocalLook
+from matcher.features import QUERY_GRID, LocalLook, MotionWatch
 from matcher.heap import give_back
 from matcher.helper import Helper
 from matcher.ports import (
@@ -124,9 +125,11 @@ class _Track:
         *,
         video: bool,
     ) -> None:
+        self.number = number
         self.local = local
         self.shown = shown
         self.video = video
+        self.watched = MotionWatch(QUERY_GRID) if sampling.motion else None
         self.merges = merge = sampling.dense and not sampling.windows
         self.look = parts.look
         self.borders = parts.borders()
@@ -157,6 +160,9 @@ class _Track:
         """Hash one frame; whether it could be judged: a code or features were taken of it, or there
         is nothing in it at all."""
         whole = self.look(frame.luma)
+        if self.watched is not None:
+            self.watched.see(frame.offset, whole.square)
+            return True
         share, shade = ground(frame.luma)
         flat = share > FLAT_GROUND
         logo = share > EMPTY_GROUND and shade >= DARK
@@ -199,6 +205,12 @@ class _Track:
         full = self.rows[View.FULL] if codes else []
         made = tuple(f for rows in full for f in rows.fingerprints())
         return MediaFingerprints(MediaKind.VIDEO, made, Coverage(0.0, 0.0, 1, 0), local=local)
+
+    def motion(self) -> Motion | None:
+        """What moves in it; None of an image, and where too few pictures were seen."""
+        if self.watched is not None:
+            return self.watched.motion(self.number)
+        return self.local.motion() if self.local is not None and self.video else None
 
     def fingerprints(self) -> Iterator[Fingerprint]:
         for rows in (*self.rows.values(), self.cards):
@@ -265,6 +277,7 @@ def fingerprint(
     placings that its hasher gives; the view `trimmed` beside `full` where borders were found, and
     of videos `pane`, `pane2` and `pane3` where pictures within the picture were.
     References (`dense`): the original placing only, near-identical neighbours merged into spans.
+    With `sampling.motion` there is nothing but what moves.
     Frames below the signal type's quality give no code and are counted as flat. Of a video,
     `sampling.describe` pixels wide pictures of what is not flat are given back beside. Of
     `sampling.strands` each is a track, with its own times.
@@ -287,15 +300,15 @@ def fingerprint(
         raise CorruptMedia("no frame could be decoded")
     tracks = seen.tracks.values()
     clocks = strands.clocks if strands is not None else ()
-    looks = [(t, t.local) for t in tracks if t.local is not None]
-    motions = [look.motion() for t, look in looks if t.video]
+    looks = [t.local for t in tracks if t.local is not None]
+    motions = [t.motion() for t in tracks]
     shown = [t.shown.pictures() for t in tracks if t.shown is not None]
     return MediaFingerprints(
         kind=opened.info.kind,
         fingerprints=_upright_first(f for t in tracks for f in t.fingerprints()),
         coverage=_coverage(opened, seen, clocks),
         pictures=seen.pictures.chosen(),
-        local=tuple(one for _, look in looks for one in look.features()),
+        local=tuple(one for look in looks for one in look.features()),
         motion=tuple(one for one in motions if one is not None),
         to_describe=tuple(some for some in shown if some is not None),
         strands=clocks,

@@ -275,12 +275,17 @@ class Judge:
         return Ahead(self._index, lambda codes: bool(self._lookup.find(codes)))
 
     def find_local(
-        self, look: MediaFingerprints, *, usual_only: bool = False, ahead: Ahead | None = None
+        self,
+        look: MediaFingerprints,
+        *,
+        usual_only: bool = False,
+        ahead: Ahead | None = None,
+        all_motion: Sequence[Motion] = (),
     ) -> Beside:
         """See `finders.LocalFinder`; nothing where local features are not wanted."""
         if self._local is None:
             return NOTHING_BESIDE
-        return self._local.find(look, usual_only=usual_only, ahead=ahead)
+        return self._local.find(look, usual_only=usual_only, ahead=ahead, all_motion=all_motion)
 
     def settled(self, look: MediaFingerprints, matches: Iterable[Match]) -> bool:
         """Whether hashes found (`matches`) all of the upload, so that local features need not be

@@ -73,7 +73,8 @@ class Found:
     of them that show it at no moment; `seen`: sights of it, on any line; `stands`: two seconds
     earlier or later the reference shows about the same at the same place; `moved`: of each sight
     the features found that move in the reference (`matcher.moments`); `told`: all that moves tells
-    this line (`matcher.motion`)."""
+    this line (`matcher.motion`); `timed`: and how every picture changes does
+    (`matcher.every_picture`), which goes on at shots that do not show it, `followed`, seconds."""
 
     reference: int
     rendering: Rendering
@@ -87,6 +88,8 @@ class Found:
     stands: bool = False
     moved: tuple[int, ...] = ()
     told: bool = False
+    timed: bool = False
+    followed: tuple[float, ...] = ()
 
     @property
     def shown_at(self) -> Floats:

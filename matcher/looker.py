@@ -12,7 +12,7 @@ from functools import partial
 from typing import BinaryIO
 
 from hashdb.errors import BadMedia, DescriptorUnavailable, SandboxFailed, SeawallError
-from hashdb.model import Action, Match, MediaFingerprints, Query
+from hashdb.model import Action, Match, MediaFingerprints, Motion, Query
 from matcher.beside import NOTHING_BESIDE, Beside
 from matcher.decide import Evidence, Failure, decide
 from matcher.judge import Judge
@@ -24,6 +24,7 @@ from matcher.looks import (
     joined_codes,
     joined_local,
     surer,
+    timing_windows,
     unsure,
     woven_windows,
 )
@@ -92,15 +93,27 @@ class Looker:
         if not suspicious and self._looks_closer(query, look, matches):
             look, local, unseen = self._look_closer(media, look, watch)
             matches, failures = self.find(look, watch, local.and_also(others))
+        missed: tuple[Failure, ...] = ()
+        all_motion: tuple[Motion, ...] = ()
+        windows = timing_windows([p.offsets for p in local.places], look.coverage.total_s)
+        if windows and self._first_action(query, look, matches) is not Action.BLOCK:
+            all_motion, missed = self._look_at_motion(media, windows, watch)
+            if all_motion:
+                find_local = partial(find_local, all_motion=all_motion)
+                timed, untimed = self._find_beside(look, watch, "local_features", find_local)
+                local, missed = local.or_surer(timed), (*missed, *untimed)
+                matches, failures = self.find(look, watch, local.and_also(others))
         windows = woven_windows(local.unsure, look.coverage.total_s)
         if windows and self._first_action(query, look, matches) is not Action.BLOCK:
-            apart, missed = self._look_apart(media, windows, local, watch)
+            apart, unwoven = self._look_apart(media, windows, local, watch)
+            missed = (*missed, *unwoven)
             if apart is not local:
                 local = apart
                 matches, failures = self.find(look, watch, local.and_also(others))
-            failures = (*missed, *failures)
-        look, matches, second = self._look_again(media, look, matches, local, others, watch)
-        return Looked(look, matches, (*unseen, *unheard, *untold, *failures, *second))
+        look, matches, second = self._look_again(
+            media, look, matches, local, others, all_motion, watch
+        )
+        return Looked(look, matches, (*unseen, *unheard, *untold, *missed, *failures, *second))
 
     def _settled_by_hashes(self, query: Query, look: MediaFingerprints, watch: Stopwatch) -> bool:
         """Whether hashes found all of the upload to be what the policy blocks, and nothing of an
@@ -164,6 +177,21 @@ class Looker:
         if closer.coverage.truncated and not first.coverage.truncated:
             failures = (*failures, Failure("local_look", "a limit or damage ended it"))
         return look, found, failures
+
+    def _look_at_motion(
+        self, media: BinaryIO, windows: tuple[Window, ...], watch: Stopwatch
+    ) -> tuple[tuple[Motion, ...], tuple[Failure, ...]]:
+        """What moves in every picture of the windows."""
+        media.seek(0)
+        sampling = Sampling(dense=False, windows=windows, motion=True, seconds=self._seconds)
+        try:
+            with watch.stage("motion_look"):
+                every = self._fingerprint(media, sampling, ())
+        except (BadMedia, SandboxFailed) as error:
+            log.warning("the look at what moves failed: %s", error)
+            return (), (Failure("motion_look", str(error)),)
+        ended = Failure("motion_look", "a limit or damage ended it")
+        return every.motion, (ended,) if every.coverage.truncated else ()
 
     def _look_apart(
         self,
@@ -232,6 +260,7 @@ class Looker:
         matches: tuple[Match, ...],
         local: Beside,
         sound: Beside,
+        all_motion: tuple[Motion, ...],
         watch: Stopwatch,
     ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
         """Where something was found, the frames around it looked at one by one; by local features
@@ -254,9 +283,8 @@ class Looker:
         look = replace(look, fingerprints=prints, local=joined_local(look.local, dense.local))
         unseen: tuple[Failure, ...] = ()
         if closer:
-            nearer, unseen = self._find_beside(
-                look, watch, "local_features", partial(self._judge.find_local, usual_only=True)
-            )
+            find_local = partial(self._judge.find_local, usual_only=True, all_motion=all_motion)
+            nearer, unseen = self._find_beside(look, watch, "local_features", find_local)
             local = local.or_surer(nearer)
         found, failures = self.find(look, watch, local.and_also(sound))
         failures = (*unseen, *failures)

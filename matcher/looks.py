@@ -14,6 +14,7 @@ from hashdb.model import (
     Action,
     Coverage,
     Fingerprint,
+    Floats,
     LocalFeatures,
     Match,
     MediaFingerprints,
@@ -44,6 +45,14 @@ DENSE_SECONDS = 60.0
 BRIEF, CLOSER_MARGIN, CLOSER_SECONDS = 2.0, 1.0, 20.0
 """Seconds that something may be seen by local features to be looked at closer; around it; and most
 of them in all."""
+
+FEWEST_TIMED, TIMED_SECONDS = 2, 30.0
+"""Pictures that must show a place for every picture around them to be asked for its moment; most
+seconds of those in all."""
+
+AROUND_S, LEAST_S, FOLLOW_S = 0.5, 3.0, 6.0
+"""Seconds before the first and after the last of them that count too; the fewest in all; and how
+far around them it is followed what they show."""
 
 FEWEST_WOVEN = 2
 """Moments at which something was seen, from which on it is asked whether more is woven in between.
@@ -138,6 +147,30 @@ def closer_windows(moments: Sequence[float], total: float) -> tuple[Window, ...]
         if sum(w.end - w.start for w in tried) <= CLOSER_SECONDS:
             windows = tried
     return tuple(windows)
+
+
+def timing_windows(shown: Sequence[Floats], total: float) -> tuple[Window, ...]:
+    """Where to look how every picture changes: around the pictures at which places are `shown`,
+    each (n,) seconds, whose moment nothing tells, those first that are shown most often."""
+    windows: list[Window] = []
+    for pictures in sorted(shown, key=len, reverse=True):
+        if len(pictures) < FEWEST_TIMED:
+            break
+        first, last = (float(pick(pictures)) for pick in (np.min, np.max))
+        first = max(0.0, first - FOLLOW_S)
+        near = Window(first, min(total, last + FOLLOW_S, first + TIMED_SECONDS))
+        tried = _merged([*windows, near])
+        if sum(w.end - w.start for w in tried) <= TIMED_SECONDS:
+            windows = tried
+    return tuple(windows)
+
+
+def around(shown: Floats) -> tuple[float, float]:
+    """Between which seconds of the upload every picture counts where those at `shown` (n,) show a
+    place; they may lie outside of it."""
+    first, last = float(shown.min()) - AROUND_S, float(shown.max()) + AROUND_S
+    wider = max(0.0, LEAST_S - (last - first)) / 2
+    return first - wider, last + wider
 
 
 def woven_windows(moments: Sequence[float], total: float) -> tuple[Window, ...]:

@@ -16,6 +16,7 @@ from hashdb.ports import Nominee
 from matcher import moving, verify
 from matcher.align import FrameHits, best_line
 from matcher.correlation import Line, moves_little
+from matcher.every_picture import followed, line_by_all
 from matcher.localize import (
     FORWARD,
     STEP,
@@ -153,6 +154,35 @@ def at_its_moment(
     return replace(other, told=not stands and _confirmed(other, moves, agreement))
 
 
+def at_moment_of_all(
+    found: Found,
+    mine: Sequence[Shot],
+    pictures: Sequence[Nominee],
+    upload: Motion,
+    reference: Motion,
+) -> Found | None:
+    """What was found, on the line of time that is told by how all pictures change (`upload`: of
+    each of them); None where they tell none."""
+    line = line_by_all(found.shown_at, laid_by(found), upload, reference)
+    told = None if line is None else _on_told_line(found, line, mine, pictures)
+    if line is None or told is None:
+        return None
+    seen = {s.shot.row for s in told.sights}
+    unseen = np.array([s.offset for s in mine if s.row not in seen])
+    there = followed(line, unseen, laid_by(told), upload, reference)
+    return replace(told, timed=True, followed=tuple(unseen[there].tolist()))
+
+
+def _on_told_line(
+    found: Found, line: Line, mine: Sequence[Shot], pictures: Sequence[Nominee]
+) -> Found | None:
+    """What was found, on the line that what moves tells; None where nothing is seen on it."""
+    led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)
+    if not seen:
+        return None
+    return replace(on_line(found, line.speed, line.offset, led, seen), moved=(), told=True)
+
+
 def _coincides(found: Found, mine: Sequence[Shot], motion: tuple[Motion, Motion]) -> bool:
     line = Line(found.speed, found.offset)
     return coincides(line, _between(found, mine), laid_by(found), *motion)
@@ -253,16 +283,14 @@ def _told_by_motion(
     compared = compare(_between(found, mine), laid_by(found), *motion, least)
     if compared is None or compared.line is None:
         return None
-    line = compared.line
-    led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)
-    if not seen:
+    settled = _on_told_line(found, compared.line, mine, pictures)
+    if settled is None:
         return None
-    settled = on_line(found, line.speed, line.offset, led, seen)
     if not found.moved and compared.told < SAME and moving.moved(settled, moves) is None:
         return None
     if _is_one_of_many(settled, motion) and moving.lacks_what_comes(settled, pictures):
         return None
-    return replace(settled, moved=(), told=True)
+    return settled
 
 
 def _is_one_of_many(found: Found, motion: tuple[Motion, Motion]) -> bool:

@@ -29,6 +29,7 @@ DISTINCT_UNUSUAL, SIGHTS_UNUSUAL, LEAST_UNUSUAL = 5, 10, 8
 fewest sights that such a line needs in any case."""
 
 MOVING_SHARE, STANDING_SHARE, TOLD_SHARE = (0.02, 0.08), (0.10, 0.25), (0.0, 0.05)
+TIMED_SHARE = (0.0, 0.02)
 """Parts of a reference's features that are found: from nothing said to all said. The last where all
 that moves has told the moment: then it is known which features should be seen, and few are much."""
 
@@ -50,13 +51,21 @@ odd speed: footage in between slows a copy down, and another moment of the place
 
 
 def telling_inliers(
-    inliers: int, share: float, spread: float, *, stands: bool, told: bool = False
+    inliers: int,
+    share: float,
+    spread: float,
+    *,
+    stands: bool,
+    told: bool = False,
+    timed: bool = False,
 ) -> float:
     """Inliers that tell of a copy. A copy shows most of what the reference shows, wherever nothing
     lies over it; another picture of the same table shares some of its grain, or one poster. A scene
     that `stands` may be of another moment (a fixed camera, a program's window) and must show more.
     """
     least, enough = TOLD_SHARE if told else STANDING_SHARE if stands else MOVING_SHARE
+    if timed:
+        least, enough = TIMED_SHARE
     whole = min(1.0, max(0.0, (share - least) / (enough - least)))
     wide = min(1.0, spread / ENOUGH_SPREAD)
     return inliers * whole * wide
@@ -77,7 +86,12 @@ def _told(sight: Sight, most: float, found: Found, *, alone: bool) -> float:
     `alone`: of an image, whose one picture must show the reference's in most of its cells."""
     seen = sight.agreement
     told = telling_inliers(
-        seen.inliers, min(seen.share, most), seen.spread, stands=found.stands, told=found.told
+        seen.inliers,
+        min(seen.share, most),
+        seen.spread,
+        stands=found.stands,
+        told=found.told,
+        timed=found.timed,
     )
     if alone:
         told *= verify.covered(seen, picture_of(sight.nominee), sight.shot.picture)
@@ -108,27 +122,34 @@ def alignment(
     `samples`: when the query was looked at, rising; `alike`: PDQ codes of the query's pictures by
     their offset, by which pictures that look alike are counted once.
     """
-    offsets = found.shown_at
-    before, after = reach(offsets, samples, total_s)
     groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
     sure = steady(found)
     most = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
     alone = total_s <= 0
     nearest = 0 if alone else ONE_OF_MANY
+    said = [sure * _told(sight, most, found, alone=alone) for sight in found.sights]
+    shown = [
+        (sight.shot.offset, max(distance_of(inliers), nearest), group, _cells(sight))
+        for sight, inliers, group in zip(found.sights, said, groups, strict=True)
+    ]
+    # where what moves goes on, though next to nothing is seen: that says when, and no more
+    shown += [(at, distance_of(0.0), STILL, shown[0][3]) for at in found.followed]
+    shown.sort(key=lambda one: one[0])
+    before, after = reach(np.array([at for at, *_ in shown]), samples, total_s)
     frames = [
         FrameMatch(
-            offset=sight.shot.offset,
-            reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
-            distance=max(distance_of(sure * _told(sight, most, found, alone=alone)), nearest),
-            group=groups[i],
+            offset=at,
+            reference_offset=max(0.0, found.speed * at + found.offset),
+            distance=distance,
+            group=group,
             track=track,
             view=View.FULL,
             line=0,
             before=float(before[i]),
             after=float(after[i]),
-            cells=_cells(sight),
+            cells=cells,
         )
-        for i, sight in enumerate(found.sights)
+        for i, (at, distance, group, cells) in enumerate(shown)
     ]
     mirrored = found.rendering.mirrored
     placed = Orientation.FLIP_HORIZONTAL if mirrored else Orientation.ORIGINAL

@@ -47,7 +47,8 @@ class Picker:
     2 seconds, or a tenth of a short upload. Those come half as far apart at least, and end
     `max_gap` before the next keyframe, which is looked at as well. Keyframes too come so far apart;
     of long uploads half of that. References: every picture, 30 a
-    second at most. Windows: about ten pictures a second inside of them, nothing elsewhere.
+    second at most. Windows: about ten pictures a second inside of them, nothing elsewhere; for
+    strands or motion as many as of references.
     """
 
     dense: bool
@@ -61,7 +62,8 @@ class Picker:
     def of(cls, sampling: Sampling, duration: float) -> Picker:
         gap = min(MAX_GAP_S, max(SHORTEST_GAP_S, duration / 10))
         step = max(gap / 2, SHORTEST_GAP_S) - _SLACK
-        if sampling.strands or (sampling.dense and not sampling.windows):
+        every_one = sampling.strands or sampling.motion
+        if every_one or (sampling.dense and not sampling.windows):
             step = DENSE_STEP_S
         elif sampling.windows:
             step = WINDOW_STEP_S
