@@ -100,9 +100,9 @@ def followed(
     summed, shown, known = (
         (each * near).sum(axis=1) for each in (held.product, held.shown, held.known)
     )
-    enough: NDArray[np.bool_] = (near.sum(axis=1) >= FEWEST_FOLLOWED) & (shown * known > 1e-6)
-    alike = summed >= FOLLOWED * np.sqrt(np.maximum(shown * known, 1e-6))
-    return enough & alike
+    enough = (near.sum(axis=1) >= FEWEST_FOLLOWED) & (shown * known > 1e-6)
+    alike: NDArray[np.bool_] = enough & (summed >= FOLLOWED * np.sqrt(np.maximum(shown * known, 0)))
+    return alike
 
 
 def _best(cells: Cells, speeds: Floats) -> _Best | None:

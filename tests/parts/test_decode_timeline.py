@@ -234,6 +234,13 @@ def test_windows_are_looked_at_and_nothing_else():
     assert not picker.is_done(15, 11.0, final=False)
 
 
+@pytest.mark.parametrize("more", [{"motion": True}, {"strands": True}])
+def test_some_windows_are_looked_at_picture_by_picture(more):
+    picker = Picker.of(Sampling(dense=False, windows=(Window(10, 12),), **more), 60)
+    assert picker.takes(11.0, 11.0 - 1 / 30, picker.step)
+    assert not picker.takes(12.5, 11.0, picker.step)
+
+
 # --- the budget --------------------------------------------------------------------------------
 
 

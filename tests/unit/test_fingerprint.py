@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hashdb.errors import CorruptMedia, MediaTimeout
 from hashdb.model import Fingerprint, MediaFingerprints, MediaKind, Orientation, View
 from hashdb.signals import CARD
+from matcher.features import QUERY_GRID
 from matcher.fingerprint import FrameParts, fingerprint
 from matcher.hashers import borders, panes, pdq, phash
 from matcher.helper import Helper
@@ -125,6 +126,16 @@ def test_only_the_signal_types_that_were_asked_for() -> None:
     assert {f.signal_type for f in found.fingerprints} == {"phash"}
     assert look(film(scene(1)), types=("sha256",)).fingerprints == ()
     assert look(film(scene(1)), types=("sha256",)).coverage.flat_frames == 0
+
+
+def test_a_look_at_motion_gives_nothing_else() -> None:
+    sampling = Sampling(dense=False, windows=(Window(0.0, 4.0),), motion=True)
+    found = look(film(*(scene(i) for i in range(4))), sampling, types=())
+    assert (found.fingerprints, found.local, found.coverage.flat_frames) == ((), (), 0)
+    (motion,) = found.motion
+    assert motion.offsets.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert motion.grids.shape == (4, QUERY_GRID, QUERY_GRID)
+    assert look(film(scene(1)), sampling, types=()).motion == ()
 
 
 def test_flat_frames_give_no_codes_and_are_counted() -> None:

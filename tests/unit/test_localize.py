@@ -446,6 +446,33 @@ def test_few_features_tell_where_motion_has_told_the_moment() -> None:
     assert telling.telling_inliers(20, 0.06, 0.9, stands=True, told=True) == 20
 
 
+def test_fewer_tell_where_every_picture_has() -> None:
+    told, timed = (
+        telling.telling_inliers(20, 0.01, 0.9, stands=True, told=True, timed=timed)
+        for timed in (False, True)
+    )
+    assert 0 < told < timed < 20
+    assert telling.telling_inliers(20, 0.02, 0.9, stands=True, told=True, timed=True) == 20
+
+
+def test_what_is_followed_lengthens_a_copy_and_is_no_evidence(index: LocalIndex) -> None:
+    shots, (found, *_) = looked_for(copy(panning(1), 8), index)
+    samples = np.unique([s.offset for s in shots])
+    some = replace(found, sights=found.sights[: len(found.sights) // 2])
+    followed = tuple(s.shot.offset for s in found.sights[len(some.sights) :])
+    short, long = (
+        telling.alignment(one, "r", track=0, samples=samples, total_s=8.0, alike={})
+        for one in (some, replace(some, followed=followed))
+    )
+    assert short is not None
+    assert long is not None
+    assert long.evidence == pytest.approx(short.evidence)
+    assert long.score == pytest.approx(short.score)
+    assert long.segments[0].query.start == short.segments[0].query.start
+    assert long.segments[-1].query.end > short.segments[-1].query.end + 2
+    assert [f.offset for f in long.frames] == [s.shot.offset for s in found.sights]
+
+
 def test_pictures_that_look_alike_are_several_where_they_lie_apart() -> None:
     assert telling._apart([0.0, 0.08, 0.24, 0.32, 0.5]).tolist() == [0, 0, 1, 1, 2]
     assert telling._apart([]).tolist() == []

@@ -41,6 +41,7 @@ from matcher.looks import (
     SURE_MARGIN,
     WHOLE_S,
     all_windows,
+    around,
     as_look,
     closer_windows,
     dense_windows,
@@ -48,6 +49,7 @@ from matcher.looks import (
     joined_local,
     sure_of_all,
     surer,
+    timing_windows,
     unsure,
     woven_windows,
 )
@@ -257,6 +259,27 @@ def test_what_may_be_woven_in_is_looked_for_where_something_was_seen(moments, wi
 def test_the_look_for_what_is_woven_in_has_a_bound():
     (window,) = woven_windows((100.0, 500.0), 600.0)
     assert (window.start, window.end - window.start) == (99.0, DENSE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("shown", "windows"),
+    [
+        ([], []),
+        ([[20.0]], []),  # one picture is not enough
+        ([[20.0, 21.0]], [(14.0, 27.0)]),
+        ([[2.0, 3.0, 38.0]], [(0.0, 30.0)]),  # its beginning
+        ([[2.0, 3.0], [4.0, 5.0, 6.0]], [(0.0, 12.0)]),
+        ([[2.0, 3.0], [20.0, 30.0, 38.0]], [(14.0, 40.0)]),  # what is shown most often, first
+    ],
+)
+def test_where_places_are_shown_every_picture_is_looked_at(shown, windows):
+    found = timing_windows([np.array(each) for each in shown], 40.0)
+    assert [(w.start, w.end) for w in found] == windows
+
+
+def test_every_picture_counts_around_those_that_show_a_place():
+    assert around(np.array([4.0, 2.0, 7.0])) == (1.5, 7.5)
+    assert around(np.array([4.0, 5.0])) == (3.0, 6.0)
 
 
 def test_windows_of_several_kinds_are_joined():

@@ -1,0 +1,141 @@
+"""Which moment a copy shows, told by every picture of it: made fire before a camera that stands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hashdb.model import Motion, Rendering
+from matcher import every_picture
+from matcher.correlation import Line
+from matcher.every_picture import followed, line_by_all
+from matcher.features import QUERY_GRID, REFERENCE_GRID
+from matcher.motion import compare, laid_by, laid_whole
+from tests.standing_camera import PLAIN, WINDOW, Grey, laid, scene, seen, watched
+
+RATE = 30
+SPARSE = np.arange(0, 6, 0.4)
+
+
+def burning(hour: int, moment: float) -> Grey:
+    """(64, 64): a place before which something burns: a fifteenth of a second later flames look
+    different."""
+    picture = scene(0, 0.0)
+    frame = moment * RATE
+    for step in range(2):
+        number = int(frame) - step
+        rng = np.random.default_rng((hour, number % 100_000))
+        flames = np.kron(rng.normal(0, 1, (6, 6)), np.ones((6, 6)))
+        picture[14:50, 14:50] += 40 * (1 - (step + frame % 1) / 2) * flames
+    return np.clip(picture, 0, 255)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Motion:
+    moments = np.arange(0, 30, 0.25).tolist()
+    return watched([(t, burning(1, t)) for t in moments], REFERENCE_GRID)
+
+
+def uploaded(
+    hour: int,
+    start: float,
+    times: NDArray[np.float64] | None = None,
+    *,
+    speed: float = 1.0,
+    by: NDArray[np.float64] = PLAIN,
+    rendering: Rendering = Rendering.PLAIN,
+) -> Motion:
+    """Every picture of a copy of 6 s, or those at `times`."""
+    pictures = []
+    for t in (np.arange(6 * RATE) / RATE if times is None else times).tolist():
+        picture = burning(hour, start + speed * t)
+        picture = picture if by is PLAIN else laid(picture, by)
+        picture = 255 - picture if rendering.inverted else picture
+        pictures.append((t, picture[:, ::-1] if rendering.mirrored else picture))
+    return watched(pictures, QUERY_GRID)
+
+
+@pytest.mark.parametrize("start", [9.0, 9.11])
+def test_what_burns_is_told_by_every_picture_where_some_tell_nothing(
+    start: float, reference: Motion
+):
+    whole = laid_whole(mirrored=False)
+    some = compare(SPARSE, whole, uploaded(1, start, SPARSE), reference)
+    assert start == 9.0 or some is None or some.line is None
+    line = line_by_all(SPARSE, whole, uploaded(1, start), reference)
+    assert line is not None
+    assert line.speed == 1.0
+    assert line.offset == pytest.approx(start, abs=0.02)
+
+
+@pytest.mark.parametrize("rendering", list(Rendering))
+def test_wherever_it_lies_in_the_picture(rendering: Rendering, reference: Motion):
+    by = laid_by(seen(SPARSE.tolist(), WINDOW, rendering))
+    upload = uploaded(1, 9.11, by=WINDOW, rendering=rendering)
+    line = line_by_all(SPARSE, by, upload, reference)
+    assert line is not None
+    assert line.offset == pytest.approx(9.11, abs=0.02)
+
+
+@pytest.mark.parametrize("hour", range(2, 12))
+def test_another_hour_tells_nothing(hour: int, reference: Motion):
+    upload = uploaded(hour, 9.0)
+    assert line_by_all(SPARSE, laid_whole(mirrored=False), upload, reference) is None
+
+
+def test_other_speeds_are_tried_of_references_that_are_not_long(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    reference = watched([(t, scene(1, t)) for t in np.arange(0, 30, 0.25)], REFERENCE_GRID)
+    times = np.arange(6 * RATE) / RATE
+    upload = watched([(t, scene(1, 4 + 1.6 * t)) for t in times], QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    line = line_by_all(SPARSE, whole, upload, reference)
+    assert line is not None
+    assert line.speed == pytest.approx(1.6, rel=0.05)
+    assert 3 * line.speed + line.offset == pytest.approx(4 + 3 * 1.6, abs=0.3)
+    monkeypatch.setattr(every_picture, "MOST_HELD", 1000)
+    assert line_by_all(SPARSE, whole, upload, reference) is None
+
+
+def test_what_repeats_itself_is_not_told():
+    moments = np.arange(0, 30, 0.25)
+    again = watched([(t, burning(1, t % 5)) for t in moments.tolist()], REFERENCE_GRID)
+    times = np.arange(6 * RATE) / RATE
+    upload = watched([(t, burning(1, (10 + t) % 5)) for t in times.tolist()], QUERY_GRID)
+    assert line_by_all(SPARSE, laid_whole(mirrored=False), upload, again) is None
+
+
+def test_a_line_must_lead_what_moves_to_the_reference(reference: Motion):
+    """Of six seconds two are the reference's last, where it ends."""
+    upload = uploaded(1, 27.8)
+    assert line_by_all(SPARSE, laid_whole(mirrored=False), upload, reference) is None
+    cut = line_by_all(SPARSE[SPARSE < 2], laid_whole(mirrored=False), upload, reference)
+    assert cut is not None
+    assert cut.offset == pytest.approx(27.8, abs=0.02)
+
+
+def test_where_too_little_is_to_compare_nothing_is_told(reference: Motion):
+    whole = laid_whole(mirrored=False)
+    still = watched([(t, scene(0, 0.0)) for t in np.arange(0, 6, 1 / RATE)], QUERY_GRID)
+    assert line_by_all(SPARSE, whole, still, reference) is None
+    short = watched([(t, burning(1, t)) for t in np.arange(0, 1, 0.25)], REFERENCE_GRID)
+    assert line_by_all(SPARSE, whole, uploaded(1, 0.0), short) is None
+    few = uploaded(1, 9.0, np.array([0.0, 0.4, 0.8]))
+    assert line_by_all(SPARSE, whole, few, reference) is None
+    frozen = watched([(t, scene(0, 0.0)) for t in np.arange(0, 30, 0.25)], REFERENCE_GRID)
+    assert line_by_all(SPARSE, whole, uploaded(1, 9.0), frozen) is None
+
+
+def test_a_line_is_followed_for_as_long_as_the_same_moves(reference: Motion):
+    times = np.arange(12 * RATE) / RATE
+    pictures = [(t, burning(1 if t < 6 else 2, 9 + t)) for t in times.tolist()]
+    upload = watched(pictures, QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    at = np.arange(0.5, 12, 0.5)
+    there = followed(Line(1.0, 9.0), at, whole, upload, reference)
+    assert there[at <= 5].all()
+    assert not there[at >= 7].any()
+    assert not followed(Line(1.0, 9.1), at, whole, upload, reference).any()
+    assert not followed(Line(1.0, 9.0), at, whole, uploaded(1, 9.0, SPARSE[:3]), reference).any()
