@@ -50,6 +50,11 @@ MOST_REFERENCES = 100
 """References that are aligned for one upload, of allow-lists and of all others: the likeliest."""
 
 
+MOST_TIMED = 8
+"""Lines of time, those of the references that are seen best, that are asked of every picture: of a
+reference of a minute one takes up to half a second, of one of an hour a second."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
     """One track's pictures, and what of enforced references was seen in them; `still`: the ordinals
@@ -187,6 +192,7 @@ class LocalFinder:
         motion = _of_track(look.motion, seen.track)
         of_all = _of_track(all_motion, seen.track)
         moments = _Moments([], [], set(), set())
+        timed = 0
         for found in localize.lines(seen.shots, seen.sights, backend, still=seen.still):
             name = names[found.reference]
             if found.reference in seen.still:
@@ -207,10 +213,11 @@ class LocalFinder:
             if settled is not found and not closer and (moment is None or not moment.told):
                 # of pictures a second apart only what moves tells that much
                 moment = at_its_moment(found, mine, pictures, both)
-            if moment is None or not moment.told:
-                every = self._motion_beside(of_all, name)
-                timed = every and at_moment_of_all(found, mine, pictures, *every)
-                moment = timed or moment
+            told = moment is not None and moment.told
+            every = self._motion_beside(of_all, name) if not told and timed < MOST_TIMED else None
+            if every is not None:
+                timed += 1
+                moment = at_moment_of_all(found, mine, pictures, *every) or moment
             if moment is None:
                 moments.other.add(name)
             else:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Floats
+from hashdb.model import Floats, Ints
 from hashdb.ports import Nominee
 from matcher import verify
 from matcher.localize import Found
@@ -76,19 +76,28 @@ def is_fixed(masks: Sequence[Mask]) -> bool:
 def moved(found: Found, moves: Masks) -> tuple[int, ...] | None:
     """How many moving features were found in each sight; None where they are missing, while what
     stands still is found."""
-    seen, hoped = np.zeros(2), np.zeros(2)
-    each = []
-    for sight in found.sights:
-        mask = moves[sight.nominee.offset]
+    masks = [moves[sight.nominee.offset] for sight in found.sights]
+    seen, hoped = _counted(found, [(~mask, mask) for mask in masks])
+    return None if _is_missing(seen, hoped) else tuple(seen[:, 1].tolist())
+
+
+def _counted(found: Found, kinds: Sequence[tuple[Mask, Mask]]) -> tuple[Ints, Ints]:
+    """(n, 2) how many features of two kinds, which are told of each of n sights, are found there,
+    and how many should be."""
+    seen, hoped = (np.zeros((len(found.sights), 2), dtype=np.int64) for _ in range(2))
+    for row, (sight, both) in enumerate(zip(found.sights, kinds, strict=True)):
         inside, matched = _hoped_and_found(sight)
-        for kind, features in enumerate((~mask, mask)):
-            hoped[kind] += (inside & features).sum()
-            seen[kind] += (matched & inside & features).sum()
-        each.append(int((matched & inside & mask).sum()))
-    still, moving = (seen / np.maximum(hoped, 1)).tolist()
-    if hoped.min() >= MOVING_LEAST and moving < MOVING_PART * still:
-        return None
-    return tuple(each)
+        for kind, features in enumerate(both):
+            hoped[row, kind] = (inside & features).sum()
+            seen[row, kind] = (matched & inside & features).sum()
+    return seen, hoped
+
+
+def _is_missing(seen: Ints, hoped: Ints) -> bool:
+    """Whether the second kind is missing, while the first one is found."""
+    should = hoped.sum(axis=0)
+    first, second = (seen.sum(axis=0) / np.maximum(should, 1)).tolist()
+    return bool(should.min() >= MOVING_LEAST) and second < MOVING_PART * first
 
 
 def _hoped_and_found(sight: Sight) -> tuple[Mask, Mask]:
@@ -119,15 +128,8 @@ def lacks_what_comes(found: Found, pictures: Sequence[Nominee]) -> bool:
     """Whether what of the reference is seen at one time only (somebody who stands before the camera
     for some seconds, and does not move by the pictures near him) is missing, while what is seen
     throughout is found."""
-    seen, hoped = np.zeros(2), np.zeros(2)
-    for sight in found.sights:
-        often = _how_often(sight.nominee, pictures)
-        inside, matched = _hoped_and_found(sight)
-        for kind, features in enumerate((often > THROUGHOUT, often == 0)):
-            hoped[kind] += (inside & features).sum()
-            seen[kind] += (matched & inside & features).sum()
-    throughout, comes = (seen / np.maximum(hoped, 1)).tolist()
-    return bool(hoped.min() >= MOVING_LEAST) and comes < MOVING_PART * throughout
+    often = [_how_often(sight.nominee, pictures) for sight in found.sights]
+    return _is_missing(*_counted(found, [(each > THROUGHOUT, each == 0) for each in often]))
 
 
 def _how_often(nominee: Nominee, pictures: Sequence[Nominee]) -> Floats:
