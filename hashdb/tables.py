@@ -186,10 +186,10 @@ uploads = Table(
     Column("key_id", Text(), nullable=False),
     Column("upload_id", Text(), nullable=False, index=True),
     Column("request_digest", Text(), nullable=False),
-    Column("sha256", Text(), index=True),
+    Column("sha256", Text()),
     Column("md5", Text()),
     Column("metadata", _Json, nullable=False),
-    Column("received_at", UtcDateTime(), nullable=False, index=True),
+    _moment("received_at"),
     UniqueConstraint("key_id", "upload_id"),
 )
 
@@ -205,10 +205,10 @@ verdicts = Table(
     metadata,
     Column("id", Text(), primary_key=True),
     Column("upload_row_id", Text(), ForeignKey("uploads.id"), nullable=False, unique=True),
-    Column("action", Text(), nullable=False, index=True),
+    Column("action", Text(), nullable=False),
     Column("reason_code", Text(), nullable=False),
     Column("policy_version", Text(), nullable=False),
-    Column("judged_at", UtcDateTime(), nullable=False, index=True),
+    _moment("judged_at"),
     Column("body", _Json, nullable=False),
 )
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hashdb.errors import NotFound, UploadConflict
-from hashdb.model import Action, Digests, Fingerprint, Verdict, new_id, now
+from hashdb.model import Action, Digests, Fingerprint, Verdict, first_id, new_id, now
 from hashdb.store import packing, verdict_json
 from hashdb.store.casework import Casework
 from hashdb.store.prepared import Prepared
@@ -136,7 +136,8 @@ class Uploads:
     def rows_since(self, at: datetime, *, limit: int, after: str | None = None) -> list[str]:
         """At most `limit` of the uploads received at or after `at`, by the store's own ids, behind
         the one `after`."""
-        query = select(uploads.c.id).where(uploads.c.received_at >= at)
+        query = select(uploads.c.id).where(uploads.c.id >= first_id("upl", at))
+        query = query.where(uploads.c.received_at >= at)
         if after is not None:
             query = query.where(uploads.c.id > after)
         return list(self._connection.scalars(query.order_by(uploads.c.id).limit(limit)))
