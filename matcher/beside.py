@@ -33,7 +33,8 @@ class Beside:
     in `other_moment` what moves in them is missing, in `any_moment` nothing that moves is seen.
     `unsure`: moments, in seconds of the upload, at which a reference was seen that no alignment
     makes sure. `places`: of all references that pictures show, told or not. `whole`: references
-    that are images and all of the upload, with nothing over it: there a hash sees as much."""
+    that are images and all of the upload, with nothing over it: there a hash sees as much.
+    `untimed`: when places are shown whose moment what moves does not tell, (n,) seconds each."""
 
     alignments: tuple[Alignment, ...] = ()
     other_moment: frozenset[str] = frozenset()
@@ -41,17 +42,19 @@ class Beside:
     unsure: tuple[float, ...] = ()
     places: tuple[Place, ...] = ()
     whole: frozenset[str] = frozenset()
+    untimed: tuple[Floats, ...] = ()
 
     def or_surer(self, other: Beside) -> Beside:
         """`other`, but of each reference the alignments of whichever is surer of it."""
         kept = _surer(self.alignments, other.alignments)
         found = frozenset(a.reference_id for a in kept)
+        mine = frozenset(a.reference_id for a in kept if a in self.alignments)
         return replace(
             other,
             alignments=kept,
             other_moment=other.other_moment - found,
-            any_moment=other.any_moment | (self.any_moment & found),
-            places=(*self.places, *other.places),
+            any_moment=other.any_moment | (self.any_moment & mine),
+            places=other.places or self.places,
             whole=self.whole | other.whole,
         )
 
@@ -81,6 +84,7 @@ class Beside:
             (*self.unsure, *other.unsure),
             (*self.places, *other.places),
             self.whole | other.whole,
+            (*self.untimed, *other.untimed),
         )
 
     def untold(self, reference_id: str) -> bool:

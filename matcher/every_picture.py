@@ -28,7 +28,7 @@ from matcher.correlation import (
 )
 from matcher.localize import FORWARD
 from matcher.looks import around
-from matcher.motion import AWAY_S, FEWEST_LINES, NOT_NEAR
+from matcher.motion import AWAY_S, NOT_NEAR
 
 LEAST = 0.4
 """The lowest correlation at which a line of the normal speed is believed, where no other of that
@@ -36,15 +36,25 @@ speed that lies elsewhere is within `NOT_NEAR`. (Of the benchmark's look-alikes 
 elsewhere, of copies that nothing else told 0.41 to 0.98; all of five seeds.)"""
 
 ODD_LEAST, ODD_NOT_NEAR = 0.55, 0.2
-"""The same where lines of all speeds are tried: one of them fits by chance sooner. (Of look-alikes
-0.63 with 0.56 elsewhere, or 0.44 with 0.15; of copies 0.60 to 0.89, with 0.46 at most.)"""
+"""The same where lines of many speeds are tried: one of them fits by chance sooner. (Of look-alikes
+0.57 and 0.03 more than elsewhere, or 0.44 and 0.36; of copies 0.59 to 0.89, and 0.25 to 0.76.)"""
 
 FEWEST = 5
 """Changes of a reference that a line must lead to."""
 
-MOST_HELD = 10_000_000
-"""Moments of the reference, of all lines together, that are held against the upload where lines of
-all speeds are tried: a second of work. Longer references are compared at the normal speed only."""
+NEARLY = np.arange(0.9, 1.1001, 0.002)
+"""Speeds about the normal one: over ten seconds flames are on the line for one in 500 only."""
+
+ELSEWHERE_S = 4.0
+"""Seconds by which lines of one speed may differ that lead elsewhere: fewer tell nothing."""
+
+EVENTS = 2.5
+"""Changes that must carry a line's correlation, as many as count alike: a door opens alike at
+another hour."""
+
+MOST_HELD = 15_000_000
+"""Moments of the reference, of all lines together, that are held against the upload: a second of
+work. Of longer references only lines of the normal speed are tried, of the longest none."""
 
 FOLLOWED, FOLLOWED_S, FEWEST_FOLLOWED = 0.4, 0.75, 3
 """A picture is on the line where what changes within so many seconds of it, so many moments of the
@@ -56,16 +66,19 @@ _AT_ONCE = 100_000  # moments that are held at once: two milliseconds without Py
 
 
 @dataclass(frozen=True, slots=True)
-class _Best:
-    """The line that agrees best, its correlation, and by how much that lies `above` the highest of
-    any line that leads elsewhere."""
+class Told:
+    """A line of time on which an upload changes as a reference does: how well these correlate, by
+    how much that lies `above` any line that leads elsewhere, and how many `events` (changes that
+    count alike) carry it: `(sum of products)^2 / sum of their squares`, as for the effective number
+    of samples (Kish, "Survey Sampling", 1965)."""
 
     line: Line
-    told: float
+    correlation: float
     above: float
+    events: float
 
 
-def line_by_all(shown: Floats, laid: Laid, upload: Motion, reference: Motion) -> Line | None:
+def line_by_all(shown: Floats, laid: Laid, upload: Motion, reference: Motion) -> Told | None:
     """The line of time on which the upload changes as the reference does; None where there is none
     that stands out. `shown` (n,): when the pictures that show the place are, seconds; `upload`: of
     every picture around there."""
@@ -74,15 +87,16 @@ def line_by_all(shown: Floats, laid: Laid, upload: Motion, reference: Motion) ->
     cells = cells_of(upload.offsets[there], laid, upload, reference)
     if cells is None or moves_little(cells.shown):
         return None
-    normal = np.ones(1)
-    best = _best(cells, normal)
-    if best is not None and best.told >= LEAST and best.above >= NOT_NEAR:
-        return best.line
-    if _work(cells) * len(FORWARD) > MOST_HELD:
+    work = _work(cells)
+    if work > MOST_HELD:
         return None
-    best = _best(cells, FORWARD)
-    if best is not None and best.told >= ODD_LEAST and best.above >= ODD_NOT_NEAR:
-        return best.line
+    best = _best(cells, np.ones(1))
+    if best is not None and best.correlation >= LEAST and best.above >= NOT_NEAR:
+        return best
+    for speeds in (NEARLY, FORWARD):
+        best = _best(cells, speeds) if work * len(speeds) <= MOST_HELD else None
+        if best is not None and best.correlation >= ODD_LEAST and best.above >= ODD_NOT_NEAR:
+            return best
     return None
 
 
@@ -91,11 +105,13 @@ def followed(
 ) -> NDArray[np.bool_]:
     """(n,) at which of the moments `at` (n,), seconds, the upload changes as the reference does on
     that line of time."""
-    cells = cells_of(upload.offsets, laid, upload, reference)
+    first, last = line.speed * upload.offsets[[0, -1]] + line.offset
+    led = (reference.offsets >= first - 1) & (reference.offsets <= last + 1)
+    some = Motion(reference.offsets[led], reference.grids[led])
+    cells = cells_of(upload.offsets, laid, upload, some)
     if cells is None:
         return np.zeros(len(at), dtype=np.bool_)
-    together = cells.shown @ cells.shown.T
-    held = _held(cells, together, line.speed, np.array([line.offset]))
+    held = _held(cells, _together(cells), line.speed, np.array([line.offset]))
     near = (np.abs(held.when - at[:, None]) <= FOLLOWED_S) & held.both
     summed, shown, known = (
         (each * near).sum(axis=1) for each in (held.product, held.shown, held.known)
@@ -105,9 +121,9 @@ def followed(
     return alike
 
 
-def _best(cells: Cells, speeds: Floats) -> _Best | None:
-    """None where too few lines lead elsewhere to tell."""
-    together = cells.shown @ cells.shown.T
+def _best(cells: Cells, speeds: Floats) -> Told | None:
+    """The line that agrees best; None where too few lead elsewhere to tell, or too few events."""
+    together = _together(cells)
     each = [_correlations(cells, together, float(speed)) for speed in speeds]
     told = np.concatenate([t for _, t in each])
     if not len(told):
@@ -121,10 +137,20 @@ def _best(cells: Cells, speeds: Floats) -> _Best | None:
     leads = lines @ ((cells.at[0] + cells.at[-1]) / 2, 1.0)
     at = int(told.argmax())
     away = told[np.abs(leads - leads[at]) > AWAY_S]
-    if len(away) < FEWEST_LINES:
+    if len(away) * _apart(cells.at) < ELSEWHERE_S:
         return None
     speed, offset = lines[at].tolist()
-    return _Best(Line(speed, offset), float(told[at]), float(told[at] - away.max()))
+    held = _held(cells, together, speed, np.array([offset]))
+    products = (held.product * held.both).astype(np.float64)
+    events = float(products.sum() ** 2 / max(float(np.square(products).sum()), 1e-9))
+    if events < EVENTS:
+        return None
+    return Told(Line(speed, offset), float(told[at]), float(told[at] - away.max()), events)
+
+
+def _together(cells: Cells) -> Grids:
+    """(n, n) the products of what the upload shows at any two moments."""
+    return cells.shown @ cells.shown.T
 
 
 def _offsets(cells: Cells, speed: float) -> Floats:
@@ -180,8 +206,8 @@ class _Held:
 
 
 def _held(cells: Cells, together: Grids, speed: float, offsets: Floats) -> _Held:
-    """The reference's changes held against the upload's on lines of that speed. `together` (n, n):
-    the products of what the upload shows at any two moments."""
+    """The reference's changes held against the upload's on lines of that speed. `together`: see
+    `_together`."""
     at, moments, apart = cells.at, cells.moments, _apart(cells.at)
     begin = np.searchsorted(moments, speed * at[0] + offsets - apart)
     end = np.searchsorted(moments, speed * at[-1] + offsets + apart)

@@ -17,6 +17,7 @@ from hashdb.model import (
     Alignment,
     Codes,
     Fingerprint,
+    Floats,
     MediaFingerprints,
     MediaKind,
     Motion,
@@ -51,30 +52,33 @@ MOST_REFERENCES = 100
 
 
 MOST_TIMED = 8
-"""Lines of time, those of the references that are seen best, that are asked of every picture: of a
-reference of a minute one takes up to half a second, of one of an hour a second."""
+"""Lines of time in a track, those of the references that are seen best, that are asked of every
+picture: one takes up to a second (`every_picture.MOST_HELD`)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
     """One track's pictures, and what of enforced references was seen in them; `still`: the ordinals
-    of those that are images."""
+    of those that are images; `banned`: of those that no allow-list holds."""
 
     track: int
     shots: list[sighting.Shot]
     sights: list[sighting.Sight]
     still: list[int]
+    banned: list[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Moments:
     """Of one track: what was found `at` its moments, where scenes lie (`places`), and references
-    whose moment is another one, or, of an image, any (`untold`)."""
+    whose moment is another one, or, of an image, any (`untold`). `untimed`: when places of others
+    than allow-lists are shown whose moment what moves does not tell, seconds."""
 
     at: list[localize.Found]
     places: list[Place]
     other: set[str]
     untold: set[str]
+    untimed: list[Floats]
 
 
 class LocalFinder:
@@ -156,6 +160,7 @@ class LocalFinder:
             tuple(sorted(unsure)),
             tuple(moments.places),
             frozenset(images & {names[f.reference] for f in kept if single and _is_whole(f)}),
+            tuple(moments.untimed),
         )
 
     def _seen(
@@ -177,6 +182,7 @@ class LocalFinder:
             shots,
             [s for s in sights if s.nominee.reference in counted],
             [named[i] for i, r in references.items() if r.kind is MediaKind.IMAGE],
+            [named[i] for i, r in references.items() if r.bank.action is not Action.ALLOW],
         )
 
     def _at_moments(
@@ -191,8 +197,7 @@ class LocalFinder:
     ) -> _Moments:
         motion = _of_track(look.motion, seen.track)
         of_all = _of_track(all_motion, seen.track)
-        moments = _Moments([], [], set(), set())
-        timed = 0
+        moments = _Moments([], [], set(), set(), [])
         for found in localize.lines(seen.shots, seen.sights, backend, still=seen.still):
             name = names[found.reference]
             if found.reference in seen.still:
@@ -213,11 +218,12 @@ class LocalFinder:
             if settled is not found and not closer and (moment is None or not moment.told):
                 # of pictures a second apart only what moves tells that much
                 moment = at_its_moment(found, mine, pictures, both)
-            told = moment is not None and moment.told
-            every = self._motion_beside(of_all, name) if not told and timed < MOST_TIMED else None
-            if every is not None:
-                timed += 1
-                moment = at_moment_of_all(found, mine, pictures, *every) or moment
+            open_still = moment is None or not moment.told
+            if open_still and found.reference in seen.banned and len(found.sights) > 1:
+                moments.untimed.append(found.shown_at)
+                every = self._motion_beside(of_all, name)
+                if every is not None and len(moments.untimed) <= MOST_TIMED:
+                    moment = at_moment_of_all(found, moment, mine, pictures, *every) or moment
             if moment is None:
                 moments.other.add(name)
             else:

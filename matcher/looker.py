@@ -95,13 +95,13 @@ class Looker:
             matches, failures = self.find(look, watch, local.and_also(others))
         missed: tuple[Failure, ...] = ()
         all_motion: tuple[Motion, ...] = ()
-        windows = timing_windows([p.offsets for p in local.places], look.coverage.total_s)
+        windows = timing_windows(local.untimed, look.coverage.total_s)
         if windows and self._first_action(query, look, matches) is not Action.BLOCK:
             all_motion, missed = self._look_at_motion(media, windows, watch)
             if all_motion:
                 find_local = partial(find_local, all_motion=all_motion)
                 timed, untimed = self._find_beside(look, watch, "local_features", find_local)
-                local, missed = local.or_surer(timed), (*missed, *untimed)
+                local, missed = (local if untimed else local.or_surer(timed)), (*missed, *untimed)
                 matches, failures = self.find(look, watch, local.and_also(others))
         windows = woven_windows(local.unsure, look.coverage.total_s)
         if windows and self._first_action(query, look, matches) is not Action.BLOCK:
@@ -160,38 +160,45 @@ class Looker:
         action = self._first_action(query, look, matches)
         return unsure(action, matches, look.coverage, allowed=self._any_allowed(matches))
 
+    def _once_more(
+        self,
+        media: BinaryIO,
+        sampling: Sampling,
+        signals: tuple[str, ...],
+        stage: str,
+        watch: Stopwatch,
+    ) -> tuple[MediaFingerprints | None, tuple[Failure, ...]]:
+        """The media decoded once more; None where that failed. A limit or damage that ended it is a
+        failure too."""
+        media.seek(0)
+        try:
+            with watch.stage(stage):
+                look = self._fingerprint(media, sampling, signals)
+        except (BadMedia, SandboxFailed) as error:
+            log.warning("%s failed: %s", stage, error)
+            return None, (Failure(stage, str(error)),)
+        ended = Failure(stage, "a limit or damage ended it")
+        return look, (ended,) if look.coverage.truncated else ()
+
     def _look_closer(
         self, media: BinaryIO, first: MediaFingerprints, watch: Stopwatch
     ) -> tuple[MediaFingerprints, Beside, tuple[Failure, ...]]:
         """The media decoded once more, for the local features of what the `first` look saw."""
-        media.seek(0)
         sampling = Sampling(dense=False, seconds=self._seconds)
-        try:
-            with watch.stage("local_look"):
-                closer = self._fingerprint(media, sampling, ("local",))
-        except (BadMedia, SandboxFailed) as error:
-            log.warning("the look at local features failed: %s", error)
-            return first, NOTHING_BESIDE, (Failure("local_look", str(error)),)
+        closer, ended = self._once_more(media, sampling, ("local",), "local_look", watch)
+        if closer is None:
+            return first, NOTHING_BESIDE, ended
         look = replace(first, local=closer.local, motion=closer.motion)
         found, failures = self._find_beside(look, watch, "local_features", self._judge.find_local)
-        if closer.coverage.truncated and not first.coverage.truncated:
-            failures = (*failures, Failure("local_look", "a limit or damage ended it"))
-        return look, found, failures
+        return look, found, failures if first.coverage.truncated else (*failures, *ended)
 
     def _look_at_motion(
         self, media: BinaryIO, windows: tuple[Window, ...], watch: Stopwatch
     ) -> tuple[tuple[Motion, ...], tuple[Failure, ...]]:
         """What moves in every picture of the windows."""
-        media.seek(0)
         sampling = Sampling(dense=False, windows=windows, motion=True, seconds=self._seconds)
-        try:
-            with watch.stage("motion_look"):
-                every = self._fingerprint(media, sampling, ())
-        except (BadMedia, SandboxFailed) as error:
-            log.warning("the look at what moves failed: %s", error)
-            return (), (Failure("motion_look", str(error)),)
-        ended = Failure("motion_look", "a limit or damage ended it")
-        return every.motion, (ended,) if every.coverage.truncated else ()
+        every, ended = self._once_more(media, sampling, (), "motion_look", watch)
+        return () if every is None else every.motion, ended
 
     def _look_apart(
         self,
@@ -201,17 +208,11 @@ class Looker:
         watch: Stopwatch,
     ) -> tuple[Beside, tuple[Failure, ...]]:
         """What seems to be woven into each other, taken apart and looked at each by itself."""
-        media.seek(0)
         sampling = Sampling(dense=False, windows=windows, strands=True, seconds=self._seconds)
         signals = tuple(s for s in self._signals() if s in ("pdq", "local"))
-        try:
-            with watch.stage("strands_look"):
-                apart = self._fingerprint(media, sampling, signals)
-        except (BadMedia, SandboxFailed) as error:
-            log.warning("the look at what is woven in failed: %s", error)
-            return local, (Failure("strands_look", str(error)),)
-        ended = Failure("strands_look", "a limit or damage ended it")
-        cut_short = (ended,) if apart.coverage.truncated else ()
+        apart, cut_short = self._once_more(media, sampling, signals, "strands_look", watch)
+        if apart is None:
+            return local, cut_short
         if not apart.strands:
             return local, cut_short
         found, failures = self._find_beside(apart, watch, "local_features", self._judge.find_local)
@@ -269,26 +270,21 @@ class Looker:
         windows = all_windows(dense_windows(matches, look), closer)
         if not windows:
             return look, matches, ()
-        media.seek(0)
         sampling = Sampling(dense=False, windows=windows, seconds=self._seconds)
         left_out = ("videohash", "sound") if closer else ("videohash", "sound", "local")
         signals = tuple(s for s in self._signals() if s not in left_out)
-        try:
-            with watch.stage("second_look"):
-                dense = self._fingerprint(media, sampling, signals)
-        except (BadMedia, SandboxFailed) as error:
-            log.warning("the second look failed: %s", error)
-            return look, matches, (Failure("second_look", str(error)),)
+        dense, ended = self._once_more(media, sampling, signals, "second_look", watch)
+        if dense is None:
+            return look, matches, ended
         prints = joined_codes(look.fingerprints, dense.fingerprints)
         look = replace(look, fingerprints=prints, local=joined_local(look.local, dense.local))
         unseen: tuple[Failure, ...] = ()
         if closer:
             find_local = partial(self._judge.find_local, usual_only=True, all_motion=all_motion)
             nearer, unseen = self._find_beside(look, watch, "local_features", find_local)
-            local = local.or_surer(nearer)
+            local = local if unseen else local.or_surer(nearer)
         found, failures = self.find(look, watch, local.and_also(sound))
         failures = (*unseen, *failures)
-        if not dense.coverage.truncated:
+        if not ended:
             return look, found, failures
-        ended = Failure("second_look", "a limit or damage ended it")
-        return look, surer(matches, found), (*failures, ended)
+        return look, surer(matches, found), (*failures, *ended)

@@ -46,9 +46,8 @@ BRIEF, CLOSER_MARGIN, CLOSER_SECONDS = 2.0, 1.0, 20.0
 """Seconds that something may be seen by local features to be looked at closer; around it; and most
 of them in all."""
 
-FEWEST_TIMED, TIMED_SECONDS = 2, 30.0
-"""Pictures that must show a place for every picture around them to be asked for its moment; most
-seconds of those in all."""
+TIMED_SECONDS = 30.0
+"""Most seconds in which every picture is looked at for what moves."""
 
 AROUND_S, LEAST_S, FOLLOW_S = 0.5, 3.0, 6.0
 """Seconds before the first and after the last of them that count too; the fewest in all; and how
@@ -154,8 +153,6 @@ def timing_windows(shown: Sequence[Floats], total: float) -> tuple[Window, ...]:
     each (n,) seconds, whose moment nothing tells, those first that are shown most often."""
     windows: list[Window] = []
     for pictures in sorted(shown, key=len, reverse=True):
-        if len(pictures) < FEWEST_TIMED:
-            break
         first, last = (float(pick(pictures)) for pick in (np.min, np.max))
         first = max(0.0, first - FOLLOW_S)
         near = Window(first, min(total, last + FOLLOW_S, first + TIMED_SECONDS))

@@ -66,6 +66,12 @@ SAME = 0.75
 """A correlation at which the same moves, at whichever moment: a page that turns in a program's
 window agrees with lines of many speeds."""
 
+FEW_EVENTS, MANY_EVENTS = 4.0, 8.0
+"""Changes that count alike on the line that every picture tells, where features say that it is
+another moment: fewer are one event, which happens alike at another hour; so many are no chance.
+(Flames have 9 of 13 to 32 of 42, somebody who walks by 4, a door that opens 2, a title that slides
+in over somebody 4 to 6.)"""
+
 AS_WELL, REPEATED = 0.9, 0.8
 """Another moment of a reference agrees as well where it does so to this part; what moves is not
 repeated where no more than this part of it is found at other moments."""
@@ -156,21 +162,29 @@ def at_its_moment(
 
 def at_moment_of_all(
     found: Found,
+    moment: Found | None,
     mine: Sequence[Shot],
     pictures: Sequence[Nominee],
     upload: Motion,
     reference: Motion,
 ) -> Found | None:
     """What was found, on the line of time that is told by how all pictures change (`upload`: of
-    each of them); None where they tell none."""
-    line = line_by_all(found.shown_at, laid_by(found), upload, reference)
-    told = None if line is None else _on_told_line(found, line, mine, pictures)
-    if line is None or told is None:
+    each of them); None where they tell none. `moment`: where `at_its_moment` has it; where that is
+    nowhere, few events must not be those of another hour."""
+    laid = laid_by(found)
+    told = line_by_all(found.shown_at, laid, upload, reference)
+    settled = None if told is None else _on_told_line(found, told.line, mine, pictures)
+    if told is None or settled is None:
         return None
-    seen = {s.shot.row for s in told.sights}
+    if moment is None and told.events < MANY_EVENTS:
+        alike = told.correlation >= SAME
+        missing = not alike and moving.moved(settled, moving.Masks(pictures)) is None
+        if told.events < FEW_EVENTS or missing or moving.lacks_what_comes(settled, pictures):
+            return None
+    seen = {s.shot.row for s in settled.sights}
     unseen = np.array([s.offset for s in mine if s.row not in seen])
-    there = followed(line, unseen, laid_by(told), upload, reference)
-    return replace(told, timed=True, followed=tuple(unseen[there].tolist()))
+    there = followed(told.line, unseen, laid, upload, reference)
+    return replace(settled, timed=True, followed=tuple(unseen[there].tolist()))
 
 
 def _on_told_line(

@@ -28,10 +28,11 @@ DISTINCT_UNUSUAL, SIGHTS_UNUSUAL, LEAST_UNUSUAL = 5, 10, 8
 """Pictures that look different, and sights, below which a line of another speed is chance; and the
 fewest sights that such a line needs in any case."""
 
-MOVING_SHARE, STANDING_SHARE, TOLD_SHARE = (0.02, 0.08), (0.10, 0.25), (0.0, 0.05)
-TIMED_SHARE = (0.0, 0.02)
-"""Parts of a reference's features that are found: from nothing said to all said. The last where all
-that moves has told the moment: then it is known which features should be seen, and few are much."""
+MOVING_SHARE, STANDING_SHARE = (0.02, 0.08), (0.10, 0.25)
+TOLD_SHARE, TIMED_SHARE = (0.0, 0.05), (0.0, 0.02)
+"""Parts of a reference's features that are found: from nothing said to all said. The last two where
+what moves has told the moment, in some pictures or in all: then it is known which features should
+be seen, and few are much."""
 
 ENOUGH_SPREAD = 0.10
 """Part of the shared picture over which inliers must lie to count in full."""
@@ -63,9 +64,8 @@ def telling_inliers(
     lies over it; another picture of the same table shares some of its grain, or one poster. A scene
     that `stands` may be of another moment (a fixed camera, a program's window) and must show more.
     """
-    least, enough = TOLD_SHARE if told else STANDING_SHARE if stands else MOVING_SHARE
-    if timed:
-        least, enough = TIMED_SHARE
+    told_by = TIMED_SHARE if timed else TOLD_SHARE if told else None
+    least, enough = told_by or (STANDING_SHARE if stands else MOVING_SHARE)
     whole = min(1.0, max(0.0, (share - least) / (enough - least)))
     wide = min(1.0, spread / ENOUGH_SPREAD)
     return inliers * whole * wide
@@ -122,39 +122,50 @@ def alignment(
     `samples`: when the query was looked at, rising; `alike`: PDQ codes of the query's pictures by
     their offset, by which pictures that look alike are counted once.
     """
+    before, after = _reaching(found, samples, total_s)
     groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
     sure = steady(found)
     most = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
     alone = total_s <= 0
     nearest = 0 if alone else ONE_OF_MANY
-    said = [sure * _told(sight, most, found, alone=alone) for sight in found.sights]
-    shown = [
-        (sight.shot.offset, max(distance_of(inliers), nearest), group, _cells(sight))
-        for sight, inliers, group in zip(found.sights, said, groups, strict=True)
-    ]
-    # where what moves goes on, though next to nothing is seen: that says when, and no more
-    shown += [(at, distance_of(0.0), STILL, shown[0][3]) for at in found.followed]
-    shown.sort(key=lambda one: one[0])
-    before, after = reach(np.array([at for at, *_ in shown]), samples, total_s)
     frames = [
         FrameMatch(
-            offset=at,
-            reference_offset=max(0.0, found.speed * at + found.offset),
-            distance=distance,
-            group=group,
+            offset=sight.shot.offset,
+            reference_offset=max(0.0, found.speed * sight.shot.offset + found.offset),
+            distance=max(distance_of(sure * _told(sight, most, found, alone=alone)), nearest),
+            group=groups[i],
             track=track,
             view=View.FULL,
             line=0,
             before=float(before[i]),
             after=float(after[i]),
-            cells=cells,
+            cells=_cells(sight),
         )
-        for i, (at, distance, group, cells) in enumerate(shown)
+        for i, sight in enumerate(found.sights)
     ]
     mirrored = found.rendering.mirrored
     placed = Orientation.FLIP_HORIZONTAL if mirrored else Orientation.ORIGINAL
     empty = Alignment(reference_id, "local", placed, (), (), 0.0, speed=found.speed)
     return rescore(empty, frames, video=total_s > 0)
+
+
+def _reaching(found: Found, samples: Floats, total_s: float) -> tuple[Floats, Floats]:
+    """How far before and after it each sight counts: over the samples next to it, too, at which
+    what moves goes on, though next to nothing is seen. That says when, and no more."""
+    before, after = reach(found.shown_at, samples, total_s)
+    far_before, far_after = reach(samples, samples, total_s)
+    goes_on = np.isin(samples, found.followed)
+    for i, row in enumerate(np.searchsorted(samples, found.shown_at).tolist()):
+        first = last = row
+        while first > 0 and goes_on[first - 1]:
+            first -= 1
+        while last + 1 < len(samples) and goes_on[last + 1]:
+            last += 1
+        if first < row:
+            before[i] = samples[row] - samples[first] + far_before[first]
+        if last > row:
+            after[i] = samples[last] - samples[row] + far_after[last]
+    return before, after
 
 
 def _cells(sight: Sight) -> int:

@@ -145,6 +145,13 @@ class Picker:
             return not any(w.end > last and w.start < end for w in self.windows)
         return not self.dense and end - last <= self._reach(final) + _SLACK
 
+    def progress(self, at: float, duration: float) -> float:
+        """The part of what is to be looked at that lies before the moment `at`."""
+        if not self.windows:
+            return at / duration
+        before = sum(min(max(at - w.start, 0.0), w.end - w.start) for w in self.windows)
+        return before / max(sum(w.end - w.start for w in self.windows), _ROUNDING)
+
     def _reach(self, final: bool) -> float:
         """How far the next picture may be; at the end of the track none comes to meet it."""
         return self.max_gap / 2 if final else self.max_gap

@@ -195,8 +195,11 @@ class _Track:
                 yield from self._go_forward(packet)
             yield from frames
 
+    def _progress(self, at: float) -> float:
+        return self._picker.progress(at, self._line.duration)
+
     def _affordable(self, look: Look, start: float) -> Look:
-        progress = start / self._line.duration
+        progress = self._progress(start)
         for choice in (Look.FORWARD, Look.KEYFRAME):
             if look is choice and not self._pace.affords(choice, progress):
                 self._thinned = True
@@ -211,7 +214,7 @@ class _Track:
         last = self._latest if self._picker.windows else self._taken
         if self._picker.is_done(self._end, last, final=self._final):
             self._forward = False
-        elif not self._pace.affords(Look.KEYFRAME, self._end / self._line.duration):
+        elif not self._pace.affords(Look.KEYFRAME, self._progress(self._end)):
             self._forward = False
             self._thinned = True
 

@@ -241,6 +241,20 @@ def test_some_windows_are_looked_at_picture_by_picture(more):
     assert not picker.takes(12.5, 11.0, picker.step)
 
 
+def test_of_windows_the_budget_is_spread_over_them():
+    whole = Picker.of(Sampling(dense=False), 60)
+    assert [whole.progress(at, 60.0) for at in (0, 30, 60)] == [0, 0.5, 1]
+    windows = Picker.of(Sampling(dense=False, windows=(Window(10, 20), Window(40, 50))), 60)
+    assert [windows.progress(at, 60.0) for at in (0, 10, 15, 30, 45, 60)] == [
+        0,
+        0,
+        0.25,
+        0.5,
+        0.75,
+        1,
+    ]
+
+
 # --- the budget --------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
@@ -13,7 +14,8 @@ import pytest
 from api.settings import Settings
 from api.wiring import Parts, build
 from hashdb.errors import SandboxFailed
-from hashdb.model import Action, Verdict, new_id
+from hashdb.model import Action, MediaFingerprints, Verdict, new_id
+from matcher.beside import Beside
 from matcher.check import Checker
 from matcher.digest import digest_file
 from matcher.ports import Sampling
@@ -53,13 +55,19 @@ def cropped(hour: int, first: float, last: float) -> list[Rgb]:
     return [p[down : down + side, across : across + side].copy() for p in some]
 
 
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    made = build(Settings.from_env({"SEAWALL_DATA_DIR": str(tmp_path_factory.mktemp("fire"))}))
+def known(folder: Path, action: Action) -> Parts:
+    """A service whose one bank holds the fire."""
+    made = build(Settings.from_env({"SEAWALL_DATA_DIR": str(folder)}))
     with made.store.begin() as tx:
-        bank = tx.banks.create("attacks", action=Action.BLOCK)
+        bank = tx.banks.create("fires", action=action)
     media = io.BytesIO(video(fire(1), rate=RATE, gop=60))
     made.enroller.add_media(bank, media, digest_file(media), actor="here")
+    return made
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    made = known(tmp_path_factory.mktemp("fire"), Action.BLOCK)
     yield made
     made.close()
 
@@ -98,3 +106,32 @@ def test_a_look_that_failed_is_said(parts: Parts, copy: list[Rgb]) -> None:
     verdict = judged(Checker(parts.store, parts.judge, failing, parts.policy), copy)
     assert verdict.action is Action.REVIEW
     assert "part_failed" in verdict.reason.codes
+
+
+def test_a_search_that_failed_takes_nothing_away(
+    parts: Parts, copy: list[Rgb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = parts.judge.find_local
+
+    def failing(look: MediaFingerprints, **more: Any) -> Beside:
+        if more.get("all_motion"):
+            raise RuntimeError("no")
+        return find(look, **more)
+
+    monkeypatch.setattr(parts.judge, "find_local", failing)
+    verdict = judged(parts.checker, copy)
+    assert verdict.action is Action.REVIEW
+    assert "index_failed" in verdict.reason.codes
+    assert verdict.matches == ()
+
+
+def test_what_an_allow_list_holds_is_not_asked_for_its_moment(
+    tmp_path: Path, copy: list[Rgb]
+) -> None:
+    made = known(tmp_path, Action.ALLOW)
+    try:
+        verdict = judged(made.checker, copy)
+    finally:
+        made.close()
+    assert verdict.action is Action.ALLOW
+    assert "motion_look" not in verdict.timings_ms

@@ -19,8 +19,8 @@ from hashdb.model import (
 from matcher.beside import Beside, Place, seen_otherwise
 from matcher.features import QUERY_GRID, REFERENCE_GRID
 from matcher.motion import laid_by
+from tests.standing_camera import WINDOW, laid, scene, seen, watched
 from tests.unit.test_heard import as_alignment, match
-from tests.unit.test_motion import WINDOW, laid, scene, seen, watched
 
 
 def found(reference: str, score: float) -> Alignment:
@@ -50,6 +50,12 @@ def test_a_closer_look_that_finds_nothing_loses_nothing():
     assert scores(both) == [("a", 0.9)]
     assert both.other_moment == {"b"}
     assert both.any_moment == {"a"}
+
+
+def test_a_reference_that_a_second_pass_tells_is_told():
+    first = Beside((found("a", 0.2), found("b", 0.9)), any_moment=frozenset({"a", "b"}))
+    both = first.or_surer(Beside((found("a", 0.8), found("b", 0.1))))
+    assert (both.untold("a"), both.untold("b")) == (False, True)
 
 
 def in_strand(reference: str, score: float, track: int) -> Alignment:

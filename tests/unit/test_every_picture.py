@@ -9,13 +9,18 @@ from numpy.typing import NDArray
 from hashdb.model import Motion, Rendering
 from matcher import every_picture
 from matcher.correlation import Line
-from matcher.every_picture import followed, line_by_all
+from matcher.every_picture import Told, followed
 from matcher.features import QUERY_GRID, REFERENCE_GRID
 from matcher.motion import compare, laid_by, laid_whole
 from tests.standing_camera import PLAIN, WINDOW, Grey, laid, scene, seen, watched
 
 RATE = 30
 SPARSE = np.arange(0, 6, 0.4)
+
+
+def line_by_all(shown, laid, upload, reference) -> Line | None:
+    told = every_picture.line_by_all(shown, laid, upload, reference)
+    return None if told is None else told.line
 
 
 def burning(hour: int, moment: float) -> Grey:
@@ -84,19 +89,24 @@ def test_another_hour_tells_nothing(hour: int, reference: Motion):
     assert line_by_all(SPARSE, laid_whole(mirrored=False), upload, reference) is None
 
 
+@pytest.mark.parametrize(("speed", "most"), [(1.6, 400_000), (1.034, 2_000_000)])
 def test_other_speeds_are_tried_of_references_that_are_not_long(
-    monkeypatch: pytest.MonkeyPatch,
+    speed: float, most: int, reference: Motion, monkeypatch: pytest.MonkeyPatch
 ):
-    reference = watched([(t, scene(1, t)) for t in np.arange(0, 30, 0.25)], REFERENCE_GRID)
+    wandering = watched([(t, scene(1, t)) for t in np.arange(0, 30, 0.25)], REFERENCE_GRID)
+    known = wandering if speed > 1.1 else reference
     times = np.arange(6 * RATE) / RATE
-    upload = watched([(t, scene(1, 4 + 1.6 * t)) for t in times], QUERY_GRID)
+    shown = scene if speed > 1.1 else burning
+    upload = watched(
+        [(t, shown(1, round((4 + speed * t) * RATE) / RATE)) for t in times], QUERY_GRID
+    )
     whole = laid_whole(mirrored=False)
-    line = line_by_all(SPARSE, whole, upload, reference)
+    line = line_by_all(SPARSE, whole, upload, known)
     assert line is not None
-    assert line.speed == pytest.approx(1.6, rel=0.05)
-    assert 3 * line.speed + line.offset == pytest.approx(4 + 3 * 1.6, abs=0.3)
-    monkeypatch.setattr(every_picture, "MOST_HELD", 1000)
-    assert line_by_all(SPARSE, whole, upload, reference) is None
+    assert line.speed == pytest.approx(speed, rel=0.03)
+    assert 3 * line.speed + line.offset == pytest.approx(4 + 3 * speed, abs=0.3)
+    monkeypatch.setattr(every_picture, "MOST_HELD", most // 100)
+    assert line_by_all(SPARSE, whole, upload, known) is None
 
 
 def test_what_repeats_itself_is_not_told():
@@ -108,12 +118,47 @@ def test_what_repeats_itself_is_not_told():
 
 
 def test_a_line_must_lead_what_moves_to_the_reference(reference: Motion):
-    """Of six seconds two are the reference's last, where it ends."""
-    upload = uploaded(1, 27.8)
-    assert line_by_all(SPARSE, laid_whole(mirrored=False), upload, reference) is None
-    cut = line_by_all(SPARSE[SPARSE < 2], laid_whole(mirrored=False), upload, reference)
-    assert cut is not None
-    assert cut.offset == pytest.approx(27.8, abs=0.02)
+    """What burns in the upload before the reference's first moment speaks against the line."""
+    times = np.arange(6 * RATE) / RATE
+    pictures = [(t, burning(1 if t >= 2 else 3, t - 2)) for t in times.tolist()]
+    upload = watched(pictures, QUERY_GRID)
+    whole = laid_whole(mirrored=False)
+    assert line_by_all(SPARSE, whole, upload, reference) is None
+    calm = [(t, burning(1, t - 2) if t >= 2 else scene(0, 0.0)) for t in times.tolist()]
+    line = line_by_all(SPARSE, whole, watched(calm, QUERY_GRID), reference)
+    assert line is not None
+    assert line.offset == pytest.approx(-2, abs=0.02)
+
+
+def test_one_event_is_none_of_many(reference: Motion):
+    """A lamp that is switched on correlates as well as can be."""
+
+    def lit(at: float) -> list[tuple[float, Grey]]:
+        return [(t, scene(0, 0.0) + 40 * (t >= at)) for t in np.arange(0, 12, 1 / RATE).tolist()]
+
+    lamp = watched(lit(9.0)[::7], REFERENCE_GRID)
+    assert (
+        every_picture.line_by_all(
+            SPARSE, laid_whole(mirrored=False), watched(lit(3.0), QUERY_GRID), lamp
+        )
+        is None
+    )
+    told = every_picture.line_by_all(
+        SPARSE, laid_whole(mirrored=False), uploaded(1, 9.0), reference
+    )
+    assert isinstance(told, Told)
+    assert told.events > 8
+
+
+def test_too_few_lines_that_lead_elsewhere_tell_nothing(monkeypatch: pytest.MonkeyPatch):
+    short = watched([(t, burning(1, t)) for t in np.arange(0, 8, 0.25).tolist()], REFERENCE_GRID)
+    whole = laid_whole(mirrored=False)
+    monkeypatch.setattr(every_picture, "MOST_HELD", 20_000)  # the normal speed alone
+    upload = uploaded(1, 1.0)
+    monkeypatch.setattr(every_picture, "ELSEWHERE_S", 1.0)
+    assert line_by_all(SPARSE, whole, upload, short) is not None
+    monkeypatch.setattr(every_picture, "ELSEWHERE_S", 8.0)
+    assert line_by_all(SPARSE, whole, upload, short) is None
 
 
 def test_where_too_little_is_to_compare_nothing_is_told(reference: Motion):

@@ -455,10 +455,13 @@ def test_fewer_tell_where_every_picture_has() -> None:
     assert telling.telling_inliers(20, 0.02, 0.9, stands=True, told=True, timed=True) == 20
 
 
-def test_what_is_followed_lengthens_a_copy_and_is_no_evidence(index: LocalIndex) -> None:
+@pytest.mark.parametrize(("speed", "kept"), [(1.0, 8), (1.6, 2)])
+def test_what_is_followed_lengthens_a_copy_and_is_no_evidence(
+    speed: float, kept: int, index: LocalIndex
+) -> None:
     shots, (found, *_) = looked_for(copy(panning(1), 8), index)
     samples = np.unique([s.offset for s in shots])
-    some = replace(found, sights=found.sights[: len(found.sights) // 2])
+    some = replace(found, speed=speed, sights=found.sights[:kept])
     followed = tuple(s.shot.offset for s in found.sights[len(some.sights) :])
     short, long = (
         telling.alignment(one, "r", track=0, samples=samples, total_s=8.0, alike={})
@@ -470,7 +473,7 @@ def test_what_is_followed_lengthens_a_copy_and_is_no_evidence(index: LocalIndex)
     assert long.score == pytest.approx(short.score)
     assert long.segments[0].query.start == short.segments[0].query.start
     assert long.segments[-1].query.end > short.segments[-1].query.end + 2
-    assert [f.offset for f in long.frames] == [s.shot.offset for s in found.sights]
+    assert [f.offset for f in long.frames] == [s.shot.offset for s in some.sights]
 
 
 def test_pictures_that_look_alike_are_several_where_they_lie_apart() -> None:

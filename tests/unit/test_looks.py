@@ -265,7 +265,6 @@ def test_the_look_for_what_is_woven_in_has_a_bound():
     ("shown", "windows"),
     [
         ([], []),
-        ([[20.0]], []),  # one picture is not enough
         ([[20.0, 21.0]], [(14.0, 27.0)]),
         ([[2.0, 3.0, 38.0]], [(0.0, 30.0)]),  # its beginning
         ([[2.0, 3.0], [4.0, 5.0, 6.0]], [(0.0, 12.0)]),

@@ -12,8 +12,9 @@ from hashdb.model import LocalFeatures, Motion, Rendering
 from hashdb.ports import Nominee
 from matcher import moments, moving, verify
 from matcher.correlation import Line
+from matcher.every_picture import Told
 from matcher.localize import Found
-from matcher.moments import at_its_moment, told_alone
+from matcher.moments import at_its_moment, at_moment_of_all, told_alone
 from matcher.motion import Agreement, Comparison
 from matcher.sighting import Shot, Sight, picture_of
 from tests.made_world import (
@@ -406,3 +407,36 @@ def test_motion_speaks_against_a_line_or_for_it(
     found, masks = found_with(speed, moved=8, elsewhere=elsewhere)
     assert moments._contradicted(found, masks, agreement) == against
     assert moments._confirmed(found, masks, agreement) == speaks_for
+
+
+@pytest.mark.parametrize(
+    ("events", "correlation", "elsewhere", "told"),
+    [
+        (3.0, 0.9, False, True),
+        (3.0, 0.9, True, False),  # one event, which happens alike at another hour
+        (6.0, 0.5, True, False),  # and what moves is not seen
+        (6.0, 0.9, True, True),
+        (9.0, 0.5, True, True),  # as many are no chance
+    ],
+)
+def test_few_events_do_not_outweigh_what_features_say(
+    events: float,
+    correlation: float,
+    elsewhere: bool,
+    told: bool,
+    index: LocalIndex,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What every picture tells of a line, where the features that move are missing on it."""
+    shots, (found, *_) = looked_for(copy(panning(1), 8), index)
+    line = Told(Line(1.0, found.offset + 0.1), correlation, 0.3, events)
+    monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
+    monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
+    monkeypatch.setattr(moving, "moved", lambda *_: None)
+    motion = Motion(np.arange(3.0), np.zeros((3, 16, 16), np.int8))
+    moment = None if elsewhere else found
+    asked = at_moment_of_all(found, moment, shots, index.pictures(found.reference), motion, motion)
+    assert (asked is not None) == told
+    if asked is not None:
+        assert (asked.told, asked.timed, asked.offset) == (True, True, line.line.offset)
+        assert asked.followed == ()
