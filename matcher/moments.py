@@ -69,8 +69,8 @@ window agrees with lines of many speeds."""
 FEW_EVENTS, MANY_EVENTS = 4.0, 8.0
 """Changes that count alike on the line that every picture tells, where features say that it is
 another moment: fewer are one event, which happens alike at another hour; so many are no chance.
-(Flames have 9 of 13 to 32 of 42, somebody who walks by 4, a door that opens 2, a title that slides
-in over somebody 4 to 6.)"""
+(Flames have 9 of 13 to 32 of 42, somebody who walks by 4, a title that slides in over somebody 4 to
+6.)"""
 
 AS_WELL, REPEATED = 0.9, 0.8
 """Another moment of a reference agrees as well where it does so to this part; what moves is not
