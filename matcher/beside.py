@@ -33,8 +33,8 @@ class Beside:
     in `other_moment` what moves in them is missing, in `any_moment` nothing that moves is seen.
     `unsure`: moments, in seconds of the upload, at which a reference was seen that no alignment
     makes sure. `places`: of all references that pictures show, told or not. `whole`: references
-    that are images and all of the upload, with nothing over it: there a hash sees as much.
-    `untimed`: when places are shown whose moment what moves does not tell, (n,) seconds each."""
+    that are images and all of the upload; `bare`: those of them with nothing over it, of which a
+    hash sees as much. `untimed`: when places are shown whose moment what moves does not tell, (n,) seconds each."""
 
     alignments: tuple[Alignment, ...] = ()
     other_moment: frozenset[str] = frozenset()
@@ -42,6 +42,7 @@ class Beside:
     unsure: tuple[float, ...] = ()
     places: tuple[Place, ...] = ()
     whole: frozenset[str] = frozenset()
+    bare: frozenset[str] = frozenset()
     untimed: tuple[Floats, ...] = ()
 
     def or_surer(self, other: Beside) -> Beside:
@@ -56,6 +57,7 @@ class Beside:
             any_moment=other.any_moment | (self.any_moment & mine),
             places=other.places or self.places,
             whole=self.whole | other.whole,
+            bare=self.bare | other.bare,
         )
 
     def or_apart(self, apart: Beside, strands: Sequence[Strand]) -> Beside:
@@ -84,6 +86,7 @@ class Beside:
             (*self.unsure, *other.unsure),
             (*self.places, *other.places),
             self.whole | other.whole,
+            self.bare | other.bare,
             (*self.untimed, *other.untimed),
         )
 

@@ -147,6 +147,8 @@ class LocalFinder:
         if single:
             moving = aligned - moments.untold
         images = {names[i] for i in seen.still}
+        shown = [f for f in kept if single and f.reference in seen.still]
+        pictures = [(names[f.reference], sight) for f in shown for sight in f.sights]
         sure = {a.reference_id for a in alignments if a.score >= SURE}
         unsure = {
             s.shot.offset
@@ -159,7 +161,8 @@ class LocalFinder:
             frozenset(aligned - images - moving),
             tuple(sorted(unsure)),
             tuple(moments.places),
-            frozenset(images & {names[f.reference] for f in kept if single and _is_whole(f)}),
+            frozenset(name for name, sight in pictures if telling.is_whole(sight)),
+            frozenset(name for name, sight in pictures if telling.is_bare(sight)),
             tuple(moments.untimed),
         )
 
@@ -315,10 +318,6 @@ class NeuralFinder:
 
 def _of_track(motion: Iterable[Motion], track: int) -> Motion | None:
     return {m.track: m for m in motion}.get(track)
-
-
-def _is_whole(found: localize.Found) -> bool:
-    return any(telling.is_whole(sight) for sight in found.sights)
 
 
 def motion_of(store: Store, name: str) -> Motion | None:

@@ -137,7 +137,7 @@ class Judge:
             for one in likeliest
         ]
         hashed = {a.reference_id for a in aligned if a is not None and a.signal_type == "pdq"}
-        known = self._beside_hash(known, beside.whole, hashed, fingerprints)
+        known = self._beside_hash(known, beside, hashed, fingerprints)
         alignments: dict[str, list[Alignment]] = {}
         for alignment in (*known, *(a for a in aligned if a is not None)):
             weighed = alignment
@@ -198,21 +198,22 @@ class Judge:
     def _beside_hash(
         self,
         known: Iterable[Alignment],
-        whole: Collection[str],
+        beside: Beside,
         hashed: Collection[str],
         fingerprints: Iterable[Fingerprint],
     ) -> list[Alignment]:
-        """The alignments, less those by features of an image that is a reference's `whole` picture
-        with nothing over it. There features tell the place, and the hash of all of it the moment:
-        what it tells counts alone; where both have one, and they are far apart, it may be any."""
-        coded = [f for f in self.usable(fingerprints) if f.signal_type == "pdq" and len(f)]
+        """The alignments, those by features of images held against the `hashed` references. Where
+        an image is a reference's whole picture, features tell the place (or a program's window),
+        and the hash of all of it what is there: of two that are far apart it may be anything. With
+        nothing over it what the hash tells counts alone."""
+        coded = any(len(f) for f in self.usable(fingerprints) if f.signal_type == "pdq")
         kept = []
         for one in known:
-            if one.signal_type != "local" or one.reference_id not in whole:
-                kept.append(one)
-            elif one.reference_id not in hashed:
-                far = bool(coded) and self._has_hash(one.reference_id)
-                kept.append(not_sure(one) if far else one)
+            local, name = one.signal_type == "local", one.reference_id
+            if local and name in beside.bare and name in hashed:
+                continue
+            alone = local and name in beside.whole and name not in hashed
+            kept.append(not_sure(one) if alone and coded and self._has_hash(name) else one)
         return kept
 
     def _has_hash(self, reference_id: str) -> bool:

@@ -44,7 +44,7 @@ part that is enough, and how heavily shots of another moment weigh against it.""
 
 WHOLE, BARE = 0.04, 0.75
 """An image is a whole picture where its corners lie within so much of its sides of the reference's,
-and bare where so many of the reference's cells are seen."""
+and it is bare where so many of the reference's cells are seen."""
 
 BLANK = 0.67
 """How much less a shot that shows nothing of the reference, at any moment, counts among those at an
@@ -72,13 +72,19 @@ def telling_inliers(
 
 
 def is_whole(sight: Sight) -> bool:
-    """Whether a picture is the reference's, uncropped and unframed, with little over it."""
+    """Whether a picture is the reference's, uncropped and unframed."""
     reference, query = picture_of(sight.nominee), sight.shot.picture
     size = np.array([query.width, query.height])
     ends = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
     corners = (ends * (reference.width, reference.height)).astype(np.float32)
     off = np.abs(verify.mapped(sight.agreement.map, corners) / size - ends)
-    return bool(off.max() <= WHOLE) and verify.covered(sight.agreement, reference, query) >= BARE
+    return bool(off.max() <= WHOLE)
+
+
+def is_bare(sight: Sight) -> bool:
+    """Whether a whole picture has little over it."""
+    seen = verify.covered(sight.agreement, picture_of(sight.nominee), sight.shot.picture)
+    return is_whole(sight) and seen >= BARE
 
 
 def _told(sight: Sight, most: float, found: Found, *, alone: bool) -> float:

@@ -28,7 +28,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     made = build(Settings.from_env({"SEAWALL_DATA_DIR": str(folder)}))
     with made.store.begin() as tx:
         bank = tx.banks.create("attacks")
-    for shown in (ATTACK, PLACE, SLIDES[0]):
+    for shown in (ATTACK, PLACE, SLIDES[0], window(coarse(91))):
         media = file(shown)
         made.enroller.add_media(bank, media, digest_file(media), actor="test")
     yield made
@@ -57,6 +57,11 @@ def place(seed: int) -> np.ndarray:
         colour = tuple(int(c) for c in rng.integers(0, 256, 3))
         cv2.ellipse(shown, (x, y), (45, 130), 0, 0, 360, colour, -1)
     return shown
+
+
+def window(shown: np.ndarray) -> np.ndarray:
+    """A picture as a post in a browser's window, with the same texts each time."""
+    return stills.edited(shown, ["screenshot"], {"screenshot": {"phone": False, "seed": 8}}, ())
 
 
 ATTACK = stills.still(MEDIA / "o597_bbb.mp4", 4.0)
@@ -117,3 +122,11 @@ def test_other_slides_of_a_deck_are_not_blocked(parts: Parts) -> None:
 def test_other_pictures_are_nothing(parts: Parts) -> None:
     for seed in (60, 61):
         assert check(parts, coarse(seed)).action is Action.ALLOW
+
+
+def test_the_same_window_around_another_picture_is_not_blocked(parts: Parts) -> None:
+    """What the window shares is all over the image; the hash of all of it is another's."""
+    assert check(parts, window(coarse(91))).action is Action.BLOCK
+    for seed in (92, 93, 94):
+        verdict = check(parts, window(coarse(seed)))
+        assert verdict.action is not Action.BLOCK, verdict.reason
