@@ -34,7 +34,8 @@ class Beside:
     `unsure`: moments, in seconds of the upload, at which a reference was seen that no alignment
     makes sure. `places`: of all references that pictures show, told or not. `whole`: references
     that are images and all of the upload; `bare`: those of them with nothing over it, of which a
-    hash sees as much. `untimed`: when places are shown whose moment what moves does not tell, (n,) seconds each."""
+    hash sees as much. `untimed`: when places are shown whose moment what moves does not tell, (n,)
+    seconds each."""
 
     alignments: tuple[Alignment, ...] = ()
     other_moment: frozenset[str] = frozenset()

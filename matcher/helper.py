@@ -5,7 +5,6 @@ FFmpeg, OpenCV and numpy give Python's lock up while they work, so that both of 
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,8 +12,6 @@ from collections.abc import Callable
 AHEAD_BYTES = 8_000_000
 """Bytes of luma that may wait or be at work: eight pictures of 720p, three of 1080p. From 4K on
 each is waited for, so that a look at large pictures needs no more memory than with one thread."""
-
-_SWITCH_S = 5e-4  # for so long a thread may hold Python's lock while the other one wants it
 
 Work = Callable[[], None]
 
@@ -34,7 +31,6 @@ class Helper:
 
     def start(self) -> None:
         """Start the thread; it ends with the process."""
-        sys.setswitchinterval(_SWITCH_S)
         self._started = True
         threading.Thread(target=self._run, name="helper", daemon=True).start()
 
