@@ -179,7 +179,8 @@ class Judge:
             odd_line or is_still(alignment) or self._by_chance(alignment, beside)
         ):
             moment = self._moment(alignment, motion)
-            if moment.alignment is not None:
+            missing = reference.id in beside.other_moment and not moment.same
+            if moment.alignment is not None and not missing:
                 alignment = moment.alignment
             elif reference.id in beside.other_moment or (odd_line and moment.other):
                 return None

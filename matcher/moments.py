@@ -81,10 +81,12 @@ repeated where no more than this part of it is found at other moments."""
 class Moment:
     """What motion says of a still scene: the alignment, at the moment that it tells if it tells
     one, None where it does not agree; `other`: the upload moves, but as the reference does at no
-    moment."""
+    moment; `same`: what moves there agrees by `SAME`, so that it is no other that goes the same
+    way, whatever features miss."""
 
     alignment: Alignment | None
     other: bool
+    same: bool = False
 
 
 UNTOLD = Moment(None, other=False)
@@ -273,14 +275,15 @@ def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Momen
     line = found.line
     if line is None:
         if found.best >= ALIKE:
-            return Moment(alignment, other=False)
+            return Moment(alignment, other=False, same=found.best >= SAME)
         still = moves_little(upload.grids[during])
         return Moment(None, other=(found.best < UNLIKE or found.another) and not still)
     told = [
         replace(f, reference_offset=max(0.0, line.speed * f.offset + line.offset), group=i, line=0)
         for i, f in enumerate(frames)
     ]
-    return Moment(rescore(replace(alignment, speed=line.speed), told, video=True), other=False)
+    there = rescore(replace(alignment, speed=line.speed), told, video=True)
+    return Moment(there, other=False, same=found.told >= SAME)
 
 
 def _told_by_motion(

@@ -215,7 +215,7 @@ def test_what_repeats_itself_is_told_without_its_moment():
     upload = watched([(t, scene(1, (10 + t) % 5)) for t in times], QUERY_GRID)
     still = still_alignment(times, Orientation.ORIGINAL, View.FULL)
     assert line_of(np.array(times), laid_whole(mirrored=False), upload, again) is None
-    assert still_told(still, upload, again) == Moment(still, other=False)
+    assert still_told(still, upload, again) == Moment(still, other=False, same=True)
 
 
 def test_a_camera_that_moves_tells_nothing_of_pictures_that_are_far():

@@ -1,0 +1,70 @@
+"""A camera above a road, judged: a car passes, and at another hour another one, the same way."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from api.settings import Settings
+from api.wiring import Parts, build
+from hashdb.model import Action, Verdict, new_id
+from matcher.digest import digest_file
+from tests.media_maker import Rgb, video
+from tests.parts.test_every_picture_judged import HEIGHT, RATE, WIDTH, place
+
+PIXELS_A_S, LENGTH, TOP = 200, 140, 230
+PASSES_AT = 9.3
+SECONDS = 24.0
+
+
+def car(look: int) -> Rgb:
+    """A bright or dark body with windows."""
+    patches = np.random.default_rng(look).integers(0, 255, (3, 7))
+    return np.repeat(np.kron(patches, np.ones((20, 20)))[..., None], 3, axis=2).astype(np.uint8)
+
+
+def road(hour: int, look: int, passes_at: float, seconds: float) -> Iterator[Rgb]:
+    """The place, with the grain of that hour, and the car that passes."""
+    empty, body, rng = place(), car(look), np.random.default_rng(hour)
+    for number in range(round(seconds * RATE)):
+        picture = empty.astype(np.int16)
+        left = round(PIXELS_A_S * (number / RATE - passes_at)) - LENGTH
+        first, last = max(0, left), min(WIDTH, left + LENGTH)
+        if last > first:
+            picture[TOP : TOP + len(body), first:last] = body[:, first - left : last - left]
+        picture += rng.integers(-3, 4, (HEIGHT, WIDTH, 1), dtype=np.int16)
+        yield np.clip(picture, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    folder = tmp_path_factory.mktemp("road")
+    made = build(Settings.from_env({"SEAWALL_DATA_DIR": str(folder)}))
+    with made.store.begin() as tx:
+        bank = tx.banks.create("roads")
+    media = io.BytesIO(video(road(1, 1, PASSES_AT, SECONDS), rate=RATE, gop=60))
+    made.enroller.add_media(bank, media, digest_file(media), actor="here")
+    yield made
+    made.close()
+
+
+def judged(parts: Parts, frames: list[Rgb]) -> Verdict:
+    media = io.BytesIO(video(iter(frames), rate=RATE, gop=48))
+    return parts.checker.check_media("key_here", new_id("upload"), media, digest_file(media))
+
+
+@pytest.mark.parametrize("look", range(2, 8))
+def test_another_car_is_another_moment(parts: Parts, look: int) -> None:
+    verdict = judged(parts, list(road(2, look, 4.1, 12.0)))
+    assert verdict.action is not Action.BLOCK, verdict.reason
+
+
+def test_the_same_car_is_found(parts: Parts) -> None:
+    first = round(5.2 * RATE)
+    some = list(road(1, 1, PASSES_AT, 17.2))[first:]
+    verdict = judged(parts, [np.ascontiguousarray(p[20:-20, 20:-20]) for p in some])
+    assert verdict.action is Action.BLOCK, verdict.reason
