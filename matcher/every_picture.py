@@ -69,13 +69,14 @@ _AT_ONCE = 100_000  # moments that are held at once: two milliseconds without Py
 class Told:
     """A line of time on which an upload changes as a reference does: how well these correlate, by
     how much that lies `above` any line that leads elsewhere, and how many `events` (changes that
-    count alike) carry it: `(sum of products)^2 / sum of their squares`, as for the effective number
-    of samples (Kish, "Survey Sampling", 1965)."""
+    count alike), of all `changes` on it, carry it: `(sum of products)^2 / sum of their squares`, as
+    for the effective number of samples (Kish, "Survey Sampling", 1965)."""
 
     line: Line
     correlation: float
     above: float
     events: float
+    changes: int
 
 
 def line_by_all(shown: Floats, laid: Laid, upload: Motion, reference: Motion) -> Told | None:
@@ -145,7 +146,8 @@ def _best(cells: Cells, speeds: Floats) -> Told | None:
     events = float(products.sum() ** 2 / max(float(np.square(products).sum()), 1e-9))
     if events < EVENTS:
         return None
-    return Told(Line(speed, offset), float(told[at]), float(told[at] - away.max()), events)
+    above, changes = float(told[at] - away.max()), int(held.both.sum())
+    return Told(Line(speed, offset), float(told[at]), above, events, changes)
 
 
 def _together(cells: Cells) -> Grids:

@@ -16,7 +16,7 @@ from hashdb.ports import Nominee
 from matcher import moving, verify
 from matcher.align import FrameHits, best_line
 from matcher.correlation import Line, moves_little
-from matcher.every_picture import followed, line_by_all
+from matcher.every_picture import Told, followed, line_by_all
 from matcher.localize import (
     FORWARD,
     STEP,
@@ -66,11 +66,12 @@ SAME = 0.75
 """A correlation at which the same moves, at whichever moment: a page that turns in a program's
 window agrees with lines of many speeds."""
 
-FEW_EVENTS, MANY_EVENTS = 4.0, 8.0
+FEW_EVENTS, MANY_EVENTS, MOST_OF_ALL = 4.0, 8.0, 0.5
 """Changes that count alike on the line that every picture tells, where features say that it is
-another moment: fewer are one event, which happens alike at another hour; so many are no chance.
-(Flames have 9 of 13 to 32 of 42, somebody who walks by 4, a title that slides in over somebody 4 to
-6.)"""
+another moment: fewer are one event, which happens alike at another hour; so many are no chance, if
+they are so large a part of all, or agree by `SAME`. (Flames have 9 of 13 to 32 of 42, somebody who
+walks by 4, a title that slides in over somebody 4 to 6, a car that passes as another did 9 of 44.)
+"""
 
 AS_WELL, REPEATED = 0.9, 0.8
 """Another moment of a reference agrees as well where it does so to this part; what moves is not
@@ -178,7 +179,7 @@ def at_moment_of_all(
     settled = None if told is None else _on_told_line(found, told.line, mine, pictures)
     if told is None or settled is None:
         return None
-    if moment is None and told.events < MANY_EVENTS:
+    if moment is None and not _is_no_chance(told):
         alike = told.correlation >= SAME
         missing = not alike and moving.moved(settled, moving.Masks(pictures)) is None
         if told.events < FEW_EVENTS or missing or moving.lacks_what_comes(settled, pictures):
@@ -187,6 +188,13 @@ def at_moment_of_all(
     unseen = np.array([s.offset for s in mine if s.row not in seen])
     there = followed(told.line, unseen, laid, upload, reference)
     return replace(settled, timed=True, followed=tuple(unseen[there].tolist()))
+
+
+def _is_no_chance(told: Told) -> bool:
+    """Whether so much agrees that it is no event that happens alike at another hour, whatever
+    features say: it goes on throughout, as flames do, or what moves is the same."""
+    goes_on = told.events >= MOST_OF_ALL * told.changes
+    return told.events >= MANY_EVENTS and (goes_on or told.correlation >= SAME)
 
 
 def _on_told_line(

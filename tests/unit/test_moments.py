@@ -410,17 +410,19 @@ def test_motion_speaks_against_a_line_or_for_it(
 
 
 @pytest.mark.parametrize(
-    ("events", "correlation", "elsewhere", "told"),
+    ("events", "changes", "correlation", "elsewhere", "told"),
     [
-        (3.0, 0.9, False, True),
-        (3.0, 0.9, True, False),  # one event, which happens alike at another hour
-        (6.0, 0.5, True, False),  # and what moves is not seen
-        (6.0, 0.9, True, True),
-        (9.0, 0.5, True, True),  # as many are no chance
+        (3.0, 6, 0.9, False, True),
+        (3.0, 6, 0.9, True, False),  # one event, which happens alike at another hour
+        (6.0, 6, 0.5, True, False),  # and what moves is not seen
+        (6.0, 6, 0.9, True, True),
+        (9.0, 18, 0.5, True, True),  # as many are no chance
+        (9.0, 19, 0.5, True, False),  # another car that passes by
     ],
 )
 def test_few_events_do_not_outweigh_what_features_say(
     events: float,
+    changes: int,
     correlation: float,
     elsewhere: bool,
     told: bool,
@@ -429,7 +431,7 @@ def test_few_events_do_not_outweigh_what_features_say(
 ) -> None:
     """What every picture tells of a line, where the features that move are missing on it."""
     shots, (found, *_) = looked_for(copy(panning(1), 8), index)
-    line = Told(Line(1.0, found.offset + 0.1), correlation, 0.3, events)
+    line = Told(Line(1.0, found.offset + 0.1), correlation, 0.3, events, changes)
     monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
     monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
     monkeypatch.setattr(moving, "moved", lambda *_: None)
@@ -440,3 +442,17 @@ def test_few_events_do_not_outweigh_what_features_say(
     if asked is not None:
         assert (asked.told, asked.timed, asked.offset) == (True, True, line.line.offset)
         assert asked.followed == ()
+
+
+@pytest.mark.parametrize(("correlation", "told"), [(0.7, False), (0.8, True)])
+def test_many_events_that_are_the_same_outweigh_what_is_not_seen_to_come(
+    correlation: float, told: bool, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shots, (found, *_) = looked_for(copy(panning(1), 8), index)
+    line = Told(Line(1.0, found.offset), correlation, 0.3, 9.0, 40)
+    monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
+    monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
+    monkeypatch.setattr(moving, "lacks_what_comes", lambda *_: True)
+    motion = Motion(np.arange(3.0), np.zeros((3, 16, 16), np.int8))
+    asked = at_moment_of_all(found, None, shots, index.pictures(found.reference), motion, motion)
+    assert (asked is not None) == told
