@@ -17,7 +17,6 @@ from hashdb.errors import CorruptMedia, MediaTimeout
 from hashdb.model import (
     Coverage,
     Fingerprint,
-    Floats,
     MediaFingerprints,
     MediaKind,
     Motion,
@@ -28,6 +27,7 @@ from hashdb.model import (
 from hashdb.signals import CARD, SIGNAL_TYPES
 from matcher.coverage import Reach, judged, track_seconds
 from matcher.features import QUERY_GRID, LocalLook, MotionWatch
+from matcher.ground import DARK, EMPTY_GROUND, FLAT_GROUND, blank, flat_ground, ground
 from matcher.heap import give_back
 from matcher.helper import Helper
 from matcher.ports import (
@@ -51,20 +51,9 @@ from matcher.shown import ShownLook
 from matcher.strands import Strands
 
 PICTURE_SIDE = 224
-# A picture of which more than this part is one shade (+- 4 of 255) is a title card, a slate, a
-# caption on black: its code is its layout, which others share. Of the frames of 40 real videos
-# only title cards lay above it; the next were a star field at 0.76 and a window at 0.74.
-FLAT_GROUND = 0.8
-# Of one of which less than a hundredth is another shade there is nothing but a logo in a corner.
-# Not where the shade is dark: of a night compression leaves little, and it may be much.
-EMPTY_GROUND, DARK = 0.99, 48
-# How far neighbouring ones of a picture's 64 x 64 samples may differ where there is no edge.
-BLANK_LEVELS, SMALLEST_BLANK = 8, 16
-_GROUND_SAMPLES = 128
 IN_PARTS = "pdq"  # the signal type by which pictures within the picture are hashed
 _PANES = tuple(view for view in View if view.in_part)
 _GIVE_BACK_EVERY = 50  # frames after which freed memory is given back, or long looks take ever more
-_SHADES = np.ones(9, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,32 +220,6 @@ def _add(
         rows.add(offset, rows.hasher.hash(view), view.quality, box)
         seen = True
     return seen
-
-
-def flat_ground(luma: AnyLuma) -> bool:
-    """Whether nearly all of the picture is of one shade: see `FLAT_GROUND`."""
-    return ground(luma)[0] > FLAT_GROUND
-
-
-def ground(luma: AnyLuma) -> tuple[float, int]:
-    """The part of the picture that is of one shade, give or take 4 of 255, and that shade."""
-    height, width = luma.shape
-    down, across = max(1, height // _GROUND_SAMPLES), max(1, width // _GROUND_SAMPLES)
-    some = luma[::down, ::across].astype(np.uint8, copy=False)
-    counts = np.convolve(np.bincount(some.ravel(), minlength=256), _SHADES, "same")
-    shade = int(counts.argmax())
-    return float(counts[shade] / some.size), shade
-
-
-def blank(luma: AnyLuma, square: Floats, *, but_for_a_logo: bool = False) -> bool:
-    """Whether there is no edge in the picture (black, one colour, a smooth slope), give or take
-    what compression leaves, or none but a logo's: there is nothing in it that could be missed. Of a
-    video only: an image that is blank for us may be one that could not be decoded as others do.
-
-    `square` (64, 64): the picture reduced.
-    """
-    steps = max(np.abs(np.diff(square, axis=axis)).max() for axis in (0, 1))
-    return bool((but_for_a_logo or steps <= BLANK_LEVELS) and min(luma.shape) >= SMALLEST_BLANK)
 
 
 def _cut(luma: AnyLuma, crop: Crop | None) -> AnyLuma | None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from matcher.fingerprint import flat_ground
+from matcher.ground import flat_ground
 
 RNG = np.random.default_rng(3)
 
