@@ -199,3 +199,45 @@ def test_a_line_is_followed_for_as_long_as_the_same_moves(reference: Motion):
     assert not there[at >= 7].any()
     assert not followed(Line(1.0, 9.1), at, whole, upload, reference).any()
     assert not followed(Line(1.0, 9.0), at, whole, uploaded(1, 9.0, SPARSE[:3]), reference).any()
+
+
+@pytest.mark.parametrize(("gap", "told"), [(0.5, True), (0.7, False)])
+def test_moments_that_lie_far_apart_have_no_change(gap: float, told: bool):
+    kept = watched([(t, burning(1, t)) for t in np.arange(0, 30, gap).tolist()], REFERENCE_GRID)
+    line = line_by_all(SPARSE, laid_whole(mirrored=False), uploaded(1, 9.0), kept)
+    assert (line is not None) == told
+
+
+@pytest.mark.parametrize(("gap", "told"), [(1.1, True), (1.5, False)])
+def test_four_changes_tell_nothing(gap: float, told: bool):
+    """A reference of which two pictures are kept now and then: six seconds lead to five or four."""
+    moments = (np.arange(0, 60, gap)[:, None] + (0.0, 0.25)).ravel()
+    kept = watched([(t, burning(1, t)) for t in moments.tolist()], REFERENCE_GRID)
+    line = line_by_all(SPARSE, laid_whole(mirrored=False), uploaded(1, 9.0), kept)
+    assert (line is not None) == told
+
+
+@pytest.mark.parametrize(("grain", "told"), [(5, True), (7, False)])
+def test_a_line_of_an_odd_speed_must_be_clearer(
+    grain: float, told: bool, monkeypatch: pytest.MonkeyPatch
+):
+    known = watched([(t, scene(1, t)) for t in np.arange(0, 30, 0.25).tolist()], REFERENCE_GRID)
+    rng, pictures = np.random.default_rng(5), []
+    for t in (np.arange(6 * RATE) / RATE).tolist():
+        coarse = np.kron(rng.normal(0, grain, (16, 16)), np.ones((4, 4)))
+        pictures.append((t, scene(1, round((4 + 1.6 * t) * RATE) / RATE) + coarse))
+    upload, whole = watched(pictures, QUERY_GRID), laid_whole(mirrored=False)
+    assert (line_by_all(SPARSE, whole, upload, known) is not None) == told
+    monkeypatch.setattr(every_picture, "ODD_LEAST", 0.4)
+    assert line_by_all(SPARSE, whole, upload, known) is not None
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_two_changes_follow_nothing(there: bool):
+    """Of a reference three or four pictures are kept within a second and a half of a moment."""
+    run = [11.625, 11.875, 12.125, 12.375] if there else [11.75, 12.0, 12.25]
+    moments = [*np.arange(0, 10.5, 0.25), *run, *np.arange(13.5, 30, 0.25)]
+    kept = watched([(float(t), burning(1, t)) for t in moments], REFERENCE_GRID)
+    whole = laid_whole(mirrored=False)
+    alike = followed(Line(1.0, 9.0), np.array([3.0]), whole, uploaded(1, 9.0), kept)
+    assert alike.tolist() == [there]
