@@ -125,11 +125,7 @@ def at_its_moment(
     if moved is not None:
         found = replace(found, moved=moved)
     if moved is not None and usual(found.speed) and not found.stands:
-        few, faint = len(found.sights) <= FEW_SIGHTS, _faint(found)
-        both = motion() if few or faint else None
-        if few and _moves_as_elsewhere(found, both):
-            return None
-        return replace(found, told=faint and _changes_confirm(found, both))
+        return _unless_elsewhere(found, motion)
     both = motion()
     still = both is not None and stands_still(both[1])
     if moved is not None and still and odd(found.speed):
@@ -147,20 +143,35 @@ def at_its_moment(
     believed = moved is not None and not _contradicted(found, moves, agreement)
     if believed and not found.stands:
         return replace(found, told=_confirmed(found, moves, agreement))
+    spoken_against = moved is not None and not believed
+    if spoken_against and not (fixed or still):
+        return None  # where the camera moves all does, and it passes the same place again
+    kept = found if believed else None
     other = _by_what_moves(found, mine, pictures, moves)
     better = None if other is None else moving.moved(other, moves)
     if other is None or better is None:
-        return found if believed else None
+        return kept
     stands = other.stands or (still and odd(other.speed))
     other = replace(other, moved=better, stands=stands)
     stranger = usual(found.speed) and not usual(other.speed)
     if believed and (stranger or sum(better) <= CLEARER * sum(found.moved)):
         return found
-    spoken_against = moved is not None and not believed
     agreement = _agreement(other, both)
     if _contradicted(other, moves, agreement) or (spoken_against and agreement is None):
-        return found if believed else None
+        return kept
     return replace(other, told=not stands and _confirmed(other, moves, agreement))
+
+
+def _unless_elsewhere(
+    found: Found, motion: Callable[[], tuple[Motion, Motion] | None]
+) -> Found | None:
+    """What features tell at about the normal speed: of few pictures not what moves as at another
+    moment, and of faint ones with what moves as a witness."""
+    few, faint = len(found.sights) <= FEW_SIGHTS, _faint(found)
+    both = motion() if few or faint else None
+    if few and _moves_as_elsewhere(found, both):
+        return None
+    return replace(found, told=faint and _changes_confirm(found, both))
 
 
 def at_moment_of_all(

@@ -147,6 +147,18 @@ def test_a_line_on_which_nothing_moves_is_none_where_what_moves_spoke_against_th
     assert (judged_again is not None) is kept
 
 
+def test_a_camera_that_moves_has_no_other_line_of_what_moves(
+    index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It scans a lot twice: all of the picture moves, and goes by in the same way."""
+    asked = iter([Agreement(0.2, 0.1), Agreement(0.8, 0.1)])
+    monkeypatch.setattr(moments, "_agreement", lambda *_: next(asked))
+    monkeypatch.setattr(moving, "moved", lambda found, _: (9,) * len(found.sights))
+    monkeypatch.setattr(moving, "is_fixed", lambda _: False)
+    wrong, mine = six_seconds_off(index)
+    assert at_its_moment(replace(wrong, stands=True), mine, index.pictures(0)) is None
+
+
 @pytest.mark.parametrize(
     ("moment", "agrees", "told"),
     [
