@@ -30,12 +30,12 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What signals other than hashes found: alignments, and references (ids) whose place is shown:
-    in `other_moment` what moves in them is missing, in `any_moment` nothing that moves is seen.
-    `unsure`: moments, in seconds of the upload, at which a reference was seen that no alignment
-    makes sure. `places`: of all references that pictures show, told or not. `whole`: references
-    that are images and all of the upload; `bare`: those of them with nothing over it, of which a
-    hash sees as much. `untimed`: when places are shown whose moment what moves does not tell, (n,)
-    seconds each."""
+    in `other_moment` the moment is none that features tell (what moves in those that are `missing`
+    is not seen), in `any_moment` nothing that moves is seen. `unsure`: moments, in seconds of the
+    upload, at which a reference was seen that no alignment makes sure. `places`: of all references
+    that pictures show, told or not. `whole`: references that are images and all of the upload;
+    `bare`: those of them with nothing over it, of which a hash sees as much. `untimed`: when places
+    are shown whose moment what moves does not tell, (n,) seconds each."""
 
     alignments: tuple[Alignment, ...] = ()
     other_moment: frozenset[str] = frozenset()
@@ -45,6 +45,7 @@ class Beside:
     whole: frozenset[str] = frozenset()
     bare: frozenset[str] = frozenset()
     untimed: tuple[Floats, ...] = ()
+    missing: frozenset[str] = frozenset()
 
     def or_surer(self, other: Beside) -> Beside:
         """`other`, but of each reference the alignments of whichever is surer of it."""
@@ -59,6 +60,7 @@ class Beside:
             places=other.places or self.places,
             whole=self.whole | other.whole,
             bare=self.bare | other.bare,
+            missing=other.missing - found,
         )
 
     def or_apart(self, apart: Beside, strands: Sequence[Strand]) -> Beside:
@@ -77,6 +79,7 @@ class Beside:
             alignments=kept,
             other_moment=(self.other_moment | apart.other_moment) - found,
             any_moment=self.any_moment | apart.any_moment,
+            missing=(self.missing | apart.missing) - found,
         )
 
     def and_also(self, other: Beside) -> Beside:
@@ -89,6 +92,7 @@ class Beside:
             self.whole | other.whole,
             self.bare | other.bare,
             (*self.untimed, *other.untimed),
+            self.missing | other.missing,
         )
 
     def untold(self, reference_id: str) -> bool:

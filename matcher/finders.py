@@ -28,7 +28,7 @@ from hashdb.model import (
 from hashdb.ports import LocalBackend
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher import consensus, described, heard, localize, nearest, sighting, telling
+from matcher import consensus, described, heard, localize, moving, nearest, sighting, telling
 from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
@@ -72,13 +72,15 @@ class _Seen:
 class _Moments:
     """Of one track: what was found `at` its moments, where scenes lie (`places`), and references
     whose moment is another one, or, of an image, any (`untold`). `untimed`: when places of others
-    than allow-lists are shown whose moment what moves does not tell, seconds."""
+    than allow-lists are shown whose moment what moves does not tell, seconds. `missing`: of the
+    others those whose moving features are not seen."""
 
     at: list[localize.Found]
     places: list[Place]
     other: set[str]
     untold: set[str]
     untimed: list[Floats]
+    missing: set[str]
 
 
 class LocalFinder:
@@ -142,10 +144,10 @@ class LocalFinder:
         ]
         # where nothing that moves is seen, it may be another moment as well
         aligned = {a.reference_id for a in alignments}
-        moving = {a.reference_id for a in alignments if not is_still(a)}
+        not_still = {a.reference_id for a in alignments if not is_still(a)}
         single = look.coverage.total_s <= 0
         if single:
-            moving = aligned - moments.untold
+            not_still = aligned - moments.untold
         images = {names[i] for i in seen.still}
         shown = [f for f in kept if single and f.reference in seen.still]
         pictures = [(names[f.reference], sight) for f in shown for sight in f.sights]
@@ -158,12 +160,13 @@ class LocalFinder:
         return Beside(
             tuple(alignments),
             frozenset(moments.other - aligned),
-            frozenset(aligned - images - moving),
+            frozenset(aligned - images - not_still),
             tuple(sorted(unsure)),
             tuple(moments.places),
             frozenset(name for name, sight in pictures if telling.is_whole(sight)),
             frozenset(name for name, sight in pictures if telling.is_bare(sight)),
             tuple(moments.untimed),
+            frozenset(moments.missing - aligned),
         )
 
     def _seen(
@@ -200,7 +203,7 @@ class LocalFinder:
     ) -> _Moments:
         motion = _of_track(look.motion, seen.track)
         of_all = _of_track(all_motion, seen.track)
-        moments = _Moments([], [], set(), set(), [])
+        moments = _Moments([], [], set(), set(), [], set())
         for found in localize.lines(seen.shots, seen.sights, backend, still=seen.still):
             name = names[found.reference]
             if found.reference in seen.still:
@@ -229,6 +232,8 @@ class LocalFinder:
                     moment = at_moment_of_all(found, moment, mine, pictures, *every) or moment
             if moment is None:
                 moments.other.add(name)
+                if moving.moved(found, moving.Masks(pictures)) is None:
+                    moments.missing.add(name)
             else:
                 moments.at.append(moment)
         return moments

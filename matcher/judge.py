@@ -136,7 +136,7 @@ class Judge:
             self._aligned(one, references[one.reference_id], samples, beside, motion, total_s)
             for one in likeliest
         ]
-        hashed = {a.reference_id for a in aligned if a is not None and a.signal_type == "pdq"}
+        hashed = [a for a in aligned if a is not None and a.signal_type == "pdq"]
         known = self._beside_hash(known, beside, hashed, fingerprints)
         alignments: dict[str, list[Alignment]] = {}
         for alignment in (*known, *(a for a in aligned if a is not None)):
@@ -179,8 +179,7 @@ class Judge:
             odd_line or is_still(alignment) or self._by_chance(alignment, beside)
         ):
             moment = self._moment(alignment, motion)
-            missing = reference.id in beside.other_moment and not moment.same
-            if moment.alignment is not None and not missing:
+            if moment.alignment is not None and not self._another(moment, alignment, beside):
                 alignment = moment.alignment
             elif reference.id in beside.other_moment or (odd_line and moment.other):
                 return None
@@ -196,24 +195,31 @@ class Judge:
             alignment = replace(alignment, segments=(_whole(reference, total_s),))
         return alignment
 
+    def _another(self, moment: Moment, alignment: Alignment, beside: Beside) -> bool:
+        """Whether what moves before a camera that stands still is another that goes the same way:
+        the reference's own is not seen, and it is not the same."""
+        name = alignment.reference_id
+        return name in beside.missing and not moment.same and self._stands_still(name)
+
     def _beside_hash(
         self,
         known: Iterable[Alignment],
         beside: Beside,
-        hashed: Collection[str],
+        hashed: Sequence[Alignment],
         fingerprints: Iterable[Fingerprint],
     ) -> list[Alignment]:
-        """The alignments, those by features of images held against the `hashed` references. Where
+        """The alignments, those by features of images held against those by hashes. Where
         an image is a reference's whole picture, features tell the place (or a program's window),
         and the hash of all of it what is there: of two that are far apart it may be anything. With
         nothing over it what the hash tells counts alone."""
+        by_hash = {a.reference_id for a in hashed}
         coded = any(len(f) for f in self.usable(fingerprints) if f.signal_type == "pdq")
         kept = []
         for one in known:
             local, name = one.signal_type == "local", one.reference_id
-            if local and name in beside.bare and name in hashed:
+            if local and name in beside.bare and name in by_hash:
                 continue
-            alone = local and name in beside.whole and name not in hashed
+            alone = local and name in beside.whole and name not in by_hash
             kept.append(not_sure(one) if alone and coded and self._has_hash(name) else one)
         return kept
 
@@ -317,10 +323,10 @@ class Judge:
         )
 
     def _by_chance(self, alignment: Alignment, beside: Beside) -> bool:
-        """Whether it is of a camera that stands still, at a moment that local features cannot tell:
-        its pictures differ by who walks through them, and some line of time goes through those that
-        look alike. So it is where local features see the place at another moment, and no picture is
-        close."""
+        """Whether it is at a moment that local features cannot tell, or of another: of a camera
+        that stands still the pictures differ by who walks through them, and some line of time goes
+        through those that look alike. So it is of any camera where local features see the place at
+        another moment, and no picture is close."""
         name = alignment.reference_id
         if name in beside.other_moment and not is_close(alignment):
             return True

@@ -82,8 +82,8 @@ repeated where no more than this part of it is found at other moments."""
 class Moment:
     """What motion says of a still scene: the alignment, at the moment that it tells if it tells
     one, None where it does not agree; `other`: the upload moves, but as the reference does at no
-    moment; `same`: what moves there agrees by `SAME`, so that it is no other that goes the same
-    way, whatever features miss."""
+    moment; `same`: what differs from the usual agrees there by `SAME`, so that it is no other that
+    goes the same way, whatever features miss."""
 
     alignment: Alignment | None
     other: bool
@@ -302,7 +302,9 @@ def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Momen
         for i, f in enumerate(frames)
     ]
     there = rescore(replace(alignment, speed=line.speed), told, video=True)
-    return Moment(there, other=False, same=found.told >= SAME)
+    laid = laid_whole(mirrored=mirrored)
+    on = agreement_on(line, upload.offsets[during], laid, upload, reference)
+    return Moment(there, other=False, same=on is not None and on.on >= SAME)
 
 
 def _told_by_motion(

@@ -83,8 +83,8 @@ def is_whole(sight: Sight) -> bool:
 
 def is_bare(sight: Sight) -> bool:
     """Whether a whole picture has little over it."""
-    seen = verify.covered(sight.agreement, picture_of(sight.nominee), sight.shot.picture)
-    return is_whole(sight) and seen >= BARE
+    reference, query = picture_of(sight.nominee), sight.shot.picture
+    return is_whole(sight) and verify.covered(sight.agreement, reference, query) >= BARE
 
 
 def _told(sight: Sight, most: float, found: Found, *, alone: bool) -> float:

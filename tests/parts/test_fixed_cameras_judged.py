@@ -11,16 +11,22 @@ import pytest
 
 from api.settings import Settings
 from hashdb.model import (
+    Alignment,
     Codes,
     Digests,
     Fingerprint,
+    FrameMatch,
     Match,
     MediaKind,
     Motion,
+    Orientation,
     View,
 )
+from matcher.beside import NOTHING_BESIDE, Beside
 from matcher.hashers import pdq
 from matcher.judge import Judge
+from matcher.moments import Moment
+from matcher.score import rescore
 from tests.fakes import ServiceParts, build
 
 SECONDS = 20
@@ -52,11 +58,11 @@ def moving(seed: int, *, still: bool, slower: int = 1) -> Motion:
     return Motion(np.arange(4 * SECONDS) * slower / 4, grids)
 
 
-def known(parts: ServiceParts, codes: Codes, *, still: bool) -> None:
-    """A reference whose camera stands still, or moves."""
+def known(parts: ServiceParts, codes: Codes, *, still: bool) -> str:
+    """The id of a reference whose camera stands still, or moves."""
     with parts.store.begin() as tx:
         bank = tx.banks.create("attacks")
-        tx.banks.add_reference(
+        added, _ = tx.banks.add_reference(
             bank,
             kind=MediaKind.VIDEO,
             digests=Digests(),
@@ -65,20 +71,28 @@ def known(parts: ServiceParts, codes: Codes, *, still: bool) -> None:
             duration_s=float(SECONDS),
             motion=[moving(3, still=still)],
         )
+    return added.id
 
 
 def found(
-    parts: ServiceParts, query: Fingerprint, motion: Sequence[Motion] = ()
+    parts: ServiceParts,
+    query: Fingerprint,
+    motion: Sequence[Motion] = (),
+    beside: Beside = NOTHING_BESIDE,
 ) -> tuple[Match, ...]:
-    judge = Judge(
+    judge = judge_of(parts)
+    total_s = float(query.offsets[-1]) + 1
+    return judge.find([query], total_s=total_s, motion=motion, beside=beside)
+
+
+def judge_of(parts: ServiceParts) -> Judge:
+    return Judge(
         parts.store,
         parts.index,
         signal_types=["pdq"],
         orientations=pdq.orientations,
         degenerate=pdq.degenerate,
     )
-    total_s = float(query.offsets[-1]) + 1
-    return judge.find([query], total_s=total_s, motion=motion)
 
 
 def seen_in(view: View, codes: Codes) -> Fingerprint:
@@ -130,3 +144,62 @@ def test_a_line_of_an_odd_speed_before_a_fixed_camera_is_asked_of_what_moves(
     assert found_by_hashes[0].score > 0.5
     judged = found(parts, slowed(bits), [moving(hour, still=still, slower=2)])
     assert bool(judged) is counts
+
+
+@pytest.mark.parametrize(
+    ("missing", "same", "still", "counts"),
+    [
+        pytest.param(True, False, True, False, id="another car that goes the same way"),
+        pytest.param(True, True, True, True, id="the same car, whatever features miss"),
+        pytest.param(False, False, True, True, id="features saw what moves, elsewhere"),
+        pytest.param(True, False, False, True, id="a camera that moves"),
+    ],
+)
+def test_a_moment_told_to_hashes_is_held_against_what_features_miss(
+    parts: ServiceParts,
+    missing: bool,
+    same: bool,
+    still: bool,
+    counts: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = known(parts, footage(1), still=still)
+    monkeypatch.setattr(
+        "matcher.judge.still_told", lambda one, *_: Moment(one, other=False, same=same)
+    )
+    monkeypatch.setattr("matcher.judge.is_close", lambda _: False)
+    told = frozenset([name])
+    beside = Beside(other_moment=told, missing=told if missing else frozenset())
+    matches = found(parts, prints(footage(1)), [moving(3, still=still)], beside)
+    assert bool(matches) is counts
+
+
+def by_features(name: str) -> Alignment:
+    frame = FrameMatch(0.0, 0.0, 0, 0, 0, View.FULL, 0, 0.0, 0.0)
+    empty = Alignment(name, "local", Orientation.ORIGINAL, (), (), 0.0)
+    seen = rescore(empty, [frame], video=False)
+    assert seen is not None
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("whole", "bare", "far", "score"),
+    [
+        pytest.param(False, False, True, 0.99, id="a part of it"),
+        pytest.param(True, False, True, 0.5, id="whole, and its hash is far: any picture"),
+        pytest.param(True, False, False, 0.99, id="something lies over it, and its hash is near"),
+        pytest.param(True, True, True, 0.5, id="bare, and its hash is far"),
+        pytest.param(True, True, False, None, id="bare: the hash counts alone"),
+    ],
+)
+def test_features_of_a_whole_image_are_held_against_its_hash(
+    parts: ServiceParts, whole: bool, bare: bool, far: bool, score: float | None
+) -> None:
+    name = known(parts, footage(1), still=True)
+    told = frozenset([name])
+    beside = Beside(whole=told if whole else frozenset(), bare=told if bare else frozenset())
+    hashed = [] if far else [replace(by_features(name), signal_type="pdq")]
+    kept = judge_of(parts)._beside_hash(
+        [by_features(name)], beside, hashed, [prints(footage(1)[:1])]
+    )
+    assert [a.score for a in kept] == ([] if score is None else [pytest.approx(score, abs=0.02)])

@@ -147,16 +147,33 @@ def test_a_line_on_which_nothing_moves_is_none_where_what_moves_spoke_against_th
     assert (judged_again is not None) is kept
 
 
-def test_a_camera_that_moves_has_no_other_line_of_what_moves(
-    index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("seen_to_move", "still", "kept"),
+    [
+        pytest.param(True, False, False, id="spoken against: it scans a lot twice"),
+        pytest.param(True, True, True, id="spoken against, of a camera that stands still"),
+        pytest.param(False, False, True, id="what moves was not seen on the first line"),
+    ],
+)
+def test_a_camera_that_moves_has_no_other_line_for_one_that_was_spoken_against(
+    seen_to_move: bool,
+    still: bool,
+    kept: bool,
+    index: LocalIndex,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It scans a lot twice: all of the picture moves, and goes by in the same way."""
-    asked = iter([Agreement(0.2, 0.1), Agreement(0.8, 0.1)])
+    """All of its picture moves, and goes by in the same way."""
+    asked = iter([Agreement(0.2, 0.1)] * seen_to_move + [Agreement(0.8, 0.1)] * 2)
+    seen_each = iter([(9,) * 20 if seen_to_move else None])
     monkeypatch.setattr(moments, "_agreement", lambda *_: next(asked))
-    monkeypatch.setattr(moving, "moved", lambda found, _: (9,) * len(found.sights))
+    monkeypatch.setattr(moving, "moved", lambda found, _: next(seen_each, (9,) * len(found.sights)))
     monkeypatch.setattr(moving, "is_fixed", lambda _: False)
+    monkeypatch.setattr(moments, "stands_still", lambda _: still)
+    motion = Motion(np.arange(40) / 4, np.zeros((40, 16, 16), np.int8))
     wrong, mine = six_seconds_off(index)
-    assert at_its_moment(replace(wrong, stands=True), mine, index.pictures(0)) is None
+    wrong = replace(wrong, stands=True)
+    again = at_its_moment(wrong, mine, index.pictures(0), lambda: (motion, motion))
+    assert (again is not None) is kept
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 from hashdb.model import Alignment, FrameMatch, Motion, Orientation, Rendering, View
-from matcher import motion
+from matcher import moments, motion
 from matcher.correlation import Laid, Line, cells_of
 from matcher.features import QUERY_GRID, REFERENCE_GRID, MotionWatch
 from matcher.moments import UNTOLD, Moment, still_told
 from matcher.motion import (
     UNLIKE,
+    Agreement,
+    Comparison,
     agreement_on,
     compare,
     confirmed,
@@ -29,8 +31,8 @@ from tests.standing_camera import PLAIN, WINDOW, Grey, laid, scene, seen, watche
 
 @pytest.fixture(scope="module")
 def reference() -> Motion:
-    moments = np.arange(0, 30, 0.25).tolist()
-    return watched([(t, scene(1, t)) for t in moments], REFERENCE_GRID)
+    at = np.arange(0, 30, 0.25).tolist()
+    return watched([(t, scene(1, t)) for t in at], REFERENCE_GRID)
 
 
 def asked(
@@ -534,3 +536,32 @@ def test_what_moves_where_a_line_leads_nowhere_speaks_against_it(
     upload = watched([(t, road(CARS + later, 6.5 + t)) for t in times.tolist()], QUERY_GRID)
     line = line_of(times, laid_whole(mirrored=False), upload, reference)
     assert (line is not None and line.offset == pytest.approx(6.5, abs=0.5)) is told
+
+
+@pytest.mark.parametrize(
+    ("line", "on", "best", "same"),
+    [
+        pytest.param(Line(1.0, 4.0), 0.9, 0.9, True, id="told by changes that correlate less"),
+        pytest.param(Line(1.0, 4.0), 0.5, 0.9, False, id="the same is elsewhere"),
+        pytest.param(None, None, 0.8, True, id="no line is told, and it is the same"),
+        pytest.param(None, None, 0.6, False, id="it is alike"),
+    ],
+)
+def test_the_same_moves_where_what_differs_agrees(
+    line: Line | None,
+    on: float | None,
+    best: float,
+    same: bool,
+    reference: Motion,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    compared = Comparison(line, 0.5 if line else 0.0, best)
+    monkeypatch.setattr(moments, "compare", lambda *_: compared)
+    agreement = None if on is None else Agreement(on, 0.1)
+    monkeypatch.setattr(moments, "agreement_on", lambda *_: agreement)
+    times = np.arange(0, 6, 0.4).tolist()
+    upload = watched([(t, scene(1, 4.0 + t)) for t in times], QUERY_GRID)
+    still = still_alignment(times, Orientation.ORIGINAL, View.FULL)
+    moment = still_told(still, upload, reference)
+    assert moment.alignment is not None
+    assert moment.same is same
