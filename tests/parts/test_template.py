@@ -385,6 +385,7 @@ def test_a_template_that_dies_takes_its_children_along(made: Sandbox):
 
 def test_a_template_that_hangs_is_killed(made: Sandbox, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(templates, "_END_S", 0.3)
+    assert made._waiting[0].process.pid  # that was said: of a child it never told of nobody waits
     hanging = process_of(made).pid
     os.kill(hanging, signal.SIGSTOP)
     first = look(made)
