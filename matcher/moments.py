@@ -70,8 +70,8 @@ FEW_EVENTS, MANY_EVENTS, MOST_OF_ALL = 4.0, 8.0, 0.5
 """Changes that count alike on the line that every picture tells, where features say that it is
 another moment: fewer are one event, which happens alike at another hour; so many are no chance, if
 they are so large a part of all, or agree by `SAME`. (Flames have 9 of 13 to 32 of 42, somebody who
-walks by 4, a title that slides in over somebody 4 to 6, a car that passes as another did 9 of 44.)
-"""
+walks by 4, a title that slides in over somebody 4 to 6, a car that passes as another did 9.7 of
+44.)"""
 
 AS_WELL, REPEATED = 0.9, 0.8
 """Another moment of a reference agrees as well where it does so to this part; what moves is not
