@@ -144,10 +144,9 @@ class LocalFinder:
         ]
         # where nothing that moves is seen, it may be another moment as well
         aligned = {a.reference_id for a in alignments}
-        not_still = {a.reference_id for a in alignments if not is_still(a)}
         single = look.coverage.total_s <= 0
-        if single:
-            not_still = aligned - moments.untold
+        moves = {a.reference_id for a in alignments if not is_still(a)}
+        not_still = aligned - moments.untold if single else moves
         images = {names[i] for i in seen.still}
         shown = [f for f in kept if single and f.reference in seen.still]
         pictures = [(names[f.reference], sight) for f in shown for sight in f.sights]
