@@ -44,6 +44,7 @@ _CODECS = """
 CODECS = frozenset(_CODECS.split())
 
 _BLOCK = RATE * 8  # samples handed over at once
+_PUSHED = 16  # frames that are resampled at once: asking in vain costs as much as a frame does
 _SLACK_S = 0.04  # time stamps are rounded: so much off is no gap
 _LONGEST_OVERLAP_S = 1.0  # what leaps further back has started anew
 _LONGEST_S = 366 * 86_400.0
@@ -199,9 +200,9 @@ class _Track:
 
     def _place(self, frame: AudioFrame) -> int:
         """Where the frame's stamp says it belongs; after the one before where it says nothing."""
-        if frame.pts is None or not frame.time_base:
-            return round(self._due)
         unit = frame.time_base
+        if frame.pts is None or not unit:
+            return round(self._due)
         seconds = frame.pts * unit.numerator / unit.denominator - self._origin
         if not math.isfinite(seconds) or abs(seconds) > _LONGEST_S:
             return round(self._due)
@@ -262,6 +263,7 @@ class _Resampler:
 
     def __init__(self, like: AudioFrame) -> None:
         self._like = like
+        self._channels = 1 if like.layout.nb_channels == 1 else 2
         self._unit = Fraction(1, like.sample_rate)
         self._shape = _shape(like)
         graph = Graph()
@@ -276,8 +278,8 @@ class _Resampler:
         wanted = graph.add(
             "aformat",
             sample_rates=str(RATE),
-            sample_fmts="fltp",
-            channel_layouts="mono" if like.layout.nb_channels == 1 else "stereo",
+            sample_fmts="flt",
+            channel_layouts="mono" if self._channels == 1 else "stereo",
         )
         sink = graph.add("abuffersink")
         source.link_to(wanted)
@@ -285,6 +287,7 @@ class _Resampler:
         graph.configure()
         self._graph = graph
         self._count = 0
+        self._waiting = 0
 
     def suits(self, frame: AudioFrame) -> bool:
         return _shape(frame) == self._shape
@@ -294,12 +297,14 @@ class _Resampler:
         return _Resampler(self._like)
 
     def push(self, frame: AudioFrame) -> list[Channels]:
-        """The samples that this frame completes."""
+        """The samples that are there once this frame is, each frame's by themselves; those of some
+        frames come together."""
         frame.pts = self._count  # gaps are ours to fill
         frame.time_base = self._unit
         self._count += frame.samples
         self._graph.push(frame)
-        return self._pull()
+        self._waiting += 1
+        return self._pull() if self._waiting >= _PUSHED else []
 
     def flush(self) -> list[Channels]:
         """What is held back; nothing can be pushed afterwards."""
@@ -309,14 +314,16 @@ class _Resampler:
         return self._pull()
 
     def _pull(self) -> list[Channels]:
+        self._waiting = 0
         parts: list[Channels] = []
         while True:
             try:
                 pulled: Any = self._graph.pull()
             except (av.EOFError, av.BlockingIOError):
                 return parts
-            planes = [np.frombuffer(p, np.float32, pulled.samples) for p in pulled.planes]
-            parts.append(np.stack(planes))
+            count, channels = pulled.samples, self._channels
+            samples = np.frombuffer(pulled.planes[0], np.float32, count * channels)
+            parts.append(samples.reshape(count, channels).T)
 
 
 def _shape(frame: AudioFrame) -> tuple[object, ...]:
