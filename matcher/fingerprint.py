@@ -29,7 +29,7 @@ from matcher.coverage import Reach, judged, track_seconds
 from matcher.features import QUERY_GRID, LocalLook, MotionWatch
 from matcher.ground import DARK, EMPTY_GROUND, FLAT_GROUND, blank, flat_ground, ground
 from matcher.heap import give_back
-from matcher.helper import Helper
+from matcher.helper import AT_ONCE_BYTES, Helper
 from matcher.ports import (
     AnyLuma,
     Borders,
@@ -335,7 +335,10 @@ def _seen(
 
     for frame in frames:
         seen.frames += 1
-        helper.give(partial(see, frame), frame.luma.nbytes)
+        if frame.apart or frame.luma.nbytes < AT_ONCE_BYTES:
+            helper.do(partial(see, frame))
+        else:
+            helper.give(partial(see, frame), frame.luma.nbytes)
         if seen.frames % _GIVE_BACK_EVERY == 0:
             give_back()
         if seen.frames >= sampling.max_frames or time.process_time() >= deadline:

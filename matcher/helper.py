@@ -1,6 +1,7 @@
 """A second thread of the decoding child: it hashes pictures while the first one decodes the next.
 
 FFmpeg, OpenCV and numpy give Python's lock up while they work, so that both of two cores are used.
+Handing it to and fro costs CPU time: large pictures are worth it, where many are decoded for each.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ AHEAD_BYTES = 8_000_000
 """Bytes of luma that may wait or be at work: eight pictures of 720p, three of 1080p. From 4K on
 each is waited for, so that a look at large pictures needs no more memory than with one thread."""
 
+AT_ONCE_BYTES = 720 * 720
+"""Bytes of luma below which a picture is hashed by who decodes it (docs/decisions/
+0034-cost-of-one-upload.md)."""
+
 Work = Callable[[], None]
 
 
 class Helper:
     """Does what it is given, one after the other, in the order in which it was given.
 
-    Used by one thread. Where no thread was started (`start`), it is done at once by the caller.
+    Used by one thread. Where no other was started (`start`), that one does it at once.
     """
 
     def __init__(self) -> None:
@@ -47,6 +52,12 @@ class Helper:
             del work
             self._changed.wait_for(lambda: self._size <= AHEAD_BYTES or not self._given)
             self._raise()
+
+    def do(self, work: Work) -> None:
+        """Have it done by the caller, once all is done that was given before. Raises what either
+        raised."""
+        self.finish()
+        work()
 
     def finish(self) -> None:
         """Wait until all is done. Raises what it raised."""

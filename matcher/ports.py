@@ -33,13 +33,15 @@ class Frame:
 
     `offset`: presentation time in seconds from the start of the track; `luma`: (H, W) uint8,
     full range (0 black, 255 white); `track`: number of the video track, from 0; `picture(side)`
-    scales it to (side, side, 3) uint8 RGB, for classifiers.
+    scales it to (side, side, 3) uint8 RGB, for classifiers; `apart`: it was decoded without any
+    that lie before it.
     """
 
     offset: float
     luma: Luma
     track: int = 0
     picture: Callable[[int], Picture] | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, BinaryIO
 
 import av
@@ -271,11 +272,12 @@ class _Track:
         if not self._picker.takes(offset, self._taken, self._step(offset)):
             return
         luma = displayed_luma(picture)
+        draw = partial(displayed_picture, picture)
         until = self._line.held_until(offset)
         while True:
             self._taken = offset
             self._pace.frames += 1
-            yield Frame(offset, luma, self._number, lambda side: displayed_picture(picture, side))
+            yield Frame(offset, luma, self._number, draw, apart=not self._forward)
             offset += MAX_GAP_S
             if offset >= until - _SHORT_S or self._pace.exhausted:
                 return

@@ -180,6 +180,9 @@ def test_only_keyframes_are_decoded_where_they_are_close():
     opened, frames = look(data)
     assert offsets(frames) == pytest.approx(np.arange(0, 30, 1.6).tolist(), abs=0.01)
     assert not opened.truncated
+    assert all(frame.apart for frame in frames)
+    _, frames = look(make.video(make.scenes(6), gop=1000, options={"bf": "0"}))
+    assert not any(frame.apart for frame in frames)
 
 
 def test_keyframes_that_are_none_are_decoded_with_what_follows():

@@ -2,75 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from hashdb.errors import CorruptMedia, MediaTimeout
 from hashdb.model import Fingerprint, MediaFingerprints, MediaKind, Orientation, View
 from hashdb.signals import CARD
 from matcher.features import QUERY_GRID
-from matcher.fingerprint import FrameParts, fingerprint
-from matcher.hashers import borders, panes, pdq, phash
-from matcher.helper import Helper
+from matcher.fingerprint import fingerprint
+from matcher.hashers import panes, pdq, phash
 from matcher.ports import Frame, MediaInfo, Sampling, Window
 from matcher.rows import MERGE_BITS
-from tests.golden.pictures import cards, flat, hills
+from tests.films import BOTH, PARTS, REFERENCE, UPLOAD, Film, Luma, boxed, film, halves, look, scene
+from tests.golden.pictures import flat, hills
 
-Luma = NDArray[np.uint8]
-PARTS = FrameParts(pdq.look, (pdq.Hasher(), phash.Hasher()), borders.BorderFinder)
-UPLOAD = Sampling(dense=False)
-REFERENCE = Sampling(dense=True)
-BOTH = ("sha256", "pdq", "phash")
 UPRIGHT = (Orientation.ORIGINAL,)
-
-
-@dataclass
-class Film:
-    """Frames that were decoded before: the `OpenedMedia` of these tests."""
-
-    shown: Sequence[Frame]
-    info: MediaInfo = field(default_factory=lambda: MediaInfo(MediaKind.VIDEO, 10.0, 1))
-    truncated: bool = False
-
-    def frames(self, sampling: Sampling) -> Iterator[Frame]:
-        yield from self.shown
-
-
-def scene(seed: int, height: int = 120, width: int = 160) -> Luma:
-    return cards(height, width, seed)
-
-
-def boxed(luma: Luma, bar: int = 40) -> Luma:
-    return np.pad(luma, ((bar, bar), (0, 0)), constant_values=0)
-
-
-def film(
-    *pictures: Luma,
-    step: float = 1.0,
-    duration: float = 10.0,
-    tracks: int = 1,
-    kind: MediaKind = MediaKind.VIDEO,
-) -> Film:
-    shown = [Frame(i * step, p) for i, p in enumerate(pictures)]
-    return Film(shown, MediaInfo(kind, duration, tracks))
-
-
-def halves(height: int, width: int, darkest: int) -> Luma:
-    """Two greys: something, but next to no quality."""
-    row = np.where(np.arange(width) < width // 2, darkest, darkest + 40).astype(np.uint8)
-    return np.tile(row, (height, 1))
-
-
-def look(
-    opened: Film, sampling: Sampling = UPLOAD, types: Sequence[str] = BOTH
-) -> MediaFingerprints:
-    return fingerprint(opened, PARTS, sampling, types)
 
 
 def pick(
@@ -104,21 +55,6 @@ def test_an_upload_gives_every_placing_of_every_frame() -> None:
     assert sum(f.view is View.FULL for f in found.fingerprints) == 9
     assert found.coverage.frames == 4
     assert found.coverage.flat_frames == 0
-
-
-def test_a_helper_changes_nothing() -> None:
-    opened = film(*(scene(i) for i in range(6)), boxed(scene(7)), halves(120, 160, 90))
-    for sampling in (UPLOAD, Sampling(dense=True), replace(UPLOAD, max_frames=3)):
-        helper = Helper()
-        helper.start()
-        alone = fingerprint(opened, PARTS, sampling, BOTH)
-        beside = fingerprint(opened, PARTS, sampling, BOTH, helper)
-        assert beside.coverage == alone.coverage
-        assert len(beside.fingerprints) == len(alone.fingerprints)
-        for one, other in zip(beside.fingerprints, alone.fingerprints, strict=True):
-            assert one.orientation is other.orientation
-            assert np.array_equal(one.codes, other.codes)
-            assert np.array_equal(one.offsets, other.offsets)
 
 
 def test_only_the_signal_types_that_were_asked_for() -> None:

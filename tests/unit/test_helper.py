@@ -66,6 +66,34 @@ def test_it_goes_on_in_a_thread_of_its_own_while_little_waits() -> None:
     assert threading.get_ident() not in threads
 
 
+def test_the_caller_does_it_after_what_waits() -> None:
+    helper, go, done = started(), threading.Event(), list[tuple[str, int]]()
+
+    def work(name: str) -> None:
+        go.wait(WAIT_S)
+        done.append((name, threading.get_ident()))
+
+    helper.give(lambda: work("given"), 1)
+    threading.Timer(0.05, go.set).start()
+    helper.do(lambda: work("done"))
+    assert [name for name, _ in done] == ["given", "done"]
+    assert [thread == threading.get_ident() for _, thread in done] == [False, True]
+
+
+def test_the_caller_does_nothing_after_what_failed() -> None:
+    helper, done = started(), list[int]()
+
+    def fail() -> None:
+        raise MemoryError("no room")
+
+    helper.give(fail, 1)
+    with pytest.raises(MemoryError, match="no room"):
+        helper.do(lambda: done.append(1))
+    assert done == []
+    helper.do(lambda: done.append(2))
+    assert done == [2]
+
+
 def test_what_is_large_is_waited_for() -> None:
     helper, done = started(), list[int]()
     for number in range(20):
