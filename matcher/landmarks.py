@@ -12,8 +12,10 @@ docs/decisions/0011-sound.md says why three peaks and a grid, and not time's rat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from hashdb.model import Floats, Ints, SoundPeaks
@@ -56,6 +58,8 @@ PLAYER_VARIANTS = tuple(Variant(speed) for speed in _PLAYERS) + tuple(
 )
 """The speeds that players and editors offer, with the pitch kept and with it changed alike."""
 
+_AT_ONCE = 4096  # peaks whose keys are made together
+
 _TICKS = 64  # of a moment, a second
 _MOST_TICKS = (1 << 22) - 1  # 18 hours
 
@@ -82,47 +86,60 @@ def landmarks(peaks: SoundPeaks, *, variant: Variant = Variant(), fan: int = FAN
     made as they are; a query's in several variants."""
     times = peaks.times * variant.tempo
     pitches = peaks.pitches.astype(np.int64) - variant.higher
-    following = _following(times, pitches, fan)
     keys, rows = [np.zeros(0, dtype=np.uint32)], [np.zeros(0, dtype=np.int64)]
-    for i in range(fan):
-        for j in range(i + 1, fan):
-            first = np.flatnonzero(following[:, j] >= 0)
-            second, third = following[first, i], following[first, j]
-            keys.append(_key(times, pitches, first, second, third))
-            rows.append(first)
+    for first in range(0, len(times), _AT_ONCE):
+        last = min(first + _AT_ONCE, len(times))
+        following = _following(times, pitches, first, last, fan)
+        key, made = _keys(times, pitches, np.arange(first, last), following)
+        keys.append(key[made])
+        rows.append(first + np.nonzero(made)[0])
     row = np.concatenate(rows)
-    order = np.argsort(row, kind="stable")
-    row = row[order]
-    all_keys = np.concatenate(keys)[order]
-    return Landmarks(all_keys, row, peaks.times[row], peaks.pitches[row], variant)
+    return Landmarks(np.concatenate(keys), row, peaks.times[row], peaks.pitches[row], variant)
 
 
-def _following(times: Floats, pitches: Ints, fan: int) -> Ints:
-    """(n, fan) rows of the nearest peaks that follow within reach, -1 where there are no more."""
-    count = np.zeros(len(times), dtype=np.int64)
-    rows = np.full((len(times), fan), -1, dtype=np.int64)
-    for lag in range(1, len(times)):
-        later = times[lag:] - times[:-lag]
-        if later.min() > LATEST_S:
-            break
-        near = (later >= SOONEST_S) & (later <= LATEST_S) & (count[:-lag] < fan)
-        near &= np.abs(pitches[lag:] - pitches[:-lag]) <= REACH
-        at = np.flatnonzero(near)
-        rows[at, count[at]] = at + lag
-        count[at] += 1
+def _following(times: Floats, pitches: Ints, first: int, last: int, fan: int) -> Ints:
+    """(n, fan) of the peaks in the rows from `first` to below `last`: rows of the nearest peaks
+    that follow within reach, -1 where there are no more."""
+    rows = np.full((last - first, fan), -1, dtype=np.int64)
+    here = times[first:last]
+    ends = np.searchsorted(times, here + (LATEST_S + 1e-6))
+    most = int((ends - np.arange(first, last)).max()) - 1  # peaks that may follow in time
+    if most < 1:
+        return rows
+    missing = max(0, last + most - len(times))
+    then = np.concatenate([times[first + 1 : last + most], np.full(missing, np.inf)])
+    there = np.concatenate([pitches[first + 1 : last + most], np.zeros(missing, np.int64)])
+    later = sliding_window_view(then, most) - here[:, None]
+    near = (later >= SOONEST_S) & (later <= LATEST_S)
+    near &= np.abs(sliding_window_view(there, most) - pitches[first:last, None]) <= REACH
+    place = np.cumsum(near, axis=1) - 1
+    near &= place < fan
+    row, lag = np.nonzero(near)
+    rows[row, place[row, lag]] = first + row + lag + 1
     return rows
 
 
-def _key(times: Floats, pitches: Ints, first: Ints, second: Ints, third: Ints) -> Keys:
-    """4 bits of the first pitch, 6 and 6 of the steps in pitch, 5 and 5 of those in time."""
-    key = np.clip(pitches[first] // FIRST_CELL, 0, 15)
-    for other in (second, third):
-        moved = np.floor((pitches[other] - pitches[first]) / PITCH_CELL + 0.5).astype(np.int64)
-        key = (key << 6) | (moved + 32)
-    for other in (second, third):
-        later = np.floor((times[other] - times[first]) / TIME_CELL_S + 0.5).astype(np.int64)
-        key = (key << 5) | np.minimum(later, 31)
-    return key.astype(np.uint32)
+@lru_cache(maxsize=4)
+def _twos(fan: int) -> tuple[Ints, Ints]:
+    """Each two of those that follow, by their places."""
+    second, third = np.triu_indices(fan, 1)
+    return second, third
+
+
+def _keys(
+    times: Floats, pitches: Ints, some: Ints, following: Ints
+) -> tuple[Keys, NDArray[np.bool_]]:
+    """Of each peak and each two of those that follow (n, pairs) the key, and whether there are two:
+    4 bits of the first pitch, 6 and 6 of the steps in pitch, 5 and 5 of those in time."""
+    second, third = _twos(following.shape[1])
+    steps = (pitches[following] - pitches[some, None]) / PITCH_CELL
+    moved = np.floor(steps + 0.5).astype(np.int64) + 32
+    cells = (times[following] - times[some, None]) / TIME_CELL_S
+    later = np.minimum(np.floor(cells + 0.5).astype(np.int64), 31)
+    pitch = np.clip(pitches[some] // FIRST_CELL, 0, 15)[:, None]
+    key = pitch << 22 | moved[:, second] << 16 | moved[:, third] << 10
+    key |= later[:, second] << 5 | later[:, third]
+    return key.astype(np.uint32), following[:, third] >= 0
 
 
 def pack_moments(times: Floats, pitches: NDArray[np.uint16]) -> Moments:
