@@ -75,11 +75,22 @@ def scaled(luma: AnyLuma, side: int) -> NDArray[np.uint8]:
 
 def _stretched(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A dim or washed-out picture with its shades spread: corners are found by their contrast."""
-    low, high = np.percentile(picture[::4, ::4], (1, 99))
+    counts = np.bincount(picture[::4, ::4].ravel(), minlength=256)
+    low, high = _hundredth(counts, 1), _hundredth(counts, 99)
     if not FEWEST_LEVELS < high - low < ENOUGH_LEVELS:
         return picture
     shades = np.clip((np.arange(256) - low) * (ENOUGH_LEVELS / (high - low)), 0, 255)
     return np.asarray(shades.astype(np.uint8)[picture])
+
+
+def _hundredth(counts: Ints, wanted: int) -> float:
+    """numpy's percentile, to the bit, of how many there are of each shade (256,): much sooner."""
+    ends = np.cumsum(counts)
+    at = wanted / 100 * (ends[-1] - 1)
+    lower, upper = ends.searchsorted([int(at), min(int(at) + 1, ends[-1] - 1)], "right").tolist()
+    part = at - int(at)
+    between = (upper - lower) * (part if part < 0.5 else 1 - part)
+    return float(lower + between if part < 0.5 else upper - between)
 
 
 def _spread(at: NDArray[np.float32], strength: Floats, shape: tuple[int, int], count: int) -> Ints:
@@ -89,12 +100,13 @@ def _spread(at: NDArray[np.float32], strength: Floats, shape: tuple[int, int], c
     height, width = shape
     row = np.minimum(at[:, 1] * _CELLS // height, _CELLS - 1)
     column = np.minimum(at[:, 0] * _CELLS // width, _CELLS - 1)
-    cell = (row * _CELLS + column).astype(np.int64)
-    order = np.lexsort((-strength, cell))
-    in_order = cell[order]
-    turn = np.empty(len(order), dtype=np.int64)
-    turn[order] = np.arange(len(order)) - np.searchsorted(in_order, in_order)
-    return np.lexsort((-strength, turn))[:count]
+    cell = (row * _CELLS + column).astype(np.int16)
+    strongest = np.argsort(-strength, kind="stable")
+    in_cell = np.argsort(cell[strongest], kind="stable")
+    cells = cell[strongest][in_cell]
+    turn = np.empty(len(cells), dtype=np.int16)  # whose stable sort is quick
+    turn[in_cell] = np.arange(len(cells)) - np.searchsorted(cells, cells)
+    return strongest[np.argsort(turn, kind="stable")[:count]]
 
 
 def corners(picture: NDArray[np.uint8], count: int) -> Corners:

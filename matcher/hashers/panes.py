@@ -8,6 +8,8 @@ edges) make a pane. Its hash is the reference's.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -125,9 +127,16 @@ def _lines(steps: _Steps) -> _Ints:
     return np.sort(longest) + 1
 
 
+@lru_cache(maxsize=LINES + 2)
+def _twos(lines: int) -> tuple[_Ints, _Ints]:
+    """Each two of so many lines."""
+    one, other = np.triu_indices(lines, 1)
+    return one, other
+
+
 def _stretches(lines: _Ints, size: int) -> tuple[_Ints, _Ints]:
     """Pairs of lines, by their numbers, that are far enough from each other."""
-    one, other = np.triu_indices(len(lines), 1)
+    one, other = _twos(len(lines))
     wide = lines[other] - lines[one] >= NARROWEST * size
     return one[wide], other[wide]
 
@@ -160,12 +169,12 @@ def _boxes(upright: _Steps, level: _Steps) -> list[Box]:
     least = sides.min(axis=0)
     area = wide * high / (width * height)
     told = least * mean * (1 + _FOUR_SIDES * (lengths > 0).sum(axis=0))
-    told[(least < CLEAR) | (area < LEAST) | (area > LARGEST)] = 0.0
+    one, other = np.nonzero((least >= CLEAR) & (area >= LEAST) & (area <= LARGEST))
+    best = np.argsort(-told[one, other], kind="stable")[:_RANKED]
     found: list[Box] = []
-    for at in np.argsort(-told, axis=None, kind="stable")[:_RANKED].tolist():
-        i, j = divmod(at, told.shape[1])
+    for i, j in zip(one[best].tolist(), other[best].tolist(), strict=True):
         box = (int(x[left[i]]), int(y[top[j]]), int(x[right[i]]), int(y[bottom[j]]))
-        if len(found) == MOST or told[i, j] <= 0:
+        if len(found) == MOST:
             break
         if all(_common(box, other) < SAME for other in found):
             found.append(box)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hashdb.model import Rendering
@@ -368,3 +370,26 @@ def test_the_same_picture_has_the_same_features(original: Luma) -> None:
 
 def test_it_says_which_pipeline_it_is() -> None:
     assert HASHER.pipeline == local.PIPELINE
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=300))
+def test_hundredths_are_numpys_percentiles(shades: list[int]) -> None:
+    counts = np.bincount(shades, minlength=256)
+    found = [local._hundredth(counts, wanted) for wanted in (1, 50, 99)]
+    assert found == np.percentile(np.array(shades, np.uint8), (1, 50, 99)).tolist()
+
+
+@settings(max_examples=100)
+@given(st.integers(1, 400), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_corners_are_spread_as_by_the_rule_said_in_full(many: int, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    at = rng.uniform(0, (200, 100), (many, 2)).astype(np.float32)
+    strength = rng.integers(0, 9, many).astype(np.float64)
+    cells: dict[tuple[int, int], list[int]] = {}
+    for row in sorted(range(many), key=lambda row: -strength[row]):
+        cell = (int(at[row, 1] * 6 // 100), int(at[row, 0] * 6 // 200))
+        cells.setdefault(cell, []).append(row)
+    turns = [(turn, -strength[r], r) for rows in cells.values() for turn, r in enumerate(rows)]
+    expected = [r for *_, r in sorted(turns)][:count] if many > count else list(range(many))
+    assert local._spread(at, strength, (100, 200), count).tolist() == expected
