@@ -136,8 +136,13 @@ def packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[An
             continue
 
 
-def read_index(container: InputContainer, chosen: list[VideoStream]) -> Index:
-    """Read every packet once. Raises `CorruptMedia` where no track has one."""
+def read_index(
+    container: InputContainer,
+    chosen: list[VideoStream],
+    kept: list[Packet[Any]] | None = None,
+) -> Index:
+    """Read every packet once; those of the chosen tracks are put into `kept`, where that is given.
+    Raises `CorruptMedia` where no track has one."""
     stamps = {s.index: _Stamps(float(s.time_base or 0) or 1 / 90_000) for s in chosen}
     # Where only the container says how long it is, its sound is part of that.
     by_all = all(not s.duration for s in chosen) and bool(container.duration)
@@ -149,6 +154,8 @@ def read_index(container: InputContainer, chosen: list[VideoStream]) -> Index:
         count += 1
         if packet.stream_index in stamps:
             stamps[packet.stream_index].add(packet)
+            if kept is not None:
+                kept.append(packet)
         if by_all and packet.pts is not None:
             latest = max(latest, float(packet.pts * packet.time_base))
         if count >= _MOST_PACKETS:

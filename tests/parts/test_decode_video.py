@@ -77,6 +77,20 @@ def test_real_videos(name: str, pictures: int, seconds: float):
     assert len(look(data, REFERENCE)[1]) == pictures
 
 
+@pytest.mark.parametrize("name", ["o084_oa4_launch.webm", "o597_bbb.mp4", "p555_movie.ogv"])
+def test_packets_that_were_kept_and_those_that_are_read_again_give_the_same(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    data = (MEDIA / name).read_bytes()
+    opened, first = look(data)
+    again = list(opened.frames(UPLOAD))
+    monkeypatch.setattr("matcher.decode.pyav._KEPT_BYTES", 0)
+    _, third = look(data)
+    assert offsets(first) == offsets(again) == offsets(third)
+    for some in zip(first, again, third, strict=True):
+        assert all(np.array_equal(frame.luma, some[0].luma) for frame in some)
+
+
 @pytest.mark.parametrize(
     ("container", "codec", "options"),
     [
