@@ -100,7 +100,7 @@ bench-compositions: $(STAMP) ## banned videos and films in one picture, with and
 	$(PY) -m bench.compositions $(MEDIA) --work $(WORK) $(BENCH_ARGS)
 
 bench-cost: $(STAMP) ## CPU seconds of judging the videos in MEDIA=folder, beside decoding them
-	$(PY) -m bench.cost $(MEDIA)
+	$(PY) -m bench.cost $(MEDIA) $(BENCH_ARGS)
 
 bench-decode: export OPENBLAS_NUM_THREADS := 1
 bench-decode: $(STAMP) ## CPU seconds of the first look, beside decoding every frame
