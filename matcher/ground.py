@@ -16,6 +16,8 @@ FLAT_GROUND = 0.8
 EMPTY_GROUND, DARK = 0.99, 48
 # How far neighbouring ones of a picture's 64 x 64 samples may differ where there is no edge.
 BLANK_LEVELS, SMALLEST_BLANK = 8, 16
+# Bars have edges in so many columns of samples at least, and in so few rows, or the other way.
+FEWEST_BARS, MOST_CUTS = 5, 2
 _GROUND_SAMPLES = 128
 _SHADES = np.ones(9, dtype=np.int64)
 
@@ -37,10 +39,13 @@ def ground(luma: AnyLuma) -> tuple[float, int]:
 
 def blank(luma: AnyLuma, square: Floats, *, but_for_a_logo: bool = False) -> bool:
     """Whether there is no edge in the picture (black, one colour, a smooth slope), give or take
-    what compression leaves, or none but a logo's: there is nothing in it that could be missed. Of a
-    video only: an image that is blank for us may be one that could not be decoded as others do.
+    what compression leaves, or none but a logo's, or those of bars that go from side to side: there
+    is nothing in it that could be missed. Of a video only: an image that is blank for us may be one
+    that could not be decoded as others do.
 
     `square` (64, 64): the picture reduced.
     """
-    steps = max(np.abs(np.diff(square, axis=axis)).max() for axis in (0, 1))
-    return bool((but_for_a_logo or steps <= BLANK_LEVELS) and min(luma.shape) >= SMALLEST_BLANK)
+    level, upright = (np.abs(np.diff(square, axis=axis)) > BLANK_LEVELS for axis in (0, 1))
+    few, many = sorted((int(level.any(axis=1).sum()), int(upright.any(axis=0).sum())))
+    bars = few <= MOST_CUTS and many >= FEWEST_BARS
+    return (but_for_a_logo or many == 0 or bars) and min(luma.shape) >= SMALLEST_BLANK

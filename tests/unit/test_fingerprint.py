@@ -102,6 +102,19 @@ def test_media_of_flat_frames_alone_has_no_fingerprints() -> None:
     assert found.coverage.flat_frames == found.coverage.frames == 3
 
 
+@pytest.mark.parametrize(("cuts", "flat_frames"), [(0, 0), (2, 0), (6, 2)])
+def test_bars_of_a_video_are_judged_and_what_is_cut_more_often_is_not(
+    cuts: int, flat_frames: int
+) -> None:
+    bars = np.tile(np.repeat(np.array([100, 120, 140, 110, 130, 100], np.uint8), 30), (180, 1))
+    for cut in range(cuts):
+        bars[20 + 20 * cut :, : 30 * (cut + 1)] = 100  # a strip of another pattern
+    for picture in (bars, bars.T.copy()):
+        found = look(film(picture, picture))
+        assert found.fingerprints == ()
+        assert found.coverage.flat_frames == flat_frames
+
+
 def test_blank_frames_of_a_video_are_judged_and_those_of_an_image_are_not() -> None:
     blanks = [flat(120, 160, g) for g in (0, 100, 255)]
     assert look(film(*blanks)).fingerprints == ()
