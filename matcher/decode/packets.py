@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from array import array
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -27,6 +28,10 @@ _LONGEST_S = 366 * 86_400.0  # no file is longer: what states more is not believ
 SPLICED = frozenset({"mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg"})
 _SIDE_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails
 
+KEPT_BYTES = 8_000_000
+"""Of memory for packets that are kept from the first time they are read to the second."""
+
+_PACKET_BYTES = 600  # that a packet takes beside its own
 _OPTIONS = {
     "format_whitelist": ",".join(formats.FORMATS),
     "codec_whitelist": ",".join(sorted(formats.CODECS)),
@@ -137,12 +142,10 @@ def packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[An
 
 
 def read_index(
-    container: InputContainer,
-    chosen: list[VideoStream],
-    kept: list[Packet[Any]] | None = None,
-) -> Index:
-    """Read every packet once; those of the chosen tracks are put into `kept`, where that is given.
-    Raises `CorruptMedia` where no track has one."""
+    container: InputContainer, chosen: list[VideoStream]
+) -> tuple[Index, deque[Packet[Any]] | None]:
+    """Read every packet once. Those of the chosen tracks are given too, where they are few: up to
+    `KEPT_BYTES` of memory. Raises `CorruptMedia` where no track has one."""
     stamps = {s.index: _Stamps(float(s.time_base or 0) or 1 / 90_000) for s in chosen}
     # Where only the container says how long it is, its sound is part of that.
     by_all = all(not s.duration for s in chosen) and bool(container.duration)
@@ -150,12 +153,17 @@ def read_index(
     wanted = [s for s in wanted if s.type in ("video", "audio")]
     latest = 0.0
     count = 0
+    kept: deque[Packet[Any]] | None = deque()
+    room = KEPT_BYTES
     for packet in packets(container, wanted):
         count += 1
         if packet.stream_index in stamps:
             stamps[packet.stream_index].add(packet)
-            if kept is not None:
+            room -= packet.size + _PACKET_BYTES
+            if kept is not None and room >= 0:
                 kept.append(packet)
+            else:
+                kept = None
         if by_all and packet.pts is not None:
             latest = max(latest, float(packet.pts * packet.time_base))
         if count >= _MOST_PACKETS:
@@ -166,7 +174,7 @@ def read_index(
         raise CorruptMedia("the file holds no picture data that can be read")
     missing = _missing(container, chosen, tracks, latest if by_all else None)
     cut_short = bool(missing) or len(tracks) < len(chosen) or count >= _MOST_PACKETS
-    return Index(tracks, missing, cut_short)
+    return Index(tracks, missing, cut_short), kept
 
 
 def _timeline(stream: VideoStream, stamps: _Stamps, gap: float) -> Timeline:

@@ -1,7 +1,7 @@
 """The decoder: FFmpeg by way of PyAV for video, Pillow for pictures.
 
 A video is read twice. First its packets only, which costs little and tells when every picture is
-shown, where the keyframes are, and how long the video truly is; of a small file they are kept for
+shown, where the keyframes are, and how long the video truly is; few and small ones are kept for
 the second time. Then, with that known, each group of pictures is passed over, or its keyframe
 decoded alone, or the group decoded forward (`matcher.decode.pace` says which). Nothing is ever
 sought: seeking is where damaged and odd files go wrong, and passing over packets is cheap.
@@ -10,7 +10,7 @@ sought: seeking is where damaged and odd files go wrong, and passing over packet
 from __future__ import annotations
 
 import errno
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -18,7 +18,6 @@ from typing import Any, BinaryIO
 
 import av
 from av.codec.context import Flags
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -40,7 +39,6 @@ from matcher.decode.still import OpenedPicture
 from matcher.decode.timeline import SAME_S, Timeline
 from matcher.ports import Frame, Limits, MediaInfo, Sampling
 
-_KEPT_BYTES = 8_000_000  # of a file whose packets are kept from the first time to the second
 _REMEMBERED = 512  # packets whose picture has not come out yet
 _SHORT_S = 0.05  # a standing picture is not given again so shortly before the next
 _REFUSED_SHARE = 0.1
@@ -70,27 +68,24 @@ class PyAvDecoder:
             still = None
         if still is not None:
             return OpenedPicture(media, still, self.limits)
-        return OpenedVideo(media, self.limits, keep=size <= _KEPT_BYTES)
+        return OpenedVideo(media, self.limits)
 
 
 class OpenedVideo:
     """A video, or a sound file with a cover picture: see `matcher.ports.OpenedMedia`."""
 
-    def __init__(self, media: BinaryIO, limits: Limits, *, keep: bool = False) -> None:
-        """`keep`: the packets are held until the first look at the frames."""
+    def __init__(self, media: BinaryIO, limits: Limits) -> None:
         self._media = media
         self._limits = limits
-        self._kept: tuple[InputContainer, list[Packet[Any]]] | None = None
-        kept: list[Packet[Any]] | None = [] if keep else None
         with ExitStack() as stack:
             container = stack.enter_context(open_container(media))
             self.format = container.format.name
             streams, left_out = picture_streams(container, limits)
             self._cover = is_cover(streams[0])
-            self._index = read_index(container, streams, kept)
+            self._index, kept = read_index(container, streams)
+            self._kept = None if kept is None else (container, kept)
             if kept is not None:
-                self._kept = container, kept
-                stack.pop_all()
+                stack.pop_all()  # it stays open for the first look
         self.truncated = left_out or self._index.cut_short
         self.info = _info(self._index, self._cover)
 
@@ -101,7 +96,7 @@ class OpenedVideo:
         with open_container(self._media) if kept is None else kept[0] as container:
             tracks = self._tracks(container, sampling, pace)
             streams = [t.stream for t in tracks.values()]
-            for packet in packets(container, streams) if kept is None else kept[1]:
+            for packet in packets(container, streams) if kept is None else _taken_out(kept[1]):
                 yield from tracks[packet.stream_index].feed(packet)
                 if pace.exhausted:
                     self.truncated = True
@@ -132,6 +127,11 @@ class OpenedVideo:
         kept, self._kept = self._kept, None
         if kept is not None:
             kept[0].close()
+
+
+def _taken_out(kept: deque[Packet[Any]]) -> Iterator[Packet[Any]]:
+    while kept:
+        yield kept.popleft()
 
 
 def _info(index: Index, cover: bool) -> MediaInfo:
@@ -268,13 +268,13 @@ class _Track:
 
     def _drain(self) -> Iterator[Frame]:
         """What the decoder holds back; afterwards it is empty."""
-        self._forward = False
         try:
             decoded = self._context.decode(None)
         except av.FFmpegError:
             decoded = []
         for picture in decoded:
             yield from self._take(picture)
+        self._forward = False
         self._context.flush_buffers()
         self._fresh = True
 

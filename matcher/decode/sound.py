@@ -44,7 +44,9 @@ _CODECS = """
 CODECS = frozenset(_CODECS.split())
 
 _BLOCK = RATE * 8  # samples handed over at once
-_PUSHED = 16  # frames that are resampled at once: asking in vain costs as much as a frame does
+# Frames that are resampled at once, for asking in vain costs as much as a frame does; and of all
+# their channels so many samples at most, or those of many channels would fill the memory.
+_PUSHED, _PUSHED_SAMPLES = 16, 1 << 16
 _SLACK_S = 0.04  # time stamps are rounded: so much off is no gap
 _LONGEST_OVERLAP_S = 1.0  # what leaps further back has started anew
 _LONGEST_S = 366 * 86_400.0
@@ -247,7 +249,7 @@ class _Track:
                 self._waiting.append(samples)
             self._count += count
             self._end += count
-        yield from self._hand_over(_BLOCK)
+            yield from self._hand_over(_BLOCK)
 
     def _hand_over(self, least: int) -> Iterator[SoundBlock]:
         if self._count < least or self._end is None:
@@ -287,7 +289,7 @@ class _Resampler:
         graph.configure()
         self._graph = graph
         self._count = 0
-        self._waiting = 0
+        self._waiting = self._samples = 0  # frames that were pushed, and samples of them
 
     def suits(self, frame: AudioFrame) -> bool:
         return _shape(frame) == self._shape
@@ -304,7 +306,9 @@ class _Resampler:
         self._count += frame.samples
         self._graph.push(frame)
         self._waiting += 1
-        return self._pull() if self._waiting >= _PUSHED else []
+        self._samples += frame.samples * frame.layout.nb_channels
+        enough = self._waiting >= _PUSHED or self._samples >= _PUSHED_SAMPLES
+        return self._pull() if enough else []
 
     def flush(self) -> list[Channels]:
         """What is held back; nothing can be pushed afterwards."""
@@ -314,7 +318,7 @@ class _Resampler:
         return self._pull()
 
     def _pull(self) -> list[Channels]:
-        self._waiting = 0
+        self._waiting = self._samples = 0
         parts: list[Channels] = []
         while True:
             try:

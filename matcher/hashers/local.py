@@ -104,7 +104,7 @@ def _spread(at: NDArray[np.float32], strength: Floats, shape: tuple[int, int], c
     strongest = np.argsort(-strength, kind="stable")
     in_cell = np.argsort(cell[strongest], kind="stable")
     cells = cell[strongest][in_cell]
-    turn = np.empty(len(cells), dtype=np.int16)  # whose stable sort is quick
+    turn = np.empty(len(cells), dtype=np.int16)  # whose stable sort is quick; there are thousands
     turn[in_cell] = np.arange(len(cells)) - np.searchsorted(cells, cells)
     return strongest[np.argsort(turn, kind="stable")[:count]]
 

@@ -243,3 +243,15 @@ def test_it_works_in_the_cage():
     assert ran.returncode == 0, ran.stderr
     assert all(int(count) > 50 for count in ran.stdout.split())
     assert len(ran.stdout.split()) == 3
+
+
+@pytest.mark.parametrize(("samples", "layout", "pushed"), [(1000, "mono", 16), (9000, "7.1", 1)])
+def test_of_many_samples_few_frames_wait_to_be_resampled(samples: int, layout: str, pushed: int):
+    channels = 8 if layout == "7.1" else 1
+    frame = av.AudioFrame.from_ndarray(
+        np.zeros((1, samples * channels), np.int16), format="s16", layout=layout
+    )
+    frame.sample_rate = 48_000
+    resampler = sound._Resampler(frame)
+    answers = [resampler.push(frame) for _ in range(pushed)]
+    assert [bool(parts) for parts in answers] == [False] * (pushed - 1) + [True]

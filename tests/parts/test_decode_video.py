@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hashdb.model import MediaKind
-from matcher.decode import pyav
+from matcher.decode import packets, pyav
 from matcher.decode.luma import Turn, luma_of_rgb, turn_of_matrix
 from matcher.decode.pace import Picker
 from matcher.decode.pyav import PyAvDecoder
@@ -84,11 +84,23 @@ def test_packets_that_were_kept_and_those_that_are_read_again_give_the_same(
     data = (MEDIA / name).read_bytes()
     opened, first = look(data)
     again = list(opened.frames(UPLOAD))
-    monkeypatch.setattr("matcher.decode.pyav._KEPT_BYTES", 0)
+    monkeypatch.setattr("matcher.decode.packets.KEPT_BYTES", 0)
     _, third = look(data)
     assert offsets(first) == offsets(again) == offsets(third)
     for some in zip(first, again, third, strict=True):
         assert all(np.array_equal(frame.luma, some[0].luma) for frame in some)
+
+
+def test_packets_are_kept_only_where_they_are_few_and_small(monkeypatch: pytest.MonkeyPatch):
+    data = (MEDIA / "o554_movie.mp4").read_bytes()
+    with av.open(io.BytesIO(data)) as container:
+        sizes = [p.size for p in container.demux(video=0) if p.size]
+    whole = sum(sizes) + packets._PACKET_BYTES * len(sizes)
+    for room, kept in ((whole, True), (whole - 1, False), (sum(sizes), False)):
+        monkeypatch.setattr(packets, "KEPT_BYTES", room)
+        opened = DECODER.open(io.BytesIO(data))
+        assert (opened._kept is not None) is kept
+        opened.close()
 
 
 @pytest.mark.parametrize(
@@ -195,7 +207,7 @@ def test_only_keyframes_are_decoded_where_they_are_close():
     assert offsets(frames) == pytest.approx(np.arange(0, 30, 1.6).tolist(), abs=0.01)
     assert not opened.truncated
     assert all(frame.apart for frame in frames)
-    _, frames = look(make.video(make.scenes(6), gop=1000, options={"bf": "0"}))
+    _, frames = look(make.video(make.scenes(6), gop=1000, options={"bf": "3"}), REFERENCE)
     assert not any(frame.apart for frame in frames)
 
 
