@@ -335,7 +335,7 @@ def _seen(
 
     for frame in frames:
         seen.frames += 1
-        if frame.apart or frame.luma.nbytes < AT_ONCE_BYTES:
+        if frame.luma.nbytes < AT_ONCE_BYTES or (frame.apart and helper.idle):
             helper.do(partial(see, frame))
         else:
             helper.give(partial(see, frame), frame.luma.nbytes)

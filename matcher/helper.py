@@ -53,6 +53,11 @@ class Helper:
             self._changed.wait_for(lambda: self._size <= AHEAD_BYTES or not self._given)
             self._raise()
 
+    @property
+    def idle(self) -> bool:
+        """Whether all is done that was given."""
+        return not self._given
+
     def do(self, work: Work) -> None:
         """Have it done by the caller, once all is done that was given before. Raises what either
         raised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -49,3 +50,25 @@ def test_large_pictures_are_hashed_beside_decoding_where_many_are_decoded(
     opened = Film([one, replace(one, offset=1.0)], MediaInfo(MediaKind.VIDEO, 2.0, 1))
     fingerprint(opened, PARTS, Sampling(dense=False, pictures=2), BOTH, helper)
     assert (threading.get_ident() not in threads) is beside
+
+
+def test_a_lone_keyframe_does_not_wait_for_what_is_hashed_beside() -> None:
+    helper, go, threads = Helper(), threading.Event(), list[int]()
+    helper.start()
+
+    def picture(_: int) -> Luma:
+        go.wait(5.0)
+        threads.append(threading.get_ident())
+        return np.zeros((1, 1, 3), np.uint8)
+
+    class Followed(Film):
+        def frames(self, sampling: Sampling) -> Iterator[Frame]:
+            yield from self.shown
+            go.set()
+
+    one = Frame(0.0, cv2.resize(scene(1), (720, 720)), picture=picture)
+    shown = [one, replace(one, offset=1.0, apart=True)]
+    opened = Followed(shown, MediaInfo(MediaKind.VIDEO, 2.0, 1))
+    fingerprint(opened, PARTS, Sampling(dense=False, pictures=2), BOTH, helper)
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
