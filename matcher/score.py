@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,9 +171,9 @@ def as_match(
     """One reference's alignments (and the digests that are equal) as one match.
 
     The score is that of all evidence together, each signal's that of its own best alignment. The
-    segments are the best alignment's (of sure ones, hashes', whose ends are the sharpest),
-    made longer where others continue them, and others' where they speak of other times; of an exact
-    match, `whole`. `prior`: at which the score is stated, as the alignments' are.
+    segments are the best alignment's (of sure ones, hashes', whose ends are the sharpest), made
+    longer and joined where others continue them, and others' where they speak of other times; of an
+    exact match, `whole`. `prior`: at which the score is stated, as the alignments' are.
     """
     ranked = sorted(
         alignments,
@@ -191,10 +191,11 @@ def as_match(
     for alignment in ranked:
         for pair in alignment.segments:
             beside = [p for p in segments if _overlap(p.query, pair.query)]
-            if not beside:
-                segments.append(pair)
-            elif len(beside) == 1 and _continues(beside[0], pair):
-                segments[segments.index(beside[0])] = _union(beside[0], pair)
+            if not all(_continues(p, pair) for p in beside):
+                continue
+            longest_first = sorted(beside, key=lambda p: -p.query.seconds)
+            segments = [p for p in segments if p not in beside]
+            segments.append(reduce(_union, [*longest_first, pair]))
     return Match(
         reference,
         score=max([*best.values(), together(alignments, prior)]),

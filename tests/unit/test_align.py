@@ -1,13 +1,16 @@
 """Which hits agree in time, in lines of numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashdb.model import Fingerprint, Floats
+from hashdb.model import Alignment, Fingerprint, Floats, Segment, SegmentPair
 from matcher.align import SPEEDS, FrameHits, _best_offsets, align, best_line, group_alike
 from matcher.score import TOLERANCE, as_match, evidence, rescore
+from tests.rulings import reference
 
 RNG = np.random.default_rng(20190315)
 
@@ -182,6 +185,27 @@ def test_a_match_takes_other_alignments_segments_where_they_speak_of_other_times
     assert starts == [0, 19]
     assert match.score == 1.0
     assert [s.signal_type for s in match.signals] == ["md5", "pdq"]
+
+
+def pieces(*spans: tuple[float, float, float], signal_type: str = "pdq") -> Alignment:
+    """A sure alignment of (start, end, start in the reference), each at the normal speed."""
+    one = found(range(4), *[(i, i, 5) for i in range(4)], total_s=30)
+    segments = tuple(SegmentPair(Segment(a, b), Segment(at, at + b - a)) for a, b, at in spans)
+    return replace(one, signal_type=signal_type, segments=segments)
+
+
+def test_pieces_are_joined_by_what_goes_on_between_them():
+    """As where a camera stands still: hashes tell the moment of some pictures only."""
+    told = pieces((4, 9, 4), (14, 18, 14), (25, 28, 25))
+    followed = pieces((0, 30, 0.2), signal_type="local")
+    [whole] = as_match(reference("r", "b"), [followed, told]).segments
+    assert whole == SegmentPair(Segment(0, 30), Segment(0, 30))  # on the line that is told
+
+
+def test_pieces_of_other_moments_are_not_joined():
+    told = pieces((4, 9, 4), (14, 18, 40))
+    followed = pieces((0, 30, 0), signal_type="local")
+    assert as_match(reference("r", "b"), [followed, told]).segments == told.segments
 
 
 def one_offset(lows: Floats, spans: Floats, weights: Floats) -> tuple[float, float]:
