@@ -20,7 +20,8 @@ from hashdb.model import Floats, Rendering
 from hashdb.ports import LocalBackend, Nominee
 from matcher import verify
 from matcher.align import SPEEDS, FrameHits, best_line
-from matcher.sighting import Shot, Sight, asked_about, picture_of
+from matcher.cells import in_place
+from matcher.sighting import Shot, Sight, asked_about, cells_of, picture_of
 from matcher.verify import Candidates
 
 NOMINATING = 10
@@ -41,6 +42,10 @@ FEWEST_TOGETHER = 3
 HYPOTHESES = 12
 SLACK, SHIFT = 2.0, 5.0
 """Times `verify.TOLERANCE`: around the common map, and by which the whole picture may move."""
+
+APART, FEWEST_APART = 1.5, 6
+"""How many times as much shots must show by maps of their own to lie apart, and the fewest of them.
+"""
 
 MOST_REFERENCES = 40
 MOST_LINES, FEWEST_MORE = 3, 3
@@ -96,6 +101,12 @@ class Found:
         """When the upload shows it, seconds."""
         return np.array([s.shot.offset for s in self.sights])
 
+    @property
+    def apart(self) -> bool:
+        """Whether each picture is laid by a map of its own (one that all share may be shifted)."""
+        turns = [s.agreement.map[:, :2] for s in self.sights]
+        return any(not np.array_equal(turn, turns[0]) for turn in turns)
+
 
 def lines(
     some: Sequence[Shot], sights: Sequence[Sight], index: LocalBackend, *, still: Sequence[int]
@@ -121,11 +132,16 @@ def lines(
 
 def outshone(found: Found, sights: Iterable[Sight]) -> bool:
     """Whether the pictures on a line show the reference better in another rendering, at whatever
-    moment: a copy is mirrored or it is not, while somebody who moves looks like himself in a mirror
-    now and then. `sights`: of that reference, in all renderings."""
+    moment, where the line does: a copy is mirrored or it is not, while somebody who moves looks
+    like himself in a mirror now and then. Beside it, both are shown: half of a picture and that
+    half in a mirror. `sights`: of that reference, in all renderings."""
+    place = 0
+    for sight in found.sights:
+        place |= cells_of(sight)
     better: dict[int, int] = {}
     for sight in sights:
-        if sight.shot.rendering is not found.rendering:
+        other = sight.shot.rendering is not found.rendering
+        if other and in_place(cells_of(sight), place):
             row = sight.shot.row
             better[row] = max(better.get(row, 0), sight.agreement.inliers)
     both = [s for s in found.sights if asked_about(Rendering.MIRRORED, s.shot.row)]
@@ -150,7 +166,7 @@ def _lines_of(
         for speeds, favour in _TRIED:
             speed, offset, on = _line(rest, mine, speeds, still=still)
             led, seen_there = together(speed, offset, on, mine, pictures, known, still=still)
-            told = favour * sum(min(s.agreement.inliers, TOLD) for s in seen_there)
+            told = favour * inliers_of(seen_there)
             if told > strength:
                 nothing = Found(reference, rendering, 0.0, 0.0, (), 0, seen=tuple(seen))
                 best = on_line(nothing, speed, offset, led, seen_there)
@@ -205,14 +221,35 @@ def together(
     still: bool,
 ) -> tuple[list[Shot], list[Sight]]:
     """The shots that the line leads to a picture of the reference, and those that one map lays
-    where those `on` the line lie. `known`: pairs that were looked for already."""
+    where those `on` the line lie; or each a map of its own, where one cannot lay them all. `known`:
+    pairs that were looked for already."""
     led = _led(speed, offset, mine, pictures, known, still=still)
     strongest = sorted(on, key=lambda s: -s.agreement.inliers)[:HYPOTHESES]
     common = verify.common([pairs for *_, pairs in led], [s.agreement.map for s in strongest])
     if common is None:
         return [], []
     seen = [Sight(*one, verify.measured(common, one[2], SLACK, SHIFT)) for one in led]
-    return [one[0] for one in led], [s for s in seen if s.agreement.inliers >= FEWEST_TOGETHER]
+    seen = [s for s in seen if s.agreement.inliers >= FEWEST_TOGETHER]
+    shots = [one[0] for one in led]
+    if not still and speed > 0 and usual(speed) and _much_more(on, seen):
+        apart = [Sight(*one, own) for one in led if (own := verify.agreement(one[2])) is not None]
+        apart = [s for s in apart if s.agreement.inliers >= NOMINATING]
+        if _much_more(apart, seen):
+            return shots, apart
+    return shots, seen
+
+
+def _much_more(apart: Sequence[Sight], common: Sequence[Sight]) -> bool:
+    """Whether shots show so much more by maps of their own than by a `common` one that the picture
+    turns, sways or jumps: then no map is common to all."""
+    clear = {s.shot.row: s.agreement.inliers for s in apart if s.agreement.inliers >= NOMINATING}
+    told = sum(min(inliers, TOLD) for inliers in clear.values())
+    return len(clear) >= FEWEST_APART and told >= APART * inliers_of(common)
+
+
+def inliers_of(sights: Iterable[Sight]) -> int:
+    """Inliers of the sights, of each no more than tell something."""
+    return sum(min(s.agreement.inliers, TOLD) for s in sights)
 
 
 def _led(
@@ -276,13 +313,13 @@ def _stands_still(
 ) -> bool:
     """Whether lines that lie `SHIFT_S` beside it explain about as much by the same map."""
     now = np.mean([min(s.agreement.inliers, TOLD) for s in found.sights])
-    maps = [s.agreement.map for s in found.sights]
+    first = found.sights[0].agreement.map
+    maps = {s.shot.row: s.agreement.map for s in found.sights} if found.apart else {}
     for shift in (-SHIFT_S, SHIFT_S):
         moved = found.offset + shift
         led = _led(found.speed, moved, mine, pictures, known, still=False)
-        told = [
-            min(verify.measured(maps[0], pairs, SLACK, SHIFT).inliers, TOLD) for *_, pairs in led
-        ]
+        laid = [(maps.get(shot.row, first), pairs) for shot, _, pairs in led]
+        told = [min(verify.measured(m, pairs, SLACK, SHIFT).inliers, TOLD) for m, pairs in laid]
         if told and float(np.mean(told)) >= STANDING * now:
             return True
     return False

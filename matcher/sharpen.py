@@ -14,7 +14,17 @@ import numpy as np
 from hashdb.model import Floats
 from hashdb.ports import Nominee
 from matcher import verify
-from matcher.localize import FORWARD, NOMINATING, SLACK, STEP, TOLD, Found, on_line, together, usual
+from matcher.localize import (
+    FORWARD,
+    NOMINATING,
+    SLACK,
+    STEP,
+    Found,
+    inliers_of,
+    on_line,
+    together,
+    usual,
+)
 from matcher.sighting import Shot, Sight, picture_of
 
 NEAR_S = 1.6
@@ -49,7 +59,7 @@ def sharpened(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -
     if not FORWARD.min() <= speed <= FORWARD.max():
         return found
     led, seen = together(speed, offset, found.sights, mine, pictures, {}, still=False)
-    if _shown(seen) < _shown(found.sights):
+    if inliers_of(seen) < inliers_of(found.sights):
         return found
     return on_line(found, speed, offset, led, seen)
 
@@ -64,12 +74,12 @@ def at_normal_speed(found: Found, mine: Sequence[Shot], pictures: Sequence[Nomin
     if abs(found.speed - 1) * float(np.ptp(shown_at)) / 2 > STEP:
         return found
     through = (found.speed - 1) * float(np.median(shown_at)) + found.offset
-    best, shown = found, 0
+    best, most = found, 0
     for shift in sorted(np.arange(-2 * STEP, 2 * STEP + 1e-6, BESIDE_S).tolist(), key=abs):
         led, seen = together(1.0, through + shift, found.sights, mine, pictures, {}, still=False)
-        if _shown(seen) > shown:
-            best, shown = on_line(found, 1.0, through + shift, led, seen), _shown(seen)
-    if shown < AS_MUCH * _shown(found.sights) or _as_much_beside(best, mine, pictures):
+        if inliers_of(seen) > most:
+            best, most = on_line(found, 1.0, through + shift, led, seen), inliers_of(seen)
+    if most < AS_MUCH * inliers_of(found.sights) or _as_much_beside(best, mine, pictures):
         return found
     return best
 
@@ -108,7 +118,3 @@ def _fitted(t: Floats, moments: Floats) -> tuple[float, float]:
     if np.count_nonzero(near) >= FEWEST and np.ptp(t[near]) >= SHORTEST_S:
         speed, offset = np.polyfit(t[near], moments[near], 1)
     return float(speed), float(offset)
-
-
-def _shown(sights: Sequence[Sight]) -> int:
-    return sum(min(s.agreement.inliers, TOLD) for s in sights)

@@ -119,6 +119,17 @@ def picture_of(nominee: Nominee) -> Picture:
     return Picture(nominee.codes, nominee.places, nominee.width, nominee.height)
 
 
+def cells_of(sight: Sight) -> int:
+    """Where in the upload's picture it was seen (`matcher.cells`), as nothing were mirrored."""
+    picture = sight.shot.picture
+    return cells_at(
+        picture.places[sight.agreement.queries],
+        picture.width,
+        picture.height,
+        mirrored=sight.shot.rendering.mirrored,
+    )
+
+
 def sighted(
     some: Sequence[Shot], index: LocalBackend, ahead: Mapping[int, Nominated] = NOTHING_AHEAD
 ) -> list[Sight]:

@@ -9,10 +9,9 @@ import numpy as np
 from hashdb.model import Alignment, Codes, Floats, FrameMatch, Ints, Orientation, View
 from matcher import verify
 from matcher.align import group_alike, reach
-from matcher.cells import cells_at
 from matcher.localize import Found, distance_of, usual
 from matcher.score import STILL, rescore
-from matcher.sighting import Sight, picture_of
+from matcher.sighting import Sight, cells_of, picture_of
 
 DISTINCT, MOVED, MOVED_PART = 3, 4, 0.1
 """Pictures that look different; features found that move. A picture with fewer is a still one,"""
@@ -95,7 +94,7 @@ def _told(sight: Sight, most: float, found: Found, *, alone: bool) -> float:
         seen.inliers,
         min(seen.share, most),
         seen.spread,
-        stands=found.stands,
+        stands=found.stands or found.apart,
         told=found.told,
         timed=found.timed,
     )
@@ -145,7 +144,7 @@ def alignment(
             line=0,
             before=float(before[i]),
             after=float(after[i]),
-            cells=_cells(sight),
+            cells=cells_of(sight),
         )
         for i, sight in enumerate(found.sights)
     ]
@@ -172,16 +171,6 @@ def _reaching(found: Found, samples: Floats, total_s: float) -> tuple[Floats, Fl
         if last > row:
             after[i] = samples[last] - samples[row] + far_after[last]
     return before, after
-
-
-def _cells(sight: Sight) -> int:
-    picture = sight.shot.picture
-    return cells_at(
-        picture.places[sight.agreement.queries],
-        picture.width,
-        picture.height,
-        mirrored=sight.shot.rendering.mirrored,
-    )
 
 
 def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:

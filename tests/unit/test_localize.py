@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -129,8 +128,8 @@ def test_of_a_slow_camera_the_moment_is_known_less_exactly(speed: float, index: 
     raises=AssertionError,
     reason="a line is drawn towards normal speed, and loses the ends of the copy",
 )
-@pytest.mark.parametrize(("pace", "speed"), [(200.0, 0.75), (120.0, 0.75)])
-def test_a_copy_at_a_speed_between(pace: float, speed: float) -> None:
+def test_a_copy_at_a_speed_between() -> None:
+    pace, speed = 200.0, 0.75
     world: World = [layer(1, 150, pace=pace)]
     found = judged(copy(world, 8, speed=speed, offset=2.0), index_of(reference(world)))
     assert found[0][1].score > CLEAR
@@ -395,25 +394,6 @@ def test_a_poster_in_another_scene_is_no_copy(n: int, scenes: tuple[World, World
     assert best(copy(one, 5, lost=0.2, by=similar(size=0.95)), held) > CLEAR
 
 
-def anyhow(seed: int) -> Callable[[float], np.ndarray]:
-    rng = np.random.default_rng(seed)
-
-    def by(t: float) -> np.ndarray:
-        x, y = rng.uniform(-60, 160, 2)
-        return similar(rng.uniform(-60, 60), rng.uniform(0.6, 1.4), x, y)
-
-    return by
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_another_map_for_every_picture_is_no_copy(seed: int, index: LocalIndex) -> None:
-    """The same things before another camera: an edit lays all pictures of a video alike."""
-    for world in (panning(1), fixed(10, 11)):
-        query = copy(world, 6, by=anyhow(seed))
-        assert sighting.sighted(sighting.shots([query]), index)
-        assert best(query, index) < WEAK
-
-
 def test_a_hand_that_shakes_is_no_other_camera(index: LocalIndex) -> None:
     rng = np.random.default_rng(1)
 
@@ -561,31 +541,6 @@ def test_every_frame_of_an_alignment_lies_on_its_line(index: LocalIndex) -> None
         assert 0 <= frame.distance <= 100
         assert 0 <= frame.before <= 1
         assert 0 <= frame.after <= 1
-
-
-# --- a mirror ---
-
-
-def in_a_mirror(found: Found, strength: float) -> list[Sight]:
-    """The same pictures, seen with so much of the inliers in another rendering."""
-    return [
-        replace(
-            s,
-            shot=replace(s.shot, rendering=Rendering.MIRRORED),
-            agreement=replace(s.agreement, inliers=round(strength * s.agreement.inliers)),
-        )
-        for s in found.sights
-    ]
-
-
-@pytest.mark.parametrize(("strength", "outshone"), [(0.5, False), (1.5, True)])
-def test_a_line_that_another_rendering_outshines_is_none(
-    index: LocalIndex, strength: float, outshone: bool
-) -> None:
-    _, (found, *_) = looked_for(copy(panning(2), 8), index)
-    assert found.rendering is Rendering.PLAIN
-    assert localize.outshone(found, [*found.sights, *in_a_mirror(found, strength)]) is outshone
-    assert not localize.outshone(found, found.sights)
 
 
 def test_through_no_moments_goes_no_line():

@@ -1,0 +1,173 @@
+"""Pictures that no one map lays: an edit that turns, sways, zooms or jumps; and half of a picture
+beside that half in a mirror. Made footage (`tests.made_world`) and a real index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hashdb.index.local import LocalIndex
+from hashdb.model import LocalFeatures, Rendering
+from matcher import localize, sighting
+from matcher.localize import Found
+from matcher.sighting import Sight
+from tests.made_world import (
+    HEIGHT,
+    WIDTH,
+    Map,
+    aligned,
+    best,
+    copy,
+    fixed,
+    index_of,
+    judged,
+    looked_for,
+    panning,
+    reference,
+    similar,
+)
+
+CLEAR, WEAK = 0.9, 0.5
+"""Scores: of a copy; and of what a policy must not act on."""
+
+
+@pytest.fixture(scope="module")
+def index() -> LocalIndex:
+    """Three references: two of cameras that move, one of a camera that stands."""
+    return index_of(reference(panning(2)), reference(panning(1)), reference(fixed(10, 11)))
+
+
+def about_the_middle(turn: float, size: float) -> Map:
+    """Turned by degrees and scaled, the picture's middle staying where it is."""
+    by = similar(turn, size)
+    middle = np.array([WIDTH / 2, HEIGHT / 2])
+    by[:, 2] = middle - by[:, :2] @ middle
+    return by
+
+
+def anyhow(seed: int) -> Callable[[float], Map]:
+    rng = np.random.default_rng(seed)
+
+    def by(t: float) -> Map:
+        x, y = rng.uniform(-60, 160, 2)
+        return similar(rng.uniform(-60, 60), rng.uniform(0.6, 1.4), x, y)
+
+    return by
+
+
+MOVES: dict[str, Callable[[float], Map]] = {
+    "turns": lambda t: about_the_middle(40 * t, 0.9),
+    "sways": lambda t: about_the_middle(20 * np.sin(2 * t), 1.0),
+    "zooms": lambda t: about_the_middle(0, 1.25 + 0.35 * np.sin(3 * t)),
+    "jumps": anyhow(1),
+}
+
+
+@pytest.mark.parametrize("how", MOVES)
+def test_a_picture_that_moves_is_a_copy(how: str, index: LocalIndex) -> None:
+    query = copy(panning(1), 8, offset=4.0, by=MOVES[how])
+    _, (seen, *_) = looked_for(query, index)
+    assert seen.apart
+    ((found, a), *_) = judged(query, index)
+    assert (found, a.score > CLEAR) == (1, True)
+    (pair,) = a.segments
+    assert (pair.query.start, pair.query.end) == pytest.approx((0, 8), abs=0.6)
+    assert (pair.reference.start, pair.reference.end) == pytest.approx((4, 12), abs=0.8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_of_the_same_things_before_another_camera_are_no_copy(
+    seed: int, index: LocalIndex
+) -> None:
+    """From elsewhere most look different."""
+    for world in (panning(1), fixed(10, 11)):
+        query = copy(world, 6, by=anyhow(seed), lost=0.9)
+        assert sighting.sighted(sighting.shots([query]), index)
+        assert best(query, index) < WEAK
+
+
+def test_one_picture_laid_everywhere_is_one_picture(index: LocalIndex) -> None:
+    """A poster before a camera that moves, say."""
+    for found in looked_for(copy(panning(1), 8, speed=0.0, by=anyhow(2)), index)[1]:
+        assert not found.apart
+
+
+def test_what_one_map_lays_is_not_taken_apart(index: LocalIndex) -> None:
+    _, (found, *_) = looked_for(copy(panning(1), 8), index)
+    assert not found.apart
+
+
+def test_few_pictures_are_not_taken_apart(index: LocalIndex) -> None:
+    step = 0.5
+    few = copy(panning(1), step * (localize.FEWEST_APART - 1), by=MOVES["turns"], step=step)
+    assert not any(found.apart for found in looked_for(few, index)[1])
+
+
+def test_what_stands_still_does_so_in_a_picture_that_turns(index: LocalIndex) -> None:
+    """So that what moves must tell the moment."""
+    _, (found, *_) = looked_for(copy(fixed(10, 11), 8, by=MOVES["turns"]), index)
+    assert found.apart
+    assert found.stands
+
+
+def test_pictures_laid_apart_must_show_more(index: LocalIndex) -> None:
+    query = copy(panning(1), 8, by=MOVES["turns"], lost=0.85)
+    _, (found, *_) = looked_for(query, index)
+    one = found.sights[0].agreement.map
+    alike = [replace(s, agreement=replace(s.agreement, map=one)) for s in found.sights]
+    together = replace(found, sights=tuple(alike))
+    assert (found.apart, together.apart) == (True, False)
+    assert aligned(found, query).evidence < aligned(together, query).evidence
+
+
+# --- a mirror ---
+
+
+def in_a_mirror(found: Found, strength: float, rendering: Rendering) -> list[Sight]:
+    """The same pictures, seen with so much of the inliers in another rendering."""
+    return [
+        replace(
+            s,
+            shot=replace(s.shot, rendering=rendering),
+            agreement=replace(s.agreement, inliers=round(strength * s.agreement.inliers)),
+        )
+        for s in found.sights
+    ]
+
+
+@pytest.mark.parametrize(("strength", "outshone"), [(0.5, False), (1.5, True)])
+def test_a_line_that_another_rendering_outshines_is_none(
+    index: LocalIndex, strength: float, outshone: bool
+) -> None:
+    _, (found, *_) = looked_for(copy(panning(2), 8), index)
+    assert found.rendering is Rendering.PLAIN
+    others = in_a_mirror(found, strength, Rendering.MIRRORED)
+    assert localize.outshone(found, [*found.sights, *others]) is outshone
+    assert not localize.outshone(found, found.sights)
+
+
+def left_half(of: LocalFeatures) -> LocalFeatures:
+    """The features of the left half; those of the other are of nothing."""
+    right = of.places[:, 0] >= WIDTH / 2
+    codes = of.codes.copy()
+    codes[right] = np.random.default_rng(9).integers(0, 256, (int(right.sum()), 32), dtype=np.uint8)
+    return replace(of, codes=codes)
+
+
+def test_half_a_picture_and_that_half_in_a_mirror(index: LocalIndex) -> None:
+    """In a mirror, the mirrored half is the left one."""
+    half = left_half(copy(panning(1), 8, by=similar(), lost=0.2))
+    _, found = looked_for([half, replace(half, rendering=Rendering.MIRRORED)], index)
+    assert {f.rendering for f in found} == {Rendering.PLAIN, Rendering.MIRRORED}
+
+
+def test_another_rendering_outshines_where_it_is_seen_only(index: LocalIndex) -> None:
+    half = left_half(copy(panning(1), 8, by=similar(), lost=0.2))
+    _, (found, *_) = looked_for(half, index)
+    beside = in_a_mirror(found, 1.5, Rendering.MIRRORED)
+    assert not localize.outshone(found, beside)
+    there = in_a_mirror(found, 1.5, Rendering.INVERTED)
+    assert localize.outshone(found, there)
