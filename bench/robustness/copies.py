@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.robustness import negatives, overlays, scenes, sound, timing
-from bench.robustness.edits import EDITS
+from bench.robustness.edits import EVERY_EDIT
 from bench.robustness.layouts import put
 from bench.robustness.pictures import Scene, cover, fit
 from bench.robustness.recipes import Made, Recipe, as_it_is
@@ -50,7 +50,7 @@ def coding(p: dict[str, Any]) -> Coding:
 
 def in_time(recipe: Recipe) -> dict[str, Any]:
     """The numbers of all edits that are not of the picture, together."""
-    names = [name for name in recipe.edits if EDITS[name].build is None]
+    names = [name for name in recipe.edits if EVERY_EDIT[name].build is None]
     return {key: value for name in names for key, value in recipe.params[name].items()}
 
 
@@ -60,9 +60,9 @@ def copy(recipe: Recipe, folder: Path) -> Made:
     body = timing.Counted(_footage(recipe, fps / speed))
     scene = Scene(fps, p["seconds"] / speed, recipe.other_paths)
     edits = [
-        EDITS[name].build(p[name], scene)  # type: ignore[misc]
+        EVERY_EDIT[name].build(p[name], scene)  # type: ignore[misc]
         for name in recipe.edits
-        if EDITS[name].build
+        if EVERY_EDIT[name].build
     ]
     frames = timing.edited(iter(body), edits, fps)
     if "drop" in changes:

@@ -7,12 +7,15 @@ Edits without a builder change time, sound or coding; `copies` does them by thes
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import av
 
-from bench.robustness import layouts, overlays
+from bench.robustness import effects, filters, layouts, overlays
 from bench.robustness import pictures as look
-from bench.robustness.pictures import Edit
-from bench.robustness.video import AV1
+from bench.robustness.pictures import Edit, Params, Scene
+from bench.robustness.video import AV1, Picture
 
 _SEED = (0, 10**6)
 _ANY = (0.0, 1.0)
@@ -163,14 +166,73 @@ HOSTILE = (
     ),
 )  # fmt: skip
 
+_PLAIN_GROUND = [*look.GROUNDS]
+
+
+def _effect(
+    name: str, build: Callable[[Params, Scene], Picture], others: int = 0, **ranges: Any
+) -> Edit:
+    return Edit(name, "effects", "effect", ranges, build, others)
+
+
+EFFECTS = (
+    _effect("spinning", effects.spinning, pace=[(-60.0, -20.0), (20.0, 60.0)]),
+    _effect("swaying", effects.swaying, degrees=(10.0, 25.0), rate=(0.2, 0.5)),
+    _effect("pulsing zoom", effects.pulsing, zoom=(0.1, 0.3), rate=(0.3, 0.8)),
+    _effect("jumping", effects.jumping, keep=(0.8, 0.92), seed=_SEED),
+    _effect(
+        "bouncing", effects.bouncing, size=(0.5, 0.65), across=(0.1, 0.25), down=(0.1, 0.25),
+        ground=_PLAIN_GROUND,
+    ),
+    _effect("rolling", effects.rolling, pace=(0.1, 0.3)),
+    _effect("half mirrored", effects.half_mirrored, across=[True, False]),
+    _effect("tiled", effects.tiled, count=[2, 3], mirrored=False),
+    _effect("mirrored tiles", effects.tiled, count=2, mirrored=True),
+    _effect("halves swapped", effects.halves_swapped),
+    _effect("fisheye", effects.fisheye, strength=[(-0.3, -0.12), (0.15, 0.5)]),
+    _effect("waves", effects.waves, size=(0.012, 0.03), count=(2.0, 5.0), rate=(0.5, 2.0)),
+    _effect("sheared", effects.sheared, slope=[(-0.4, -0.2), (0.2, 0.4)]),
+    _effect("falling snow", effects.falling_snow, flakes=(100, 200), seed=_SEED),
+    _effect("blinds", effects.blinds, count=(10, 18)),
+    _effect("lattice", effects.lattice, count=(8, 16), width=(0.006, 0.012)),
+    _effect(
+        "half transparent over it", effects.half_transparent, 1, opacity=(0.3, 0.45),
+        **{"from": (0.0, 5.0)},
+    ),
+    _effect("one of four", effects.one_of_four, 3, place=(0, 3), **{"from": (0.0, 5.0)}),
+    _effect("in a phone", effects.in_a_phone, seed=_SEED),
+    _effect("round window", effects.round_window, radius=(0.4, 0.5), ground=_PLAIN_GROUND),
+    _effect("pixelated", filters.pixelated, columns=(48, 90)),
+    _effect("posterised", filters.posterised, levels=(3, 6)),
+    _effect("dithered", filters.dithered),
+    _effect("heat map", filters.heat_map, map=[*filters.MAPS]),
+    _effect("swapped colours", filters.swapped_colours),
+    _effect("solarised", filters.solarised, above=(100, 160)),
+    _effect("black or white", filters.black_or_white),
+    _effect("cartoon", filters.cartoon),
+    _effect("pencil sketch", filters.pencil_sketch, sigma=(5.0, 9.0)),
+    _effect("embossed", filters.embossed),
+    _effect("deep fried", filters.deep_fried, contrast=(2.0, 3.0), quality=(6, 12)),
+    _effect("old tape", filters.old_tape, seed=_SEED),
+    _effect("ghosting", filters.ghosting, kept=(0.75, 0.88)),
+    _effect("dark", filters.dark, factor=(0.18, 0.3)),
+    _effect("night vision", filters.night_vision, sigma=(15.0, 30.0), seed=_SEED),
+    _effect("flashing negative", filters.flashing_negative, every=(0.3, 1.2)),
+    _effect("local contrast", filters.local_contrast, limit=(3.0, 8.0)),
+)  # fmt: skip
+"""Of phones' editors, one each. Of most of them nothing in the matcher was set."""
+
 if AV1 in av.codecs_available:
     EVERYDAY += (Edit("AV1", "everyday", "codec", {"codec": "av1", "crf": (38, 50)}),)
 
 EDITS = {edit.name: edit for edit in (*EVERYDAY, *HOSTILE)}
+"""Those that are put together, and laid over negatives."""
+
+EVERY_EDIT = EDITS | {edit.name: edit for edit in EFFECTS}
 
 ORDER = (
     "cut", "speed", "rate", "mirror", "crop", "aspect", "rotation", "zoom", "colour", "filter",
-    "overlay", "frame", "screen", "size", "splice", "codec",
+    "overlay", "frame", "screen", "effect", "size", "splice", "codec",
 )  # fmt: skip
 """Families in the order of their doing."""
 
@@ -199,4 +261,4 @@ FIXED = (
 
 
 def ordered(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(names, key=lambda name: ORDER.index(EDITS[name].family)))
+    return tuple(sorted(names, key=lambda name: ORDER.index(EVERY_EDIT[name].family)))

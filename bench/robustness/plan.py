@@ -11,15 +11,24 @@ from random import Random
 from typing import Any
 
 from bench.robustness import sound
-from bench.robustness.edits import EDITS, EVERYDAY, FIXED, HOSTILE, TOGETHER, ordered
+from bench.robustness.edits import (
+    EDITS,
+    EFFECTS,
+    EVERY_EDIT,
+    EVERYDAY,
+    FIXED,
+    HOSTILE,
+    TOGETHER,
+    ordered,
+)
 from bench.robustness.pictures import draw
 from bench.robustness.recipes import Recipe
 from bench.robustness.samples import Reference, Truth
 from bench.robustness.sources import AUDIBLE, Source
 from bench.robustness.video import excerpt
 
-COUNTS = {"edit": 6, "combined": 150, "sound": 60, "news": 30}
-"""At size 1; `edit`: of every everyday and hostile edit."""
+COUNTS = {"edit": 6, "effect": 4, "combined": 150, "sound": 60, "news": 30}
+"""At size 1; `edit`: of every everyday and hostile edit, `effect`: of every effect."""
 
 ALONE = ("1080p", "AV1")
 """Not together with others: the one takes long, the other came when the rest was drawn."""
@@ -109,11 +118,11 @@ def edited(
     """An edited excerpt of the footage's `total` seconds from `first` on."""
     rng = planner.rng(name)
     names = ordered(tuple(edits))
-    numbers = {edit: draw(EDITS[edit].ranges, rng) for edit in names}
+    numbers = {edit: draw(EVERY_EDIT[edit].ranges, rng) for edit in names}
     merged = {key: value for edit in names for key, value in numbers[edit].items()}
     place = span(rng, total, merged)
     place["start"] = round(place["start"] + first, 4)
-    needed = max((EDITS[edit].others for edit in names), default=0)
+    needed = max((EVERY_EDIT[edit].others for edit in names), default=0)
     others = planner.others(rng, source.split, needed, source.name)
     return Recipe(
         name, "copy", tier, kind, source.split, footage, reference, names,
@@ -133,9 +142,9 @@ def copy_of(
 
 
 def singles(planner: Planner) -> Iterator[Recipe]:
-    for edit in (*EVERYDAY, *HOSTILE):
+    for edit in (*EVERYDAY, *HOSTILE, *EFFECTS):
         turns = in_turn(planner.references, planner.rng(f"references of {edit.name}"))
-        count = planner.count(COUNTS["edit"])
+        count = planner.count(COUNTS["effect" if edit.tier == "effects" else "edit"])
         for number, shown in enumerate(itertools.islice(turns, count)):
             name = f"{edit.tier}-{slug(edit.name)}-{number:02d}"
             yield copy_of(planner, name, edit.tier, edit.name, [edit.name], shown)

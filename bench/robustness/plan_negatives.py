@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from random import Random
 
 from bench.robustness import negatives
-from bench.robustness.edits import EDITS, ordered
+from bench.robustness.edits import EDITS, EFFECTS, ordered
 from bench.robustness.pictures import draw
 from bench.robustness.plan import ALONE, Planner, edited, shape, slug
 from bench.robustness.recipes import Recipe
@@ -19,6 +19,9 @@ MADE = 9
 LOOKALIKES = 6
 """Of every reference that is a first half."""
 
+WITH_EFFECTS = 4
+"""The same with an effect, of every such reference."""
+
 OVERLAID = 4
 """Of every overlay, over distractors and over flat grounds each."""
 
@@ -26,6 +29,7 @@ OVERLAID = 4
 def planned(planner: Planner) -> Iterator[Recipe]:
     yield from distractors(planner)
     yield from lookalikes(planner)
+    yield from lookalikes_with_effects(planner)
     yield from overlaid(planner)
     yield from two_others(planner)
     yield from made(planner)
@@ -68,6 +72,21 @@ def lookalikes(planner: Planner) -> Iterator[Recipe]:
             names = _two_edits(planner.rng(f"{name} edits"))[:1] if number % 2 else []
             yield edited(
                 planner, name, "negative", "look-alike, edited" if names else "look-alike", names,
+                shown.source, str(shown.source.path), end - start, first=start,
+            )  # fmt: skip
+
+
+def lookalikes_with_effects(planner: Planner) -> Iterator[Recipe]:
+    """The same with an effect."""
+    for shown in planner.references:
+        if shown.rest is None:
+            continue
+        start, end = shown.rest
+        for number in range(planner.count(WITH_EFFECTS)):
+            name = f"negative-lookalike-effect-{number}-{slug(shown.source.name)}"
+            effect = planner.rng(f"{name} effect").choice(EFFECTS).name
+            yield edited(
+                planner, name, "negative", "look-alike, effect", [effect],
                 shown.source, str(shown.source.path), end - start, first=start,
             )  # fmt: skip
 

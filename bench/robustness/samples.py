@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-TIERS = ("everyday", "hostile", "combined", "sound", "natural", "news", "near", "negative")
+TIERS = (
+    "everyday", "hostile", "combined", "effects", "sound", "natural", "news", "near", "negative",
+)  # fmt: skip
 """`combined`: three to five edits at once; `news`: a reference quoted for 1 to 3 seconds in much
 other footage; `natural`: copies made by others; `near`: of images, what may be found or not
 (`plan_images`); `negative`: shows no reference."""
