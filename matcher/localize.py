@@ -43,8 +43,8 @@ HYPOTHESES = 12
 SLACK, SHIFT = 2.0, 5.0
 """Times `verify.TOLERANCE`: around the common map, and by which the whole picture may move."""
 
-APART, FEWEST_APART = 1.5, 6
-"""How many times as much shots must show by maps of their own to lie apart, and the fewest of them.
+OWN_MAPS, FEWEST_OWN_MAPS = 1.5, 6
+"""How many times as much shots must show by maps of their own to keep them, and the fewest of them.
 """
 
 MOST_REFERENCES = 40
@@ -102,7 +102,7 @@ class Found:
         return np.array([s.shot.offset for s in self.sights])
 
     @property
-    def apart(self) -> bool:
+    def own_maps(self) -> bool:
         """Whether each picture is laid by a map of its own (one that all share may be shifted)."""
         turns = [s.agreement.map[:, :2] for s in self.sights]
         return any(not np.array_equal(turn, turns[0]) for turn in turns)
@@ -232,19 +232,19 @@ def together(
     seen = [s for s in seen if s.agreement.inliers >= FEWEST_TOGETHER]
     shots = [one[0] for one in led]
     if not still and speed > 0 and usual(speed) and _much_more(on, seen):
-        apart = [Sight(*one, own) for one in led if (own := verify.agreement(one[2])) is not None]
-        apart = [s for s in apart if s.agreement.inliers >= NOMINATING]
-        if _much_more(apart, seen):
-            return shots, apart
+        found = [Sight(*one, own) for one in led if (own := verify.agreement(one[2])) is not None]
+        clear = [s for s in found if s.agreement.inliers >= NOMINATING]
+        if _much_more(clear, seen):
+            return shots, clear
     return shots, seen
 
 
-def _much_more(apart: Sequence[Sight], common: Sequence[Sight]) -> bool:
-    """Whether shots show so much more by maps of their own than by a `common` one that the picture
-    turns, sways or jumps: then no map is common to all."""
-    clear = {s.shot.row: s.agreement.inliers for s in apart if s.agreement.inliers >= NOMINATING}
+def _much_more(own: Sequence[Sight], common: Sequence[Sight]) -> bool:
+    """Whether shots show so much more by maps of their `own` than by a `common` one that the
+    picture turns, sways or jumps: then no map is common to all."""
+    clear = {s.shot.row: s.agreement.inliers for s in own if s.agreement.inliers >= NOMINATING}
     told = sum(min(inliers, TOLD) for inliers in clear.values())
-    return len(clear) >= FEWEST_APART and told >= APART * inliers_of(common)
+    return len(clear) >= FEWEST_OWN_MAPS and told >= OWN_MAPS * inliers_of(common)
 
 
 def inliers_of(sights: Iterable[Sight]) -> int:
@@ -314,7 +314,7 @@ def _stands_still(
     """Whether lines that lie `SHIFT_S` beside it explain about as much by the same map."""
     now = np.mean([min(s.agreement.inliers, TOLD) for s in found.sights])
     first = found.sights[0].agreement.map
-    maps = {s.shot.row: s.agreement.map for s in found.sights} if found.apart else {}
+    maps = {s.shot.row: s.agreement.map for s in found.sights} if found.own_maps else {}
     for shift in (-SHIFT_S, SHIFT_S):
         moved = found.offset + shift
         led = _led(found.speed, moved, mine, pictures, known, still=False)

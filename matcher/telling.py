@@ -94,7 +94,7 @@ def _told(sight: Sight, most: float, found: Found, *, alone: bool) -> float:
         seen.inliers,
         min(seen.share, most),
         seen.spread,
-        stands=found.stands or found.apart,
+        stands=found.stands or found.own_maps,
         told=found.told,
         timed=found.timed,
     )

@@ -70,7 +70,7 @@ MOVES: dict[str, Callable[[float], Map]] = {
 def test_a_picture_that_moves_is_a_copy(how: str, index: LocalIndex) -> None:
     query = copy(panning(1), 8, offset=4.0, by=MOVES[how])
     _, (seen, *_) = looked_for(query, index)
-    assert seen.apart
+    assert seen.own_maps
     ((found, a), *_) = judged(query, index)
     assert (found, a.score > CLEAR) == (1, True)
     (pair,) = a.segments
@@ -92,34 +92,34 @@ def test_few_of_the_same_things_before_another_camera_are_no_copy(
 def test_one_picture_laid_everywhere_is_one_picture(index: LocalIndex) -> None:
     """A poster before a camera that moves, say."""
     for found in looked_for(copy(panning(1), 8, speed=0.0, by=anyhow(2)), index)[1]:
-        assert not found.apart
+        assert not found.own_maps
 
 
-def test_what_one_map_lays_is_not_taken_apart(index: LocalIndex) -> None:
+def test_what_one_map_lays_keeps_it(index: LocalIndex) -> None:
     _, (found, *_) = looked_for(copy(panning(1), 8), index)
-    assert not found.apart
+    assert not found.own_maps
 
 
-def test_few_pictures_are_not_taken_apart(index: LocalIndex) -> None:
+def test_few_pictures_keep_a_common_one(index: LocalIndex) -> None:
     step = 0.5
-    few = copy(panning(1), step * (localize.FEWEST_APART - 1), by=MOVES["turns"], step=step)
-    assert not any(found.apart for found in looked_for(few, index)[1])
+    few = copy(panning(1), step * (localize.FEWEST_OWN_MAPS - 1), by=MOVES["turns"], step=step)
+    assert not any(found.own_maps for found in looked_for(few, index)[1])
 
 
 def test_what_stands_still_does_so_in_a_picture_that_turns(index: LocalIndex) -> None:
     """So that what moves must tell the moment."""
     _, (found, *_) = looked_for(copy(fixed(10, 11), 8, by=MOVES["turns"]), index)
-    assert found.apart
+    assert found.own_maps
     assert found.stands
 
 
-def test_pictures_laid_apart_must_show_more(index: LocalIndex) -> None:
+def test_pictures_with_maps_of_their_own_must_show_more(index: LocalIndex) -> None:
     query = copy(panning(1), 8, by=MOVES["turns"], lost=0.85)
     _, (found, *_) = looked_for(query, index)
     one = found.sights[0].agreement.map
     alike = [replace(s, agreement=replace(s.agreement, map=one)) for s in found.sights]
     together = replace(found, sights=tuple(alike))
-    assert (found.apart, together.apart) == (True, False)
+    assert (found.own_maps, together.own_maps) == (True, False)
     assert aligned(found, query).evidence < aligned(together, query).evidence
 
 
