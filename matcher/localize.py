@@ -47,6 +47,13 @@ OWN_MAPS, FEWEST_OWN_MAPS = 1.5, 6
 """How many times as much shots must show by maps of their own to keep them, and the fewest of them.
 """
 
+OWN_SHARE = 0.2
+"""And the part of what should be seen that they must, at the median: a copy that is much covered or
+dim keeps the common map, by which fewer count."""
+
+ELSEWHERE_LESS = 0.75
+"""The part of that which the same shots may show of the reference `SHIFT_S` earlier and later."""
+
 MOST_REFERENCES = 40
 MOST_LINES, FEWEST_MORE = 3, 3
 """Lines of time of one reference; sights of any but the strongest one. Two pictures of a place that
@@ -140,8 +147,10 @@ def outshone(found: Found, sights: Iterable[Sight]) -> bool:
         place |= cells_of(sight)
     better: dict[int, int] = {}
     for sight in sights:
-        other = sight.shot.rendering is not found.rendering
-        if other and in_place(cells_of(sight), place):
+        if sight.shot.rendering is found.rendering:
+            continue
+        cells = cells_of(sight)
+        if in_place(cells, place) or in_place(place, cells):
             row = sight.shot.row
             better[row] = max(better.get(row, 0), sight.agreement.inliers)
     both = [s for s in found.sights if asked_about(Rendering.MIRRORED, s.shot.row)]
@@ -172,7 +181,9 @@ def _lines_of(
                 best = on_line(nothing, speed, offset, led, seen_there)
                 strength, rows = told, {s.shot.row for s in (*on, *seen_there)}
         if best is not None and (not found or len(best.sights) >= FEWEST_MORE):
-            stands = not still and _stands_still(best, mine, pictures, known)
+            # what is laid by maps of its own shows less at other moments
+            asked = not (still or best.own_maps)
+            stands = asked and _stands_still(best, mine, pictures, known)
             found.append(replace(best, stands=stands))
         rest = [s for s in rest if s.shot.row not in rows]
     return found
@@ -232,19 +243,49 @@ def together(
     seen = [s for s in seen if s.agreement.inliers >= FEWEST_TOGETHER]
     shots = [one[0] for one in led]
     if not still and speed > 0 and usual(speed) and _much_more(on, seen):
-        found = [Sight(*one, own) for one in led if (own := verify.agreement(one[2])) is not None]
-        clear = [s for s in found if s.agreement.inliers >= NOMINATING]
-        if _much_more(clear, seen):
-            return shots, clear
+        own = _by_their_own(led)
+        if _much_more(own, seen) and _tells_the_moment(speed, offset, own, mine, pictures, known):
+            return shots, own
     return shots, seen
+
+
+def _by_their_own(led: Sequence[tuple[Shot, Nominee, Candidates]]) -> list[Sight]:
+    """Those that a map of their own lays clearly."""
+    found = [Sight(*one, own) for one in led if (own := verify.agreement(one[2])) is not None]
+    return [s for s in found if s.agreement.inliers >= NOMINATING]
 
 
 def _much_more(own: Sequence[Sight], common: Sequence[Sight]) -> bool:
     """Whether shots show so much more by maps of their `own` than by a `common` one that the
     picture turns, sways or jumps: then no map is common to all."""
-    clear = {s.shot.row: s.agreement.inliers for s in own if s.agreement.inliers >= NOMINATING}
-    told = sum(min(inliers, TOLD) for inliers in clear.values())
-    return len(clear) >= FEWEST_OWN_MAPS and told >= OWN_MAPS * inliers_of(common)
+    clear: dict[int, Sight] = {}
+    for sight in sorted(own, key=lambda s: s.agreement.inliers):
+        if sight.agreement.inliers >= NOMINATING:
+            clear[sight.shot.row] = sight
+    if len(clear) < FEWEST_OWN_MAPS or inliers_of(clear.values()) < OWN_MAPS * inliers_of(common):
+        return False
+    return float(np.median([s.agreement.share for s in clear.values()])) >= OWN_SHARE
+
+
+def _tells_the_moment(
+    speed: float,
+    offset: float,
+    own: Sequence[Sight],
+    mine: Sequence[Shot],
+    pictures: Sequence[Nominee],
+    known: dict[tuple[int, float], Candidates],
+) -> bool:
+    """Whether the same shots show clearly less of the reference at other moments, whatever map lays
+    them there: maps of their own follow any camera over one flat place, from moment to moment."""
+    rows = {s.shot.row: s.agreement.inliers for s in own}
+    same = [shot for shot in mine if shot.row in rows]
+    for shift in (-SHIFT_S, SHIFT_S):
+        led = _led(speed, offset + shift, same, pictures, known, still=False)
+        there = [verify.agreement(pairs) for *_, pairs in led]
+        now = sum(rows[shot.row] for shot, *_ in led)
+        if sum(a.inliers for a in there if a is not None) > ELSEWHERE_LESS * now:
+            return False
+    return True
 
 
 def inliers_of(sights: Iterable[Sight]) -> int:
@@ -314,12 +355,10 @@ def _stands_still(
     """Whether lines that lie `SHIFT_S` beside it explain about as much by the same map."""
     now = np.mean([min(s.agreement.inliers, TOLD) for s in found.sights])
     first = found.sights[0].agreement.map
-    maps = {s.shot.row: s.agreement.map for s in found.sights} if found.own_maps else {}
     for shift in (-SHIFT_S, SHIFT_S):
         moved = found.offset + shift
         led = _led(found.speed, moved, mine, pictures, known, still=False)
-        laid = [(maps.get(shot.row, first), pairs) for shot, _, pairs in led]
-        told = [min(verify.measured(m, pairs, SLACK, SHIFT).inliers, TOLD) for m, pairs in laid]
+        told = [min(verify.measured(first, pairs, SLACK, SHIFT).inliers, TOLD) for *_, pairs in led]
         if told and float(np.mean(told)) >= STANDING * now:
             return True
     return False

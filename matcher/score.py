@@ -87,6 +87,9 @@ WEIGHTS = {
 
 _SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "card", "videohash", "sound", "neural")
 
+_JOINING = ("pdq", "phash", "local")
+"""Of these what goes on between two pieces was seen: sound goes on under other pictures."""
+
 
 def rescore(
     alignment: Alignment,
@@ -172,8 +175,9 @@ def as_match(
 
     The score is that of all evidence together, each signal's that of its own best alignment. The
     segments are the best alignment's (of sure ones, hashes', whose ends are the sharpest), made
-    longer and joined where others continue them, and others' where they speak of other times; of an
-    exact match, `whole`. `prior`: at which the score is stated, as the alignments' are.
+    longer where others continue them, joined where sure pictures do, and others' where they speak
+    of other times; of an exact match, `whole`. `prior`: at which the score is stated, as the
+    alignments' are.
     """
     ranked = sorted(
         alignments,
@@ -191,7 +195,8 @@ def as_match(
     for alignment in ranked:
         for pair in alignment.segments:
             beside = [p for p in segments if _overlap(p.query, pair.query)]
-            if not all(_continues(p, pair) for p in beside):
+            joins = alignment.signal_type in _JOINING and alignment.score >= SURELY
+            if not all(_continues(p, pair) for p in beside) or (len(beside) > 1 and not joins):
                 continue
             longest_first = sorted(beside, key=lambda p: -p.query.seconds)
             segments = [p for p in segments if p not in beside]

@@ -208,6 +208,18 @@ def test_pieces_of_other_moments_are_not_joined():
     assert as_match(reference("r", "b"), [followed, told]).segments == told.segments
 
 
+@pytest.mark.parametrize(
+    ("signal_type", "score"), [("local", 0.9), ("phash", 0.1), ("sound", 1.0), ("neural", 1.0)]
+)
+def test_pieces_are_not_joined_by_what_is_not_sure_or_not_seen(
+    signal_type: str, score: float
+) -> None:
+    """Sound goes on under other footage."""
+    told = pieces((0, 5, 0), (25, 30, 25))
+    beside = replace(pieces((0, 30, 0), signal_type=signal_type), score=score)
+    assert as_match(reference("r", "b"), [told, beside]).segments == told.segments
+
+
 def one_offset(lows: Floats, spans: Floats, weights: Floats) -> tuple[float, float]:
     """The sweep of one speed."""
     edges = np.concatenate([lows - TOLERANCE, lows + spans + TOLERANCE])
