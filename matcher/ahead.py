@@ -14,22 +14,31 @@ from hashdb.model import Fingerprint, MediaFingerprints
 from hashdb.ports import LocalBackend
 from hashdb.snapshot import ReferenceIndex
 from matcher import sighting
+from matcher.features import sets_aside
 
 log = logging.getLogger(__name__)
+
+
+SEEN = 8
+"""Inliers of all pictures together, of each its best sight's, from which on something is seen: two
+pictures, or a little more than chance in one."""
 
 
 class Ahead:
     """Of one upload, whose pictures are given to `see` in order.
 
     Where hashes know its first pictures nothing is looked up ahead: they may settle it, and then
-    nobody asks for more (`Judge.settled`). `known`: whether they do.
+    nobody asks for more (`Judge.settled`). `known`: whether they do. Of a short upload every other
+    picture may be set aside: rows are numbered as if all were there.
     """
 
     def __init__(
-        self, index: ReferenceIndex, known: Callable[[Iterable[Fingerprint]], bool]
+        self, index: ReferenceIndex, known: Callable[[Iterable[Fingerprint]], bool], *, aside: bool
     ) -> None:
+        """`aside`: every other picture of a short upload is set aside."""
         self._index = index
         self._known = known
+        self._aside = aside
         self._looks: bool | None = None  # None: no picture has told yet
         self._backend: LocalBackend | None = None
         self._number = 0
@@ -44,12 +53,12 @@ class Ahead:
         try:
             if self._looks is None:
                 self._begin(part.fingerprints)
+            step = 2 if self._aside and sets_aside(part.coverage.total_s) else 1
             for track in sorted({f.track for f in part.local}):
                 first = self._pictures.get(track, 0)
-                rows = sighting.by_row(
-                    sighting.shots((f for f in part.local if f.track == track), first)
-                )
-                self._pictures[track] = first + len(rows)
+                mine = [f for f in part.local if f.track == track]
+                rows = sighting.by_row(sighting.shots(mine, first, step))
+                self._pictures[track] = first + step * len(rows)
                 if self._looks and self._backend is not None:
                     found = {row: sighting.nominated(s, self._backend) for row, s in rows.items()}
                     self._found.setdefault(track, {}).update(found)
@@ -65,6 +74,12 @@ class Ahead:
         self._looks = indexed is not None and not self._known(codes)
         self._backend = None if indexed is None else indexed[0]
 
+    @property
+    def saw_nothing(self) -> bool:
+        """Whether all that was given was looked up, and shows nothing known."""
+        rows = (row for found in self._found.values() for row in found.values())
+        return self._looks is True and sum(_inliers(row) for row in rows) < SEEN
+
     def found(
         self, track: int, backend: LocalBackend, number: int
     ) -> Mapping[int, sighting.Nominated]:
@@ -73,3 +88,7 @@ class Ahead:
         if backend is not self._backend or number != self._number:
             return {}
         return self._found.get(track, {})
+
+
+def _inliers(found: sighting.Nominated) -> int:
+    return max((sight.agreement.inliers for sight in found.sights), default=0)

@@ -5,7 +5,7 @@ Runs inside the sandboxed child.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,12 @@ RACING = 0.5
 MOTION_GAP_S, REFERENCE_GRID, QUERY_GRID = 0.25, 16, 64
 
 
+def sets_aside(duration: float) -> bool:
+    """Whether the pictures of an upload of so many seconds lie so close that every other one may
+    wait: those of longer ones are a second apart."""
+    return duration / LOCAL_PICTURES < QUERY_GAP_S
+
+
 class _Found(NamedTuple):
     """The features of one rendering of a picture."""
 
@@ -61,6 +67,11 @@ class LocalLook:
         alone: bool = False,
     ) -> None:
         """`alone`: the one picture is an image."""
+        whole = not (sampling.dense or sampling.windows or alone)
+        self._sets_aside = sampling.aside and whole and sets_aside(duration)
+        self._aside: list[tuple[float, Callable[[], tuple[FrameFeatures, ...]]]] = []
+        self._looked_at = 0
+        self.seconds = duration
         self._hasher = hasher
         self._alone = alone
         self._number = number
@@ -81,9 +92,9 @@ class LocalLook:
         self._found = _none_found()
         self._watched = MotionWatch(REFERENCE_GRID if sampling.dense else QUERY_GRID)
 
-    def see(self, frame: Frame, square: Floats) -> bool:
-        """Whether there are features in the picture, or in the last one that was looked at before
-        it. `square`: the picture reduced to (64, 64)."""
+    def see(self, frame: Frame, square: Floats, *, at_once: bool = False) -> bool:
+        """Whether there are features in the picture, or in the last one that was described before
+        it. `square`: the picture reduced to (64, 64); `at_once`: it is not set aside."""
         since = frame.offset - self._last
         if self._reference:
             self._watched.see(frame.offset, square, gap=MOTION_GAP_S)
@@ -91,6 +102,11 @@ class LocalLook:
             return self._something
         if not self._reference:
             self._watched.see(frame.offset, square)
+            self._looked_at += 1
+            if self._sets_aside and self._looked_at % 2 == 0 and not at_once:
+                self._last = frame.offset
+                self._aside.append((frame.offset, self._hasher.later(frame.luma)))
+                return self._something
             found = self._hasher.query(frame.luma, alone=self._alone)
         else:
             if since < STILL_S and self._kept is not None and _still(self._kept, square):
@@ -98,11 +114,27 @@ class LocalLook:
             one = self._hasher.reference(frame.luma, alone=self._alone)
             found = () if one is None else (one,)
         self._last, self._kept, self._something = frame.offset, square, bool(found)
+        self._keep(frame.offset, found)
+        return self._something
+
+    def _keep(self, offset: float, found: Sequence[FrameFeatures]) -> None:
         if found:
             self._pictures += 1
             for one in found:
-                self._found[one.rendering].append(_Found(frame.offset, one))
-        return self._something
+                self._found[one.rendering].append(_Found(offset, one))
+
+    @property
+    def waits(self) -> bool:
+        """Whether pictures were set aside."""
+        return bool(self._aside)
+
+    def rest(self) -> Iterator[LocalFeatures]:
+        """The features of the pictures that were set aside, once all others were given."""
+        self._found = _none_found()
+        aside, self._aside = self._aside, []
+        for offset, described in aside:
+            self._keep(offset, described())
+        return self.features()
 
     def _races(self, since: float, square: Floats) -> bool:
         """Whether half a gap was enough to change most of the picture."""
@@ -135,7 +167,8 @@ class LocalLook:
 
     def motion(self) -> Motion | None:
         """None where there are fewer than two pictures, or none with features."""
-        return self._watched.motion(self._number) if self._pictures else None
+        described = self._pictures or self._aside
+        return self._watched.motion(self._number) if described else None
 
 
 class MotionWatch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -157,7 +157,7 @@ class _Track:
         logo = share > EMPTY_GROUND and shade >= DARK
         described = self.video and blank(frame.luma, whole.square, but_for_a_logo=logo)
         if self.local is not None and not (flat and self.merges):
-            described |= self.local.see(frame, whole.square)
+            described |= self.local.see(frame, whole.square, at_once=flat)
         self._see_panes(frame)
         if flat:
             for rows in (*self.rows[View.FULL], *self.rows[View.TRIMMED]):
@@ -193,7 +193,8 @@ class _Track:
             return None
         full = self.rows[View.FULL] if codes else []
         made = tuple(f for rows in full for f in rows.fingerprints())
-        return MediaFingerprints(MediaKind.VIDEO, made, Coverage(0.0, 0.0, 1, 0), local=local)
+        seconds = 0.0 if self.local is None else self.local.seconds
+        return MediaFingerprints(MediaKind.VIDEO, made, Coverage(0.0, seconds, 1, 0), local=local)
 
     def motion(self) -> Motion | None:
         """What moves in it; None of an image, and where too few pictures were seen."""
@@ -233,6 +234,7 @@ def fingerprint(
     signal_types: Sequence[str],
     helper: Helper | None = None,
     early: Early | None = None,
+    aside: list[LocalLook] | None = None,
 ) -> MediaFingerprints:
     """The frame fingerprints of one piece of media, of those signal types that `parts` has.
 
@@ -247,12 +249,15 @@ def fingerprint(
     `sampling.seconds` of CPU time after its beginning the look ends, truncated. The `helper` hashes
     pictures while the next ones are decoded; what comes of it is the same. `early` is given
     the local features of a video's pictures, some at a time, first with the codes so far: of
-    features only the rest is given back, or those of a long video would fill the memory.
+    features only the rest is given back, or those of a long video would fill the memory. `aside` is
+    given what has pictures that were set aside (`sampling.aside`), and none is where it is None.
 
     Raises what the decoder raises while it reads on, and `MediaTimeout` or `CorruptMedia` where
     not one frame could be had; only a look at windows may come back empty.
     """
     deadline = time.process_time() + sampling.seconds
+    if aside is None:
+        sampling = replace(sampling, aside=False)
     strands = Strands(opened.frames(sampling)) if sampling.strands else None
     frames = opened.frames(sampling) if strands is None else strands.frames()
     helper = helper or Helper()
@@ -264,6 +269,8 @@ def fingerprint(
     tracks = seen.tracks.values()
     clocks = strands.clocks if strands is not None else ()
     looks = [t.local for t in tracks if t.local is not None]
+    if aside is not None:
+        aside += [look for look in looks if look.waits]
     motions = [t.motion() for t in tracks]
     shown = [t.shown.pictures() for t in tracks if t.shown is not None]
     return MediaFingerprints(

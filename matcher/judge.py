@@ -278,9 +278,10 @@ class Judge:
         """As `Lookup.usable`."""
         return self._lookup.usable(fingerprints)
 
-    def ahead(self) -> Ahead:
-        """Looks pictures up by local features as they come, for `find_local`."""
-        return Ahead(self._index, lambda codes: bool(self._lookup.find(codes)))
+    def ahead(self, *, aside: bool) -> Ahead:
+        """Looks pictures up by local features as they come, for `find_local`. `aside`: every other
+        one of a short upload is set aside."""
+        return Ahead(self._index, lambda codes: bool(self._lookup.find(codes)), aside=aside)
 
     def find_local(
         self,

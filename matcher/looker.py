@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from hashdb.errors import BadMedia, DescriptorUnavailable, SandboxFailed, SeawallError
 from hashdb.model import Action, Match, MediaFingerprints, Motion, Query
+from matcher.ahead import Ahead
 from matcher.beside import NOTHING_BESIDE, Beside
 from matcher.decide import Evidence, Failure, decide
 from matcher.judge import Judge
@@ -70,19 +71,7 @@ class Looker:
     ) -> Looked:
         """What is seen in the media and found in the index, by as many looks as that takes. Raises
         as `fingerprint` does where the first one fails."""
-        sampling = Sampling(
-            dense=False,
-            pictures=self._pictures,
-            describe=self._judge.describes,
-            seconds=self._seconds,
-        )
-        signals = self._first_signals(suspicious=suspicious)
-        ahead = self._judge.ahead() if "local" in signals else None
-        early = None if ahead is None else ahead.see
-        with watch.stage("fingerprint"):
-            look = self._fingerprint(media, sampling, signals, early=early)
-        if look.local and not suspicious and self._settled_by_hashes(query, look, watch):
-            look = replace(look, local=())
+        look, ahead = self._first_look(query, media, watch, suspicious=suspicious)
         find_local = partial(self._judge.find_local, ahead=ahead)
         local, unseen = self._find_beside(look, watch, "local_features", find_local)
         sound, unheard = self._find_beside(look, watch, "sound", self._judge.find_sound)
@@ -115,13 +104,50 @@ class Looker:
         )
         return Looked(look, matches, (*unseen, *unheard, *untold, *missed, *failures, *second))
 
-    def _settled_by_hashes(self, query: Query, look: MediaFingerprints, watch: Stopwatch) -> bool:
+    def _first_look(
+        self, query: Query, media: BinaryIO, watch: Stopwatch, *, suspicious: bool
+    ) -> tuple[MediaFingerprints, Ahead | None]:
+        """What is seen in the media, without local features where they can tell nothing; and what
+        was looked up meanwhile. Of a short upload every other picture is described only where
+        something was seen in the others, or hashes leave it open."""
+        signals = self._first_signals(suspicious=suspicious)
+        aside = "local" in signals and not suspicious
+        ahead = self._judge.ahead(aside=aside) if "local" in signals else None
+        sampling = Sampling(
+            dense=False,
+            pictures=self._pictures,
+            describe=self._judge.describes,
+            aside=aside,
+            seconds=self._seconds,
+        )
+        early = None if ahead is None else ahead.see
+        asked: list[bool] = []
+
+        def wants_all(found: MediaFingerprints) -> bool:
+            asked.append(self._wants_all(query, found, ahead, watch))
+            return asked[-1]
+
+        with watch.stage("fingerprint"):
+            look = self._fingerprint(media, sampling, signals, early=early, wants_all=wants_all)
+        if not asked and look.local and not suspicious:
+            asked.append(not self._settled(query, look, self.find(look, watch)[0]))
+        return replace(look, local=()) if False in asked else look, ahead
+
+    def _wants_all(
+        self, query: Query, found: MediaFingerprints, ahead: Ahead | None, watch: Stopwatch
+    ) -> bool:
+        """Whether the pictures that were set aside may tell more, by what was `found` without
+        them: its local features are those that were not looked up yet."""
+        matches, failures = self.find(found, watch)
+        if matches or failures or ahead is None:
+            return not self._settled(query, found, matches)
+        ahead.see(found)
+        return not ahead.saw_nothing
+
+    def _settled(self, query: Query, look: MediaFingerprints, matches: tuple[Match, ...]) -> bool:
         """Whether hashes found all of the upload to be what the policy blocks, and nothing of an
         allow-list: then where in the picture each is matters, and only local features tell."""
-        if look.coverage.total_s < WHOLE_S:
-            return False
-        matches, _ = self.find(look, watch)
-        if self._any_allowed(matches):
+        if look.coverage.total_s < WHOLE_S or self._any_allowed(matches):
             return False
         banned = [
             m for m in matches if self._policy.for_bank(m.reference.bank).action is Action.BLOCK

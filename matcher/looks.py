@@ -275,23 +275,13 @@ def joined_local(
     found = []
     places = dict.fromkeys((f.track, f.rendering) for f in (*sparse, *dense))
     for track, rendering in places:
-        same = [f for f in (*dense, *sparse) if (f.track, f.rendering) == (track, rendering)]
-        pictures = [(float(f.offsets[i]), f, i) for f in same for i in range(len(f))]
-        kept: list[tuple[float, LocalFeatures, int]] = []
-        for one in sorted(pictures, key=lambda p: p[0]):
-            if not kept or one[0] - kept[-1][0] > SAME_S / 2:
-                kept.append(one)
-        rows = [slice(int(f.starts[i]), int(f.starts[i + 1])) for _, f, i in kept]
-        found.append(
-            replace(
-                same[0],
-                offsets=np.array([offset for offset, *_ in kept]),
-                starts=np.cumsum([0, *(r.stop - r.start for r in rows)], dtype=np.int64),
-                sizes=np.stack([f.sizes[i] for _, f, i in kept]),
-                codes=np.concatenate([f.codes[r] for r, (_, f, _) in zip(rows, kept, strict=True)]),
-                places=np.concatenate(
-                    [f.places[r] for r, (_, f, _) in zip(rows, kept, strict=True)]
-                ),
-            )
+        first, *others = (
+            f for f in (*dense, *sparse) if (f.track, f.rendering) == (track, rendering)
         )
+        both = first.followed_by(others)
+        kept: list[int] = []
+        for i in np.argsort(both.offsets, kind="stable").tolist():
+            if not kept or both.offsets[i] - both.offsets[kept[-1]] > SAME_S / 2:
+                kept.append(i)
+        found.append(both.take(np.array(kept, dtype=np.int64)))
     return tuple(found)

@@ -63,6 +63,7 @@ class Sampling:
     `max_frames` and `seconds` (CPU) end the look early.
     `pictures`: how many RGB pictures, spread over the upload, a classifier is to be given.
     `describe`: the side in pixels of the pictures that a descriptor model is to be given; 0: none.
+    `aside`: every other picture of a short upload is described only where all are wanted.
     """
 
     dense: bool
@@ -71,6 +72,7 @@ class Sampling:
     motion: bool = False
     pictures: int = 0
     describe: int = 0
+    aside: bool = False
     max_frames: int = 200_000
     seconds: float = 120.0
 
@@ -194,6 +196,10 @@ class LocalHasher(Protocol):
         """Those of every rendering; none where there are too few."""
         ...
 
+    def later(self, luma: AnyLuma) -> Callable[[], tuple[FrameFeatures, ...]]:
+        """What gives `query` of a video's picture, and holds no more of it than that takes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Crop:
@@ -238,6 +244,10 @@ class Panes(Protocol):
 Early = Callable[[MediaFingerprints], None]
 """Is given local features of some pictures, at first with the codes so far."""
 
+WantsAll = Callable[[MediaFingerprints], bool]
+"""Whether the pictures that were set aside are to be described too, by what was seen without them;
+of local features it is given those that `Early` was not."""
+
 
 class FingerprintMedia(Protocol):
     """Media into fingerprints, in the sandbox."""
@@ -249,9 +259,11 @@ class FingerprintMedia(Protocol):
         signal_types: Sequence[str],
         *,
         early: Early | None = None,
+        wants_all: WantsAll | None = None,
     ) -> MediaFingerprints:
         """`early` is told of a video's pictures as soon as some are described, in order; what
-        comes back has all of them."""
+        comes back has all of them. `wants_all` is asked at the end where `sampling.aside` set some
+        aside; without it they are described."""
         ...
 
 

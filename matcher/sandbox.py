@@ -22,12 +22,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+import numpy as np
+
 from hashdb import errors
 from hashdb.errors import BadMedia, CorruptMedia, MediaTimeout, SandboxFailed
 from hashdb.model import LocalFeatures, MediaFingerprints, MediaKind, Rendering
 from matcher import wire
 from matcher.child import FRAMES, VIDEOHASH, Child, OpenFile
-from matcher.ports import Early, Limits, Sampling
+from matcher.ports import Early, Limits, Sampling, WantsAll
 from matcher.template import FORKS, Template
 
 log = logging.getLogger(__name__)
@@ -86,16 +88,19 @@ class Sandbox:
         signal_types: Sequence[str],
         *,
         early: Early | None = None,
+        wants_all: WantsAll | None = None,
     ) -> MediaFingerprints:
         """Fingerprints of the media, from its beginning; `media` stays the caller's to close.
 
         Raises the `BadMedia` family where the media cannot be judged, and `SandboxFailed` where
-        the child ended without an answer. What `early` raises ends the look.
+        the child ended without an answer. What `early` and `wants_all` raise ends the look.
         """
         self._leave_parents_children()
         with self._room, OpenFile(media) as descriptor:
             request = wire.pack_request(sampling, signal_types)
-            found, media_format = self._ask(self._take(), descriptor, request, sampling, early)
+            found, media_format = self._ask(
+                self._take(), descriptor, request, sampling, early, wants_all
+            )
             if "videohash" in signal_types and found.kind is MediaKind.VIDEO:
                 found = self._with_videohash(found, media_format, descriptor, sampling)
             return found
@@ -195,6 +200,7 @@ class Sandbox:
         request: bytes,
         sampling: Sampling,
         early: Early | None = None,
+        wants_all: WantsAll | None = None,
     ) -> tuple[MediaFingerprints, str]:
         """The child's answer and the media's format; the child is ended, whatever happens."""
         budget = max(sampling.seconds, self.limits.cpu_s) * 1.25 + 10
@@ -203,22 +209,7 @@ class Sandbox:
             self._ready(child)
             child.ask(descriptor, request)
             deadline, most = time.monotonic() + wall, self.limits.output_mb << 20
-            head, body = child.receive(deadline, most)
-            answer = wire.unpack_head(head)
-            told: list[LocalFeatures] = []
-            while answer.get("part"):
-                part = wire.unpack_answer(answer, body)
-                told += part.local
-                if early is not None:
-                    early(part)
-                most -= len(head) + len(body)
-                head, body = child.receive(deadline, most)
-                answer = wire.unpack_head(head)
-            if "problem" in answer:
-                raise _problem(answer)
-            found = wire.unpack_answer(answer, body)
-            local = _joined((*told, *found.local))
-            return replace(found, local=local), str(answer.get("format", ""))
+            return _heard(child, deadline, most, early, wants_all)
         except TimeoutError:
             raise MediaTimeout(f"the media could not be judged within {wall:g} s") from None
         except (EOFError, OSError):
@@ -250,13 +241,45 @@ class Sandbox:
         return replace(found, fingerprints=found.fingerprints + whole.fingerprints)
 
 
+def _heard(
+    child: Child, deadline: float, most: int, early: Early | None, wants_all: WantsAll | None
+) -> tuple[MediaFingerprints, str]:
+    """All that the child says, of `most` bytes, as one answer, and the media's format."""
+    told: list[LocalFeatures] = []
+    answer, found, most = _next(child, deadline, most)
+    while answer.get("part"):
+        told += found.local
+        if early is not None:
+            early(found)
+        answer, found, most = _next(child, deadline, most)
+    told += found.local
+    if answer.get("waits") and (wants_all is None or wants_all(found)):
+        child.channel.sendall(wire.ALL)
+        _, rest, _ = _next(child, deadline, most)
+        told += rest.local
+    return replace(found, local=_joined(told)), str(answer.get("format", ""))
+
+
+def _next(
+    child: Child, deadline: float, most: int
+) -> tuple[dict[str, Any], MediaFingerprints, int]:
+    """What the child says next, with its head, and how many bytes are left of `most`. Raises what
+    it says is wrong."""
+    head, body = child.receive(deadline, most)
+    answer = wire.unpack_head(head)
+    if "problem" in answer:
+        raise _problem(answer)
+    return answer, wire.unpack_answer(answer, body), most - len(head) - len(body)
+
+
 def _joined(local: Sequence[LocalFeatures]) -> tuple[LocalFeatures, ...]:
-    """One value a track and rendering, of values that each have some pictures, in order."""
+    """One value a track and rendering, of values that each have some pictures, by their times."""
     same: dict[tuple[int, int, str], list[LocalFeatures]] = {}
     order = list(Rendering)
     for one in local:
         same.setdefault((one.track, order.index(one.rendering), one.pipeline), []).append(one)
-    return tuple(first.followed_by(later) for _, (first, *later) in sorted(same.items()))
+    each = (first.followed_by(later) for _, (first, *later) in sorted(same.items()))
+    return tuple(one.take(np.argsort(one.offsets, kind="stable")) for one in each)
 
 
 def _problem(answer: dict[str, Any]) -> errors.SeawallError:

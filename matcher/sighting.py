@@ -90,8 +90,9 @@ def _same(one: Shot, other: Shot) -> bool:
     )
 
 
-def shots(features: Iterable[LocalFeatures], first: int = 0) -> list[Shot]:
-    """The pictures of one track, those of a moment together; the `first` row's number."""
+def shots(features: Iterable[LocalFeatures], first: int = 0, step: int = 1) -> list[Shot]:
+    """The pictures of one track, those of a moment together; the `first` row's number, and by how
+    many the next one's is higher."""
     found = []
     for one in features:
         for i, offset in enumerate(one.offsets.tolist()):
@@ -100,7 +101,7 @@ def shots(features: Iterable[LocalFeatures], first: int = 0) -> list[Shot]:
             picture = Picture(one.codes[rows], one.places[rows], width, height)
             found.append(Shot(i, offset, one.rendering, picture))
     offsets = sorted({s.offset for s in found})
-    rows_of = {offset: first + row for row, offset in enumerate(offsets)}
+    rows_of = {offset: first + step * row for row, offset in enumerate(offsets)}
     return [replace(s, row=rows_of[s.offset]) for s in found]
 
 

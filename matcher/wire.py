@@ -36,6 +36,9 @@ from hashdb.signals import SIGNAL_TYPES
 from matcher.ports import PEAKS_PER_S, Sampling, Window
 
 FRAME = struct.Struct("<IQ")
+ALL = b"a"
+"""What the service sends where the pictures that were set aside are wanted too."""
+
 LONGEST_HEAD = 1 << 24
 _MOST_FRAMES = 50_000_000
 _MOST_PICTURES = 4096
@@ -77,11 +80,13 @@ def unpack_whole_video(text: bytes) -> tuple[str, float]:
 
 
 def pack_answer(
-    answer: MediaFingerprints, media_format: str, *, part: bool = False
+    answer: MediaFingerprints, media_format: str, *, part: bool = False, waits: bool = False
 ) -> tuple[bytes, bytes]:
-    """Head and body of a good answer; of a `part`, after which others come and the answer last."""
+    """Head and body of a good answer; of a `part`, after which others come and the answer last.
+    `waits`: pictures were set aside, whose features another answer has if they are wanted."""
     head: dict[str, Any] = {
         "part": part,
+        "waits": waits,
         "kind": answer.kind.value,
         "format": media_format,
         "coverage": asdict(answer.coverage),

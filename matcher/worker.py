@@ -39,6 +39,7 @@ from matcher import lockdown, wire
 from matcher.decode import formats
 from matcher.decode.pyav import PyAvDecoder
 from matcher.decode.sound import RATE, OpenedSound, SoundBlock
+from matcher.features import LocalLook
 from matcher.fingerprint import FrameParts, fingerprint
 from matcher.forking import fork_children
 from matcher.hashers import borders, brief, local, panes, pdq, phash
@@ -114,12 +115,20 @@ def _serve(channel: socket.socket, limits: Limits, decoder: PyAvDecoder, parts: 
     def work() -> tuple[bytes, bytes]:
         opened = decoder.open(media)
         tell = partial(_tell, channel)
-        found = fingerprint(opened, parts, sampling, signal_types, helper, tell)
+        aside: list[LocalLook] = []
+        found = fingerprint(opened, parts, sampling, signal_types, helper, tell, aside)
         if "sound" in signal_types and found.kind is MediaKind.VIDEO and not sampling.windows:
             seconds = min(SOUND_SHARE * sampling.seconds, until - _REST_S - time.process_time())
             longest = REFERENCE_SOUND_S if sampling.dense else UPLOAD_SOUND_S
             found = replace(found, sound=hear(media, seconds, longest))
-        return wire.pack_answer(found, opened.format)
+        answer = wire.pack_answer(found, opened.format, waits=bool(aside))
+        if not aside:
+            return answer
+        _send(channel, *answer)
+        if channel.recv(1) != wire.ALL:
+            _end()
+        rest = tuple(one for look in aside for one in look.rest())
+        return wire.pack_answer(replace(found, fingerprints=(), local=rest), opened.format)
 
     _reply(channel, limits, work)
 

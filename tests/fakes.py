@@ -27,7 +27,7 @@ from matcher.hashers import pdq, vpdq
 from matcher.judge import Judge
 from matcher.lookback import LookBack
 from matcher.policy import Policy, load_policy
-from matcher.ports import Early, Sampling
+from matcher.ports import Early, Sampling, WantsAll
 
 GOOD = b"\x89PNG"
 
@@ -47,6 +47,7 @@ class FakeSandbox:
         signal_types: Sequence[str],
         *,
         early: Early | None = None,
+        wants_all: WantsAll | None = None,
     ) -> MediaFingerprints:
         self.calls += 1
         self.before()

@@ -5,7 +5,7 @@ Times within media are seconds of presentation time (float)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,22 @@ class LocalFeatures:
             np.concatenate([one.places for one in every]),
             self.track,
             self.rendering,
+        )
+
+    def take(self, pictures: Ints) -> LocalFeatures:
+        """These of the pictures, in this order; itself where they are all there is, as it is."""
+        if np.array_equal(pictures, np.arange(len(self))):
+            return self
+        counts = np.diff(self.starts)[pictures]
+        rows = [np.arange(self.starts[i], self.starts[i + 1]) for i in pictures.tolist()]
+        taken = np.concatenate([np.empty(0, np.int64), *rows])
+        return replace(
+            self,
+            offsets=self.offsets[pictures],
+            starts=np.cumsum([0, *counts], dtype=np.int64),
+            sizes=self.sizes[pictures],
+            codes=self.codes[taken],
+            places=self.places[taken],
         )
 
 

@@ -11,9 +11,9 @@ half a turn and each comparison into its opposite.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cv2
@@ -196,6 +196,15 @@ class LocalHasher:
     def query(self, luma: AnyLuma, *, alone: bool = False) -> tuple[FrameFeatures, ...]:
         """One for each `Rendering`; none where there are too few. `alone`: it is an image."""
         return _features(luma, ONE_QUERY if alone else ONE_QUERY[:1], tuple(Rendering))
+
+    def later(self, luma: AnyLuma) -> Callable[[], tuple[FrameFeatures, ...]]:
+        """What gives the same as `query`, and holds the scaled picture."""
+        return partial(_described, scaled(luma, QUERY_SIDE).copy())
+
+
+def _described(picture: NDArray[np.uint8]) -> tuple[FrameFeatures, ...]:
+    """A video's picture, scaled already."""
+    return tuple(_of_one_size(picture, QUERY_FEATURES, tuple(Rendering)).values())
 
 
 def _features(

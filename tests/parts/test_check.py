@@ -25,6 +25,7 @@ from hashdb.model import (
     Classification,
     Digests,
     Fingerprint,
+    MediaFingerprints,
     MediaKind,
     Orientation,
     Reference,
@@ -34,7 +35,7 @@ from hashdb.model import (
 from matcher.check import Checker
 from matcher.digest import digest_file
 from matcher.looks import dense_windows
-from matcher.ports import Early, Sampling
+from matcher.ports import Sampling
 
 MEDIA = Path(__file__).parent.parent / "media"
 BUNNY = MEDIA / "o597_bbb.mp4"
@@ -172,6 +173,53 @@ def test_what_settles_an_upload_is_what_blocks_it(parts: Parts, tmp_path: Path):
         assert asked.pop() == banks
 
 
+CROPPED = Edit("cropped", "crop=iw*0.6:ih*0.6:iw*0.3:ih*0.2")
+RE_ENCODED = next(e for e in EDITS if e.name == "re-encoded")
+
+
+@pytest.mark.parametrize(
+    ("source", "edit", "wanted", "signals"),
+    [
+        (MOVIE, RE_ENCODED, False, set()),
+        (ROCKET, RE_ENCODED, False, {"pdq", "phash"}),
+        (ROCKET, CROPPED, True, {"local"}),
+    ],
+    ids=["unknown", "hashes know it", "only local features know it"],
+)
+def test_all_pictures_are_described_where_half_of_them_show_something(
+    parts: Parts,
+    tmp_path: Path,
+    source: Path,
+    edit: Edit,
+    wanted: bool,
+    signals: set[str],
+):
+    asked: list[bool] = []
+
+    def sandbox(
+        media: BinaryIO, sampling: Sampling, *args: Any, wants_all: Any = None, **given: Any
+    ) -> MediaFingerprints:
+        def listened(found: MediaFingerprints) -> bool:
+            asked.append(wants_all(found))
+            return asked[-1]
+
+        listens = None if wants_all is None else listened
+        return parts.sandbox(media, sampling, *args, wants_all=listens, **given)
+
+    copy = tmp_path / "copy.mp4"
+    make(edit, source, copy, source)
+    checker = Checker(parts.store, parts.judge, sandbox, parts.policy)
+    with copy.open("rb") as media:
+        verdict = checker.check_media("key", new_id("upload"), media, digest_file(media))
+    assert asked == [wanted]
+    assert by(verdict) == signals
+    closely = check(parts, copy, suspicious=True)  # nothing is set aside
+    assert verdict.action is closely.action is (Action.BLOCK if signals else Action.ALLOW)
+    if wanted:
+        assert [m.score for m in verdict.matches] == [m.score for m in closely.matches]
+        assert [m.segments for m in verdict.matches] == [m.segments for m in closely.matches]
+
+
 @pytest.mark.parametrize("path", [BUNNY, MOVIE, MEDIA / "p555_movie.ogv"])
 def test_unrelated_videos_are_allowed(parts: Parts, path: Path):
     verdict = check(parts, path)
@@ -293,11 +341,11 @@ class Broken:
     def refresh(self) -> int:
         return 0
 
-    def __call__(self, *args: object, early: Early | None = None) -> object:
+    def __call__(self, *args: object, **given: object) -> object:
         self.calls += 1
         if self.calls > 1:
             raise SandboxFailed("died")
-        return self.parts.sandbox(*args, early=early)
+        return self.parts.sandbox(*args, **given)
 
 
 def test_a_failed_index_is_never_a_silent_allow(parts: Parts):
@@ -374,12 +422,11 @@ class Hasty:
         media: BinaryIO,
         sampling: Sampling,
         signals: Sequence[str],
-        *,
-        early: Early | None = None,
+        **given: object,
     ) -> object:
         if sampling.windows:
             sampling = replace(sampling, max_frames=1)
-        return self.parts.sandbox(media, sampling, signals, early=early)
+        return self.parts.sandbox(media, sampling, signals, **given)
 
 
 def test_a_second_look_that_ends_early_takes_nothing_away(parts: Parts, tmp_path: Path):

@@ -114,6 +114,54 @@ def test_pictures_are_told_some_at_a_time_before_the_answer(sandbox: Sandbox):
     assert not any(part.fingerprints for part in told[1:])
 
 
+@pytest.mark.parametrize("wanted", [True, False, None])
+def test_pictures_that_were_set_aside_are_described_where_all_are_wanted(
+    sandbox: Sandbox, wanted: bool | None
+):
+    told: list[MediaFingerprints] = []
+    asked: list[MediaFingerprints] = []
+
+    def wants_all(found: MediaFingerprints) -> bool:
+        asked.append(found)
+        return bool(wanted)
+
+    signals, aside = (*SIGNALS, "local"), replace(UPLOAD, aside=True)
+    with MOVIE.open("rb") as media:
+        whole = sandbox(media, UPLOAD, signals)
+        answer = sandbox(
+            media,
+            aside,
+            signals,
+            early=told.append,
+            wants_all=None if wanted is None else wants_all,
+        )
+    every = np.arange(len(whole.local[0]))
+    for one, full in zip(answer.local, whole.local, strict=True):
+        same = full.take(every[::2] if wanted is False else every)
+        assert (one.track, one.rendering) == (same.track, same.rendering)
+        for name in ("offsets", "starts", "sizes", "codes", "places"):
+            assert np.array_equal(getattr(one, name), getattr(same, name))
+    assert answer.coverage == whole.coverage
+    assert len(answer.fingerprints) == len(whole.fingerprints)
+    assert [m.offsets.tolist() for m in answer.motion] == [m.offsets.tolist() for m in whole.motion]
+    if wanted is not None:
+        (found,) = asked
+        before = sum(len(f) for part in told for f in part.local)
+        assert before
+        assert before + sum(map(len, found.local)) == sum(
+            len(f.take(every[::2])) for f in whole.local
+        )
+        assert len(found.fingerprints) == len(whole.fingerprints)
+
+
+def test_a_child_that_waits_is_ended_with_who_asked(sandbox: Sandbox):
+    def fail(_: MediaFingerprints) -> bool:
+        raise ZeroDivisionError
+
+    with MOVIE.open("rb") as media, pytest.raises(ZeroDivisionError):
+        sandbox(media, replace(UPLOAD, aside=True), (*SIGNALS, "local"), wants_all=fail)
+
+
 def test_what_an_early_listener_raises_ends_the_look(sandbox: Sandbox):
     def fail(_: MediaFingerprints) -> None:
         raise ZeroDivisionError

@@ -86,8 +86,17 @@ def told(ahead: Ahead, local: tuple[LocalFeatures, ...], *, codes: bool = True) 
         ahead.see(MediaFingerprints(MediaKind.VIDEO, made, coverage, local=rows(local, first, end)))
 
 
-def ahead_of(index: Held, *, known: bool = False) -> Ahead:
-    return Ahead(index, lambda _: known)  # type: ignore[arg-type]
+def ahead_of(index: Held, *, known: bool = False, aside: bool = False) -> Ahead:
+    return Ahead(index, lambda _: known, aside=aside)  # type: ignore[arg-type]
+
+
+def told_half(ahead: Ahead, local: tuple[LocalFeatures, ...], seconds: float = 6.0) -> None:
+    """Every other picture of twelve, as they come."""
+    half = tuple(one.take(np.arange(0, 12, 2)) for one in local)
+    for first, end in ((0, 2), (2, 6)):
+        made = () if first else (CODES,)
+        coverage = Coverage(0.0, seconds, 1, 0)
+        ahead.see(MediaFingerprints(MediaKind.VIDEO, made, coverage, local=rows(half, first, end)))
 
 
 def said(sights: list[Sight]) -> list[object]:
@@ -107,6 +116,63 @@ def test_what_was_looked_up_ahead_is_what_is_found_and_not_asked_for_again(backe
     assert backend.asked == before + 1  # of the last picture, which is asked about plain only
     assert found
     assert said(found) == said(sighting.sighted(shots, backend))
+
+
+def test_of_pictures_that_were_set_aside_only_those_are_asked_for_later(backend: Counting):
+    ahead, local = ahead_of(Held(backend), aside=True), upload()
+    told_half(ahead, local)
+    assert backend.asked == 6 + 6
+    assert not ahead.saw_nothing
+    shots = sighting.shots(local)
+    found = sighting.sighted(shots, backend, ahead.found(0, backend, 7))
+    assert backend.asked == 12 + 6  # a mirror is not asked about at every other picture
+    assert said(found) == said(sighting.sighted(shots, backend))
+
+
+def test_pictures_of_a_longer_upload_are_numbered_one_by_one(backend: Counting):
+    ahead = ahead_of(Held(backend), aside=True)
+    told_half(ahead, upload(), seconds=20.0)
+    assert sorted(ahead.found(0, backend, 7)) == list(range(6))
+
+
+def test_nothing_is_seen_of_another_video(backend: Counting):
+    ahead = ahead_of(Held(backend), aside=True)
+    told_half(ahead, upload(9))
+    assert ahead.saw_nothing
+
+
+@pytest.mark.parametrize(
+    ("inliers", "nothing"), [([], True), ([7], True), ([8], False), ([6, 6], False)]
+)
+def test_two_pictures_are_something_and_little_in_one_is_not(
+    inliers: list[int], nothing: bool, backend: Counting
+):
+    ahead = ahead_of(Held(backend), aside=True)
+    told_half(ahead, upload())
+    (found,) = ahead._found.values()
+    (sight, *_) = next(iter(found.values())).sights
+    for row, one in found.items():
+        count = inliers.pop() if inliers else 0
+        agreement = replace(sight.agreement, inliers=count)
+        found[row] = replace(one, sights=(replace(sight, agreement=agreement),) if count else ())
+    assert ahead.saw_nothing is nothing
+
+
+def test_what_was_not_looked_up_is_not_said_to_show_nothing(
+    monkeypatch: pytest.MonkeyPatch, backend: Counting
+):
+    known = ahead_of(Held(backend), known=True, aside=True)
+    told_half(known, upload(9))
+    assert not known.saw_nothing
+    assert not ahead_of(Held(backend), aside=True).saw_nothing
+
+    def fail(*_: object, **__: object) -> list[Nominee]:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Counting, "nominate", fail)
+    failed = ahead_of(Held(backend), aside=True)
+    told_half(failed, upload(9))
+    assert not failed.saw_nothing
 
 
 def test_what_hashes_know_is_not_looked_up_ahead(backend: Counting):

@@ -30,14 +30,23 @@ class Everything:
     def query(self, luma, *, alone=False):
         return (self.reference(luma),)
 
+    def later(self, luma):
+        return lambda: self.query(luma)
 
-def seen(sampling, duration, changes, step=1 / 30):
-    """The offsets of the pictures that were described; `changes(moment)`: the picture's shade."""
+
+def look_at(sampling, duration, changes, step=1 / 30, at_once=lambda _: False):
+    """A whole track, seen; `changes(moment)`: the picture's shade."""
     look = LocalLook(Everything(), 0, sampling, duration)
     for number in range(round(duration / step)):
         offset = number * step
-        look.see(Frame(offset, NONE), np.full((64, 64), changes(offset), np.float64))
-    (found,) = look.features()
+        square = np.full((64, 64), changes(offset), np.float64)
+        look.see(Frame(offset, NONE), square, at_once=at_once(offset))
+    return look
+
+
+def seen(sampling, duration, changes, step=1 / 30):
+    """The offsets of the pictures that were described."""
+    (found,) = look_at(sampling, duration, changes, step).features()
     return found.offsets
 
 
@@ -75,6 +84,53 @@ def test_a_camera_that_races_for_a_while_is_followed_for_a_while():
     offsets = seen(REFERENCE, 20.0, lambda t: fast(t) if t < 10 else 17 * t)
     assert np.median(np.diff(offsets[offsets < 10])) == pytest.approx(LOCAL_GAP_S / 2, abs=0.04)
     assert np.median(np.diff(offsets[offsets > 10.5])) == pytest.approx(LOCAL_GAP_S, abs=0.04)
+
+
+ASIDE = Sampling(dense=False, aside=True)
+
+
+def test_every_other_picture_of_a_short_upload_waits():
+    look = look_at(ASIDE, 10.0, slowly)
+    assert look.waits
+    motion = look.motion()
+    (first,) = look.features()
+    (rest,) = look.rest()
+    assert not look.waits
+    every = seen(UPLOAD, 10.0, slowly)
+    assert first.offsets.tolist() == every[::2].tolist()
+    assert rest.offsets.tolist() == every[1::2].tolist()
+    assert motion is not None
+    assert motion.offsets.tolist() == every.tolist()
+
+
+def test_what_is_told_at_once_is_not_told_again_with_the_rest():
+    look = look_at(ASIDE, 10.0, slowly)
+    assert [len(f) for f in look.part()] == [10]
+    assert [len(f) for f in look.rest()] == [10]
+
+
+def test_a_picture_that_may_be_empty_does_not_wait():
+    look = look_at(ASIDE, 10.0, slowly, at_once=lambda offset: offset >= 5)
+    assert [len(f) for f in look.features()] == [15]
+
+
+def test_motion_is_there_where_only_pictures_that_wait_have_features(monkeypatch):
+    monkeypatch.setattr(Everything, "query", lambda *_, **__: ())
+    assert look_at(ASIDE, 10.0, slowly).motion() is not None
+
+
+@pytest.mark.parametrize(
+    ("sampling", "duration"),
+    [
+        (UPLOAD, 10.0),
+        (ASIDE, 20.0),
+        (Sampling(dense=False, aside=True, windows=(Window(0.0, 4.0),)), 4.0),
+        (Sampling(dense=True, aside=True), 10.0),
+    ],
+    ids=["not wanted", "long", "closer", "reference"],
+)
+def test_where_nothing_waits(sampling, duration):
+    assert not look_at(sampling, duration, slowly).waits
 
 
 def test_motion_is_there_beside_features():
