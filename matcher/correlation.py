@@ -7,8 +7,8 @@ the one before. `matcher.motion` has the rules by which a line is believed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ other hours 0.5 and less.)"""
 MOST_APART_S = 2.0
 """Pictures further apart have no change in common."""
 
+OFTEN = 0.8
+"""Part of the pictures that have maps of their own in which a cell must lie to be compared."""
+
 MOVES = 0.5
 """Levels (root mean square) below which nothing moves in an upload: it may be a still picture."""
 
@@ -55,13 +58,15 @@ class Line:
 class Laid:
     """How a reference's picture lies in the upload's: `map` (2, 3) takes places in a picture of
     `reference_size` (width, height) to places in one of `upload_size`, which is seen in a mirror,
-    or with its brightness inverted, where it says so."""
+    or with its brightness inverted, where it says so. `own_maps`: those of the upload's pictures by
+    their offset in seconds, where each has another; of the others nothing is known."""
 
     map: verify.Map
     reference_size: tuple[float, float]
     upload_size: tuple[float, float]
     mirrored: bool = False
     inverted: bool = False
+    own_maps: Mapping[float, verify.Map] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,10 +94,19 @@ def moves_little(grids: NDArray[np.generic]) -> bool:
 def cells_of(offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> Cells | None:
     """What both show in the cells of the reference that lie in the upload, of the upload's pictures
     those at `offsets` (n,), seconds; None where that is too little to compare."""
+    if laid.own_maps is not None:
+        offsets = np.intersect1d(offsets, list(laid.own_maps))
     rows = np.flatnonzero(np.isin(upload.offsets, offsets))
     if len(rows) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
         return None
-    grids = _under(laid, upload.grids[rows], reference.grids.shape[1])
+    side = reference.grids.shape[1]
+    if laid.own_maps is None:
+        grids = _under(laid, upload.grids[rows], side)
+    elif upload.usual is None:
+        return None
+    else:
+        own = [replace(laid, map=laid.own_maps[at]) for at in upload.offsets[rows].tolist()]
+        grids = _each_under(own, upload.usual.astype(np.float32) + upload.grids[rows], side)
     seen = ~np.isnan(grids[0])
     if np.count_nonzero(seen) < FEWEST_CELLS:
         return None
@@ -122,7 +136,7 @@ def _band(known: Grids, moments: Floats) -> Grids:
     return band
 
 
-def _under(laid: Laid, grids: NDArray[np.int8], side: int) -> Grids:
+def _under(laid: Laid, grids: NDArray[np.int8] | Grids, side: int) -> Grids:
     """(n, side, side) the upload's grids as they lie under the reference's cells; nan where they
     do not."""
     finer = grids.shape[1]
@@ -141,6 +155,19 @@ def _under(laid: Laid, grids: NDArray[np.int8], side: int) -> Grids:
         for v in (values * inside, inside[None].astype(np.float32))
     )
     return np.where(counts >= _SUB * _SUB / 2, sums / np.maximum(counts, 1), np.nan)
+
+
+def _each_under(each: Sequence[Laid], bright: Grids, side: int) -> Grids:
+    """As `_under`, each picture as it is laid itself; nan in cells that many of them do not show,
+    and the usual where few do not. `bright` (n, s, s): how bright they are, for what they are above
+    the upload's median says nothing of the place once they are laid elsewhere."""
+    grids = np.concatenate(
+        [_under(laid, grid[None], side) for laid, grid in zip(each, bright, strict=True)]
+    )
+    gone = np.isnan(grids)
+    often = gone.mean(axis=0) <= 1 - OFTEN
+    usual = np.nanmedian(np.where(often, grids, 0.0), axis=0)
+    return np.where(often, np.where(gone, usual, grids), np.nan).astype(np.float32)
 
 
 def away_from_usual(cells: Grids) -> Grids:

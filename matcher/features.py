@@ -193,8 +193,8 @@ class MotionWatch:
             return None
         grids = np.stack(self._grids)
         usual = np.median(grids, axis=0).astype(np.float32)
-        away = np.rint(grids - usual)
-        return Motion(np.array(self._offsets), np.clip(away, -127, 127).astype(np.int8), track)
+        away = np.clip(np.rint(grids - usual), -127, 127).astype(np.int8)
+        return Motion(np.array(self._offsets), away, track, np.rint(usual).astype(np.uint8))
 
 
 def _still(before: Floats, square: Floats) -> bool:

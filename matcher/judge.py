@@ -42,6 +42,7 @@ from matcher.finders import (
     motion_of,
 )
 from matcher.kinship import Kinship
+from matcher.localize import usual
 from matcher.looks import sure_of_all
 from matcher.lookup import Found, Lookup
 from matcher.moments import UNTOLD, Moment, still_told
@@ -179,14 +180,15 @@ class Judge:
             odd_line or is_still(alignment) or self._by_chance(alignment, beside)
         ):
             moment = self._moment(alignment, motion)
-            if moment.alignment is not None and not self._another(moment, alignment, beside):
+            another = self._another(moment, beside)
+            if moment.alignment is not None and not another:
                 alignment = moment.alignment
             elif reference.id in beside.other_moment or (odd_line and moment.other):
                 return None
-            elif reference.id in beside.any_moment:
+            elif another or reference.id in beside.any_moment:
                 if moment.other:
                     return None
-                alignment = not_sure(as_one_scene(alignment))
+                alignment = not_sure(as_one_scene(alignment, every=another))
             elif one.query.view.in_part and self._stands_still(reference.id):
                 return None  # what moves in a part of the picture is not compared
         if alignment is None or alignment.evidence < FLOOR:
@@ -195,11 +197,14 @@ class Judge:
             alignment = replace(alignment, segments=(_whole(reference, total_s),))
         return alignment
 
-    def _another(self, moment: Moment, alignment: Alignment, beside: Beside) -> bool:
+    def _another(self, moment: Moment, beside: Beside) -> bool:
         """Whether what moves before a camera that stands still is another that goes the same way:
-        the reference's own is not seen, and it is not the same."""
-        name = alignment.reference_id
-        return name in beside.missing and not moment.same and self._stands_still(name)
+        the reference's own is not seen, or it goes faster or slower, and it is not the same."""
+        told = moment.alignment
+        if told is None or moment.same:
+            return False
+        doubted = told.reference_id in beside.missing or not usual(told.speed)
+        return doubted and self._stands_still(told.reference_id)
 
     def _beside_hash(
         self,

@@ -51,6 +51,10 @@ OWN_SHARE = 0.2
 """And the part of what should be seen that they must, at the median: a copy that is much covered or
 dim keeps the common map, by which fewer count."""
 
+ANY_SHARE = 0.08
+"""Of a place that looks alike at all moments the part is less, whichever of them is found: what
+moves must tell it (`matcher.moments`)."""
+
 ELSEWHERE_LESS = 0.75
 """The part of that which the same shots may show of the reference `SHIFT_S` earlier and later."""
 
@@ -86,7 +90,9 @@ class Found:
     earlier or later the reference shows about the same at the same place; `moved`: of each sight
     the features found that move in the reference (`matcher.moments`); `told`: all that moves tells
     this line (`matcher.motion`); `timed`: and how every picture changes does
-    (`matcher.every_picture`), which goes on at shots that do not show it, `followed`, seconds."""
+    (`matcher.every_picture`), which goes on at shots that do not show it, `followed`, seconds;
+    `own`: the clearest sight of each shot, at any moment, where those show much more than any one
+    map does."""
 
     reference: int
     rendering: Rendering
@@ -102,6 +108,7 @@ class Found:
     told: bool = False
     timed: bool = False
     followed: tuple[float, ...] = ()
+    own: tuple[Sight, ...] = ()
 
     @property
     def shown_at(self) -> Floats:
@@ -184,7 +191,9 @@ def _lines_of(
             # what is laid by maps of its own shows less at other moments
             asked = not (still or best.own_maps)
             stands = asked and _stands_still(best, mine, pictures, known)
-            found.append(replace(best, stands=stands))
+            clear = _clearest(seen) if asked else []
+            own = clear if _much_more(clear, best.sights, ANY_SHARE) else []
+            found.append(replace(best, stands=stands, own=tuple(own)))
         rest = [s for s in rest if s.shot.row not in rows]
     return found
 
@@ -242,11 +251,21 @@ def together(
     seen = [Sight(*one, verify.measured(common, one[2], SLACK, SHIFT)) for one in led]
     seen = [s for s in seen if s.agreement.inliers >= FEWEST_TOGETHER]
     shots = [one[0] for one in led]
-    if not still and speed > 0 and usual(speed) and _much_more(on, seen):
-        own = _by_their_own(led)
-        if _much_more(own, seen) and _tells_the_moment(speed, offset, own, mine, pictures, known):
-            return shots, own
+    if still or speed <= 0 or not usual(speed) or not _much_more(_clearest(on), seen, OWN_SHARE):
+        return shots, seen
+    own = _by_their_own(led)
+    told = _much_more(own, seen, OWN_SHARE)
+    if told and _tells_the_moment(speed, offset, own, mine, pictures, known):
+        return shots, own
     return shots, seen
+
+
+def by_their_own(
+    speed: float, offset: float, mine: Sequence[Shot], pictures: Sequence[Nominee]
+) -> tuple[list[Shot], list[Sight]]:
+    """As `together`, each shot by a map of its own."""
+    led = _led(speed, offset, mine, pictures, {}, still=False)
+    return [one[0] for one in led], _by_their_own(led)
 
 
 def _by_their_own(led: Sequence[tuple[Shot, Nominee, Candidates]]) -> list[Sight]:
@@ -255,16 +274,22 @@ def _by_their_own(led: Sequence[tuple[Shot, Nominee, Candidates]]) -> list[Sight
     return [s for s in found if s.agreement.inliers >= NOMINATING]
 
 
-def _much_more(own: Sequence[Sight], common: Sequence[Sight]) -> bool:
-    """Whether shots show so much more by maps of their `own` than by a `common` one that the
-    picture turns, sways or jumps: then no map is common to all."""
-    clear: dict[int, Sight] = {}
-    for sight in sorted(own, key=lambda s: s.agreement.inliers):
+def _clearest(sights: Iterable[Sight]) -> list[Sight]:
+    """Of each shot the one with most inliers, if it is clear."""
+    found: dict[int, Sight] = {}
+    for sight in sorted(sights, key=lambda s: s.agreement.inliers):
         if sight.agreement.inliers >= NOMINATING:
-            clear[sight.shot.row] = sight
-    if len(clear) < FEWEST_OWN_MAPS or inliers_of(clear.values()) < OWN_MAPS * inliers_of(common):
+            found[sight.shot.row] = sight
+    return list(found.values())
+
+
+def _much_more(own: Sequence[Sight], common: Sequence[Sight], share: float) -> bool:
+    """Whether shots show so much more by maps of their `own`, one each, than by a `common` one that
+    the picture turns, sways or jumps: then no map is common to all. `share`: so much of what should
+    be seen they show at least, at the median."""
+    if len(own) < FEWEST_OWN_MAPS or inliers_of(own) < OWN_MAPS * inliers_of(common):
         return False
-    return float(np.median([s.agreement.share for s in clear.values()])) >= OWN_SHARE
+    return float(np.median([s.agreement.share for s in own])) >= share
 
 
 def _tells_the_moment(
@@ -377,8 +402,8 @@ def _stands(pictures: Sequence[Nominee], at: int) -> bool:
 
 
 def usual(speed: float) -> bool:
-    """Whether it is about the normal one."""
-    return abs(float(np.log2(speed or 1.0))) <= USUAL
+    """Whether it is about the normal one, or 0: a picture that stands has no speed of its own."""
+    return speed >= 0 and abs(float(np.log2(speed or 1.0))) <= USUAL
 
 
 def distance_of(inliers: float) -> int:

@@ -21,6 +21,7 @@ from matcher.localize import (
     FORWARD,
     STEP,
     Found,
+    by_their_own,
     distance_of,
     fitted,
     on_line,
@@ -31,6 +32,7 @@ from matcher.motion import (
     ALIKE,
     LEAST,
     NOT_NEAR,
+    SAME_S,
     UNLIKE,
     Agreement,
     agreement_on,
@@ -65,6 +67,10 @@ FAINT = 0.08
 SAME = 0.75
 """A correlation at which the same moves, at whichever moment: a page that turns in a program's
 window agrees with lines of many speeds."""
+
+SAME_FASTER = 0.9
+"""Where it moves faster or slower than it did there: somebody who stands at a table and leaves
+agrees by 0.78, at 1.23 of the speed, with somebody else who did so."""
 
 FEW_EVENTS, MANY_EVENTS, MOST_OF_ALL = 4.0, 8.0, 0.5
 """Changes that count alike on the line that every picture tells, where features say that it is
@@ -124,6 +130,10 @@ def at_its_moment(
     moved = moving.moved(found, moves)
     if moved is not None:
         found = replace(found, moved=moved)
+    both = motion() if found.own else None
+    swaying = None if both is None else _told_of_own_maps(found, mine, pictures, moves, both)
+    if swaying is not None:
+        return swaying
     if moved is not None and usual(found.speed) and not found.stands:
         return _unless_elsewhere(found, motion)
     both = motion()
@@ -162,6 +172,25 @@ def at_its_moment(
     return replace(other, told=not stands and _confirmed(other, moves, agreement))
 
 
+def _told_of_own_maps(
+    found: Found,
+    mine: Sequence[Shot],
+    pictures: Sequence[Nominee],
+    moves: moving.Masks,
+    motion: tuple[Motion, Motion],
+) -> Found | None:
+    """What was found, where pictures that move about show a place that stands still: at the moment
+    that all that moves there tells, each picture laid by its own map, if the same moves there by
+    `SAME`. (Copies have 0.80 and more; somebody else who walks by had 0.63.)"""
+    fixed = moving.is_fixed([moves[s.nominee.offset] for s in found.own])
+    if not fixed and not stands_still(motion[1]):
+        return None
+    by_own = replace(found, sights=found.own, stands=True)
+    told = _told_by_motion(by_own, mine, pictures, moves, motion, LEAST if fixed else ALIKE)
+    agreement = None if told is None else _agreement(told, motion)
+    return told if agreement is not None and agreement.on >= SAME else None
+
+
 def _unless_elsewhere(
     found: Found, motion: Callable[[], tuple[Motion, Motion] | None]
 ) -> Found | None:
@@ -183,14 +212,18 @@ def at_moment_of_all(
     reference: Motion,
 ) -> Found | None:
     """What was found, on the line of time that is told by how all pictures change (`upload`: of
-    each of them); None where they tell none. `moment`: where `at_its_moment` has it; where that is
-    nowhere, few events must not be those of another hour."""
+    each of them); None where they tell none, and of a picture that moves about, of which not each
+    has a map. `moment`: where `at_its_moment` has it; where that is nowhere, or elsewhere, few
+    events must not be those of another hour."""
+    if found.own_maps:
+        return None
     laid = laid_by(found)
     told = line_by_all(found.shown_at, laid, upload, reference)
     settled = None if told is None else _on_told_line(found, told.line, mine, pictures)
     if told is None or settled is None:
         return None
-    if moment is None and not _is_no_chance(told):
+    elsewhere = moment is None or not _leads_alike(moment, told.line)
+    if elsewhere and not _is_no_chance(told):
         alike = told.correlation >= SAME
         missing = not alike and moving.moved(settled, moving.Masks(pictures)) is None
         if told.events < FEW_EVENTS or missing or moving.lacks_what_comes(settled, pictures):
@@ -199,6 +232,12 @@ def at_moment_of_all(
     unseen = np.array([s.offset for s in mine if s.row not in seen])
     there = followed(told.line, unseen, laid, upload, reference)
     return replace(settled, timed=True, followed=tuple(unseen[there].tolist()))
+
+
+def _leads_alike(found: Found, line: Line) -> bool:
+    """Whether the line leads all that was found to about the same moments."""
+    apart = (found.speed - line.speed) * found.shown_at + found.offset - line.offset
+    return bool(np.abs(apart).max() <= SAME_S)
 
 
 def _is_no_chance(told: Told) -> bool:
@@ -212,7 +251,10 @@ def _on_told_line(
     found: Found, line: Line, mine: Sequence[Shot], pictures: Sequence[Nominee]
 ) -> Found | None:
     """What was found, on the line that what moves tells; None where nothing is seen on it."""
-    led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)
+    if found.own_maps:
+        led, seen = by_their_own(line.speed, line.offset, mine, pictures)
+    else:
+        led, seen = together(line.speed, line.offset, found.sights, mine, pictures, {}, still=False)
     if not seen:
         return None
     return replace(on_line(found, line.speed, line.offset, led, seen), moved=(), told=True)
@@ -304,7 +346,7 @@ def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Momen
     there = rescore(replace(alignment, speed=line.speed), told, video=True)
     laid = laid_whole(mirrored=mirrored)
     on = agreement_on(line, upload.offsets[during], laid, upload, reference)
-    return Moment(there, other=False, same=on is not None and on.on >= SAME)
+    return Moment(there, other=False, same=on is not None and _is_same(on.on, line.speed))
 
 
 def _told_by_motion(
@@ -326,18 +368,23 @@ def _told_by_motion(
         return None
     if not found.moved and compared.told < SAME and moving.moved(settled, moves) is None:
         return None
-    if _is_one_of_many(settled, motion) and moving.lacks_what_comes(settled, pictures):
+    agreement = _agreement(settled, motion)
+    if _is_one_of_many(settled, agreement) and moving.lacks_what_comes(settled, pictures):
         return None
     return settled
 
 
-def _is_one_of_many(found: Found, motion: tuple[Motion, Motion]) -> bool:
+def _is_one_of_many(found: Found, agreement: Agreement | None) -> bool:
     """Whether the pictures differ from the usual on other lines of time as they do on this one: it
-    is told by when something changes, which others do as well."""
-    agreement = _agreement(found, motion)
-    if agreement is None or agreement.on >= SAME:
+    is told by when something changes, which others do as well; at another speed perhaps."""
+    if agreement is None or _is_same(agreement.on, found.speed):
         return False
-    return agreement.on - agreement.elsewhere < NOT_NEAR
+    return not usual(found.speed) or agreement.on - agreement.elsewhere < NOT_NEAR
+
+
+def _is_same(correlation: float, speed: float) -> bool:
+    """Whether the same moves, and no other that goes the same way, faster or slower."""
+    return correlation >= (SAME if usual(speed) else SAME_FASTER)
 
 
 def _by_what_moves(

@@ -115,15 +115,17 @@ def stands_still(reference: Motion) -> bool:
 
 
 def laid_by(found: Found) -> Laid:
-    """As the sights of local features, which are all by one map, have it."""
+    """As the sights of local features have it: all by one map, or each by its own."""
     sight = found.sights[0]
     nominee, picture = sight.nominee, sight.shot.picture
+    own = {s.shot.offset: s.agreement.map for s in found.sights} if found.own_maps else None
     return Laid(
         sight.agreement.map,
         (nominee.width, nominee.height),
         (picture.width, picture.height),
         found.rendering.mirrored,
         found.rendering.inverted,
+        own,
     )
 
 

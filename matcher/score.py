@@ -146,13 +146,13 @@ def not_sure(alignment: Alignment) -> Alignment:
     return rescore(alignment, frames, video=video) or alignment
 
 
-def as_one_scene(alignment: Alignment) -> Alignment:
+def as_one_scene(alignment: Alignment, *, every: bool = False) -> Alignment:
     """The same alignment where a line of any but about the normal speed is chance: its frames count
-    as one picture."""
+    as one picture. `every`: so is each line."""
     lines: dict[int, list[FrameMatch]] = {}
     for frame in alignment.frames:
         lines.setdefault(frame.line, []).append(frame)
-    odd = {number for number, line in lines.items() if not _is_usual(line)}
+    odd = {number for number, line in lines.items() if every or not _is_usual(line)}
     frames = [replace(f, group=STILL) if f.line in odd else f for f in alignment.frames]
     video = any(p.query.seconds > 0 for p in alignment.segments)
     return rescore(alignment, frames, video=video) or alignment

@@ -93,7 +93,7 @@ def pack_answer(
         "fingerprints": [_fingerprint_head(one) for one in answer.fingerprints],
         "pictures": [list(p.shape) for p in answer.pictures],
         "local": [_local_head(one) for one in answer.local],
-        "motion": [[m.track, *m.grids.shape] for m in answer.motion],
+        "motion": [[m.track, *m.grids.shape, m.usual is not None] for m in answer.motion],
         "sound": [_sound_head(one) for one in answer.sound],
         "to_describe": [[*some.pixels.shape[:2], some.track] for some in answer.to_describe],
         "strands": [[one.track, len(one.offsets), one.seconds] for one in answer.strands],
@@ -121,6 +121,8 @@ def _parts(answer: MediaFingerprints) -> Iterator[bytes | memoryview]:
     for motion in answer.motion:
         yield motion.offsets.astype("<f8").tobytes()
         yield np.ascontiguousarray(motion.grids, dtype=np.int8).tobytes()
+        if motion.usual is not None:
+            yield np.ascontiguousarray(motion.usual, dtype=np.uint8).tobytes()
     for sound in answer.sound:
         yield sound.times.astype("<f8").tobytes()
         yield sound.pitches.astype("<u2").tobytes()
@@ -316,7 +318,7 @@ def _local(body: dict[str, Any], rest: _Body) -> LocalFeatures:
 
 
 def _motion(shape: object, rest: _Body) -> Motion:
-    if not isinstance(shape, list) or len(shape) != 4 or shape[2] != shape[3]:
+    if not isinstance(shape, list) or len(shape) != 5 or shape[2] != shape[3]:
         raise BadAnswer("no motion")
     pictures, side = _whole(shape[1], _MOST_FRAMES), _whole(shape[2], _FINEST)
     offsets = rest.take((pictures,), "<f8").astype(np.float64)
@@ -325,7 +327,8 @@ def _motion(shape: object, rest: _Body) -> Motion:
     ):
         raise BadAnswer("motion's times are out of range")
     grids = rest.take((pictures, side, side), "i1")
-    return Motion(offsets, grids, _whole(shape[0], 1000))
+    usual = rest.take((side, side), "u1") if shape[4] is True else None
+    return Motion(offsets, grids, _whole(shape[0], 1000), usual)
 
 
 def _sound(body: dict[str, Any], rest: _Body) -> SoundPeaks:

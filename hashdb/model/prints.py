@@ -154,12 +154,14 @@ class Motion:
     """What changes in the pictures of one track, coarsely: no picture, only what moves in it.
 
     `offsets` (f,) float64: presentation times in seconds, rising; `grids` (f, s, s) int8: each
-    cell's mean brightness (of 255) above its median over the track, cut at 127.
+    cell's mean brightness (of 255) above its median over the track, cut at 127. `usual` (s, s)
+    uint8: that median, of an upload; None of a reference, and where nobody has it.
     """
 
     offsets: Floats
     grids: NDArray[np.int8]
     track: int = 0
+    usual: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         """Pictures."""

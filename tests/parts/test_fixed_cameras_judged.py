@@ -174,6 +174,36 @@ def test_a_moment_told_to_hashes_is_held_against_what_features_miss(
     assert bool(matches) is counts
 
 
+@pytest.mark.parametrize(
+    ("speed", "same", "still", "sure"),
+    [
+        pytest.param(1.25, False, True, False, id="somebody else, who is faster"),
+        pytest.param(0.8, False, True, False, id="or slower"),
+        pytest.param(1.05, False, True, True, id="about as fast"),
+        pytest.param(1.25, True, True, True, id="the same moves"),
+        pytest.param(1.25, False, False, True, id="a camera that moves"),
+    ],
+)
+def test_another_speed_before_a_fixed_camera_may_be_another_who_does_the_same(
+    parts: ServiceParts,
+    speed: float,
+    same: bool,
+    still: bool,
+    sure: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = known(parts, footage(1), still=still)
+
+    def told(one: Alignment, *_: object) -> Moment:
+        return Moment(replace(one, speed=speed), other=False, same=same)
+
+    monkeypatch.setattr("matcher.judge.still_told", told)
+    monkeypatch.setattr("matcher.judge.is_close", lambda _: False)
+    beside = Beside(any_moment=frozenset([name]))
+    (match,) = found(parts, prints(footage(1)), [moving(3, still=still)], beside)
+    assert (match.score > 0.9) is sure
+
+
 def by_features(name: str) -> Alignment:
     frame = FrameMatch(0.0, 0.0, 0, 0, 0, View.FULL, 0, 0.0, 0.0)
     empty = Alignment(name, "local", Orientation.ORIGINAL, (), (), 0.0)

@@ -56,6 +56,24 @@ def answer() -> MediaFingerprints:
     )
 
 
+def test_the_usual_brightness_goes_with_what_moves_where_it_is_known():
+    usual = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    sent = answer()
+    for given in (None, usual):
+        motion = replace(sent.motion[0], usual=given)
+        head, body = wire.pack_answer(replace(sent, motion=(motion,)), "avi")
+        (got,) = wire.unpack_answer(wire.unpack_head(head), body).motion
+        assert np.array_equal(got.grids, motion.grids)
+        assert (got.usual is None) is (given is None)
+        assert given is None or np.array_equal(got.usual, given)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_an_answer_says_whether_pictures_wait(waits: bool):
+    head, _ = wire.pack_answer(answer(), "avi", waits=waits)
+    assert wire.unpack_head(head)["waits"] is waits
+
+
 def test_there_and_back():
     head, body = wire.pack_answer(answer(), "avi")
     said = wire.unpack_head(head)
@@ -151,14 +169,14 @@ def changed(**fields: object) -> dict[str, object]:
         {"local": None},
         {"local": [{}] * 10_001},
         {"motion": None},
-        {"motion": [[1, 0, 8, 8]] * 10_001},
+        {"motion": [[1, 0, 8, 8, False]] * 10_001},
         {"motion": [[1, 2, 8]]},
-        {"motion": [[1, 2, 8, 9]]},
-        {"motion": [[1, 3, 8, 8]]},
-        {"motion": [[1, 1, 8, 8]]},
-        {"motion": [[1, -2, 8, 8]]},
-        {"motion": [[-1, 2, 8, 8]]},
-        {"motion": [[1, 2, 65, 65]]},
+        {"motion": [[1, 2, 8, 9, False]]},
+        {"motion": [[1, 3, 8, 8, False]]},
+        {"motion": [[1, 1, 8, 8, False]]},
+        {"motion": [[1, -2, 8, 8, False]]},
+        {"motion": [[-1, 2, 8, 8, False]]},
+        {"motion": [[1, 2, 65, 65, False]]},
         {"motion": []},
         {"sound": None},
         {"sound": {}},

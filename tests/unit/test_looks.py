@@ -311,6 +311,26 @@ def test_pictures_of_two_looks_stand_in_order_and_once():
     assert both.places[:, 0].tolist() == [1] + [2] * 15 + [1] * 3
 
 
+def test_pictures_are_taken_in_the_order_that_is_asked_for():
+    counts = np.array([2, 0, 3])
+    some = LocalFeatures(
+        "made",
+        np.array([0.0, 1.0, 2.0]),
+        np.concatenate([[0], np.cumsum(counts)]),
+        np.array([[4, 3], [5, 3], [6, 3]], np.uint16),
+        np.arange(5 * 32, dtype=np.uint8).reshape(5, 32),
+        np.arange(20, dtype=np.float32).reshape(5, 4),
+    )
+    taken = some.take(np.array([2, 0]))
+    assert taken.offsets.tolist() == [2.0, 0.0]
+    assert taken.starts.tolist() == [0, 3, 5]
+    assert taken.sizes.tolist() == [[6, 3], [4, 3]]
+    assert taken.codes.tolist() == some.codes[[2, 3, 4, 0, 1]].tolist()
+    assert taken.places.tolist() == some.places[[2, 3, 4, 0, 1]].tolist()
+    assert some.take(np.arange(3)) is some
+    assert len(some.take(np.array([], np.int64)).codes) == 0
+
+
 def test_renderings_of_two_looks_are_kept_apart():
     sparse = (local(0.0, counts=(1,)), local(0.0, counts=(2,), rendering=Rendering.MIRRORED))
     dense = (local(0.5, counts=(3,), rendering=Rendering.INVERTED),)

@@ -259,6 +259,30 @@ def test_who_comes_and_goes_as_others_did_is_told_by_what_he_looks_like(
     assert (told is not None) is kept
 
 
+@pytest.mark.parametrize(
+    ("people", "speed", "on", "kept"),
+    [
+        pytest.param(THEN, 1.25, 0.8, True, id="he himself"),
+        pytest.param(ANOTHER + 9, 1.25, 0.8, False, id="somebody else, who is faster"),
+        pytest.param(ANOTHER + 9, 1.25, 0.92, True, id="but moves as nobody else would"),
+        pytest.param(ANOTHER + 9, 1.0, 0.8, True, id="as fast as he"),
+    ],
+)
+def test_who_does_faster_what_another_did_is_told_by_what_he_looks_like(
+    people: int, speed: float, on: float, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
+    query = features([(t, *visits(people, speed * t + 5.0)) for t in np.arange(0, 24, 1.0)])
+    monkeypatch.setattr(moments, "compare", lambda *_: Comparison(Line(speed, 5.0), 0.8, on))
+    monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(on, 0.2))
+    motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
+    found, mine = seen(query, held)
+    told = moments._told_by_motion(
+        found, mine, held.pictures(0), moving.Masks(held.pictures(0)), (motion, motion), 0.2
+    )
+    assert (told is not None) is kept
+
+
 def six_seconds_off(index: LocalIndex) -> tuple[Found, list[Shot]]:
     """A copy as found by what stands still alone, and its pictures."""
     query = copy(fixed(PLACE, THEN), 6, offset=9.0)
@@ -471,6 +495,20 @@ def test_few_events_do_not_outweigh_what_features_say(
     if asked is not None:
         assert (asked.told, asked.timed, asked.offset) == (True, True, line.line.offset)
         assert asked.followed == ()
+
+
+@pytest.mark.parametrize(("later", "told"), [(0.0, True), (0.7, True), (0.9, False)])
+def test_a_moment_that_is_another_does_not_vouch_for_few_events(
+    later: float, told: bool, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shots, (found, *_) = looked_for(copy(panning(1), 8), index)
+    line = Told(Line(found.speed, found.offset), 0.5, 0.3, 3.0, 6)
+    monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
+    monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
+    motion = Motion(np.arange(3.0), np.zeros((3, 16, 16), np.int8))
+    moment = replace(found, offset=found.offset + later)
+    asked = at_moment_of_all(found, moment, shots, index.pictures(found.reference), motion, motion)
+    assert (asked is not None) == told
 
 
 @pytest.mark.parametrize(("correlation", "told"), [(0.7, False), (0.8, True)])

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from hashdb.index.local import LocalIndex
-from hashdb.model import LocalFeatures, Rendering
-from matcher import localize, sighting
+from hashdb.model import Floats, LocalFeatures, Motion, Rendering
+from matcher import localize, moments, sighting
+from matcher.correlation import Laid, Line
+from matcher.every_picture import Told
 from matcher.localize import Found
-from matcher.sighting import Sight
+from matcher.moments import SAME, at_its_moment, at_moment_of_all
+from matcher.motion import ALIKE, LEAST, Agreement, Comparison
+from matcher.sighting import Shot, Sight
 from tests.made_world import (
     HEIGHT,
     WIDTH,
@@ -156,6 +160,101 @@ def test_pictures_with_maps_of_their_own_must_show_more(index: LocalIndex) -> No
     own, common = (replace(found, sights=tuple(some)) for some in (few, alike))
     assert (own.own_maps, common.own_maps) == (True, False)
     assert aligned(own, query).evidence < aligned(common, query).evidence
+
+
+# --- before a camera that stands still ---
+
+STANDS = 2  # its reference's number in the index
+
+
+def standing(query: LocalFeatures, index: LocalIndex) -> tuple[Found, list[Shot]]:
+    some, lines = looked_for(query, index)
+    (found, *_) = [f for f in lines if f.reference == STANDS]
+    return found, some
+
+
+@pytest.mark.parametrize("how", MOVES)
+def test_of_a_place_that_looks_alike_at_all_moments_each_pictures_clearest_sight_is_kept(
+    how: str, index: LocalIndex
+) -> None:
+    query = copy(fixed(10, 12), 8, by=MOVES[how])
+    found, some = standing(query, index)
+    assert sorted(s.shot.row for s in found.own) == sorted({s.row for s in some})
+    for sight in found.own:
+        mine = [s for s in found.seen if s.shot.row == sight.shot.row]
+        assert sight.agreement.inliers == max(s.agreement.inliers for s in mine)
+    assert replace(found, sights=found.own).own_maps
+
+
+def test_of_little_that_is_seen_none_is_kept(index: LocalIndex) -> None:
+    found, _ = standing(copy(fixed(10, 12), 8, by=MOVES["turns"]), index)
+    for part, kept in ((1.1, True), (0.9, False)):
+        share = part * localize.ANY_SHARE
+        seen = [replace(s.agreement, visible=round(s.agreement.inliers / share)) for s in found.own]
+        own = [replace(s, agreement=a) for s, a in zip(found.own, seen, strict=True)]
+        assert localize._much_more(own, found.sights, localize.ANY_SHARE) is kept
+    less, _ = standing(copy(fixed(10, 12), 8, by=MOVES["turns"], lost=0.85), index)
+    shares = [s.agreement.share for s in less.own]
+    assert localize.ANY_SHARE < float(np.median(shares)) < localize.OWN_SHARE
+
+
+def test_what_one_map_lays_has_no_sights_of_its_own(index: LocalIndex) -> None:
+    assert not standing(copy(fixed(10, 11), 8), index)[0].own
+    some, (found, *_) = looked_for(copy(fixed(10, 11), 8, by=MOVES["turns"]), index, still=[STANDS])
+    assert some
+    assert not found.own
+
+
+@pytest.mark.parametrize(
+    ("line", "on"), [(Line(1.0, 5.0), 0.8), (Line(1.0, 5.0), 0.7), (None, 0.0)]
+)
+@pytest.mark.parametrize("camera", ["fixed", "still by its motion", "moves"])
+def test_pictures_with_maps_of_their_own_are_at_the_moment_that_what_moves_tells(
+    camera: str, line: Line | None, on: float, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose camera moves shows each place as often as it passes it."""
+    asked = []
+
+    def compare(offsets: Floats, laid: Laid, upload: Motion, reference: Motion, least: float):
+        asked.append((sorted(laid.own_maps or ()), least))
+        return Comparison(line, 0.9, 0.9)
+
+    monkeypatch.setattr(moments, "compare", compare)
+    monkeypatch.setattr(moments, "stands_still", lambda _: camera == "still by its motion")
+    monkeypatch.setattr(moments.moving, "is_fixed", lambda _: camera == "fixed")
+    monkeypatch.setattr(moments, "agreement_on", lambda *_: Agreement(on, 0.1))
+    monkeypatch.setattr(moments, "coincides", lambda *_: False)
+    query = copy(fixed(10, 12), 8, by=MOVES["turns"])
+    found, some = standing(query, index)
+    motion = Motion(query.offsets, np.zeros((len(query), 16, 16), np.int8))
+    kept = at_its_moment(found, some, index.pictures(STANDS), lambda: (motion, motion))
+    if camera == "moves":
+        assert not asked
+        return
+    offsets, least = asked[0]
+    assert offsets == sorted(s.shot.offset for s in found.own)
+    assert least == (LEAST if camera == "fixed" else ALIKE)
+    if on < SAME:
+        assert kept is None or not kept.own_maps
+        return
+    assert kept is not None
+    assert (kept.told, kept.own_maps) == (True, True)
+    assert (kept.speed, kept.offset) == (1.0, 5.0)
+    assert len(kept.sights) == len(query)
+    assert aligned(kept, query).score > CLEAR
+
+
+def test_no_picture_of_them_is_asked_for_all_its_changes(
+    index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between those that were described nobody knows how they are laid."""
+    told = Told(Line(1.0, 4.0), 0.9, 0.5, 9.0, 9.0)
+    monkeypatch.setattr(moments, "line_by_all", lambda *_: told)
+    query = copy(fixed(10, 12), 8, by=MOVES["turns"])
+    found, some = standing(query, index)
+    motion = Motion(np.arange(40) / 5, np.zeros((40, 16, 16), np.int8))
+    by_own = replace(found, sights=found.own)
+    assert at_moment_of_all(by_own, None, some, index.pictures(STANDS), motion, motion) is None
 
 
 # --- a mirror ---
