@@ -45,13 +45,13 @@ from matcher.kinship import Kinship
 from matcher.localize import usual
 from matcher.looks import sure_of_all
 from matcher.lookup import Found, Lookup
-from matcher.moments import UNTOLD, Moment, still_told
 from matcher.motion import odd, stands_still
 from matcher.ports import DescriptorModel
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
 from matcher.score import as_match, as_one_scene, is_close, not_sure
 from matcher.sound_kinship import SoundKinship
 from matcher.sound_rarity import sound_rarities
+from matcher.still_scenes import UNTOLD, Moment, still_told
 
 
 class Judge:

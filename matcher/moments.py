@@ -7,15 +7,15 @@ What stands still so says which place it is, and what moves (people, cars, a han
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from hashdb.model import Alignment, Floats, Motion, Orientation, View
+from hashdb.model import Floats, Motion
 from hashdb.ports import Nominee
 from matcher import moving, verify
 from matcher.align import FrameHits, best_line
-from matcher.correlation import Line, moves_little
+from matcher.correlation import Line
 from matcher.every_picture import Told, followed, line_by_all
 from matcher.localize import (
     FORWARD,
@@ -40,12 +40,10 @@ from matcher.motion import (
     compare,
     confirmed,
     laid_by,
-    laid_whole,
     odd,
     stands_still,
 )
 from matcher.nearest import beside
-from matcher.score import UNSURE, rescore
 from matcher.sighting import Shot
 
 MOMENTS, MOST_MOMENTS = 10, 80
@@ -82,21 +80,6 @@ walks by 4, a title that slides in over somebody 4 to 6, a car that passes as an
 AS_WELL, REPEATED = 0.9, 0.8
 """Another moment of a reference agrees as well where it does so to this part; what moves is not
 repeated where no more than this part of it is found at other moments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What motion says of a still scene: the alignment, at the moment that it tells if it tells
-    one, None where it does not agree; `other`: the upload moves, but as the reference does at no
-    moment; `same`: what differs from the usual agrees there by `SAME`, so that it is no other that
-    goes the same way, whatever features miss."""
-
-    alignment: Alignment | None
-    other: bool
-    same: bool = False
-
-
-UNTOLD = Moment(None, other=False)
 
 
 def told_alone(found: Found, pictures: Sequence[Nominee]) -> bool:
@@ -318,37 +301,6 @@ def _confirmed(found: Found, moves: moving.Masks, agreement: Agreement | None) -
     return alone and moving.moved_elsewhere(found, moves) <= REPEATED * sum(found.moved)
 
 
-def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Moment:
-    """An alignment by hashes of the whole picture in which all may be one scene, at the moment that
-    all that moves tells."""
-    mirrored = alignment.orientation is Orientation.FLIP_HORIZONTAL
-    if not mirrored and alignment.orientation is not Orientation.ORIGINAL:
-        return UNTOLD
-    frames = [f for f in alignment.frames if f.view is View.FULL and f.track == upload.track]
-    close = any(f.distance <= UNSURE for f in frames)
-    if not frames or not (close or stands_still(reference)):
-        return UNTOLD  # a camera that passes the same place again moves much as before
-    first, last = (pick(f.offset for f in frames) for pick in (min, max))
-    during = (upload.offsets >= first) & (upload.offsets <= last)
-    found = compare(upload.offsets[during], laid_whole(mirrored=mirrored), upload, reference)
-    if found is None:
-        return UNTOLD
-    line = found.line
-    if line is None:
-        if found.best >= ALIKE:
-            return Moment(alignment, other=False, same=found.best >= SAME)
-        still = moves_little(upload.grids[during])
-        return Moment(None, other=(found.best < UNLIKE or found.another) and not still)
-    told = [
-        replace(f, reference_offset=max(0.0, line.speed * f.offset + line.offset), group=i, line=0)
-        for i, f in enumerate(frames)
-    ]
-    there = rescore(replace(alignment, speed=line.speed), told, video=True)
-    laid = laid_whole(mirrored=mirrored)
-    on = agreement_on(line, upload.offsets[during], laid, upload, reference)
-    return Moment(there, other=False, same=on is not None and _is_same(on.on, line.speed))
-
-
 def _told_by_motion(
     found: Found,
     mine: Sequence[Shot],
@@ -377,12 +329,12 @@ def _told_by_motion(
 def _is_one_of_many(found: Found, agreement: Agreement | None) -> bool:
     """Whether the pictures differ from the usual on other lines of time as they do on this one: it
     is told by when something changes, which others do as well; at another speed perhaps."""
-    if agreement is None or _is_same(agreement.on, found.speed):
+    if agreement is None or is_same(agreement.on, found.speed):
         return False
     return not usual(found.speed) or agreement.on - agreement.elsewhere < NOT_NEAR
 
 
-def _is_same(correlation: float, speed: float) -> bool:
+def is_same(correlation: float, speed: float) -> bool:
     """Whether the same moves, and no other that goes the same way, faster or slower."""
     return correlation >= (SAME if usual(speed) else SAME_FASTER)
 

@@ -128,7 +128,9 @@ def _serve(channel: socket.socket, limits: Limits, decoder: PyAvDecoder, parts: 
         if channel.recv(1) != wire.ALL:
             _end()
         rest = tuple(one for look in aside for one in look.rest())
-        return wire.pack_answer(replace(found, fingerprints=(), local=rest), opened.format)
+        return wire.pack_answer(
+            MediaFingerprints(found.kind, (), found.coverage, local=rest), opened.format
+        )
 
     _reply(channel, limits, work)
 

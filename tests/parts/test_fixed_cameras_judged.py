@@ -25,8 +25,8 @@ from hashdb.model import (
 from matcher.beside import NOTHING_BESIDE, Beside
 from matcher.hashers import pdq
 from matcher.judge import Judge
-from matcher.moments import Moment
 from matcher.score import rescore
+from matcher.still_scenes import Moment
 from tests.fakes import ServiceParts, build
 
 SECONDS = 20

@@ -9,10 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from hashdb.model import Alignment, FrameMatch, Motion, Orientation, Rendering, View
-from matcher import moments, motion
+from matcher import motion, still_scenes
 from matcher.correlation import Laid, Line, cells_of
 from matcher.features import QUERY_GRID, REFERENCE_GRID, MotionWatch
-from matcher.moments import UNTOLD, Moment, still_told
 from matcher.motion import (
     UNLIKE,
     Agreement,
@@ -26,6 +25,7 @@ from matcher.motion import (
     stands_still,
 )
 from matcher.score import STILL, rescore
+from matcher.still_scenes import UNTOLD, Moment, still_told
 from tests.standing_camera import PLAIN, WINDOW, Grey, laid, scene, seen, watched
 
 
@@ -556,9 +556,9 @@ def test_the_same_moves_where_what_differs_agrees(
     monkeypatch: pytest.MonkeyPatch,
 ):
     compared = Comparison(line, 0.5 if line else 0.0, best)
-    monkeypatch.setattr(moments, "compare", lambda *_: compared)
+    monkeypatch.setattr(still_scenes, "compare", lambda *_: compared)
     agreement = None if on is None else Agreement(on, 0.1)
-    monkeypatch.setattr(moments, "agreement_on", lambda *_: agreement)
+    monkeypatch.setattr(still_scenes, "agreement_on", lambda *_: agreement)
     times = np.arange(0, 6, 0.4).tolist()
     upload = watched([(t, scene(1, 4.0 + t)) for t in times], QUERY_GRID)
     still = still_alignment(times, Orientation.ORIGINAL, View.FULL)
