@@ -28,11 +28,11 @@ from hashdb.model import (
 from hashdb.ports import LocalBackend
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher import consensus, described, heard, localize, moving, nearest, sighting, telling
+from matcher import consensus, described, heard, localize, nearest, sighting, telling
 from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
-from matcher.moments import at_its_moment, at_moment_of_all, told_alone
+from matcher.moments import at_its_moment, at_moment_of_all, is_missing, told_alone
 from matcher.motion import laid_by
 from matcher.ports import DescriptorModel
 from matcher.score import not_sure
@@ -231,7 +231,7 @@ class LocalFinder:
                     moment = at_moment_of_all(found, moment, mine, pictures, *every) or moment
             if moment is None:
                 moments.other.add(name)
-                if moving.moved(found, moving.Masks(pictures)) is None:
+                if is_missing(found, mine, pictures, both):
                     moments.missing.add(name)
             else:
                 moments.at.append(moment)

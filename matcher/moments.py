@@ -70,6 +70,15 @@ SAME_FASTER = 0.9
 """Where it moves faster or slower than it did there: somebody who stands at a table and leaves
 agrees by 0.78, at 1.23 of the speed, with somebody else who did so."""
 
+CLEAR = 0.25
+"""How far what moves must agree better on a line than elsewhere where it is not the same, or what
+is seen at one time only is asked for: somebody who stands at a table and leaves agrees with somebody
+else who did so at about the same speed by 0.76, and by 0.61 with others."""
+
+UNUSUAL_LEAST = 0.4
+"""What moves faster or slower than it did there must agree by so much, by the differences from the
+usual or by the changes."""
+
 FEW_EVENTS, MANY_EVENTS, MOST_OF_ALL = 4.0, 8.0, 0.5
 """Changes that count alike on the line that every picture tells, where features say that it is
 another moment: fewer are one event, which happens alike at another hour; so many are no chance, if
@@ -133,7 +142,7 @@ def at_its_moment(
             return replace(found, moved=(), told=True)
     doubted = found.stands or odd(found.speed)
     agreement = _agreement(found, both) if moved is not None and doubted else None
-    believed = moved is not None and not _contradicted(found, moves, agreement)
+    believed = moved is not None and not _contradicted(found, pictures, moves, agreement)
     if believed and not found.stands:
         return replace(found, told=_confirmed(found, moves, agreement))
     spoken_against = moved is not None and not believed
@@ -150,7 +159,7 @@ def at_its_moment(
     if believed and (stranger or sum(better) <= CLEARER * sum(found.moved)):
         return found
     agreement = _agreement(other, both)
-    if _contradicted(other, moves, agreement) or (spoken_against and agreement is None):
+    if _contradicted(other, pictures, moves, agreement) or (spoken_against and agreement is None):
         return kept
     return replace(other, told=not stands and _confirmed(other, moves, agreement))
 
@@ -217,6 +226,25 @@ def at_moment_of_all(
     return replace(settled, timed=True, followed=tuple(unseen[there].tolist()))
 
 
+def is_missing(
+    found: Found,
+    mine: Sequence[Shot],
+    pictures: Sequence[Nominee],
+    motion: Callable[[], tuple[Motion, Motion] | None],
+) -> bool:
+    """Whether what moves in the reference is not seen: where it was found, or on the line of time
+    that what moves tells. As for `at_its_moment`."""
+    moved = moving.moved(found, moving.Masks(pictures))
+    if moved is None or moving.lacks_what_comes(found, pictures):
+        return True
+    both = motion()
+    compared = None if both is None else compare(_between(found, mine), laid_by(found), *both)
+    if compared is None or compared.line is None:
+        return False
+    settled = _on_told_line(found, compared.line, mine, pictures)
+    return settled is not None and moving.lacks_what_comes(settled, pictures)
+
+
 def _leads_alike(found: Found, line: Line) -> bool:
     """Whether the line leads all that was found to about the same moments."""
     apart = (found.speed - line.speed) * found.shown_at + found.offset - line.offset
@@ -279,13 +307,16 @@ def _agreement(found: Found, motion: tuple[Motion, Motion] | None) -> Agreement 
     return agreement_on(Line(found.speed, found.offset), found.shown_at, laid_by(found), *motion)
 
 
-def _contradicted(found: Found, moves: moving.Masks, agreement: Agreement | None) -> bool:
+def _contradicted(
+    found: Found, pictures: Sequence[Nominee], moves: moving.Masks, agreement: Agreement | None
+) -> bool:
     """Whether what moves speaks against a line of time that stands still or has an odd speed: it
-    agrees too little there; or the reference repeats itself (a timer, slides of one make), so that
-    the upload's pictures show as much of what moves elsewhere in it."""
+    agrees too little there, or little and what is seen at one time only is missing; or the
+    reference repeats itself (a timer, slides of one make), so that the upload's pictures show as
+    much of what moves elsewhere in it."""
     if agreement is None or agreement.on >= SAME:
         return False
-    if agreement.on < UNLIKE:
+    if agreement.on < UNLIKE or (found.stands and moving.lacks_what_comes(found, pictures)):
         return True
     if usual(found.speed) and agreement.elsewhere < AS_WELL * agreement.on:
         return False
@@ -321,22 +352,29 @@ def _told_by_motion(
     if not found.moved and compared.told < SAME and moving.moved(settled, moves) is None:
         return None
     agreement = _agreement(settled, motion)
+    if agreement is None:
+        return settled
+    if not usual(settled.speed) and max(agreement.on, compared.told) < UNUSUAL_LEAST:
+        return None
     if _is_one_of_many(settled, agreement) and moving.lacks_what_comes(settled, pictures):
         return None
     return settled
 
 
-def _is_one_of_many(found: Found, agreement: Agreement | None) -> bool:
-    """Whether the pictures differ from the usual on other lines of time as they do on this one: it
-    is told by when something changes, which others do as well; at another speed perhaps."""
-    if agreement is None or is_same(agreement.on, found.speed):
+def _is_one_of_many(found: Found, agreement: Agreement) -> bool:
+    """Whether the pictures differ from the usual on other lines of time much as they do on this
+    one: it is told by what others do as well; at another speed perhaps."""
+    if agreement.on >= SAME_FASTER:
         return False
-    return not usual(found.speed) or agreement.on - agreement.elsewhere < NOT_NEAR
+    return not usual(found.speed) or agreement.on - agreement.elsewhere < CLEAR
 
 
-def is_same(correlation: float, speed: float) -> bool:
+def is_same(agreement: Agreement, speed: float) -> bool:
     """Whether the same moves, and no other that goes the same way, faster or slower."""
-    return correlation >= (SAME if usual(speed) else SAME_FASTER)
+    if agreement.on >= SAME_FASTER:
+        return True
+    clear = agreement.on - agreement.elsewhere >= CLEAR
+    return usual(speed) and agreement.on >= SAME and clear
 
 
 def _by_what_moves(

@@ -29,6 +29,13 @@ which on their absence means another moment,"""
 MOVING_PART = 0.33
 """where fewer than this part of them are found as often as what stands still."""
 
+ANOTHER_LEAST, ANOTHER_PART, ANOTHER_IN_ALL = 150.0, 0.08, 0.45
+"""Of features that are seen at one time only so many are expected, by the part of what is seen
+throughout that each picture shows; in the half of the pictures that shows the fewest of them fewer
+than this part is found, and fewer than the last one in all: somebody else stands there, and what
+both uncover (the table that they have left) is found. (Of somebody else 0.05 and 0.40 at most, of
+420 and more; of copies that agree as little 0.1, or 0.5 in all, or of 120 at most.)"""
+
 FIXED_PART = 0.5
 """The part of a reference's features that stand still where the camera does."""
 
@@ -129,7 +136,22 @@ def lacks_what_comes(found: Found, pictures: Sequence[Nominee]) -> bool:
     for some seconds, and does not move by the pictures near him) is missing, while what is seen
     throughout is found."""
     often = [_how_often(sight.nominee, pictures) for sight in found.sights]
-    return _is_missing(*_counted(found, [(each > THROUGHOUT, each == 0) for each in often]))
+    counted = _counted(found, [(each > THROUGHOUT, each == 0) for each in often])
+    return _is_missing(*counted) or _is_another(*counted)
+
+
+def _is_another(seen: Ints, hoped: Ints) -> bool:
+    """Whether the second kind is missing in half of the pictures, by what should be seen in them
+    as often as of the first kind, and is no more than now and then found in the others."""
+    expected = hoped[:, 1] * seen[:, 0] / np.maximum(hoped[:, 0], 1)
+    total = float(expected.sum())
+    if total < ANOTHER_LEAST or seen[:, 1].sum() >= ANOTHER_IN_ALL * total:
+        return False
+    told = expected > 0
+    found, expected = seen[told, 1], expected[told]
+    fewest = np.argsort(found / expected)
+    half = fewest[np.cumsum(expected[fewest]) <= total / 2]
+    return bool(found[half].sum() < ANOTHER_PART * expected[half].sum())
 
 
 def _how_often(nominee: Nominee, pictures: Sequence[Nominee]) -> Floats:

@@ -54,4 +54,4 @@ def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Momen
     there = rescore(replace(alignment, speed=line.speed), told, video=True)
     laid = laid_whole(mirrored=mirrored)
     on = agreement_on(line, upload.offsets[during], laid, upload, reference)
-    return Moment(there, other=False, same=on is not None and is_same(on.on, line.speed))
+    return Moment(there, other=False, same=on is not None and is_same(on, line.speed))
