@@ -72,8 +72,8 @@ agrees by 0.78, at 1.23 of the speed, with somebody else who did so."""
 
 CLEAR = 0.25
 """How far what moves must agree better on a line than elsewhere where it is not the same, or what
-is seen at one time only is asked for: somebody who stands at a table and leaves agrees with somebody
-else who did so at about the same speed by 0.76, and by 0.61 with others."""
+is seen at one time only is asked for: somebody who stands at a table and leaves agrees with another
+who did so at about the same speed by 0.76, and by 0.61 with others."""
 
 UNUSUAL_LEAST = 0.4
 """What moves faster or slower than it did there must agree by so much, by the differences from the

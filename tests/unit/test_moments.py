@@ -238,8 +238,9 @@ def visits(people: int, moment: float) -> tuple[np.ndarray, np.ndarray]:
     [
         pytest.param(THEN, 0.4, 0.4, True, id="the same people"),
         pytest.param(ANOTHER + 9, 0.4, 0.4, False, id="others, who come and go alike"),
-        pytest.param(ANOTHER + 9, 0.4, 0.2, True, id="and move as nobody else does"),
-        pytest.param(ANOTHER + 9, 0.8, 0.8, True, id="and move as they did"),
+        pytest.param(ANOTHER + 9, 0.4, 0.14, True, id="and move as nobody else does"),
+        pytest.param(ANOTHER + 9, 0.77, 0.61, False, id="and move much as others do"),
+        pytest.param(ANOTHER + 9, 0.92, 0.92, True, id="and move as they did"),
     ],
 )
 def test_who_comes_and_goes_as_others_did_is_told_by_what_he_looks_like(
@@ -281,6 +282,126 @@ def test_who_does_faster_what_another_did_is_told_by_what_he_looks_like(
         found, mine, held.pictures(0), moving.Masks(held.pictures(0)), (motion, motion), 0.2
     )
     assert (told is not None) is kept
+
+
+@pytest.mark.parametrize(
+    ("speed", "on", "by_changes", "kept"),
+    [
+        (1.25, 0.3, 0.35, False),
+        (1.25, 0.3, 0.45, True),
+        (1.25, 0.45, 0.3, True),
+        (1.0, 0.3, 0.3, True),
+    ],
+)
+def test_what_moves_faster_must_agree_by_more_than_chance(
+    speed: float, on: float, by_changes: float, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same people, who are seen."""
+    held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
+    query = features([(t, *visits(THEN, speed * t + 5.0)) for t in np.arange(0, 24, 1.0)])
+    told_by = Comparison(Line(speed, 5.0), by_changes, on)
+    monkeypatch.setattr(moments, "compare", lambda *_: told_by)
+    monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(on, 0.1))
+    motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
+    found, mine = seen(query, held)
+    told = moments._told_by_motion(
+        found, mine, held.pictures(0), moving.Masks(held.pictures(0)), (motion, motion), 0.2
+    )
+    assert (told is not None) is kept
+
+
+@pytest.mark.parametrize(
+    ("people", "told", "missing"),
+    [
+        pytest.param(THEN, True, False, id="the same people"),
+        pytest.param(ANOTHER + 9, True, True, id="others, at the line that what moves tells"),
+        pytest.param(ANOTHER + 9, False, False, id="others, at a line on which nobody comes"),
+    ],
+)
+def test_what_moves_is_missing_on_the_line_that_what_moves_tells(
+    people: int, told: bool, missing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features have found the upload where nobody stands before the camera."""
+    held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
+    query = features([(t, *visits(people, t + 5.0)) for t in np.arange(0, 30, 1.0)])
+    compared = Comparison(Line(1.0, 5.0) if told else None, 0.5, 0.5)
+    monkeypatch.setattr(moments, "compare", lambda *_: compared)
+    motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
+    found, mine = seen(query, held)
+    empty = replace(found, sights=tuple(s for s in found.sights if s.shot.offset < 4.0))
+    pictures = held.pictures(0)
+    assert moments.is_missing(empty, mine, pictures, lambda: (motion, motion)) is missing
+    assert not moments.is_missing(empty, mine, pictures, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("on", "elsewhere", "speed", "same"),
+    [
+        (0.91, 0.91, 1.5, True),
+        (0.89, 0.2, 1.5, False),
+        (0.76, 0.5, 1.0, True),
+        (0.74, 0.2, 1.0, False),
+        (0.77, 0.61, 1.09, False),  # somebody else who stands at the table and leaves
+    ],
+)
+def test_the_same_moves(on: float, elsewhere: float, speed: float, same: bool) -> None:
+    assert moments.is_same(Agreement(on, elsewhere), speed) is same
+
+
+def counted(*sights: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each sight what is seen and hoped for: throughout, and at one time only."""
+    each = np.array(sights)
+    return each[:, [0, 2]], each[:, [1, 3]]
+
+
+WITHOUT = (80, 100, 1, 100)
+"""Somebody else stands there."""
+
+UNCOVERED = (80, 100, 55, 100)
+"""He has left, and the table is seen as it was."""
+
+
+@pytest.mark.parametrize(
+    ("sights", "another"),
+    [
+        pytest.param([WITHOUT] * 3 + [UNCOVERED] * 3, True, id="somebody else"),
+        pytest.param([WITHOUT] + [UNCOVERED] * 3, False, id="seldom seen"),
+        pytest.param([WITHOUT] * 3 + [(80, 100, 75, 100)] * 3, False, id="as the place is"),
+        pytest.param([(80, 100, 8, 100)] * 3 + [UNCOVERED] * 3, False, id="blurred"),
+        pytest.param(
+            [(80, 100, 1, 30)] * 3 + [(80, 100, 16, 30)] * 3, False, id="few are hoped for"
+        ),
+        pytest.param([(0, 100, 0, 100)] * 3 + [UNCOVERED] * 3, False, id="the place is not seen"),
+    ],
+)
+def test_somebody_else_is_told_picture_by_picture(
+    sights: list[tuple[int, int, int, int]], another: bool
+) -> None:
+    assert moving._is_another(*counted(*sights)) is another
+
+
+@pytest.mark.parametrize(
+    ("off", "scale", "wanders"),
+    [(0.0, 1.0, False), (5.0, 1.0, False), (7.0, 1.0, True), (5.0, 0.5, True), (10.0, 2.0, False)],
+)
+def test_a_camera_that_passes_again_lies_elsewhere(off: float, scale: float, wanders: bool) -> None:
+    """A third of the pictures lie so many pixels to the left, a third to the right; the reference's
+    are 448 wide, `scale` times that in the upload."""
+    nothing, none = (np.empty((0, 32), np.uint8), np.empty((0, 4), np.float32)), np.arange(0)
+    picture = verify.Picture(*nothing, 448, 252)
+    pairs = verify.candidates(picture, picture)
+    sights = tuple(
+        Sight(
+            Shot(row, row / 5, Rendering.PLAIN, picture),
+            Nominee(0.0, 0, row / 5, *nothing, 448, 252),
+            pairs,
+            verify.Agreement(
+                np.array([[scale, 0, 20 + off * (row % 3 - 1)], [0, scale, 9]]), 0, 1, 1, none, none
+            ),
+        )
+        for row in range(9)
+    )
+    assert moving.wanders(Found(0, Rendering.PLAIN, 0.6, 0.0, sights, 9)) is wanders
 
 
 def six_seconds_off(index: LocalIndex) -> tuple[Found, list[Shot]]:
@@ -458,7 +579,7 @@ def test_motion_speaks_against_a_line_or_for_it(
     agreement: Agreement | None, speed: float, elsewhere: int, against: bool, speaks_for: bool
 ) -> None:
     found, masks = found_with(speed, moved=8, elsewhere=elsewhere)
-    assert moments._contradicted(found, masks, agreement) == against
+    assert moments._contradicted(found, [], masks, agreement) == against
     assert moments._confirmed(found, masks, agreement) == speaks_for
 
 
