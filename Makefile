@@ -93,8 +93,8 @@ bench-milvus: $(STAMP) ## frame hashes on a Milvus server, beside the engines in
 bench-copies: $(STAMP) ## judge everyday copies of the videos in MEDIA=folder
 	$(PY) -m bench.copies $(MEDIA)
 
-bench-lookalikes: $(STAMP) ## judge the second halves of the videos in MEDIA=folder by the first
-	$(PY) -m bench.lookalikes $(MEDIA)
+bench-lookalikes: $(STAMP) ## judge excerpts of either half of the videos in MEDIA=folder by the other
+	$(PY) -m bench.lookalikes $(MEDIA) $(BENCH_ARGS)
 
 bench-compositions: $(STAMP) ## banned videos and films in one picture, with and without an allow-list
 	$(PY) -m bench.compositions $(MEDIA) --work $(WORK) $(BENCH_ARGS)

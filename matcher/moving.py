@@ -29,12 +29,12 @@ which on their absence means another moment,"""
 MOVING_PART = 0.33
 """where fewer than this part of them are found as often as what stands still."""
 
-ANOTHER_LEAST, ANOTHER_PART, ANOTHER_IN_ALL = 150.0, 0.08, 0.45
+ANOTHER_LEAST, ANOTHER_PART, ANOTHER_IN_ALL = 150.0, 0.12, 0.45
 """Of features that are seen at one time only so many are expected, by the part of what is seen
 throughout that each picture shows; in the half of the pictures that shows the fewest of them fewer
 than this part is found, and fewer than the last one in all: somebody else stands there, and what
-both uncover (the table that they have left) is found. (Of somebody else 0.05 and 0.40 at most, of
-420 and more; of copies that agree as little 0.1, or 0.5 in all, or of 120 at most.)"""
+both uncover (the table that they have left) is found. (Of somebody else 0.11 and 0.44 at most, of
+420 and more; of copies that agree as little 0.13, or 0.5 in all, or of 120 at most.)"""
 
 WANDERS = 6.0
 """Pixels, at a picture of 448, by which the pictures on a line lie elsewhere than the others do:

@@ -367,7 +367,7 @@ UNCOVERED = (80, 100, 55, 100)
         pytest.param([WITHOUT] * 3 + [UNCOVERED] * 3, True, id="somebody else"),
         pytest.param([WITHOUT] + [UNCOVERED] * 3, False, id="seldom seen"),
         pytest.param([WITHOUT] * 3 + [(80, 100, 75, 100)] * 3, False, id="as the place is"),
-        pytest.param([(80, 100, 8, 100)] * 3 + [UNCOVERED] * 3, False, id="blurred"),
+        pytest.param([(80, 100, 11, 100)] * 3 + [UNCOVERED] * 3, False, id="blurred"),
         pytest.param(
             [(80, 100, 1, 30)] * 3 + [(80, 100, 16, 30)] * 3, False, id="few are hoped for"
         ),
