@@ -143,10 +143,10 @@ def at_its_moment(
     doubted = found.stands or odd(found.speed)
     agreement = _agreement(found, both) if moved is not None and doubted else None
     believed = moved is not None and not _contradicted(found, pictures, moves, agreement)
-    confirmed = believed and _confirmed(found, moves, agreement)
-    if believed and not found.stands and (confirmed or fixed or still or not moving.wanders(found)):
-        return replace(found, told=confirmed)
-    believed = believed and found.stands
+    if believed and not found.stands:
+        confirmed = _confirmed(found, moves, agreement)
+        again = odd(found.speed) and not (fixed or still or confirmed) and moving.wanders(found)
+        return None if again else replace(found, told=confirmed)
     spoken_against = moved is not None and not believed
     if spoken_against and not (fixed or still):
         return None  # where the camera moves all does, and it passes the same place again

@@ -36,11 +36,11 @@ than this part is found, and fewer than the last one in all: somebody else stand
 both uncover (the table that they have left) is found. (Of somebody else 0.11 and 0.44 at most, of
 420 and more; of copies that agree as little 0.13, or 0.5 in all, or of 120 at most.)"""
 
-WANDERS = 6.0
+WANDERS = 8.0
 """Pixels, at a picture of 448, by which the pictures on a line lie elsewhere than the others do:
 a camera that passes a place again looks higher or lower, and is ahead of itself or behind. (Of a
-lot that is scanned twice 8.5 and more, of copies at such speeds that what moves does not tell 4
-mostly.)"""
+lot that is scanned twice 8.5 and more; of copies at odd speeds, on lines that what moves does not
+tell, 4 at most, but of one of eight.)"""
 
 FIXED_PART = 0.5
 """The part of a reference's features that stand still where the camera does."""
