@@ -233,6 +233,23 @@ def visits(people: int, moment: float) -> tuple[np.ndarray, np.ndarray]:
     return codes, places
 
 
+def told_by_motion(
+    people: int, line: Line, by: Comparison, agreement: Agreement, monkeypatch: pytest.MonkeyPatch
+) -> Found | None:
+    """An upload on that line, before which these people stand, where what moves says so much."""
+    held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
+    moments_shown = np.arange(0, 30 / line.speed, 1.0)
+    query = features([(t, *visits(people, line.speed * t + line.offset)) for t in moments_shown])
+    monkeypatch.setattr(moments, "compare", lambda *_: by)
+    monkeypatch.setattr(moments, "_agreement", lambda *_: agreement)
+    motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
+    found, mine = seen(query, held)
+    pictures = held.pictures(0)
+    return moments._told_by_motion(
+        found, mine, pictures, moving.Masks(pictures), (motion, motion), 0.2
+    )
+
+
 @pytest.mark.parametrize(
     ("people", "on", "elsewhere", "kept"),
     [
@@ -248,16 +265,9 @@ def test_who_comes_and_goes_as_others_did_is_told_by_what_he_looks_like(
 ) -> None:
     """Somebody who stands there for long does not move by the pictures near him, but is seen at
     that time only."""
-    held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
-    query = features([(t, *visits(people, t + 5.0)) for t in np.arange(0, 30, 1.0)])
-    monkeypatch.setattr(moments, "compare", lambda *_: Comparison(Line(1.0, 5.0), 0.5, on))
-    monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(on, elsewhere))
-    motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
-    found, mine = seen(query, held)
-    told = moments._told_by_motion(
-        found, mine, held.pictures(0), moving.Masks(held.pictures(0)), (motion, motion), 0.2
-    )
-    assert (told is not None) is kept
+    line = Line(1.0, 5.0)
+    by, agreement = Comparison(line, 0.5, on), Agreement(on, elsewhere)
+    assert (told_by_motion(people, line, by, agreement, monkeypatch) is not None) is kept
 
 
 @pytest.mark.parametrize(
@@ -272,16 +282,9 @@ def test_who_comes_and_goes_as_others_did_is_told_by_what_he_looks_like(
 def test_who_does_faster_what_another_did_is_told_by_what_he_looks_like(
     people: int, speed: float, on: float, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
-    query = features([(t, *visits(people, speed * t + 5.0)) for t in np.arange(0, 24, 1.0)])
-    monkeypatch.setattr(moments, "compare", lambda *_: Comparison(Line(speed, 5.0), 0.8, on))
-    monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(on, 0.2))
-    motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
-    found, mine = seen(query, held)
-    told = moments._told_by_motion(
-        found, mine, held.pictures(0), moving.Masks(held.pictures(0)), (motion, motion), 0.2
-    )
-    assert (told is not None) is kept
+    line = Line(speed, 5.0)
+    by, agreement = Comparison(line, 0.8, on), Agreement(on, 0.2)
+    assert (told_by_motion(people, line, by, agreement, monkeypatch) is not None) is kept
 
 
 @pytest.mark.parametrize(
@@ -297,17 +300,9 @@ def test_what_moves_faster_must_agree_by_more_than_chance(
     speed: float, on: float, by_changes: float, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same people, who are seen."""
-    held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
-    query = features([(t, *visits(THEN, speed * t + 5.0)) for t in np.arange(0, 24, 1.0)])
-    told_by = Comparison(Line(speed, 5.0), by_changes, on)
-    monkeypatch.setattr(moments, "compare", lambda *_: told_by)
-    monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(on, 0.1))
-    motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
-    found, mine = seen(query, held)
-    told = moments._told_by_motion(
-        found, mine, held.pictures(0), moving.Masks(held.pictures(0)), (motion, motion), 0.2
-    )
-    assert (told is not None) is kept
+    line = Line(speed, 5.0)
+    by, agreement = Comparison(line, by_changes, on), Agreement(on, 0.1)
+    assert (told_by_motion(THEN, line, by, agreement, monkeypatch) is not None) is kept
 
 
 @pytest.mark.parametrize(
@@ -605,6 +600,24 @@ def test_motion_speaks_against_a_line_or_for_it(
     found, masks = found_with(speed, moved=8, elsewhere=elsewhere)
     assert moments._contradicted(found, [], masks, agreement) == against
     assert moments._confirmed(found, masks, agreement) == speaks_for
+
+
+@pytest.mark.parametrize(
+    ("on", "stands", "lacks", "against"),
+    [
+        (0.5, True, True, True),
+        (0.5, True, False, False),
+        (0.5, False, True, False),  # where the camera moves all comes and goes
+        (0.8, True, True, False),  # the same moves
+    ],
+)
+def test_who_is_missing_speaks_against_a_line_on_which_little_agrees(
+    on: float, stands: bool, lacks: bool, against: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, masks = found_with(1.0, moved=8, elsewhere=0)
+    monkeypatch.setattr(moving, "lacks_what_comes", lambda *_: lacks)
+    agreement = Agreement(on, 0.2)
+    assert moments._contradicted(replace(found, stands=stands), [], masks, agreement) is against
 
 
 @pytest.mark.parametrize(
