@@ -18,13 +18,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
+from av.error import FFmpegError
 from tqdm import tqdm
 
 from api.settings import Settings
 from api.wiring import build
 from bench.copies import copies_in, enrol, related, videos
 from bench.robustness.video import Coding, facts, read, write
-from hashdb.errors import SeawallError
 from hashdb.model import Action, new_id
 from matcher.digest import digest_file
 
@@ -89,7 +89,7 @@ def judged(
 def long_enough(path: Path) -> bool:
     try:
         return facts(path).seconds >= SHORTEST_S
-    except (SeawallError, OSError):
+    except (FFmpegError, ValueError, OSError):
         return False
 
 
