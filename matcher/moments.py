@@ -144,9 +144,7 @@ def at_its_moment(
     agreement = _agreement(found, both) if moved is not None and doubted else None
     believed = moved is not None and not _contradicted(found, pictures, moves, agreement)
     if believed and not found.stands:
-        confirmed = _confirmed(found, moves, agreement)
-        again = odd(found.speed) and not (fixed or still or confirmed) and moving.wanders(found)
-        return None if again else replace(found, told=confirmed)
+        return replace(found, told=_confirmed(found, moves, agreement))
     spoken_against = moved is not None and not believed
     if spoken_against and not (fixed or still):
         return None  # where the camera moves all does, and it passes the same place again

@@ -36,12 +36,6 @@ than this part is found, and fewer than the last one in all: somebody else stand
 both uncover (the table that they have left) is found. (Of somebody else 0.11 and 0.44 at most, of
 420 and more; of copies that agree as little 0.13, or 0.5 in all, or of 120 at most.)"""
 
-WANDERS = 8.0
-"""Pixels, at a picture of 448, by which the pictures on a line lie elsewhere than the others do:
-a camera that passes a place again looks higher or lower, and is ahead of itself or behind. (Of a
-lot that is scanned twice 8.5 and more; of copies at odd speeds, on lines that what moves does not
-tell, 4 at most, but of one of eight.)"""
-
 FIXED_PART = 0.5
 """The part of a reference's features that stand still where the camera does."""
 
@@ -78,18 +72,6 @@ def moved_elsewhere(found: Found, moves: Masks) -> int:
             shown = int(moves[nominee.offset][sight.agreement.references].sum())
             most[row] = max(most[row], shown)
     return sum(most.values())
-
-
-def wanders(found: Found) -> bool:
-    """Whether the pictures that one map has in common lie apart from each other by it."""
-    if found.own_maps:
-        return False
-    nominee = found.sights[0].nominee
-    first = found.sights[0].agreement.map
-    pixel = float(np.sqrt(abs(np.linalg.det(first[:, :2])))) * max(nominee.width, nominee.height)
-    at = np.array([s.agreement.map[:, 2] for s in found.sights])
-    off = np.abs(at - np.median(at, axis=0)).max(axis=1)
-    return float(np.median(off)) > WANDERS / 448 * pixel
 
 
 def is_fixed(masks: Sequence[Mask]) -> bool:

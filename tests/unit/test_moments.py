@@ -375,54 +375,6 @@ def test_somebody_else_is_told_picture_by_picture(
     assert moving._is_another(*counted(*sights)) is another
 
 
-@pytest.mark.parametrize(
-    ("off", "scale", "wanders"),
-    [(0.0, 1.0, False), (7.5, 1.0, False), (8.5, 1.0, True), (7.5, 0.5, True), (15.0, 2.0, False)],
-)
-def test_a_camera_that_passes_again_lies_elsewhere(off: float, scale: float, wanders: bool) -> None:
-    """A third of the pictures lie so many pixels to the left, a third to the right; the reference's
-    are 448 wide, `scale` times that in the upload."""
-    nothing, none = (np.empty((0, 32), np.uint8), np.empty((0, 4), np.float32)), np.arange(0)
-    picture = verify.Picture(*nothing, 448, 252)
-    pairs = verify.candidates(picture, picture)
-    sights = tuple(
-        Sight(
-            Shot(row, row / 5, Rendering.PLAIN, picture),
-            Nominee(0.0, 0, row / 5, *nothing, 448, 252),
-            pairs,
-            verify.Agreement(
-                np.array([[scale, 0, 20 + off * (row % 3 - 1)], [0, scale, 9]]), 0, 1, 1, none, none
-            ),
-        )
-        for row in range(9)
-    )
-    assert moving.wanders(Found(0, Rendering.PLAIN, 0.6, 0.0, sights, 9)) is wanders
-
-
-@pytest.mark.parametrize(
-    ("speed", "off", "confirmed", "kept"),
-    [
-        pytest.param(0.6, 20, False, False, id="another pass"),
-        pytest.param(0.6, 20, True, True, id="but what moves tells it"),
-        pytest.param(0.6, 1, False, True, id="and lies where it did"),
-        pytest.param(0.87, 20, False, True, id="hardly slower, filmed off a screen by hand"),
-    ],
-)
-def test_a_camera_that_passes_again_at_an_odd_speed_is_no_copy(
-    speed: float, off: float, confirmed: bool, kept: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, _ = found_with(speed, moved=8, elsewhere=0)
-    apart = [
-        replace(s, agreement=replace(s.agreement, map=PLAIN + [[0, 0, off * (n % 3 - 1)], [0] * 3]))
-        for n, s in enumerate(found.sights)
-    ]
-    monkeypatch.setattr(moving, "moved", lambda *_: (8,) * 5)
-    monkeypatch.setattr(moving, "is_fixed", lambda *_: False)
-    monkeypatch.setattr(moments, "_confirmed", lambda *_: confirmed)
-    moment = at_its_moment(replace(found, sights=tuple(apart)), [], [s.nominee for s in apart])
-    assert (moment is not None) is kept
-
-
 def six_seconds_off(index: LocalIndex) -> tuple[Found, list[Shot]]:
     """A copy as found by what stands still alone, and its pictures."""
     query = copy(fixed(PLACE, THEN), 6, offset=9.0)
