@@ -13,17 +13,12 @@ import numpy as np
 
 from hashdb.model import Floats, Motion
 from hashdb.ports import Nominee
-from matcher import moving, verify
-from matcher.align import FrameHits, best_line
+from matcher import moving
 from matcher.correlation import Line
 from matcher.every_picture import Told, followed, line_by_all
 from matcher.localize import (
-    FORWARD,
-    STEP,
     Found,
     by_their_own,
-    distance_of,
-    fitted,
     on_line,
     together,
     usual,
@@ -43,11 +38,7 @@ from matcher.motion import (
     odd,
     stands_still,
 )
-from matcher.nearest import beside
 from matcher.sighting import Shot
-
-MOMENTS, MOST_MOMENTS = 10, 80
-"""Shots, and pictures of the reference, that are compared where the moment is looked for."""
 
 MOVED_ALONE = 8
 """Moving features by which an image tells a fixed camera's moment."""
@@ -149,7 +140,7 @@ def at_its_moment(
     if spoken_against and not (fixed or still):
         return None  # where the camera moves all does, and it passes the same place again
     kept = found if believed else None
-    other = _by_what_moves(found, mine, pictures, moves)
+    other = moving.line_by_moving(found, mine, pictures, moves)
     better = None if other is None else moving.moved(other, moves)
     if other is None or better is None:
         return kept
@@ -375,41 +366,3 @@ def is_same(agreement: Agreement, speed: float) -> bool:
         return True
     clear = agreement.on - agreement.elsewhere >= CLEAR
     return usual(speed) and agreement.on >= SAME and clear
-
-
-def _by_what_moves(
-    found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee], moves: moving.Masks
-) -> Found | None:
-    """The line of time by moving features alone, the common map being known; None without one."""
-    common = found.sights[0].agreement.map
-    told = []
-    for shot in mine[:: max(1, len(mine) // MOMENTS)]:
-        for at in range(0, len(pictures), max(1, len(pictures) // MOST_MOMENTS)):
-            mask = moves[pictures[at].offset]
-            places = verify.mapped(common, pictures[at].places[mask]).astype(np.float32)
-            codes = pictures[at].codes[mask]
-            there = shot.picture.places[:, :2]
-            looks = beside(codes, places, shot.picture.codes, there, 8.0, moving.ALIKE_BITS)
-            if (count := int(looks.sum())) >= 3:
-                told.append((shot, pictures[at], count))
-    if not told:
-        return None
-    most: dict[int, int] = {}
-    for shot, _, count in told:
-        most[shot.row] = max(most.get(shot.row, 0), count)
-    told = [t for t in told if t[2] >= 0.5 * most[t[0].row]]
-    offsets = np.zeros(max(s.row for s in mine) + 1)
-    for shot in mine:
-        offsets[shot.row] = shot.offset
-    hits = FrameHits(
-        np.array([shot.row for shot, *_ in told], dtype=np.int64),
-        np.array([max(0.0, nominee.offset - STEP / 2) for _, nominee, _ in told]),
-        np.full(len(told), STEP),
-        np.array([distance_of(4.0 * count) for *_, count in told], dtype=np.int64),
-    )
-    line = best_line(offsets, hits, "local", still=False, speeds=FORWARD)
-    speed, offset = fitted(offsets[line.hits.queries], line.moments, line.speed)
-    led, seen = together(speed, offset, found.sights, mine, pictures, {}, still=False)
-    if not seen:
-        return None
-    return on_line(found, speed, offset, led, seen)

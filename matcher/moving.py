@@ -1,4 +1,4 @@
-"""Which of a reference's features move, and whether an upload shows them. Pure.
+"""Which of a reference's features move, whether an upload shows them, and on which line. Pure.
 
 A feature stands still where pictures of the reference 1.5 s and more away show one like it at the
 same place. What moves tells the moment; where it is missing, while what stands still is found, it
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from hashdb.model import Floats, Ints
 from hashdb.ports import Nominee
 from matcher import verify
-from matcher.localize import Found
+from matcher.align import FrameHits, best_line
+from matcher.localize import FORWARD, STEP, Found, distance_of, fitted, on_line, together
 from matcher.nearest import beside
-from matcher.sighting import Sight, picture_of
+from matcher.sighting import Shot, Sight, picture_of
 
 ALIKE_BITS = 56
 """Bits within which features at one place are the same."""
@@ -35,6 +36,9 @@ throughout that each picture shows; in the half of the pictures that shows the f
 than this part is found, and fewer than the last one in all: somebody else stands there, and what
 both uncover (the table that they have left) is found. (Of somebody else 0.11 and 0.44 at most, of
 420 and more; of copies that agree as little 0.13, or 0.5 in all, or of 120 at most.)"""
+
+MOMENTS, MOST_MOMENTS = 10, 80
+"""Shots, and pictures of the reference, that are compared where the moment is looked for."""
 
 FIXED_PART = 0.5
 """The part of a reference's features that stand still where the camera does."""
@@ -163,3 +167,41 @@ def _how_often(nominee: Nominee, pictures: Sequence[Nominee]) -> Floats:
     for other in some:
         counts += _repeated(nominee, other)
     return counts / max(1, len(some))
+
+
+def line_by_moving(
+    found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee], moves: Masks
+) -> Found | None:
+    """The line of time by moving features alone, the common map being known; None without one."""
+    common = found.sights[0].agreement.map
+    told = []
+    for shot in mine[:: max(1, len(mine) // MOMENTS)]:
+        for at in range(0, len(pictures), max(1, len(pictures) // MOST_MOMENTS)):
+            mask = moves[pictures[at].offset]
+            places = verify.mapped(common, pictures[at].places[mask]).astype(np.float32)
+            codes = pictures[at].codes[mask]
+            there = shot.picture.places[:, :2]
+            looks = beside(codes, places, shot.picture.codes, there, 8.0, ALIKE_BITS)
+            if (count := int(looks.sum())) >= 3:
+                told.append((shot, pictures[at], count))
+    if not told:
+        return None
+    most: dict[int, int] = {}
+    for shot, _, count in told:
+        most[shot.row] = max(most.get(shot.row, 0), count)
+    told = [t for t in told if t[2] >= 0.5 * most[t[0].row]]
+    offsets = np.zeros(max(s.row for s in mine) + 1)
+    for shot in mine:
+        offsets[shot.row] = shot.offset
+    hits = FrameHits(
+        np.array([shot.row for shot, *_ in told], dtype=np.int64),
+        np.array([max(0.0, nominee.offset - STEP / 2) for _, nominee, _ in told]),
+        np.full(len(told), STEP),
+        np.array([distance_of(4.0 * count) for *_, count in told], dtype=np.int64),
+    )
+    line = best_line(offsets, hits, "local", still=False, speeds=FORWARD)
+    speed, offset = fitted(offsets[line.hits.queries], line.moments, line.speed)
+    led, seen = together(speed, offset, found.sights, mine, pictures, {}, still=False)
+    if not seen:
+        return None
+    return on_line(found, speed, offset, led, seen)

@@ -15,8 +15,8 @@ from matcher.score import UNSURE, rescore
 class Moment:
     """What motion says of a still scene: the alignment, at the moment that it tells if it tells
     one, None where it does not agree; `other`: the upload moves, but as the reference does at no
-    moment; `same`: what differs from the usual agrees there by `SAME`, so that it is no other that
-    goes the same way, whatever features miss."""
+    moment; `same`: what differs from the usual agrees there so well (`is_same`) that it is no other
+    that goes the same way, whatever features miss."""
 
     alignment: Alignment | None
     other: bool

@@ -233,21 +233,25 @@ def visits(people: int, moment: float) -> tuple[np.ndarray, np.ndarray]:
     return codes, places
 
 
-def told_by_motion(
-    people: int, line: Line, by: Comparison, agreement: Agreement, monkeypatch: pytest.MonkeyPatch
-) -> Found | None:
-    """An upload on that line, before which these people stand, where what moves says so much."""
+def is_told_by_motion(
+    people: int,
+    speed: float,
+    by_changes: float,
+    agreement: Agreement,
+    monkeypatch: pytest.MonkeyPatch,
+) -> bool:
+    """Of an upload at that speed, before which these people stand, where what moves says so."""
+    line = Line(speed, 5.0)
     held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
-    moments_shown = np.arange(0, 30 / line.speed, 1.0)
-    query = features([(t, *visits(people, line.speed * t + line.offset)) for t in moments_shown])
+    query = features([(t, *visits(people, speed * t + 5.0)) for t in np.arange(0, 30 / speed)])
+    by = Comparison(line, by_changes, agreement.on)
     monkeypatch.setattr(moments, "compare", lambda *_: by)
     monkeypatch.setattr(moments, "_agreement", lambda *_: agreement)
     motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
     found, mine = seen(query, held)
-    pictures = held.pictures(0)
-    return moments._told_by_motion(
-        found, mine, pictures, moving.Masks(pictures), (motion, motion), 0.2
-    )
+    masks = moving.Masks(held.pictures(0))
+    told = moments._told_by_motion(found, mine, held.pictures(0), masks, (motion, motion), 0.2)
+    return told is not None
 
 
 @pytest.mark.parametrize(
@@ -265,9 +269,7 @@ def test_who_comes_and_goes_as_others_did_is_told_by_what_he_looks_like(
 ) -> None:
     """Somebody who stands there for long does not move by the pictures near him, but is seen at
     that time only."""
-    line = Line(1.0, 5.0)
-    by, agreement = Comparison(line, 0.5, on), Agreement(on, elsewhere)
-    assert (told_by_motion(people, line, by, agreement, monkeypatch) is not None) is kept
+    assert is_told_by_motion(people, 1.0, 0.5, Agreement(on, elsewhere), monkeypatch) is kept
 
 
 @pytest.mark.parametrize(
@@ -282,9 +284,7 @@ def test_who_comes_and_goes_as_others_did_is_told_by_what_he_looks_like(
 def test_who_does_faster_what_another_did_is_told_by_what_he_looks_like(
     people: int, speed: float, on: float, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = Line(speed, 5.0)
-    by, agreement = Comparison(line, 0.8, on), Agreement(on, 0.2)
-    assert (told_by_motion(people, line, by, agreement, monkeypatch) is not None) is kept
+    assert is_told_by_motion(people, speed, 0.8, Agreement(on, 0.2), monkeypatch) is kept
 
 
 @pytest.mark.parametrize(
@@ -300,9 +300,7 @@ def test_what_moves_faster_must_agree_by_more_than_chance(
     speed: float, on: float, by_changes: float, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same people, who are seen."""
-    line = Line(speed, 5.0)
-    by, agreement = Comparison(line, by_changes, on), Agreement(on, 0.1)
-    assert (told_by_motion(THEN, line, by, agreement, monkeypatch) is not None) is kept
+    assert is_told_by_motion(THEN, speed, by_changes, Agreement(on, 0.1), monkeypatch) is kept
 
 
 @pytest.mark.parametrize(
