@@ -239,7 +239,7 @@ class LocalBackend(Protocol):
         self, codes: Codes, places: NDArray[np.float32], most: int, *, rarest: int | None = None
     ) -> list[Nominee]:
         """The `most` pictures with most votes for one query picture's features, or only for the so
-        many `rarest` of them."""
+        many `rarest` of them where much is held."""
         ...
 
     def pictures(self, reference: int) -> list[Nominee]:

@@ -34,7 +34,8 @@ of its pictures, and crowds it out. Of every third picture; more are found on th
 
 RAREST = 300
 """Features by which a mirror or a negative is looked up, those that the fewest others are like: of
-the pictures that all features nominate these nominate 0.94, at half the cost."""
+the pictures that all features nominate these nominate 0.94, at half the cost. A small bank is asked
+by all, for there the most common ones are a fixed camera's own."""
 
 FEWEST_INLIERS = 6
 """Below this an agreement of two pictures is chance."""

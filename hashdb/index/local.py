@@ -46,6 +46,7 @@ _MERGED = 1 << 24  # features up to which segments are merged, so that an additi
 _FACTOR = 4  # a segment is merged into one that is a quarter of its size, or more
 _LOOKED_UP = 4  # pictures of a new reference by which its incident is found
 _FEWEST = 8  # features of such a picture
+_SMALL = 100_000  # features held, up to which all features of a picture ask
 _UNKNOWN = -1
 
 _COLUMNS = ("codes", "places", "sizes", "counts", "offsets", "references", "incidents")
@@ -211,7 +212,8 @@ class LocalIndex:
         segments = self._segments
         if not segments or not len(codes) or not most:
             return []
-        if rarest is not None and rarest < len(codes):
+        held = sum(len(s.pictures.codes) for s in segments)
+        if rarest is not None and rarest < len(codes) and held > _SMALL:
             words = _words(codes)
             common = sum(self.kernels.common(words, s.filed) for s in segments)
             kept = np.sort(np.argsort(common, kind="stable")[:rarest])

@@ -254,7 +254,10 @@ def test_a_nominee_is_the_picture_that_was_added() -> None:
     assert nominee.votes == pytest.approx(100, rel=0.01)
 
 
-def test_the_rarest_features_are_those_that_fewest_are_like() -> None:
+def test_the_rarest_features_are_those_that_fewest_are_like(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local, "_SMALL", 0)
     rng = np.random.default_rng(8)
     letters, letters_at = made(rng, 20)
     everywhere = [
@@ -275,6 +278,20 @@ def test_the_rarest_features_are_those_that_fewest_are_like() -> None:
     for enough in (50, 51, None):
         found = index.nominate(codes, places, 6, rarest=enough)
         assert [(n.reference, n.votes) for n in found] == answers(index, (codes, places))
+
+
+def test_a_small_bank_is_asked_by_all_features() -> None:
+    """What a fixed camera shows in each of its pictures is common there, and is what is sought."""
+    rng = np.random.default_rng(9)
+    room = made(rng, 60)
+    index = empty()
+    index.add([(0, track(*(seen(room, rng, bits=10) for _ in range(20))))])
+    strangers, strangers_at = made(rng, 60)
+    codes = np.concatenate([room[0], strangers])
+    places = np.concatenate([room[1], strangers_at])
+    all_say = [n.votes for n in index.nominate(codes, places, 6)]
+    assert all_say[0] > 20
+    assert [n.votes for n in index.nominate(codes, places, 6, rarest=60)] == all_say
 
 
 def test_the_best_come_first_and_no_more_than_asked_for() -> None:
