@@ -66,6 +66,11 @@ CLEAR = 0.25
 is seen at one time only is asked for: somebody who stands at a table and leaves agrees with another
 who did so at about the same speed by 0.76, and by 0.61 with others."""
 
+CLEAR_FASTER, CLEAR_FASTER_LEAST = 0.4, 0.65
+"""The same where it moves faster or slower, if it agrees so well at all. (A street that is slowed
+down 0.69 and 0.49; others who are faster 0.25 at most of those that agree so well, or 0.56 and
+0.45.)"""
+
 UNUSUAL_LEAST = 0.4
 """What moves faster or slower than it did there must agree by so much, by the differences from the
 usual or by the changes."""
@@ -355,9 +360,12 @@ def _told_by_motion(
 def _is_one_of_many(found: Found, agreement: Agreement) -> bool:
     """Whether the pictures differ from the usual on other lines of time much as they do on this
     one: it is told by what others do as well; at another speed perhaps."""
+    above = agreement.on - agreement.elsewhere
     if agreement.on >= SAME_FASTER:
         return False
-    return not usual(found.speed) or agreement.on - agreement.elsewhere < CLEAR
+    if usual(found.speed):
+        return above < CLEAR
+    return above < CLEAR_FASTER or agreement.on < CLEAR_FASTER_LEAST
 
 
 def is_same(agreement: Agreement, speed: float) -> bool:

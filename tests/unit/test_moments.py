@@ -273,18 +273,25 @@ def test_who_comes_and_goes_as_others_did_is_told_by_what_he_looks_like(
 
 
 @pytest.mark.parametrize(
-    ("people", "speed", "on", "kept"),
+    ("people", "speed", "on", "elsewhere", "kept"),
     [
-        pytest.param(THEN, 1.25, 0.8, True, id="he himself"),
-        pytest.param(ANOTHER + 9, 1.25, 0.8, False, id="somebody else, who is faster"),
-        pytest.param(ANOTHER + 9, 1.25, 0.92, True, id="but moves as nobody else would"),
-        pytest.param(ANOTHER + 9, 1.0, 0.8, True, id="as fast as he"),
+        pytest.param(THEN, 1.25, 0.8, 0.6, True, id="he himself"),
+        pytest.param(ANOTHER + 9, 1.25, 0.8, 0.6, False, id="somebody else, who is faster"),
+        pytest.param(ANOTHER + 9, 1.25, 0.92, 0.92, True, id="but moves as nobody else would"),
+        pytest.param(ANOTHER + 9, 1.25, 0.7, 0.2, True, id="and nobody moves like that"),
+        pytest.param(ANOTHER + 9, 1.25, 0.56, 0.11, False, id="nobody does, nor does he"),
+        pytest.param(ANOTHER + 9, 1.0, 0.8, 0.2, True, id="as fast as he"),
     ],
 )
 def test_who_does_faster_what_another_did_is_told_by_what_he_looks_like(
-    people: int, speed: float, on: float, kept: bool, monkeypatch: pytest.MonkeyPatch
+    people: int,
+    speed: float,
+    on: float,
+    elsewhere: float,
+    kept: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert is_told_by_motion(people, speed, 0.8, Agreement(on, 0.2), monkeypatch) is kept
+    assert is_told_by_motion(people, speed, 0.8, Agreement(on, elsewhere), monkeypatch) is kept
 
 
 @pytest.mark.parametrize(
