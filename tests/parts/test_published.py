@@ -20,7 +20,7 @@ from hashdb.ports import Published
 from hashdb.published import LATEST, PublishedSnapshots
 from hashdb.snapshot import FILE, KIND, ReferenceIndex, SnapshotState
 from hashdb.store import Store
-from tests.parts.test_snapshot import add, fingerprint, found, withdraw
+from tests.snapshots import add, fingerprint, found, withdraw
 
 
 @pytest.fixture(scope="module")
