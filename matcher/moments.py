@@ -66,7 +66,7 @@ CLEAR = 0.25
 is seen at one time only is asked for: somebody who stands at a table and leaves agrees with another
 who did so at about the same speed by 0.76, and by 0.61 with others."""
 
-CLEAR_FASTER, CLEAR_FASTER_LEAST = 0.4, 0.65
+CLEAR_FASTER, CLEAR_FASTER_LEAST = 0.35, 0.65
 """The same where it moves faster or slower, if it agrees so well at all. (A street that is slowed
 down 0.69 and 0.49; others who are faster 0.25 at most of those that agree so well, or 0.56 and
 0.45.)"""
@@ -134,7 +134,8 @@ def at_its_moment(
         told = _told_by_motion(found, mine, pictures, moves, both, LEAST if fixed else ALIKE)
         if told is not None:
             return told
-        if usual(found.speed) and _coincides(found, mine, both):
+        coincides_here = usual(found.speed) and _coincides(found, mine, both)
+        if coincides_here and not _is_another(found, pictures, _agreement(found, both)):
             return replace(found, moved=(), told=True)
     doubted = found.stands or odd(found.speed)
     agreement = _agreement(found, both) if moved is not None and doubted else None
@@ -169,14 +170,19 @@ def _told_of_own_maps(
 ) -> Found | None:
     """What was found, where pictures that move about show a place that stands still: at the moment
     that all that moves there tells, each picture laid by its own map, if the same moves there by
-    `SAME`. (Copies have 0.80 and more; somebody else who walks by had 0.63.)"""
+    `SAME`, or it agrees by `CLEAR` more than elsewhere and who comes is seen. (Copies have 0.80 and
+    more, or 0.30 more; others who walk by had 0.65, and 0.16 more.)"""
     fixed = moving.is_fixed([moves[s.nominee.offset] for s in found.own])
     if not fixed and not stands_still(motion[1]):
         return None
     by_own = replace(found, sights=found.own, stands=True)
     told = _told_by_motion(by_own, mine, pictures, moves, motion, LEAST if fixed else ALIKE)
     agreement = None if told is None else _agreement(told, motion)
-    return told if agreement is not None and agreement.on >= SAME else None
+    if told is None or agreement is None:
+        return None
+    clear = agreement.on - agreement.elsewhere >= CLEAR
+    seen = clear and not moving.lacks_what_comes(told, pictures)
+    return told if agreement.on >= SAME or seen else None
 
 
 def _unless_elsewhere(
@@ -310,10 +316,12 @@ def _contradicted(
     agrees too little there, or little and what is seen at one time only is missing; or the
     reference repeats itself (a timer, slides of one make), so that the upload's pictures show as
     much of what moves elsewhere in it."""
-    if agreement is None or agreement.on >= SAME:
+    if agreement is None or is_same(agreement, found.speed):
         return False
     if agreement.on < UNLIKE or (found.stands and moving.lacks_what_comes(found, pictures)):
         return True
+    if agreement.on >= SAME:
+        return False
     if usual(found.speed) and agreement.elsewhere < AS_WELL * agreement.on:
         return False
     return moving.moved_elsewhere(found, moves) > sum(found.moved)
@@ -352,9 +360,14 @@ def _told_by_motion(
         return settled
     if not usual(settled.speed) and max(agreement.on, compared.told) < UNUSUAL_LEAST:
         return None
-    if _is_one_of_many(settled, agreement) and moving.lacks_what_comes(settled, pictures):
-        return None
-    return settled
+    return None if _is_another(settled, pictures, agreement) else settled
+
+
+def _is_another(found: Found, pictures: Sequence[Nominee], agreement: Agreement | None) -> bool:
+    """Whether what moves agrees as others do, and what is seen at one time only is missing."""
+    if agreement is None or not _is_one_of_many(found, agreement):
+        return False
+    return moving.lacks_what_comes(found, pictures)
 
 
 def _is_one_of_many(found: Found, agreement: Agreement) -> bool:

@@ -233,6 +233,16 @@ def visits(people: int, moment: float) -> tuple[np.ndarray, np.ndarray]:
     return codes, places
 
 
+NO_MOTION = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
+
+
+def stood_before(people: int, speed: float = 1.0) -> tuple[Found, list[Shot], list[Nominee]]:
+    """An upload at that speed, before which these people stand, and the reference's pictures."""
+    held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
+    query = features([(t, *visits(people, speed * t + 5.0)) for t in np.arange(0, 30 / speed)])
+    return *seen(query, held), held.pictures(0)
+
+
 def is_told_by_motion(
     people: int,
     speed: float,
@@ -241,16 +251,12 @@ def is_told_by_motion(
     monkeypatch: pytest.MonkeyPatch,
 ) -> bool:
     """Of an upload at that speed, before which these people stand, where what moves says so."""
-    line = Line(speed, 5.0)
-    held = index_of(features([(t, *visits(THEN, t)) for t in np.arange(0, 40, 0.5)]))
-    query = features([(t, *visits(people, speed * t + 5.0)) for t in np.arange(0, 30 / speed)])
-    by = Comparison(line, by_changes, agreement.on)
+    by = Comparison(Line(speed, 5.0), by_changes, agreement.on)
     monkeypatch.setattr(moments, "compare", lambda *_: by)
     monkeypatch.setattr(moments, "_agreement", lambda *_: agreement)
-    motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
-    found, mine = seen(query, held)
-    masks = moving.Masks(held.pictures(0))
-    told = moments._told_by_motion(found, mine, held.pictures(0), masks, (motion, motion), 0.2)
+    found, mine, pictures = stood_before(people, speed)
+    masks = moving.Masks(pictures)
+    told = moments._told_by_motion(found, mine, pictures, masks, (NO_MOTION, NO_MOTION), 0.2)
     return told is not None
 
 
@@ -311,6 +317,51 @@ def test_what_moves_faster_must_agree_by_more_than_chance(
 
 
 @pytest.mark.parametrize(
+    ("people", "elsewhere", "told"),
+    [
+        pytest.param(THEN, 0.6, True, id="the same people"),
+        pytest.param(ANOTHER + 9, 0.6, False, id="others, who move much as others do"),
+        pytest.param(ANOTHER + 9, 0.4, True, id="others, who move as nobody else does"),
+    ],
+)
+def test_where_what_moves_is_at_its_best_who_comes_must_be_seen(
+    people: int, elsewhere: float, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line stands out, but none is better than the one that features have found."""
+    monkeypatch.setattr(moments, "compare", lambda *_: Comparison(None, 0.0, 0.7))
+    monkeypatch.setattr(moments, "coincides", lambda *_: True)
+    monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(0.7, elsewhere))
+    found, mine, pictures = stood_before(people)
+    there = moments._on_told_line(found, Line(1.0, 5.0), mine, pictures)
+    assert there is not None
+    found = replace(there, stands=True, told=False)
+    moment = at_its_moment(found, mine, pictures, lambda: (NO_MOTION, NO_MOTION))
+    assert (moment is not None and moment.told) is told
+
+
+@pytest.mark.parametrize(
+    ("people", "on", "elsewhere", "told"),
+    [
+        pytest.param(THEN, 0.5, 0.2, True, id="agrees better than elsewhere"),
+        pytest.param(THEN, 0.5, 0.4, False, id="as others do"),
+        pytest.param(ANOTHER + 9, 0.5, 0.2, False, id="agrees better, but others stand there"),
+        pytest.param(ANOTHER + 9, 0.8, 0.5, True, id="the same moves"),
+    ],
+)
+def test_pictures_that_move_about_tell_a_moment_by_what_is_seen_in_them(
+    people: int, on: float, elsewhere: float, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moments, "compare", lambda *_: Comparison(Line(1.0, 5.0), on, on))
+    monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(on, elsewhere))
+    found, mine, pictures = stood_before(people)
+    found = replace(found, own=found.sights)
+    masks = moving.Masks(pictures)
+    motion = (NO_MOTION, NO_MOTION)
+    moment = moments._told_of_own_maps(found, mine, pictures, masks, motion)
+    assert (moment is not None) is told
+
+
+@pytest.mark.parametrize(
     ("people", "told", "missing"),
     [
         pytest.param(THEN, True, False, id="the same people"),
@@ -326,7 +377,7 @@ def test_what_moves_is_missing_on_the_line_that_what_moves_tells(
     query = features([(t, *visits(people, t + 5.0)) for t in np.arange(0, 30, 1.0)])
     compared = Comparison(Line(1.0, 5.0) if told else None, 0.5, 0.5)
     monkeypatch.setattr(moments, "compare", lambda *_: compared)
-    motion = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
+    motion = NO_MOTION
     found, mine = seen(query, held)
     empty = replace(found, sights=tuple(s for s in found.sights if s.shot.offset < 4.0))
     pictures = held.pictures(0)
@@ -560,20 +611,27 @@ def test_motion_speaks_against_a_line_or_for_it(
 
 
 @pytest.mark.parametrize(
-    ("on", "stands", "lacks", "against"),
+    ("on", "elsewhere", "stands", "lacks", "against"),
     [
-        (0.5, True, True, True),
-        (0.5, True, False, False),
-        (0.5, False, True, False),  # where the camera moves all comes and goes
-        (0.8, True, True, False),  # the same moves
+        (0.5, 0.2, True, True, True),
+        (0.5, 0.2, True, False, False),
+        (0.5, 0.2, False, True, False),  # where the camera moves all comes and goes
+        (0.8, 0.2, True, True, False),  # the same moves
+        (0.79, 0.57, True, True, True),  # others leave the table much as they did
+        (0.79, 0.57, True, False, False),
     ],
 )
 def test_who_is_missing_speaks_against_a_line_on_which_little_agrees(
-    on: float, stands: bool, lacks: bool, against: bool, monkeypatch: pytest.MonkeyPatch
+    on: float,
+    elsewhere: float,
+    stands: bool,
+    lacks: bool,
+    against: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found, masks = found_with(1.0, moved=8, elsewhere=0)
     monkeypatch.setattr(moving, "lacks_what_comes", lambda *_: lacks)
-    agreement = Agreement(on, 0.2)
+    agreement = Agreement(on, elsewhere)
     assert moments._contradicted(replace(found, stands=stands), [], masks, agreement) is against
 
 
