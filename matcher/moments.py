@@ -82,6 +82,11 @@ they are so large a part of all, or agree by `SAME`. (Flames have 9 of 13 to 32 
 walks by 4, a title that slides in over somebody 4 to 6, a car that passes as another did 9.7 of
 44.)"""
 
+AGREED, AGREED_ABOVE = 0.6, 0.4
+"""How every picture changes agrees by so much on a line, and so far above any other, that it is
+believed where features alone have found the same. (A man who comes and goes 0.65 and 0.49, a woman
+who leaves as he did 0.52 and 0.44.)"""
+
 AS_WELL, REPEATED = 0.9, 0.8
 """Another moment of a reference agrees as well where it does so to this part; what moves is not
 repeated where no more than this part of it is found at other moments."""
@@ -217,7 +222,7 @@ def at_moment_of_all(
     if told is None or settled is None:
         return None
     elsewhere = moment is None or not _leads_alike(moment, told.line)
-    if elsewhere and not _is_no_chance(told):
+    if elsewhere and not _is_no_chance(told) and not _is_agreed(told, found):
         alike = told.correlation >= SAME
         missing = not alike and moving.moved(settled, moving.Masks(pictures)) is None
         if told.events < FEW_EVENTS or missing or moving.lacks_what_comes(settled, pictures):
@@ -258,6 +263,12 @@ def _is_no_chance(told: Told) -> bool:
     features say: it goes on throughout, as flames do, or what moves is the same."""
     goes_on = told.events >= MOST_OF_ALL * told.changes
     return told.events >= MANY_EVENTS and (goes_on or told.correlation >= SAME)
+
+
+def _is_agreed(told: Told, found: Found) -> bool:
+    """Whether it is clear, and the line that features alone have found."""
+    clear = told.correlation >= AGREED and told.above >= AGREED_ABOVE
+    return clear and told.events >= FEW_EVENTS and _leads_alike(found, told.line)
 
 
 def _on_told_line(

@@ -696,3 +696,33 @@ def test_many_events_that_are_the_same_outweigh_what_is_not_seen_to_come(
     motion = Motion(np.arange(3.0), np.zeros((3, 16, 16), np.int8))
     asked = at_moment_of_all(found, None, shots, index.pictures(found.reference), motion, motion)
     assert (asked is not None) == told
+
+
+@pytest.mark.parametrize(
+    ("correlation", "above", "events", "later", "told"),
+    [
+        (0.65, 0.49, 5.5, 0.2, True),
+        (0.59, 0.49, 5.5, 0.2, False),
+        (0.65, 0.39, 5.5, 0.2, False),  # another line is nearly as good
+        (0.65, 0.49, 3.9, 0.2, False),  # one event
+        (0.65, 0.49, 5.5, 0.9, False),  # features lead elsewhere
+    ],
+)
+def test_what_features_and_every_picture_tell_alike_is_believed(
+    correlation: float,
+    above: float,
+    events: float,
+    later: float,
+    told: bool,
+    index: LocalIndex,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though what comes is not seen there, by features."""
+    shots, (found, *_) = looked_for(copy(panning(1), 8), index)
+    line = Told(Line(found.speed, found.offset + later), correlation, above, events, 46)
+    monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
+    monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
+    monkeypatch.setattr(moving, "lacks_what_comes", lambda *_: True)
+    motion = Motion(np.arange(3.0), np.zeros((3, 16, 16), np.int8))
+    asked = at_moment_of_all(found, None, shots, index.pictures(found.reference), motion, motion)
+    assert (asked is not None) == told
