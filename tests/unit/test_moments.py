@@ -635,6 +635,21 @@ def test_who_is_missing_speaks_against_a_line_on_which_little_agrees(
     assert moments._contradicted(replace(found, stands=stands), [], masks, agreement) is against
 
 
+def told_by_all(
+    line: Told,
+    found: Found,
+    moment: Found | None,
+    shots: list[Shot],
+    index: LocalIndex,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Found | None:
+    """What is said where every picture tells that line, and goes on by it from 100 s on."""
+    monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
+    monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
+    pictures = index.pictures(found.reference)
+    return at_moment_of_all(found, moment, shots, pictures, NO_MOTION, NO_MOTION)
+
+
 @pytest.mark.parametrize(
     ("events", "changes", "correlation", "elsewhere", "told"),
     [
@@ -658,12 +673,8 @@ def test_few_events_do_not_outweigh_what_features_say(
     """What every picture tells of a line, where the features that move are missing on it."""
     shots, (found, *_) = looked_for(copy(panning(1), 8), index)
     line = Told(Line(1.0, found.offset + 0.1), correlation, 0.3, events, changes)
-    monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
-    monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
     monkeypatch.setattr(moving, "moved", lambda *_: None)
-    motion = Motion(np.arange(3.0), np.zeros((3, 16, 16), np.int8))
-    moment = None if elsewhere else found
-    asked = at_moment_of_all(found, moment, shots, index.pictures(found.reference), motion, motion)
+    asked = told_by_all(line, found, None if elsewhere else found, shots, index, monkeypatch)
     assert (asked is not None) == told
     if asked is not None:
         assert (asked.told, asked.timed, asked.offset) == (True, True, line.line.offset)
@@ -676,11 +687,8 @@ def test_a_moment_that_is_another_does_not_vouch_for_few_events(
 ) -> None:
     shots, (found, *_) = looked_for(copy(panning(1), 8), index)
     line = Told(Line(found.speed, found.offset), 0.5, 0.3, 3.0, 6)
-    monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
-    monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
-    motion = Motion(np.arange(3.0), np.zeros((3, 16, 16), np.int8))
     moment = replace(found, offset=found.offset + later)
-    asked = at_moment_of_all(found, moment, shots, index.pictures(found.reference), motion, motion)
+    asked = told_by_all(line, found, moment, shots, index, monkeypatch)
     assert (asked is not None) == told
 
 
@@ -690,11 +698,8 @@ def test_many_events_that_are_the_same_outweigh_what_is_not_seen_to_come(
 ) -> None:
     shots, (found, *_) = looked_for(copy(panning(1), 8), index)
     line = Told(Line(1.0, found.offset), correlation, 0.3, 9.0, 40)
-    monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
-    monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
     monkeypatch.setattr(moving, "lacks_what_comes", lambda *_: True)
-    motion = Motion(np.arange(3.0), np.zeros((3, 16, 16), np.int8))
-    asked = at_moment_of_all(found, None, shots, index.pictures(found.reference), motion, motion)
+    asked = told_by_all(line, found, None, shots, index, monkeypatch)
     assert (asked is not None) == told
 
 
@@ -720,9 +725,6 @@ def test_what_features_and_every_picture_tell_alike_is_believed(
     """Though what comes is not seen there, by features."""
     shots, (found, *_) = looked_for(copy(panning(1), 8), index)
     line = Told(Line(found.speed, found.offset + later), correlation, above, events, 46)
-    monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
-    monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
     monkeypatch.setattr(moving, "lacks_what_comes", lambda *_: True)
-    motion = Motion(np.arange(3.0), np.zeros((3, 16, 16), np.int8))
-    asked = at_moment_of_all(found, None, shots, index.pictures(found.reference), motion, motion)
+    asked = told_by_all(line, found, None, shots, index, monkeypatch)
     assert (asked is not None) == told
