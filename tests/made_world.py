@@ -10,13 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.index.local import LocalIndex
-from hashdb.model import Alignment, LocalFeatures, Rendering
+from hashdb.model import Alignment, LocalFeatures, Motion, Rendering
 from matcher import localize, sighting, telling
 from matcher.localize import Found
 from matcher.moments import at_its_moment
 from matcher.sighting import Shot
 
 WIDTH, HEIGHT = 448, 336
+PLACE, THEN, ANOTHER = 10, 11, 12
+"""Seeds: of what stands still before a fixed camera, of what moves there, and of what does so at
+another time."""
+
+NO_MOTION = Motion(np.arange(80) / 4, np.zeros((80, 16, 16), np.int8))
+"""Of 20 s in which nothing moves."""
+
 Codes = NDArray[np.uint8]
 Places = NDArray[np.float32]
 Map = NDArray[np.float64]
@@ -210,6 +217,13 @@ def aligned(
     )
     assert result is not None
     return result
+
+
+def seen(query: LocalFeatures, index: LocalIndex) -> tuple[Found, list[Shot]]:
+    """The likeliest of what is found, and the query's pictures."""
+    some, found = looked_for(query, index)
+    assert found, "the place is seen"
+    return found[0], some
 
 
 def judged(
