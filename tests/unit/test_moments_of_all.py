@@ -52,6 +52,8 @@ def told_by_all(
         (6.0, 6, 0.9, True, True),
         (9.0, 18, 0.5, True, True),  # as many are no chance
         (9.0, 19, 0.5, True, False),  # another car that passes by
+        (7.1, 25, 0.91, True, True),  # the very same moves
+        (7.1, 25, 0.74, True, False),
     ],
 )
 def test_few_events_do_not_outweigh_what_features_say(
