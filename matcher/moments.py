@@ -68,8 +68,8 @@ who did so at about the same speed by 0.76, and by 0.61 with others."""
 
 CLEAR_FASTER, CLEAR_FASTER_LEAST = 0.35, 0.65
 """The same where it moves faster or slower, if it agrees so well at all. (A street that is slowed
-down 0.69 and 0.49; others who are faster 0.25 at most of those that agree so well, or 0.56 and
-0.45.)"""
+down agrees by 0.69, and by 0.49 more; others who are faster by 0.27 more at most where they agree
+by 0.6, or by 0.56 and 0.45 more.)"""
 
 UNUSUAL_LEAST = 0.4
 """What moves faster or slower than it did there must agree by so much, by the differences from the
