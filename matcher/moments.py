@@ -144,7 +144,7 @@ def at_its_moment(
         if told is not None:
             return told
         coincides_here = usual(found.speed) and _coincides(found, mine, both)
-        if coincides_here and not _is_another(found, pictures, _agreement(found, both)):
+        if coincides_here and not _may_be_another(found, pictures, _agreement(found, both)):
             return replace(found, moved=(), told=True)
     doubted = found.stands or odd(found.speed)
     agreement = _agreement(found, both) if moved is not None and doubted else None
@@ -377,10 +377,10 @@ def _told_by_motion(
         return settled
     if not usual(settled.speed) and max(agreement.on, compared.told) < UNUSUAL_LEAST:
         return None
-    return None if _is_another(settled, pictures, agreement) else settled
+    return None if _may_be_another(settled, pictures, agreement) else settled
 
 
-def _is_another(found: Found, pictures: Sequence[Nominee], agreement: Agreement | None) -> bool:
+def _may_be_another(found: Found, pictures: Sequence[Nominee], agreement: Agreement | None) -> bool:
     """Whether what moves agrees as others do, and what is seen at one time only is missing."""
     if agreement is None or not _is_one_of_many(found, agreement):
         return False
