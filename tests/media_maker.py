@@ -225,19 +225,22 @@ def sound_in_mp4(seconds: float = 1.0) -> bytes:
     return file.getvalue()
 
 
-def sound_with_cover(picture: Rgb) -> bytes:
-    """An MP3 with a cover picture (ID3v2.3, frame APIC)."""
+def sound_with_cover(
+    picture: Rgb, samples: NDArray[np.float32] | None = None, rate: int = 44100
+) -> bytes:
+    """An MP3 of float samples (46,080 of silence) with a cover picture (ID3v2.3, frame APIC)."""
+    if samples is None:
+        samples = np.zeros(46_080, np.float32)
     body = b"\0image/png\0\x03\0" + image(picture, "PNG")
     apic = b"APIC" + struct.pack(">IH", len(body), 0) + body
     size = bytes((len(apic) >> shift) & 0x7F for shift in (21, 14, 7, 0))
     file = io.BytesIO()
     with av.open(file, "w", format="mp3", options={"id3v2_version": "0"}) as out:
-        stream = out.add_stream("libmp3lame", rate=44100)
-        quiet = np.zeros((1, 1152), dtype=np.float32)
-        for number in range(40):
-            frame = av.AudioFrame.from_ndarray(quiet, format="fltp", layout="mono")
-            frame.sample_rate = 44100
-            frame.pts = number * 1152
+        stream = out.add_stream("libmp3lame", rate=rate, layout="mono")
+        for first in range(0, len(samples) - 575, 576):
+            part = np.ascontiguousarray(samples[None, first : first + 576])
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = rate, first
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return b"ID3\x03\0\0" + size + apic + file.getvalue()

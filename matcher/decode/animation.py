@@ -2,7 +2,8 @@
 
 GIF89a specification (CompuServe, 1990), sections 20 to 23; WebP container specification (RFC 9649,
 2.7.1.2); PNG specification, third edition, 11.3.6.2 (fcTL). Seconds, one a picture; an empty list
-where the file is none. Damaged files give what was read until the damage.
+where the file is none. Damaged files give what was read until the damage, as Pillow does; stray
+bytes between the blocks of a GIF are passed over, as there.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
+from hashdb.errors import MediaTooLarge
+
 # Browsers show pictures that ask for 10 ms or less for a tenth of a second.
 _SHORTEST_S, INSTEAD_S = 0.0105, 0.1
-_MOST = 20_000
+_MOST = 1_000_000  # five hours at 50 a second
 
 
 def _shown(seconds: float) -> float:
@@ -35,8 +38,11 @@ def _gif(data: bytes) -> Iterator[float]:
             at += 10 + table(data[at + 9]) + 1
             yield _shown(delay)
             delay = 0.0
-        else:  # the trailer, or damage
+        elif kind == 0x3B:  # the trailer
             return
+        else:
+            at += 1
+            continue
         while data[at]:
             at += data[at] + 1
         at += 1
@@ -73,14 +79,15 @@ READERS: dict[str, Callable[[bytes], Iterator[float]]] = {"gif": _gif, "webp": _
 
 
 def durations(name: str, data: bytes) -> list[float]:
-    """Seconds of each picture of a file of the format `name` (a key of `READERS`); 20,000 at
-    most."""
+    """Seconds of each picture of a file of the format `name` (a key of `READERS`). Raises
+    `MediaTooLarge` where there are more than a million: what lies behind them would not be judged.
+    """
     found: list[float] = []
     try:
         for seconds in READERS[name](data):
-            found.append(seconds)
             if len(found) == _MOST:
-                break
+                raise MediaTooLarge(f"an animation of more than {_MOST} pictures")
+            found.append(seconds)
     except (IndexError, struct.error):
         pass
     return found

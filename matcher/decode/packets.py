@@ -6,7 +6,7 @@ import errno
 from array import array
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 import av
@@ -57,9 +57,13 @@ def open_container(media: BinaryIO) -> InputContainer:
         if formats.is_known(head):
             raise CorruptMedia("the file is damaged: its headers cannot be read") from None
         raise UnsupportedMedia("neither an image nor a video in a known format") from None
-    if container.format.name not in formats.FORMATS:
+    name = container.format.name
+    if name not in formats.FORMATS:
         container.close()
-        raise UnsupportedMedia(f"the format {container.format.name} is not allowed")
+        raise UnsupportedMedia(f"the format {name} is not allowed")
+    if name in formats.RAW_FORMATS and not formats.is_known(head):
+        container.close()  # a document, or an archive, that holds pictures
+        raise UnsupportedMedia("neither an image nor a video in a known format")
     return container
 
 
@@ -89,7 +93,7 @@ def picture_streams(container: InputContainer, limits: Limits) -> tuple[list[Vid
 
 
 def is_cover(stream: VideoStream) -> bool:
-    """Whether the track is the cover picture of a sound file."""
+    """Whether the track is the cover picture of a sound file, which is seen as long as it plays."""
     return bool(stream.disposition & _SIDE_PICTURES)
 
 
@@ -145,10 +149,11 @@ def read_index(
     container: InputContainer, chosen: list[VideoStream]
 ) -> tuple[Index, deque[Packet[Any]] | None]:
     """Read every packet once. Those of the chosen tracks are given too, where they are few: up to
-    `KEPT_BYTES` of memory. Raises `CorruptMedia` where no track has one."""
+    `KEPT_BYTES` of memory. Raises `CorruptMedia` where no track has one, and `MediaTooLarge`."""
     stamps = {s.index: _Stamps(float(s.time_base or 0) or 1 / 90_000) for s in chosen}
     # Where only the container says how long it is, its sound is part of that.
-    by_all = all(not s.duration for s in chosen) and bool(container.duration)
+    cover = is_cover(chosen[0])
+    by_all = cover or (all(not s.duration for s in chosen) and bool(container.duration))
     wanted: list[Any] = list(container.streams) if by_all else list(chosen)
     wanted = [s for s in wanted if s.type in ("video", "audio")]
     latest = 0.0
@@ -166,14 +171,16 @@ def read_index(
                 kept = None
         if by_all and packet.pts is not None:
             latest = max(latest, float(packet.pts * packet.time_base))
-        if count >= _MOST_PACKETS:
-            break
+        if count > _MOST_PACKETS:  # what lies behind them would not be judged
+            raise MediaTooLarge(f"more than {_MOST_PACKETS} packets")
     gap = SPLICED_GAP_S if container.format.name in SPLICED else LONGEST_GAP_S
     tracks = {s.index: _timeline(s, stamps[s.index], gap) for s in chosen if stamps[s.index].marks}
     if not tracks:
         raise CorruptMedia("the file holds no picture data that can be read")
+    if cover and latest > 0:
+        tracks = {n: replace(t, duration=latest) for n, t in tracks.items()}
     missing = _missing(container, chosen, tracks, latest if by_all else None)
-    cut_short = bool(missing) or len(tracks) < len(chosen) or count >= _MOST_PACKETS
+    cut_short = bool(missing) or len(tracks) < len(chosen)
     return Index(tracks, missing, cut_short), kept
 
 

@@ -81,13 +81,13 @@ class OpenedVideo:
             container = stack.enter_context(open_container(media))
             self.format = container.format.name
             streams, left_out = picture_streams(container, limits)
-            self._cover = is_cover(streams[0])
+            alone = is_cover(streams[0]) and not container.streams.audio
             self._index, kept = read_index(container, streams)
             self._kept = None if kept is None else (container, kept)
             if kept is not None:
                 stack.pop_all()  # it stays open for the first look
         self.truncated = left_out or self._index.cut_short
-        self.info = _info(self._index, self._cover)
+        self.info = _info(self._index, alone=alone)
 
     def frames(self, sampling: Sampling) -> Iterator[Frame]:
         """Frames of several tracks come as they lie in the file."""
@@ -134,8 +134,9 @@ def _taken_out(kept: deque[Packet[Any]]) -> Iterator[Packet[Any]]:
         yield kept.popleft()
 
 
-def _info(index: Index, cover: bool) -> MediaInfo:
-    if cover:
+def _info(index: Index, *, alone: bool) -> MediaInfo:
+    """`alone`: it is a cover without sound, a picture."""
+    if alone:
         return MediaInfo(MediaKind.IMAGE, 0.0, 1, (0.0,))
     durations = tuple(index.duration(track) for track in index.tracks)
     return MediaInfo(MediaKind.VIDEO, max(durations), len(durations), durations)

@@ -76,7 +76,8 @@ class OpenedPicture:
         self.info = MediaInfo(kind, total, 1, (total,))
 
     def _read_durations(self, media: BinaryIO) -> list[float]:
-        """Seconds that each picture of an animation is shown."""
+        """Seconds that each picture of an animation is shown: none of it is left out, or it would
+        be the shorter for it, and all of what is left be judged."""
         try:
             if self.format not in _ANIMATED or not getattr(self._image, "is_animated", False):
                 # Of a photograph with previews the first picture counts; of a document with pages
@@ -92,9 +93,14 @@ class OpenedPicture:
         at = media.tell()
         media.seek(0)
         data = media.read(_MOST_BYTES)
-        self.truncated = bool(media.read(1))
+        if media.read(1):
+            raise MediaTooLarge(f"an animation of more than {_MOST_BYTES >> 20} MB")
         media.seek(at)
-        return animation.durations(self.format, data)
+        found = animation.durations(self.format, data)
+        if len(found) < 2:  # though Pillow has found two
+            self.truncated = True
+            found += [animation.INSTEAD_S] * (2 - len(found))
+        return found
 
     def frames(self, sampling: Sampling) -> Iterator[Frame]:
         """One frame of a still; of an animation, those that the sampling asks for."""

@@ -299,10 +299,20 @@ def test_a_black_image_is_flat_for_it_may_be_one_that_others_can_read():
     assert found.coverage.flat_frames == found.coverage.frames == 1
 
 
-def test_a_cover_picture_is_seen(reference: MediaFingerprints):
+def test_a_cover_picture_is_seen_as_long_as_the_sound_plays(reference: MediaFingerprints):
+    """As a video, whose sound is listened to."""
     found = judge(make.sound_with_cover(FILM[0]))
-    assert found.kind is MediaKind.IMAGE
+    assert found.kind is MediaKind.VIDEO
+    assert found.coverage.total_s == pytest.approx(40 * 1152 / 44100, abs=0.1)
+    assert found.coverage.fraction > 0.9
     assert bits_apart(found, reference).max() <= 16
+
+
+@pytest.mark.parametrize("before", [b"%PDF-1.7\n", b"PK\x03\x04" + bytes(60), b"some text\n" * 50])
+def test_what_holds_pictures_is_no_video(before: bytes):
+    picture = make.image(FILM[0], "JPEG")
+    with pytest.raises(UnsupportedMedia):
+        judge(before + picture + b"\nendstream\n" + picture)
 
 
 def test_a_long_animation_of_large_pictures_ends_with_the_budget():

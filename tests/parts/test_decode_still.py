@@ -10,6 +10,7 @@ from PIL import Image
 
 from hashdb.errors import CorruptMedia, MediaTooLarge, UnsupportedMedia
 from hashdb.model import MediaKind
+from matcher.decode import animation, still
 from matcher.decode.formats import is_motion_jpeg
 from matcher.decode.luma import luma_of_rgb
 from matcher.decode.pyav import PyAvDecoder
@@ -105,6 +106,35 @@ def test_animation_without_durations_runs_as_browsers_run_it():
 def test_a_picture_of_an_animation_that_stands_still_is_given_again():
     _, frames = look(make.animation([make.scene(1), make.scene(2)], each_ms=5000))
     assert [f.offset for f in frames] == [0, 2, 4, 5, 7, 9]
+
+
+def test_stray_bytes_do_not_hide_the_rest_of_an_animation():
+    data = make.animation([make.scene(1), make.scene(2), make.scene(3)])
+    second = data.index(b"\x21\xf9", data.index(b"\x21\xf9") + 2)
+    opened, frames = look(data[:second] + b"\x00" + data[second:])
+    assert opened.info.kind is MediaKind.VIDEO
+    assert alike(frames[-1].luma, make.scene(3), 12)
+
+
+@pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG"])
+def test_what_lies_behind_more_pictures_than_are_looked_at_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    data = make.animation([make.scene(i) for i in range(4)], name)
+    monkeypatch.setattr(animation, "_MOST", 4)
+    assert look(data)[0].info.duration > 0
+    monkeypatch.setattr(animation, "_MOST", 3)
+    with pytest.raises(MediaTooLarge):
+        look(data)
+
+
+def test_an_animation_of_more_bytes_than_are_read_is_refused(monkeypatch: pytest.MonkeyPatch):
+    data = make.animation([make.scene(1), make.scene(2)])
+    monkeypatch.setattr(still, "_MOST_BYTES", len(data))
+    assert look(data)[0].info.kind is MediaKind.VIDEO
+    monkeypatch.setattr(still, "_MOST_BYTES", len(data) - 1)
+    with pytest.raises(MediaTooLarge):
+        look(data)
 
 
 def test_a_stream_of_jpegs_is_a_video_and_a_photograph_with_a_preview_is_not():

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from hashdb.errors import MediaTooLarge
 from hashdb.model import MediaKind
 from matcher.decode import packets, pyav
 from matcher.decode.luma import Turn, luma_of_rgb, turn_of_matrix
@@ -219,6 +220,15 @@ def test_keyframes_that_are_none_are_decoded_with_what_follows():
     assert len(frames) >= 8
     for frame in frames:
         assert alike(frame.luma, pictures[round(frame.offset * 25)])
+
+
+def test_what_lies_behind_more_packets_than_are_read_is_refused(monkeypatch: pytest.MonkeyPatch):
+    data = make.video(make.scenes(1, rate=10), rate=10)
+    monkeypatch.setattr(packets, "_MOST_PACKETS", 10)
+    assert look(data)[0].info.duration == pytest.approx(1.0)
+    monkeypatch.setattr(packets, "_MOST_PACKETS", 9)
+    with pytest.raises(MediaTooLarge):
+        look(data)
 
 
 def test_a_track_that_begins_late_is_whole():

@@ -142,6 +142,16 @@ def test_the_same_sound_under_another_picture_is_blocked_with_its_seconds(
     assert "sound" in verdict.timings_ms
 
 
+def test_a_sound_file_with_a_cover_is_listened_to(parts: Parts) -> None:
+    add(parts, BUNNY)
+    song = make.sound_with_cover(make.scene(5), samples_of(BUNNY, 3.0, 12.0), RATE)
+    verdict = check(parts, song)
+    assert (verdict.action, verdict.reason.code) == (Action.BLOCK, "confident_match")
+    assert verdict.coverage.total_s == pytest.approx(12.0, abs=0.3)
+    other = make.sound_with_cover(make.scene(5), samples_of(ROCKET, 0.0, 6.0), RATE)
+    assert check(parts, other).action is Action.ALLOW
+
+
 def test_switched_off_it_counts_for_nothing_and_is_kept_for_later(
     tmp_path: Path, copy: bytes
 ) -> None:
