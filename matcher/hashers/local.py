@@ -37,6 +37,10 @@ ONE_QUERY: Sizes = ((QUERY_SIDE, QUERY_FEATURES), (1024, 1000))
 at twice that size: no other pictures help to tell, and none are to be paid for. So a part of it is
 found that was enlarged, and the whole where it was made small within another picture."""
 
+ENLARGED = 2.0
+"""Times as large as it is a small picture is described: corners lie at least `brief.EDGE` pixels
+from its edges, which leaves next to nothing of a crop of 130 by 100."""
+
 TWICE = 1.25
 """Times as large, at least, as the size before, or a size tells nothing new."""
 
@@ -63,14 +67,20 @@ def _orb(count: int) -> Any:
 
 
 def scaled(luma: AnyLuma, side: int) -> NDArray[np.uint8]:
-    """The picture with its longer side at most `side` pixels."""
+    """The picture with its longer side at most `side` pixels, and twice as large where it is at
+    most half of that."""
     picture = np.ascontiguousarray(luma, dtype=np.uint8)
     factor = side / max(picture.shape)
-    if factor < 1:
-        height, width = (max(1, round(n * factor)) for n in picture.shape)
-        smaller = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        picture = np.asarray(smaller, np.uint8)
+    if factor >= ENLARGED:
+        picture = _resized(picture, ENLARGED, cv2.INTER_CUBIC)
+    elif factor < 1:
+        picture = _resized(picture, factor, cv2.INTER_AREA)
     return _stretched(picture)
+
+
+def _resized(picture: NDArray[np.uint8], factor: float, how: int) -> NDArray[np.uint8]:
+    height, width = (max(1, round(n * factor)) for n in picture.shape)
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=how), np.uint8)
 
 
 def _stretched(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -214,9 +224,9 @@ def _features(
     found: list[dict[Rendering, FrameFeatures]] = []
     last = 0
     for side, count in sizes:
-        picture = scaled(luma, side)
-        if max(picture.shape) < TWICE * last:
+        if min(side, max(luma.shape)) < TWICE * last:
             break
+        picture = scaled(luma, side)
         last = max(picture.shape)
         each = _of_one_size(picture, count, renderings)
         if each:

@@ -244,9 +244,26 @@ def well_formed(found: FrameFeatures) -> None:
     assert ((angle >= 0) & (angle < 360)).all()
 
 
-def test_a_small_picture_is_not_made_larger() -> None:
-    one = reference(textured(5, 150, 200))
-    assert (one.width, one.height) == (200, 150)
+@pytest.mark.parametrize(("width", "described"), [(512, 448), (300, 300), (226, 226), (224, 448)])
+def test_only_a_very_small_picture_is_made_larger(width: int, described: int) -> None:
+    one = reference(textured(5, width * 3 // 4, width))
+    assert (one.width, one.height) == (described, pytest.approx(described * 3 / 4, abs=1))
+
+
+def test_a_crop_of_a_very_small_picture_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 160 lines, of which 80 are left."""
+    whole = textured(11, 160, 214)
+    crop = jpeg(np.ascontiguousarray(whole[50:130, 60:167]))
+
+    def inliers() -> int:
+        found = HASHER.query(crop)
+        pairs = verify.candidates(picture(found[0]), picture(reference(whole))) if found else None
+        agreed = None if pairs is None else verify.agreement(pairs)
+        return 0 if agreed is None else agreed.inliers
+
+    enlarged = inliers()
+    monkeypatch.setattr(local, "ENLARGED", 100.0)
+    assert enlarged > 1.5 * inliers()
 
 
 def test_every_feature_of_every_rendering_is_well_formed(original: Luma) -> None:
