@@ -28,7 +28,7 @@ from hashdb.model import (
 from hashdb.ports import LocalBackend
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher import consensus, described, heard, localize, nearest, sighting, telling
+from matcher import consensus, described, heard, localize, moving, nearest, sighting, telling
 from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
@@ -215,6 +215,8 @@ class LocalFinder:
                     moments.untold.add(name)
                 continue
             mine = [s for s in seen.shots if s.rendering is found.rendering]
+            if not (localize.usual(found.speed) or found.own) and moving.stands(found, pictures):
+                found = localize.at_usual_speed(found, mine, pictures)
             found = sharpened(found, mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             both = partial(self._motion_beside, motion, name)

@@ -77,6 +77,8 @@ FORWARD = SPEEDS[(SPEEDS >= 0.49) & (SPEEDS <= 2.05)]
 TOLD = 60
 """Inliers of one picture that count, where two lines are compared."""
 
+ABOUT_NORMAL = FORWARD[np.abs(np.log2(FORWARD)) <= USUAL]
+
 _TRIED = ((FORWARD, 1.0), (SPEEDS[-1:], 0.85))
 """Moving lines, and a frozen picture. A scene that stands still is on both."""
 
@@ -196,6 +198,17 @@ def _lines_of(
             found.append(replace(best, stands=stands, own=tuple(own)))
         rest = [s for s in rest if s.shot.row not in rows]
     return found
+
+
+def at_usual_speed(found: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> Found:
+    """The same on the best line at about the normal speed, where that shows more."""
+    known = {(s.shot.row, s.nominee.offset): s.pairs for s in found.seen}
+    speed, offset, on = _line(found.seen, mine, ABOUT_NORMAL, still=False)
+    led, seen = together(speed, offset, on, mine, pictures, known, still=False)
+    if inliers_of(seen) <= inliers_of(found.sights):
+        return found
+    other = on_line(found, speed, offset, led, seen)
+    return replace(other, stands=_stands_still(other, mine, pictures, known))
 
 
 def _line(

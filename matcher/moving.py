@@ -78,6 +78,12 @@ def moved_elsewhere(found: Found, moves: Masks) -> int:
     return sum(most.values())
 
 
+def stands(found: Found, pictures: Sequence[Nominee]) -> bool:
+    """Whether the camera stands still where the reference is seen."""
+    moves = Masks(pictures)
+    return is_fixed([moves[s.nominee.offset] for s in found.sights])
+
+
 def is_fixed(masks: Sequence[Mask]) -> bool:
     """Whether the camera stands still in these pictures: most of their features do."""
     each = np.concatenate(masks)

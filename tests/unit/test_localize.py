@@ -11,16 +11,18 @@ import pytest
 from hashdb.index.local import LocalIndex
 from hashdb.model import LocalFeatures, Orientation, Rendering, Segment
 from hashdb.ports import Nominee
-from matcher import localize, sighting, telling
+from matcher import localize, sighting, telling, verify
 from matcher.align import is_still
 from matcher.localize import Found
 from matcher.policy import load_policy
-from matcher.sharpen import at_normal_speed
+from matcher.sharpen import at_normal_speed, sharpened
 from matcher.sighting import Sight
 from tests.made_world import (
     HEIGHT,
+    PLACE,
     PLAIN,
     SMALLER,
+    THEN,
     WIDTH,
     Layer,
     World,
@@ -135,6 +137,38 @@ def test_a_copy_at_a_speed_between() -> None:
     assert found[0][1].score > CLEAR
     assert len(found[0][1].segments) == 1
     assert near(found[0][1].segments[0].reference, 2, 2 + 8 * speed, 0.8)
+
+
+def verified(shot: sighting.Shot, nominee: Nominee) -> Sight:
+    pairs = verify.candidates(shot.picture, sighting.picture_of(nominee))
+    agreement = verify.agreement(pairs)
+    assert agreement is not None
+    return Sight(shot, nominee, pairs, agreement)
+
+
+def test_what_was_named_at_other_moments_is_found_at_its_own() -> None:
+    """Of a place that stands still, as a reference that others crowd out, few pictures were named
+    by what moves, and most lie on a line of another speed."""
+    world = fixed(PLACE, THEN, still=40)
+    index = index_of(reference(world))
+    some = sighting.shots([copy(world, 9.0)])
+    pictures = index.pictures(0)
+
+    def at(moment: float) -> Nominee:
+        return min(pictures, key=lambda p: abs(p.offset - moment))
+
+    named = [verified(s, at(0.72 * s.offset + 5.4)) for s in some]
+    named += [verified(s, at(s.offset + 4.0)) for s in some[1::6]]
+    found = localize.lines(some, named, index, still=())[0]
+    assert found.speed < 0.75
+    other = localize.at_usual_speed(found, some, pictures)
+    assert other.speed > 0.8
+    assert localize.inliers_of(other.sights) > localize.inliers_of(found.sights)
+    assert sharpened(other, some, pictures).speed == pytest.approx(1.0, abs=0.01)
+    # of a copy that is as slow as it was found nothing shows more
+    some = sighting.shots([copy(world, 9.0, speed=0.7)])
+    found = localize.lines(some, sighting.sighted(some, index), index, still=())[0]
+    assert localize.at_usual_speed(found, some, pictures) is found
 
 
 def test_the_moment_of_a_copy_within_other_footage(index: LocalIndex) -> None:
