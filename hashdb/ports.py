@@ -417,7 +417,7 @@ class SnapshotSource(Protocol):
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
     """One line of a partner's hash list. `change` is "add" or "withdraw"; `checkpoint` is where to
-    go on after this line; `hashes` holds what an add carries, in the exchange's JSON form."""
+    go on after this line; `body` holds what an add carries, in the exchange's JSON form."""
 
     change: str
     reference_id: str
@@ -425,9 +425,21 @@ class FeedEntry:
     body: dict[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that cannot be read: the how manieth of those that were fetched, and why; the rest as
+    in `FeedEntry`, as far as the line says it."""
+
+    number: int
+    why: str
+    reference_id: str | None = None
+    checkpoint: str | None = None
+
+
 class Partner(Protocol):
     """The other side of an exchange."""
 
-    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
-        """All changes after `checkpoint` (None: from the beginning), in order."""
+    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry | BadLine]:
+        """All lines after `checkpoint` (None: from the beginning), in order. Raises
+        `PartnerUnavailable` where the list breaks off."""
         ...

@@ -7,7 +7,6 @@ comes twice changes nothing.
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -18,18 +17,18 @@ import numpy as np
 
 from hashdb.errors import BadFingerprint, PartnerUnavailable
 from hashdb.model import Bank, Digests, Exchange, Fingerprint, MediaKind, Reference, View
-from hashdb.ports import FeedEntry, Partner
+from hashdb.ports import BadLine, FeedEntry, Partner
 from hashdb.signals import SIGNAL_TYPES, codes_from_hex, meaningful
 from hashdb.store import Store, Transaction
-
-log = logging.getLogger(__name__)
 
 BATCH_ENTRIES = 100
 BATCH_FRAMES = 200_000
 PAGE = 1000  # references looked through at once
 MAX_TRACK = 63
+LONGEST_REASON = 200
 ORIGINS = "origins"
 """Member of a reference's metadata: the partner's ids of it, where there is more than one."""
+Entry = FeedEntry | BadLine
 HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
 
 
@@ -45,10 +44,11 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A line that was passed over, and why."""
+    """A line that was passed over, and why; its number is known where it is no entry at all."""
 
-    reference_id: str
+    reference_id: str | None
     why: str
+    line: int | None = None
 
 
 @dataclass(slots=True)
@@ -81,8 +81,8 @@ def pull(
     `from_start`: all of the feed is read again, whatever checkpoint is kept; the partner that does
     not know that checkpoint any more needs it. What the bank has already is not doubled.
 
-    Lines whose hashes cannot be read are passed over and counted. Raises `PartnerUnavailable`
-    where the feed breaks off; what came before is kept, and the next pull goes on after it.
+    Lines that cannot be read are passed over and counted. Raises `PartnerUnavailable` where the
+    feed breaks off; what came before is kept, and the next pull goes on after it.
     """
     with store.begin() as tx:
         exchange = tx.exchanges.ensure(name, bank.id)
@@ -94,8 +94,10 @@ def pull(
                 step = _Step(tx, bank, exchange, actor)
                 for entry in batch:
                     step.apply(entry)
-                tx.exchanges.advance(exchange.id, batch[-1].checkpoint)
-            done = step.counted(done, batch[-1].checkpoint)
+                checkpoint = _last_checkpoint(batch) or done.checkpoint
+                if checkpoint is not None:
+                    tx.exchanges.advance(exchange.id, checkpoint)
+            done = step.counted(done, checkpoint)
             if progress is not None:
                 progress(done)
         if broken is not None:
@@ -103,11 +105,16 @@ def pull(
     return done
 
 
+def _last_checkpoint(batch: list[Entry]) -> str | None:
+    """Where to go on after it: of a bad line that does not say so, it is where it was."""
+    return next((e.checkpoint for e in reversed(batch) if e.checkpoint is not None), None)
+
+
 def _batches(
-    entries: Iterator[FeedEntry],
-) -> Iterator[tuple[list[FeedEntry], PartnerUnavailable | None]]:
+    entries: Iterator[Entry],
+) -> Iterator[tuple[list[Entry], PartnerUnavailable | None]]:
     """Batches of entries; the last one comes with the error that broke the feed off, if one did."""
-    batch: list[FeedEntry] = []
+    batch: list[Entry] = []
     frames = 0
     try:
         for entry in entries:
@@ -122,7 +129,9 @@ def _batches(
     yield batch, None
 
 
-def _count_frames(entry: FeedEntry) -> int:
+def _count_frames(entry: Entry) -> int:
+    if isinstance(entry, BadLine):
+        return 0
     items = entry.body.get("fingerprints")
     lists = [i.get("frames") for i in items if isinstance(i, dict)] if _is_list(items) else []
     return sum(len(frames) for frames in lists if _is_list(frames))
@@ -138,26 +147,31 @@ class _Step:
         self._actor = actor
         self._counts = Pulled()
 
-    def apply(self, entry: FeedEntry) -> None:
-        if entry.change == "withdraw":
+    def apply(self, entry: Entry) -> None:
+        if isinstance(entry, BadLine):
+            self._refuse(Refused(entry.reference_id, entry.why, entry.number))
+        elif entry.change == "withdraw":
             self._withdraw(entry.reference_id)
-            return
-        try:
-            shared = read_addition(entry.body)
-        except BadFingerprint as error:
-            log.warning("%s: %s is passed over: %s", self._exchange.partner, entry, error)
-            self._counts.refused.append(Refused(entry.reference_id, str(error)))
         else:
-            self._add(entry.reference_id, shared)
+            try:
+                shared = read_addition(entry.body)
+            except BadFingerprint as error:
+                self._refuse(Refused(entry.reference_id, str(error)[:LONGEST_REASON]))
+            else:
+                self._add(entry.reference_id, shared)
 
-    def counted(self, before: Pulled, checkpoint: str) -> Pulled:
+    def _refuse(self, refused: Refused) -> None:
+        self._counts.refused.append(refused)
+
+    def counted(self, before: Pulled, checkpoint: str | None) -> Pulled:
         """`before` and this step together."""
         now = self._counts
+        before.refused.extend(now.refused)  # of many, a copy a batch would take long
         return Pulled(
             before.added + now.added,
             before.withdrawn + now.withdrawn,
             before.known + now.known,
-            [*before.refused, *now.refused],
+            before.refused,
             checkpoint,
         )
 
@@ -266,8 +280,8 @@ def _fingerprint(item: Any) -> Fingerprint | None:
     ):
         return None
     pipeline, track = item.get("pipeline"), item.get("track", 0)
-    if not isinstance(pipeline, str) or not 0 < len(pipeline) <= 64:
-        raise BadFingerprint("pipeline: not text of 1 to 64 characters")
+    if not isinstance(pipeline, str) or not (0 < len(pipeline) <= 64 and pipeline.isprintable()):
+        raise BadFingerprint("pipeline: not printable text of 1 to 64 characters")
     if not isinstance(track, int) or not 0 <= track <= MAX_TRACK:
         raise BadFingerprint(f"track: not a number from 0 to {MAX_TRACK}")
     frames = item["frames"]

@@ -43,7 +43,7 @@ def serving(feed: Feed) -> Iterator[str]:
 
         def _page(self) -> None:
             since = parse_qs(urlsplit(self.path).query).get("since", [None])[0]
-            known = [line["checkpoint"] for line in feed.lines]
+            known = [line.get("checkpoint") for line in feed.lines]
             if since is not None and since not in known:
                 self._answer(400, {}, b'{"detail": "a checkpoint that was never given"}')
                 return

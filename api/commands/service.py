@@ -228,12 +228,18 @@ def sync_pull(
                 progress=progress,
             )
         except PartnerUnavailable:
+            _tell_refused(last)
             output.note(f"seawall: broken off. Kept so far: {describe_pulled(last)}")
             raise
     output.result(pulled_json(last), describe_pulled(last), as_json=as_json)
-    for refused in last.refused:
-        output.note(f"seawall: {refused.reference_id} was passed over: {refused.why}")
+    _tell_refused(last)
     context.exit(1 if last.refused else 0)
+
+
+def _tell_refused(done: Pulled) -> None:
+    for refused in done.refused:
+        what = refused.reference_id or f"line {refused.line}"
+        output.note(f"seawall: {what} was passed over: {refused.why}")
 
 
 def pulled_json(done: Pulled) -> dict[str, object]:
@@ -241,7 +247,9 @@ def pulled_json(done: Pulled) -> dict[str, object]:
         "added": done.added,
         "known": done.known,
         "withdrawn": done.withdrawn,
-        "refused": [{"reference_id": r.reference_id, "why": r.why} for r in done.refused],
+        "refused": [
+            {"reference_id": r.reference_id, "line": r.line, "why": r.why} for r in done.refused
+        ],
         "checkpoint": done.checkpoint,
     }
 

@@ -6,9 +6,12 @@ The format is docs/exchange.md. A line is one change; its `checkpoint` is where 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -16,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from hashdb.errors import BadArgument, PartnerUnavailable
-from hashdb.ports import FeedEntry
+from hashdb.ports import BadLine, FeedEntry
 
 FEED_PATH = "/exchange/v1/changes"
 # One line holds one reference. A frame takes about 130 bytes of JSON, so this is 40 hours of
@@ -28,61 +31,86 @@ CHANGES = ("add", "withdraw")
 TRIES = 4
 LONGEST_WAIT_S = 60.0
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+# Half of a surrogate pair is no text, and PostgreSQL's text holds no NUL.
+_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 FROM_START = (
     "its database or file was replaced, or put back to an earlier state. Pull once more with "
     "--from-start, into the same bank: what the bank has already is not doubled"
 )
 
 
-def parse_line(line: bytes) -> FeedEntry | None:
-    """One line as an entry; None for a kind of change that this version does not know.
-
-    Raises `PartnerUnavailable` where the line is no line of a feed: nothing after it can be
-    trusted to be in its place.
-    """
+def parse_line(line: Line) -> FeedEntry | BadLine | None:
+    """One line as an entry, or why it is none; None for a kind of change that this version does
+    not know. Raises `PartnerUnavailable` where it was cut."""
     try:
-        body = json.loads(line)
-    except (ValueError, RecursionError):
-        raise PartnerUnavailable(f"the feed holds a line that is no JSON: {_show(line)}") from None
+        body = _json(line.text)
+    except ValueError as error:
+        if not line.ended:
+            raise PartnerUnavailable(f"line {line.number} of the feed is cut off") from None
+        return BadLine(line.number, str(error))
     if not isinstance(body, dict):
-        raise PartnerUnavailable(f"the feed holds a line that is no object: {_show(line)}")
-    checkpoint, change = _text(body, "checkpoint"), _text(body, "change")
-    if change not in CHANGES:
+        return BadLine(line.number, "it is no object")
+    found = {member: _text(body, member) for member in ("checkpoint", "change", "reference_id")}
+    checkpoint, change, reference_id = found.values()
+    if change is not None and change not in CHANGES:
         return None
-    return FeedEntry(change, _text(body, "reference_id"), checkpoint, body)
+    if checkpoint is None or change is None or reference_id is None:
+        wrong = next(member for member, value in found.items() if value is None)
+        why = f"its {wrong!r} is no text of 1 to {MAX_ID} characters"
+        return BadLine(line.number, why, reference_id, checkpoint)
+    return FeedEntry(change, reference_id, checkpoint, body)
 
 
-def _text(body: dict[str, Any], member: str) -> str:
+def _json(text: bytes | None) -> Any:
+    if text is None:
+        raise ValueError("it is too long")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("it is no JSON") from None
+
+
+def _text(body: dict[str, Any], member: str) -> str | None:
+    """The member, if it is text that a database can hold."""
     value = body.get(member)
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
-        raise PartnerUnavailable(
-            f"the feed holds a line whose {member!r} is no text of 1 to {MAX_ID} characters"
-        )
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID or _UNSTORABLE.search(value):
+        return None
     return value
 
 
-def _show(line: bytes) -> str:
-    return repr(line[:60])
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line without its end, `number` from 1; `text` is None where it is too long. `ended`: its
+    end was there, so that nothing can have cut it."""
+
+    number: int
+    text: bytes | None
+    ended: bool = True
 
 
-def split_lines(chunks: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[bytes]:
-    """Complete lines, without their end; what follows the last line's end is dropped, since a
-    connection that broke may have cut it. `PartnerUnavailable` for one longer than `limit`."""
+def split_lines(
+    chunks: Iterable[bytes], limit: int = MAX_LINE_BYTES, numbers: Iterator[int] | None = None
+) -> Iterator[Line]:
+    """The lines that are not blank; of one longer than `limit` bytes no more is held."""
+    numbers = numbers or count(1)
     held: list[bytes] = []
     size = 0
     for chunk in chunks:
         *ended, rest = chunk.split(b"\n")
         for part in ended:
-            if size + len(part) > limit:
-                raise PartnerUnavailable(f"the feed holds a line of more than {limit} bytes")
-            line = b"".join([*held, part])
+            yield from _line(next(numbers), [*held, part], size + len(part) > limit)
             held, size = [], 0
-            if line.strip():
-                yield line
-        held.append(rest)
         size += len(rest)
-        if size > limit:
-            raise PartnerUnavailable(f"the feed holds a line of more than {limit} bytes")
+        held = held if size <= limit else []
+        held.append(rest)
+    if size:
+        yield from _line(next(numbers), held, size > limit, ended=False)
+
+
+def _line(number: int, parts: list[bytes], too_long: bool, ended: bool = True) -> Iterator[Line]:
+    text = None if too_long else b"".join(parts)
+    if text is None or text.strip():
+        yield Line(number, text, ended)
 
 
 class FileFeed:
@@ -92,9 +120,9 @@ class FileFeed:
         self.name = path.absolute().as_uri()
         self._path = path
 
-    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
-        """See `Partner.fetch`. `PartnerUnavailable` where the file cannot be read, is no feed, or
-        does not hold the checkpoint."""
+    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry | BadLine]:
+        """See `Partner.fetch`. `PartnerUnavailable` also where the file cannot be read, or does
+        not hold the checkpoint."""
         passed = checkpoint is None
         for line in self._lines():
             entry = parse_line(line)
@@ -108,18 +136,12 @@ class FileFeed:
                 f"{self._path} does not hold the checkpoint {checkpoint!r}: {FROM_START}"
             )
 
-    def _lines(self) -> Iterator[bytes]:
+    def _lines(self) -> Iterator[Line]:
         try:
             with self._path.open("rb") as file:
-                # A file's last line may lack its end: nothing broke it off.
-                yield from split_lines(_then(iter(lambda: file.read(1 << 16), b""), b"\n"))
+                yield from split_lines(iter(lambda: file.read(1 << 16), b""))
         except OSError as error:
             raise PartnerUnavailable(f"{self._path}: {error.strerror}") from None
-
-
-def _then(chunks: Iterable[bytes], last: bytes) -> Iterator[bytes]:
-    yield from chunks
-    yield last
 
 
 class HttpFeed:
@@ -143,21 +165,26 @@ class HttpFeed:
         self._client = client or httpx.Client(timeout=TIMEOUT, follow_redirects=False)
         self._sleep = sleep
 
-    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
-        """See `Partner.fetch`. `PartnerUnavailable` where the other side does not answer, refuses
-        the key or the checkpoint, or answers something that is no feed."""
+    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry | BadLine]:
+        """See `Partner.fetch`. `PartnerUnavailable` also where the other side does not answer,
+        refuses the key or the checkpoint, or answers something that is no feed."""
         url: str | None = self.name
         if checkpoint is not None:
             url = str(httpx.URL(self.name).copy_set_param("since", checkpoint))
+        numbers = count(1)
         while url is not None:
-            url = yield from self._page(url)
+            url = yield from self._page(url, numbers)
 
-    def _page(self, url: str) -> Generator[FeedEntry, None, str | None]:
+    def _page(
+        self, url: str, numbers: Iterator[int]
+    ) -> Generator[FeedEntry | BadLine, None, str | None]:
         """One page's entries; returns the next page's address, if there is one."""
         try:
             with self._opened(url) as response:
-                for line in split_lines(response.iter_bytes()):
+                for line in split_lines(response.iter_bytes(), numbers=numbers):
                     entry = parse_line(line)
+                    if not line.ended:  # more may have followed
+                        raise PartnerUnavailable(f"{self.name}: a page lacks its last line's end")
                     if entry is not None:
                         yield entry
                 return self._next(response)

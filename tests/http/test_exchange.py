@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hashdb.errors import PartnerUnavailable
-from hashdb.exchange.jsonl import parse_line
+from hashdb.exchange.jsonl import parse_line, split_lines
 from hashdb.model import Digests, MediaKind, Role
 from hashdb.ports import FeedEntry
 from hashdb.store import Store
@@ -25,7 +25,8 @@ def feed(service: Service, query: str = "") -> tuple[list[dict[str, Any]], Any]:
     assert answer.status_code == 200, answer.text
     assert answer.content_type == "application/jsonl"
     lines = answer.data.splitlines(keepends=True)
-    assert all(line.endswith(b"\n") and parse_line(line) for line in lines)
+    assert all(line.endswith(b"\n") for line in lines)
+    assert all(isinstance(parse_line(line), FeedEntry) for line in split_lines(lines))
     return [json.loads(line) for line in lines], answer.headers
 
 
@@ -172,9 +173,9 @@ class Asked:
         answer = self._service.ask(Role.PARTNER, "GET", f"/exchange/v1/changes{query}")
         if answer.status_code != 200:
             raise PartnerUnavailable(str(answer.status_code))
-        for line in answer.data.splitlines(keepends=True):
+        for line in split_lines([answer.data]):
             entry = parse_line(line)
-            assert entry is not None
+            assert isinstance(entry, FeedEntry)
             yield entry
 
 

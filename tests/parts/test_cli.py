@@ -335,6 +335,27 @@ def test_a_file_of_json_lines_is_pulled(seawall: Seawall, tmp_path: Path) -> Non
     assert told.lines()[0]["added"] == 1
 
 
+def test_lines_of_a_feed_that_cannot_be_read_are_told_shortly(
+    seawall: Seawall, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seawall("bank", "create", "theirs")
+    path = tmp_path / "feed.jsonl"
+    lines = [json.dumps(add(1)), "not json", json.dumps(add(3, md5="bad")), json.dumps(add(4))]
+    path.write_text("\n".join(lines) + "\n")
+    told = seawall("sync", "pull", str(path), "--bank", "theirs")
+    assert (told.code, told.out) == (1, "2 added, 0 known, 0 withdrawn, 2 refused\n")
+    assert told.err.splitlines() == [
+        "seawall: line 2 was passed over: it is no JSON",
+        f"seawall: {add(3)['reference_id']} was passed over: md5: not lower-case hex of its length",
+    ]
+    assert caplog.records == []
+    path.write_text("\n".join([*lines, "not json", '{"checkpoint": "5", "ch']))
+    told = seawall("sync", "pull", str(path), "--bank", "theirs")
+    assert told.code == 3
+    assert told.err.startswith("seawall: line 5 was passed over")
+    assert "line 6 of the feed is cut off" in told.err
+
+
 def test_settings_that_cannot_be_read(seawall: Seawall, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEAWALL_RETENTION_DAYS", "a month")
     told = seawall("bank", "list")

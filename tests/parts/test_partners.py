@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from hashdb.errors import BadArgument, PartnerUnavailable
-from hashdb.exchange.jsonl import FileFeed, HttpFeed, feed_url, parse_line, split_lines
-from hashdb.ports import Partner
+from hashdb.exchange.jsonl import FileFeed, HttpFeed, Line, feed_url, parse_line, split_lines
+from hashdb.ports import BadLine, FeedEntry, Partner
 from tests.feeds import KEY, Feed, add, serving, withdraw
 
 MakePartner = Callable[[list[dict[str, object]]], Partner]
@@ -39,7 +39,8 @@ def partner_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeP
 
 
 def found(partner: Partner, checkpoint: str | None = None) -> list[tuple[str, str, str]]:
-    return [(e.change, e.reference_id, e.checkpoint) for e in partner.fetch(checkpoint)]
+    entries = [e for e in partner.fetch(checkpoint) if isinstance(e, FeedEntry)]
+    return [(e.change, e.reference_id, e.checkpoint) for e in entries]
 
 
 def test_gives_all_changes_in_order(partner_of: MakePartner) -> None:
@@ -68,6 +69,7 @@ def test_has_nothing_after_its_end(partner_of: MakePartner) -> None:
 
 def test_carries_an_addition_whole(partner_of: MakePartner) -> None:
     (entry,) = partner_of([add(7)]).fetch(None)
+    assert isinstance(entry, FeedEntry)
     assert entry.body == add(7)
 
 
@@ -81,35 +83,81 @@ def test_says_that_it_never_gave_a_checkpoint(partner_of: MakePartner) -> None:
         found(partner_of([add(1)]), "99")
 
 
+def unreadable(partner: Partner) -> list[tuple[int, str | None, str | None]]:
+    lines = partner.fetch(None)
+    return [(b.number, b.reference_id, b.checkpoint) for b in lines if isinstance(b, BadLine)]
+
+
 @pytest.mark.parametrize(
-    "line",
+    ("line", "known"),
     [
-        {"checkpoint": 3, "change": "add", "reference_id": "ref_1"},
-        {"checkpoint": "3", "change": "add"},
-        {"checkpoint": "3", "change": "add", "reference_id": ""},
-        {"checkpoint": "3" * 65, "change": "add", "reference_id": "ref_1"},
+        ({"checkpoint": 3, "change": "add", "reference_id": "ref_1"}, ("ref_1", None)),
+        ({"checkpoint": "3", "change": "add"}, (None, "3")),
+        ({"checkpoint": "3", "change": "add", "reference_id": ""}, (None, "3")),
+        ({"checkpoint": "3", "change": "add", "reference_id": "r" * 65}, (None, "3")),
+        ({"checkpoint": "3", "change": "add", "reference_id": "\ud800"}, (None, "3")),
+        ({"checkpoint": "3", "change": "add", "reference_id": "a\0b"}, (None, "3")),
+        ({"checkpoint": "3", "change": ["add"], "reference_id": "ref_1"}, ("ref_1", "3")),
+        ({"checkpoint": "3" * 65, "change": "add", "reference_id": "ref_1"}, ("ref_1", None)),
     ],
 )
-def test_refuses_lines_of_no_feed(partner_of: MakePartner, line: dict[str, object]) -> None:
-    with pytest.raises(PartnerUnavailable):
-        found(partner_of([add(1), line]))
+def test_goes_on_after_a_line_whose_members_are_wrong(
+    partner_of: MakePartner, line: dict[str, object], known: tuple[str | None, str | None]
+) -> None:
+    partner = partner_of([add(1), add(2), line, add(4), {}, add(6)])
+    assert unreadable(partner) == [(3, *known), (5, None, None)]
+    assert [e.checkpoint for e in partner.fetch(None) if isinstance(e, FeedEntry)] == [
+        "1", "2", "4", "6",
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("line", [b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"null"])
-def test_lines_must_be_json_objects(line: bytes) -> None:
-    with pytest.raises(PartnerUnavailable):
-        parse_line(line)
+@pytest.mark.parametrize("text", [b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"null", None])
+def test_lines_are_json_objects_that_are_not_too_long(text: bytes | None) -> None:
+    assert isinstance(parse_line(Line(7, text)), BadLine)
 
 
 def test_lines_are_cut_at_their_ends_only() -> None:
     chunks = [b"on", b"e\ntwo\n\nth", b"ree", b"\n", b"broken off"]
-    assert list(split_lines(chunks)) == [b"one", b"two", b"three"]
+    assert list(split_lines(chunks)) == [
+        Line(1, b"one"), Line(2, b"two"), Line(4, b"three"), Line(5, b"broken off", ended=False),
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("chunks", [[b"x" * 11 + b"\n"], [b"x" * 6, b"x" * 6], [b"x" * 11]])
+@pytest.mark.parametrize("chunks", [[b"x" * 11], [b"x" * 6, b"x" * 6, b"x" * 20], [b"x" * 6] * 2])
 def test_lines_have_a_longest_length(chunks: list[bytes]) -> None:
-    with pytest.raises(PartnerUnavailable, match="more than 10 bytes"):
-        list(split_lines(chunks, limit=10))
+    lines = list(split_lines([*chunks, b"\n", b"y" * 10, b"\n"], limit=10))
+    assert lines == [Line(1, None), Line(2, b"y" * 10)]
+    assert list(split_lines(chunks, limit=10)) == [Line(1, None, ended=False)]
+
+
+# A file
+
+
+def in_file(folder: Path, text: str) -> FileFeed:
+    path = folder / "feed.jsonl"
+    path.write_text(text)
+    return FileFeed(path)
+
+
+def test_a_file_may_lack_its_last_end(tmp_path: Path) -> None:
+    text = json.dumps(add(1)) + "\n" + json.dumps(add(2))
+    assert [c for _, _, c in found(in_file(tmp_path, text))] == ["1", "2"]
+    bad = text + "\n" + json.dumps(add(3, reference_id="r" * 65))
+    assert unreadable(in_file(tmp_path, bad)) == [(3, None, "3")]
+
+
+def test_a_file_that_ends_in_the_middle_of_a_line_breaks_off(tmp_path: Path) -> None:
+    text = json.dumps(add(1)) + "\n" + json.dumps(add(2))
+    entries = in_file(tmp_path, text[:-1]).fetch(None)
+    assert next(entries).checkpoint == "1"
+    with pytest.raises(PartnerUnavailable, match="line 2 "):
+        next(entries)
+
+
+def test_a_file_goes_on_after_a_line_that_could_not_be_read(tmp_path: Path) -> None:
+    lines = [add(1), add(2, reference_id="r" * 65), add(3)]
+    feed = in_file(tmp_path, "".join(json.dumps(line) + "\n" for line in lines))
+    assert [e.checkpoint for e in feed.fetch("2")] == ["3"]
 
 
 # HTTP
@@ -121,6 +169,17 @@ def test_a_broken_connection_gives_every_complete_line_first() -> None:
         entries = HttpFeed(url, KEY).fetch(None)
         assert [next(entries).checkpoint for _ in range(3)] == ["1", "2", "3"]
         with pytest.raises(PartnerUnavailable):
+            next(entries)
+
+
+def test_a_page_that_ends_before_its_last_lines_end_breaks_off() -> None:
+    """A server that ends each answer by closing the connection cannot say that it is whole."""
+    page = (json.dumps(add(1)) + "\n" + json.dumps(add(2))).encode()
+    feed = Feed(answers=[(200, {"Content-Type": "application/jsonl"}, page)])
+    with serving(feed) as url:
+        entries = HttpFeed(url, KEY).fetch(None)
+        assert next(entries).checkpoint == "1"
+        with pytest.raises(PartnerUnavailable, match="last line"):
             next(entries)
 
 

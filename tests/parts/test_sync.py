@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hashdb import sync
 from hashdb.errors import BadFingerprint, PartnerUnavailable
 from hashdb.exchange.jsonl import FileFeed
 from hashdb.model import Bank, Digests, MediaKind, Reference
-from hashdb.ports import FeedEntry
+from hashdb.ports import BadLine, FeedEntry
 from hashdb.store import Store
 from hashdb.sync import Pulled, pull, read_addition
 from tests.feeds import add, withdraw
@@ -187,6 +187,41 @@ def test_a_line_that_cannot_be_read_is_passed_over_and_told(
     assert "sha256" in refused.why
 
 
+def test_a_line_that_is_no_entry_is_passed_over_and_told(
+    store: Store, bank: Bank, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed.jsonl"
+    good = [json.dumps(add(n)) for n in range(1, 5)]
+    lines = [good[0], "not json", good[1], json.dumps(add(9, reference_id="r" * 65)), good[2], "{}"]
+
+    def run() -> Pulled:
+        path.write_text("".join(line + "\n" for line in lines))
+        return pull(store, FileFeed(path), name=NAME, bank=bank, actor="cli:me")
+
+    done = run()
+    assert (done.added, done.checkpoint) == (3, "3")
+    assert [(r.line, r.reference_id) for r in done.refused] == [(2, None), (4, None), (6, None)]
+    assert [r.line for r in run().refused] == [6]  # nothing says where to go on after it
+    lines.append(good[3])
+    assert run().added == 1
+    assert run().refused == []
+
+
+def test_a_feed_of_bad_lines_alone_leaves_the_checkpoint(store: Store, bank: Bank) -> None:
+    bad = [BadLine(n, "it is no JSON") for n in (1, 2)]
+    feed = Breaking([], PartnerUnavailable("gone"), bad)
+    with pytest.raises(PartnerUnavailable):
+        pull(store, feed, name=NAME, bank=bank, actor="a")
+    with store.read() as tx:
+        (exchange,) = tx.exchanges.list()
+    assert exchange.checkpoint is None
+
+
+def test_why_a_line_was_refused_is_short(pulled: Pull) -> None:
+    (refused,) = pulled(add(1, kind="x" * 100_000)).refused
+    assert len(refused.why) <= 200
+
+
 def test_records_who_pulled_what(store: Store, pulled: Pull) -> None:
     pulled(add(1), withdraw(2, of=1))
     with store.read() as tx:
@@ -200,11 +235,15 @@ def test_records_who_pulled_what(store: Store, pulled: Pull) -> None:
 class Breaking:
     """A partner whose feed breaks off after its lines, as `error` says."""
 
-    def __init__(self, lines: list[dict[str, Any]], error: BaseException) -> None:
+    def __init__(
+        self, lines: list[dict[str, Any]], error: BaseException, bad: Sequence[BadLine] = ()
+    ) -> None:
         self.lines = lines
         self.error = error
+        self.bad = bad
 
-    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
+    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry | BadLine]:
+        yield from self.bad
         for line in self.lines:
             yield FeedEntry(line["change"], line["reference_id"], line["checkpoint"], line)
         raise self.error
@@ -262,11 +301,15 @@ def prints(*frames: dict[str, Any], **more: Any) -> dict[str, Any]:
         {"fingerprints": prints(frame())["fingerprints"] * 2},
         {"sha256": None, "fingerprints": []},
         prints(frame(), pipeline=""),
+        prints(frame(), pipeline="a\0b"),
+        prints(frame(), pipeline="\ud800"),
         prints(frame(), track=-1),
         prints(frame(), track=1.5),
         prints("frame"),  # type: ignore[arg-type]
         prints(frame(hash="0" * 63)),
         prints(frame(hash=None)),
+        prints(frame(hash=["0" * 64])),
+        prints(frame(hash="\ud800" * 64)),
         prints(frame(offset=-0.1)),
         prints(frame(offset="0")),
         prints(frame(offset=None)),
