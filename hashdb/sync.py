@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -79,30 +81,94 @@ def pull(
     """Applies all that is new in the partner's feed to the bank; `name` names the partner.
 
     `from_start`: all of the feed is read again, whatever checkpoint is kept; the partner that does
-    not know that checkpoint any more needs it. What the bank has already is not doubled.
+    not know that checkpoint any more needs it. What the bank has already is not doubled, and what
+    the partner withdrew and added again is left alone (see `_Replay`).
 
     Lines that cannot be read are passed over and counted. Raises `PartnerUnavailable` where the
-    feed breaks off; what came before is kept, and the next pull goes on after it.
+    feed breaks off; what came before is kept, and the next pull goes on after it. One from the
+    start leaves the checkpoint where it was until all was read.
     """
     with store.begin() as tx:
         exchange = tx.exchanges.ensure(name, bank.id)
-    checkpoint = None if from_start else exchange.checkpoint
-    done = Pulled(checkpoint=checkpoint)
-    for batch, broken in _batches(partner.fetch(checkpoint)):
-        if batch:
-            with store.begin() as tx:
-                step = _Step(tx, bank, exchange, actor)
-                for entry in batch:
-                    step.apply(entry)
-                checkpoint = _last_checkpoint(batch) or done.checkpoint
-                if checkpoint is not None:
-                    tx.exchanges.advance(exchange.id, checkpoint)
-            done = step.counted(done, checkpoint)
-            if progress is not None:
-                progress(done)
-        if broken is not None:
-            raise broken
-    return done
+    done = Pulled(checkpoint=exchange.checkpoint)
+    apply = _Applying(store, bank, exchange, actor, progress or (lambda _: None))
+    if from_start:
+        with closing(sqlite3.connect("")) as memory:
+            replay = _Replay(partner.fetch(None), memory)
+            done = apply(replay.passed(partner.fetch(None)), done, moving=False)
+        done.checkpoint = replay.checkpoint
+        if done.checkpoint is None:
+            return done
+        with store.begin() as tx:
+            tx.exchanges.advance(exchange.id, done.checkpoint)
+    return apply(partner.fetch(done.checkpoint), done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Applying:
+    """Applies entries to the bank, batch by batch."""
+
+    store: Store
+    bank: Bank
+    exchange: Exchange
+    actor: str
+    progress: Callable[[Pulled], None]
+
+    def __call__(self, entries: Iterator[Entry], done: Pulled, *, moving: bool = True) -> Pulled:
+        """`done` and these entries together. `moving`: the exchange's checkpoint with them."""
+        for batch, broken in _batches(entries):
+            if batch:
+                with self.store.begin() as tx:
+                    step = _Step(tx, self.bank, self.exchange, self.actor)
+                    for entry in batch:
+                        step.apply(entry)
+                    checkpoint = _last_checkpoint(batch) if moving else None
+                    if checkpoint is not None:
+                        tx.exchanges.advance(self.exchange.id, checkpoint)
+                done = step.counted(done, checkpoint or done.checkpoint)
+                self.progress(done)
+            if broken is not None:
+                raise broken
+        return done
+
+
+class _Replay:
+    """A list that is read again from its start, first to see how it ends. To replay each step would
+    withdraw what is shared now, and add it again only some batches later.
+
+    Of each id that the list withdraws, its last change is kept: by SQLite, in a temporary file,
+    since they may be millions.
+    """
+
+    def __init__(self, entries: Iterator[Entry], memory: sqlite3.Connection) -> None:
+        self.checkpoint: str | None = None
+        self._db = memory
+        self._db.execute("CREATE TABLE last (id TEXT PRIMARY KEY, change TEXT) WITHOUT ROWID")
+        for entry in entries:
+            self.checkpoint = entry.checkpoint or self.checkpoint
+            if isinstance(entry, FeedEntry):
+                self._note(entry)
+
+    def _note(self, entry: FeedEntry) -> None:
+        if entry.change == "withdraw":
+            statement = "INSERT OR REPLACE INTO last (change, id) VALUES (?, ?)"
+        else:
+            statement = "UPDATE last SET change = ? WHERE id = ?"
+        self._db.execute(statement, (entry.change, entry.reference_id))
+
+    def passed(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """The same list's entries but those that a later one revokes. What was added to its end
+        meanwhile is left to who goes on after `checkpoint`."""
+        for entry in entries:
+            if isinstance(entry, BadLine) or not self._revoked(entry):
+                yield entry
+            if entry.checkpoint == self.checkpoint is not None:
+                return
+
+    def _revoked(self, entry: FeedEntry) -> bool:
+        query = "SELECT 1 FROM last WHERE id = ? AND change <> ?"
+        found = self._db.execute(query, (entry.reference_id, entry.change))
+        return found.fetchone() is not None
 
 
 def _last_checkpoint(batch: list[Entry]) -> str | None:

@@ -193,3 +193,29 @@ def test_a_reader_of_a_replaced_database_loses_nothing(service: Service, tmp_pat
         done = pull(reader, Asked(service), name="partner", bank=bank, actor="a", from_start=True)
         assert done.added == 3
         assert pull(reader, Asked(service), name="partner", bank=bank, actor="a").lines == 0
+
+
+def test_from_the_start_changes_nothing_after_a_bank_was_off_and_on(
+    service: Service, tmp_path: Path
+) -> None:
+    bank = service.bank()
+    for n in range(3):
+        service.reference(media=b"\x89PNG %d" % n)
+    with closing(Store.open(f"sqlite:///{tmp_path / 'reader.db'}")) as reader:
+        with reader.begin() as tx:
+            theirs = tx.banks.create("theirs")
+
+        def pulled(from_start: bool = False) -> tuple[int, int]:
+            feed = Asked(service)
+            done = pull(reader, feed, name="partner", bank=theirs, actor="a", from_start=from_start)
+            return done.added, done.withdrawn
+
+        assert pulled() == (3, 0)
+        for enabled in (False, True):
+            change(service, "PATCH", f"/banks/{bank['id']}", json={"enabled": enabled})
+        assert pulled() == (3, 3)
+        with reader.read() as tx:
+            before = tx.changes.head()
+        assert [pulled(from_start=True) for _ in range(2)] == [(0, 0)] * 2
+        with reader.read() as tx:
+            assert tx.changes.head() == before

@@ -148,6 +148,81 @@ def test_from_the_start_after_the_partner_was_replaced(
     assert pulled(*new, add(4, checkpoint="new.4")).added == 1
 
 
+def again(number: int, of: int) -> dict[str, Any]:
+    """An addition that comes once more, under another checkpoint."""
+    return add(of, checkpoint=str(number))
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_from_the_start_changes_nothing(
+    store: Store, bank: Bank, pulled: Pull, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """The partner switched a bank off and on, and withdrew something for good."""
+    monkeypatch.setattr(sync, "BATCH_ENTRIES", batch)
+    lines = (
+        *(add(1), add(2), add(3), withdraw(4, of=1), withdraw(5, of=2), again(6, of=1)),
+        *(again(7, of=2), withdraw(8, of=1), again(9, of=1), withdraw(10, of=3)),
+    )
+    pulled(*lines)
+    before, kept = changes(store), {r.id for r in living(store, bank)}
+    for _ in range(2):
+        done = pulled(*lines, from_start=True)
+        assert (done.added, done.withdrawn, done.checkpoint) == (0, 0, "10")
+    assert changes(store) == before
+    assert {r.id for r in living(store, bank)} == kept
+    done = pulled(*lines, withdraw(11, of=1), add(12), from_start=True)
+    assert (done.added, done.withdrawn) == (1, 1)
+    assert {r.origin for r in living(store, bank)} == {add(n)["reference_id"] for n in (2, 12)}
+
+
+class Changing:
+    """A partner whose list is another one each time that it is read."""
+
+    def __init__(self, *lists: list[dict[str, Any]]) -> None:
+        self.lists = list(lists)
+
+    def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
+        for line in self.lists.pop(0):
+            if checkpoint is None or int(line["checkpoint"]) > int(checkpoint):
+                yield FeedEntry(line["change"], line["reference_id"], line["checkpoint"], line)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_list_that_grows_while_it_is_read_from_its_start(
+    store: Store, bank: Bank, pulled: Pull, gone: bool
+) -> None:
+    """`gone`: its last line, too, since that reference was withdrawn meanwhile."""
+    first = [add(1), add(2), withdraw(3, of=1), again(4, of=1), withdraw(5, of=2), add(6)]
+    pulled(*first)
+    end = [withdraw(7, of=6), withdraw(8, of=1), again(9, of=2)]
+    grown = [*(first[:-1] if gone else first), *end]
+    feed = Changing(first, grown, grown)
+    done = pull(store, feed, name=NAME, bank=bank, actor="a", from_start=True)
+    assert done.checkpoint == "9"
+    assert [r.origin for r in living(store, bank)] == [add(2)["reference_id"]]
+
+
+def test_from_the_start_leaves_the_checkpoint_until_all_was_read(
+    store: Store, bank: Bank, pulled: Pull
+) -> None:
+    lines = [add(1), add(2), withdraw(3, of=1), again(4, of=1)]
+    pulled(*lines)
+
+    class Broken(Changing):
+        def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
+            yield from super().fetch(checkpoint)
+            if len(self.lists) == 0:
+                raise PartnerUnavailable("gone")
+
+    feed = Broken(lines, [add(1), add(2)])
+    with pytest.raises(PartnerUnavailable):
+        pull(store, feed, name=NAME, bank=bank, actor="a", from_start=True)
+    with store.read() as tx:
+        (exchange,) = tx.exchanges.list()
+    assert exchange.checkpoint == "4"
+    assert len(living(store, bank)) == 2
+
+
 def test_our_own_reference_outlives_the_partners_withdrawal(
     store: Store, bank: Bank, pulled: Pull
 ) -> None:
