@@ -39,6 +39,11 @@ class Spool:
             raise BadSetting(f"SEAWALL_SPOOL={place!r} cannot be opened: {error}") from None
         self._local = "file" in self._fs.protocol
 
+    @property
+    def folder(self) -> Path | None:
+        """None where it is no folder of this machine."""
+        return Path(self._root) if self._local else None
+
     def keep(self, body: BinaryIO) -> str:
         """Store what a crash of any machine leaves there; its name. Raises `Unavailable`."""
         if self._local:

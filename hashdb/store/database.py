@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, select, text
@@ -228,6 +229,11 @@ class Store:
         says whether. For what is written elsewhere: transactions go on beside it."""
         with translated(), alone(self._engine, seconds) as got:
             yield got
+
+    @property
+    def folder(self) -> Path | None:
+        """Where SQLite's file lies; None where a server has the database."""
+        return Path(str(self._engine.url.database)).parent if self._alone else None
 
     def ping(self) -> None:
         """Raises `DatabaseUnavailable` where the database does not answer."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from werkzeug import exceptions as http
 
 from api import problems, schemas
 from api.problems import BY_ERROR, PROBLEMS
+from api.routes import health
 from api.routes.table import ROUTES
 from hashdb import errors
 from hashdb.model import Role
@@ -108,8 +111,63 @@ def test_health_and_readiness(service: Service) -> None:
     assert ready.status_code == 200
     assert ready.json == {
         "ready": True,
-        "checks": {"database": "ok", "index": "ok", "sandbox": "ok"},
+        "checks": {"database": "ok", "index": "ok", "sandbox": "ok", "storage": "ok"},
     }
+
+
+@pytest.fixture
+def room() -> Iterator[Callable[[int], None]]:
+    """Sets how many bytes a file may have, as if the disk had no more room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def set_room(size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+    yield set_room
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_it_is_not_ready_where_nothing_can_be_stored(
+    service: Service, room: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PROBE_EVERY_S", 0.0)
+
+    def storage() -> tuple[int, str]:
+        ready = service.client.get("/readyz")
+        return ready.status_code, ready.json["checks"]["storage"]
+
+    full = (503, "failed: No space left on device")
+    assert storage() == (200, "ok")
+    room(health.ROOM // 2)
+    assert storage() == full
+    room(health.ROOM)  # no more than one upload has left
+    assert storage() == full
+    room(2 * health.ROOM)
+    assert storage() == (200, "ok")
+    room(health.ROOM)
+    assert storage() == (200, "ok")
+    assert list((service.parts.settings.data_dir / "tmp").iterdir()) == []
+
+
+def test_it_is_not_ready_where_the_folder_is_gone(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PROBE_EVERY_S", 0.0)
+    spool = service.parts.settings.data_dir / "spool"
+    spool.parent.mkdir(parents=True, exist_ok=True)
+    spool.write_text("a file in its place")
+    ready = service.client.get("/readyz")
+    assert (ready.status_code, ready.json["checks"]["storage"]) == (503, "failed: File exists")
+
+
+def test_storage_is_looked_at_now_and_then(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+    monkeypatch.setattr(health, "_write_to", lambda folder, size: written.append(folder))
+    for _ in range(3):
+        assert service.client.get("/readyz").status_code == 200
+    assert len(written) == len(set(written)) <= 3
 
 
 def test_metrics_count_what_happened(make_service: Make) -> None:

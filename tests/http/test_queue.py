@@ -165,7 +165,7 @@ def test_readiness_does_not_wait_behind_the_decoders(make_service: Make) -> None
     queue: Queue = service.client.application.extensions["seawall"].queue
     held.go_on.clear()
     with queue.judging.taken(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("api.routes.health.SANDBOX_EVERY_S", 0.0)
+        patch.setattr("api.routes.health.PROBE_EVERY_S", 0.0)
         assert service.client.get("/readyz").status_code == 200
     assert service.parts.sandbox.calls == probed
 

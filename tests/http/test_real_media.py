@@ -61,6 +61,7 @@ def test_the_service_is_ready(ask: Ask) -> None:
         "database": "ok",
         "index": "ok",
         "sandbox": "ok",
+        "storage": "ok",
     }
 
 
