@@ -49,6 +49,15 @@ def test_every_command_and_option_is_documented(words: str) -> None:
         assert max(parameter.opts, key=len) in told, (words, parameter.opts)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
+def test_where_make_puts_the_command_is_told(page: str) -> None:
+    """Before the first line that types it."""
+    told, _, typed = (ROOT / page).read_text().partition("source .venv/bin/activate")
+    assert "`make install`" in told
+    assert not re.search(r"^(    |\*\*`)seawall ", told, re.MULTILINE)
+    assert re.search(r"^(    |\*\*`)seawall ", typed, re.MULTILINE)
+
+
 def test_every_command_takes_json() -> None:
     without = {
         words for words, c in LEAVES.items() if not any("--json" in p.opts for p in c.params)
