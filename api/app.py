@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
 
-from api import openapi, problems, purging
+from api import members, openapi, problems, purging
 from api.auth import Gate
 from api.jobs import Runner
 from api.metrics import Metrics
@@ -219,9 +219,13 @@ def _from_texts(model: type[BaseModel], texts: Mapping[str, str], root: str) -> 
 
 def _from_json(model: type[BaseModel], raw: bytes) -> BaseModel:
     try:
-        return model.model_validate_json(raw)
+        body = model.model_validate_json(raw)
     except ValidationError as e:
         raise _invalid(e) from None
+    if twice := members.sent_twice(raw, body):
+        pointers = [_pointer(place) for place in twice[:_MOST_ERRORS]]
+        raise InvalidFields([FieldError(p, "sent more than once") for p in pointers])
+    return body
 
 
 def _invalid(error: ValidationError) -> InvalidFields:

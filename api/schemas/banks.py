@@ -15,6 +15,7 @@ from api.schemas.base import (
     Md5,
     Metadata,
     Name,
+    NamedOnce,
     Out,
     Sha256,
     TextIn,
@@ -72,7 +73,7 @@ class ReferenceNew(Hashes):
 class ReferenceForm(TextIn):
     bank: Name = Field(description="name or id of the bank")
     source: Line | None = None
-    metadata: Json[Metadata] = Field(default_factory=dict)
+    metadata: Annotated[Json[Metadata], NamedOnce] = Field(default_factory=dict)
 
 
 class ReferenceChange(In):

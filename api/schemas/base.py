@@ -15,6 +15,8 @@ from pydantic import (
     StringConstraints,
 )
 
+from api import members
+
 MAX_FRAMES = 200_000
 MAX_METADATA = 16 * 1024
 MAX_SECONDS = 1e7  # 115 days
@@ -71,6 +73,20 @@ def _storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 Metadata = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
+
+
+def _once(text: Any) -> Any:
+    try:
+        twice = members.places(text)
+    except (ValueError, TypeError, RecursionError):
+        return text  # which pydantic refuses in its own words
+    if twice:
+        raise ValueError("a member is named more than once")
+    return text
+
+
+NamedOnce = BeforeValidator(_once)
+"""Of a form field that is JSON."""
 
 
 class In(BaseModel):

@@ -22,6 +22,7 @@ from api.schemas.base import (
     Limit,
     Md5,
     Metadata,
+    NamedOnce,
     Out,
     Probability,
     Seconds,
@@ -82,10 +83,10 @@ class MatchForm(TextIn):
     """The text fields beside the file; two of them are JSON."""
 
     upload_id: UploadId | None = None
-    classifications: Json[Annotated[list[ClassificationIn], Field(max_length=1000)]] = Field(
-        default_factory=list
-    )
-    metadata: Json[Metadata] = Field(default_factory=dict)
+    classifications: Annotated[
+        Json[Annotated[list[ClassificationIn], Field(max_length=1000)]], NamedOnce
+    ] = Field(default_factory=list)
+    metadata: Annotated[Json[Metadata], NamedOnce] = Field(default_factory=dict)
     suspicious: bool = Field(False, description=SUSPICIOUS)
 
 

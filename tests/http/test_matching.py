@@ -42,6 +42,55 @@ def test_the_reference_itself_is_blocked(service: Service) -> None:
     assert body["upload_id"].startswith("upl_")
 
 
+A, B = ('"' + letter * 64 + '"' for letter in "ab")
+TWICE = f'{{"signal_type": "pdq", "frames": [{{"offset": 0, "hash": {A}, "hash" : {B}}}]}}'
+
+
+@pytest.mark.parametrize(
+    ("members", "pointers"),
+    [
+        (f'"sha256": {B}', ["/sha256"]),
+        (f'"sh\\u0061256": {B}', ["/sha256"]),
+        (f'"fingerprints": [{TWICE}]', ["/fingerprints/0/frames/0/hash"]),
+        (f'"fingerprints": [{TWICE}], "fingerprints": []', ["/fingerprints"]),
+        ('"metadata": {"u": "https://a", "a/b": {"x": 1, "x": 1}}', ["/metadata/a~1b/x"]),
+        ('"kind": "image", "md5": null, "kind": "video", "md5": null', ["/kind", "/md5"]),
+    ],
+)
+def test_a_member_that_is_named_twice_is_refused(
+    service: Service, members: str, pointers: list[str]
+) -> None:
+    """One parser takes the first, another the last: a hash that is banned must not hide so."""
+    body = f'{{"sha256": {A}, {members}}}'
+    answer = service.ask(
+        Role.PIPELINE, "POST", "/match", data=body, content_type="application/json"
+    )
+    assert answer.status_code == 400, answer.text
+    errors = problem(answer, "bad-argument")["errors"]
+    assert sorted(e["pointer"] for e in errors) == pointers
+
+
+def test_colons_in_texts_and_long_numbers_are_no_members(service: Service) -> None:
+    metadata = f'{{"url": "https://a:1/b", "n": {"9" * 4000}, "at": [{{"x": ":"}}, {{"x": 1}}]}}'
+    body = f'{{"sha256": "{1:064x}", "upload_id": "a:b", "metadata": {metadata}}}'
+    answer = service.ask(
+        Role.PIPELINE, "POST", "/match", data=body, content_type="application/json"
+    )
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("metadata", '{"a": 1, "a": 2}'),
+        ("classifications", '[{"label": "x", "score": 0.99, "score": 0.01}]'),
+    ],
+)
+def test_nor_is_it_taken_in_a_form_field(service: Service, field: str, text: str) -> None:
+    errors = problem(service.match(OTHER, **{field: text}), "bad-argument")["errors"]
+    assert [e["pointer"] for e in errors] == [f"/{field}"]
+
+
 def test_the_same_upload_gets_the_same_verdict(service: Service) -> None:
     service.bank()
     before = service.match(upload_id="u1")
