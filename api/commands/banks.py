@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -22,6 +23,16 @@ from matcher.enroll import Enroller
 from matcher.policy import load_policy
 
 PAGE = 1000
+EXACT_ONLY = "all of it is too flat to mean anything: only the very same file matches it, no copy"
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """`exact_only`: nothing is kept of it but its digests."""
+
+    reference: Reference
+    new: bool
+    exact_only: bool
 
 
 @click.group()
@@ -98,8 +109,10 @@ def reference_add(
     add = add_list if vpdq else add_media
     with opened_enroller(settings, store) as enroller:
 
-        def enrol(file: str) -> tuple[Reference, bool]:
-            return add(enroller, into, file, source or output.printable(file))
+        def enrol(file: str) -> Added:
+            made, new = add(enroller, into, file, source or output.printable(file))
+            with store.read() as tx:
+                return Added(made, new, tx.banks.nothing_but_digests(made.id))
 
         found = list(files.find(paths))
         code = files.run(found, enrol, show_added, at_once=settings.decoders, as_json=as_json)
@@ -138,14 +151,17 @@ def add_list(enroller: Enroller, bank: Bank, file: str, source: str) -> tuple[Re
     )
 
 
-def show_added(file: str, added: tuple[Reference, bool], as_json: bool) -> None:
-    made, new = added
+def show_added(file: str, added: Added, as_json: bool) -> None:
+    made = added.reference
     row: dict[str, object] = {"file": output.printable(file), "reference_id": made.id}
-    note = "" if new else "  (the bank has it already)"
+    note = "" if added.new else "  (the bank has it already)"
     if not made.enforceable:
         row["enforceable"] = False
         what = "reference" if made.bank.enabled else "bank"
         note += f"  WARNING: the {what} is disabled, so it matches nothing"
+    if added.exact_only:
+        row["exact_only"] = True
+        output.note(f"seawall: warning: {file}: {EXACT_ONLY}")
     output.result(row, f"{made.id}  {file}{note}", as_json=as_json)
 
 

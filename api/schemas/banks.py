@@ -102,7 +102,10 @@ class ReferenceOut(Out):
     source: str | None
     origin: str | None
     duration_s: float | None
-    frames: int
+    frames: int = Field(
+        description="hashes of pictures that are kept; at 0 (all was flat, or it came as a digest) "
+        "only the very same file matches, and what has its sound"
+    )
     standing: Standing
     enabled: bool
     enforceable: bool

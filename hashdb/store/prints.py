@@ -31,6 +31,20 @@ class Prints:
             found.update(self._connection.scalars(query.where(_of_model(table.c, model))))
         return found
 
+    def nothing_but_digests(self, reference_id: str) -> bool:
+        """Whether only the very same file can match it: no code, feature or sound is kept. Motion
+        does not count: it tells moments of what was found otherwise."""
+        prints, features = reference_fingerprints.c, reference_features.c
+        kept = (
+            select(prints.reference_id).where(prints.reference_id == reference_id),
+            select(features.reference_id).where(
+                features.reference_id == reference_id,
+                features.signal_type != feature_packing.MOTION,
+                features.n > 0,
+            ),
+        )
+        return not any(self._connection.execute(query.limit(1)).first() for query in kept)
+
     def fingerprints(self, reference_id: str) -> list[Fingerprint]:
         """What is kept of a reference; empty for digests alone, and for an unknown id."""
         columns = reference_fingerprints.c

@@ -8,7 +8,9 @@ import subprocess
 import time
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
+from PIL import Image
 
 from hashdb.store import Store
 from tests.commands import Seawall, seawall_at
@@ -126,3 +128,36 @@ def test_an_interrupted_run_ends_at_once(folder: Path) -> None:
     assert process.returncode == 130
     assert told.strip().endswith("seawall: interrupted")
     assert "Traceback" not in told
+
+
+def black_video(path: Path, *sound: str) -> str:
+    picture = ("-f", "lavfi", "-i", "color=black:size=160x120:duration=4")
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *picture, *sound, str(path)]
+    subprocess.run(command, check=True)
+    return str(path)
+
+
+def test_media_that_only_the_very_same_file_can_match_is_told(
+    seawall: Seawall, tmp_path: Path
+) -> None:
+    flat = [str(tmp_path / name) for name in ("black.png", "dot.png")]
+    Image.new("RGB", (320, 240), "black").save(flat[0])
+    Image.new("RGB", (1, 1), "red").save(flat[1])
+    flat.append(black_video(tmp_path / "black.mp4"))
+    add = ("reference", "add", "--bank", "attacks")
+    told = seawall(*add, *flat)
+    assert told.code == 0
+    assert [line.split(": ")[:3] for line in told.err.splitlines()] == [
+        ["seawall", "warning", path] for path in flat
+    ]
+    rows = seawall(*add, *flat, str(VIDEO), "--json").lines()  # again, and one that is not flat
+    assert [row.get("exact_only") for row in rows] == [True, True, True, None]
+    (judged,) = seawall("match", flat[0], "--json").lines()
+    assert judged["action"] == "block"
+
+
+def test_a_black_video_with_a_sound_is_found_by_it(seawall: Seawall, tmp_path: Path) -> None:
+    """docs/moderator.md advises to add a sound so: no warning."""
+    sound = ("-ss", "1", "-t", "4", "-i", str(MEDIA / "o597_bbb.mp4"), "-map", "0:v", "-map", "1:a")
+    told = seawall("reference", "add", "--bank", "attacks", black_video(tmp_path / "s.mp4", *sound))
+    assert (told.code, told.err) == (0, "")
