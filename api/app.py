@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from flask import Flask, Request, Response, g, request
+from gunicorn.http.errors import UnsupportedTransferCoding
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
@@ -262,6 +263,9 @@ def _register_hooks(app: Flask, metrics: Metrics) -> None:
         g.began = time.perf_counter()
         sent = request.headers.get("X-Request-Id", "")
         g.request_id = sent if _REQUEST_ID.fullmatch(sent) else new_id("req")
+        coding = request.headers.get("Transfer-Encoding", "chunked")
+        if coding.strip().lower() != "chunked":  # gunicorn would pass on what is still zipped
+            raise UnsupportedTransferCoding(coding)
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:

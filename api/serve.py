@@ -25,6 +25,7 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import InvalidHeader, UnsupportedTransferCoding
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 from prometheus_client.multiprocess import mark_process_dead
@@ -79,6 +80,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer what did not reach the application, with a problem document as it does."""
         request_id = new_id("req")
+        exc = _own_kind(exc)
         kind = problems.problem_type(exc)
         if kind.status == 500:
             log.error("%s: %s", request_id, exc, exc_info=exc)
@@ -99,6 +101,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         with suppress(OSError):
             write_nonblock(client, "\r\n".join([*lines, "", ""]).encode("ascii") + body)
+
+
+def _own_kind(exc: Exception) -> Exception:
+    """A body that is zipped and not chunked is a bad header to gunicorn: it is one that is not
+    read here, like a body that is both."""
+    if not isinstance(exc, InvalidHeader) or exc.hdr != "TRANSFER-ENCODING":
+        return exc
+    values = [value for name, value in exc.req.headers if name == exc.hdr]
+    codings = {coding.strip().lower() for value in values for coding in value.split(",")}
+    other: Exception = UnsupportedTransferCoding(", ".join(values))
+    return exc if codings == {"chunked"} else other
 
 
 class Server(BaseApplication):  # type: ignore[misc]

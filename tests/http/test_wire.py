@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from collections.abc import Iterator
@@ -118,6 +119,23 @@ def chunk(data: bytes) -> bytes:
 def test_a_chunked_body_is_read(service: Service, key: str) -> None:
     answer = send(service, post(key, CHUNKED), chunk(BODY[:9]), chunk(BODY[9:]), b"0\r\n\r\n")
     assert answer[0] == 200, answer
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"identity", b"Deflate,chunked"])
+def test_a_zipped_body_is_not_read(service: Service, key: str, coding: bytes) -> None:
+    zipped = chunk(gzip.compress(BODY)) + b"0\r\n\r\n"
+    answer = send(service, post(key, b"Transfer-Encoding: " + coding), zipped)
+    refused(answer, "unsupported-transfer-coding", 501)
+
+
+def test_codings_in_two_headers_are_one_list(service: Service, key: str) -> None:
+    two = (b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked")
+    answer = send(service, post(key, *two), chunk(BODY), b"0\r\n\r\n")
+    refused(answer, "unsupported-transfer-coding", 501)
+    twice = (CHUNKED, CHUNKED)
+    refused(send(service, post(key, *twice), chunk(BODY), b"0\r\n\r\n"), "bad-request", 400)
+    loud = b"Transfer-Encoding: Chunked"
+    assert send(service, post(key, loud), chunk(BODY), b"0\r\n\r\n")[0] == 200
 
 
 @pytest.mark.parametrize("kind", [b"application/json", FORM])
