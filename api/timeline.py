@@ -43,14 +43,18 @@ def timeline_svg(verdict: Verdict) -> str:
 
 def _head(verdict: Verdict, lines: list[str]) -> list[str]:
     word = verdict.action.value
-    name = verdict.upload_id if len(verdict.upload_id) <= 80 else verdict.upload_id[:77] + "..."
     parts = [
-        f"<title>{escape(word)}: {escape(name)}</title>",
+        f"<title>{escape(word)}: {escape(verdict.upload_id)}</title>",
         f'<rect x="16" y="14" width="74" height="24" rx="4" fill="{COLOURS[verdict.action]}"/>',
         _text(53, 31, word, fill="#ffffff", anchor="middle", weight="bold"),
-        _text(102, 31, name),
+        _text(102, 31, _short(verdict.upload_id, 56)),
     ]
     return parts + [_text(16, 58 + 18 * i, line, fill="#444444") for i, line in enumerate(lines)]
+
+
+def _short(name: str, most: int) -> str:
+    """So that it has room even if all of its letters are wide."""
+    return name if len(name) <= most else name[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _match(match: Match, verdict: Verdict, top: float) -> list[str]:
@@ -59,7 +63,7 @@ def _match(match: Match, verdict: Verdict, top: float) -> list[str]:
     upload_s = max([verdict.coverage.total_s, *ends])
     reference_s = max([reference.duration_s or 0.0, *(p.reference.end for p in match.segments)])
     signals = ", ".join(f"{s.signal_type} {s.score:.2f}" for s in match.signals)
-    label = f"{reference.bank.name}: {reference.id} ({signals})"
+    label = f"{_short(reference.bank.name, 30)}: {reference.id} ({signals})"
     upper, lower = top + 22, top + 22 + BAR + BETWEEN
     parts = [
         _text(LEFT, top + 12, label),

@@ -69,6 +69,18 @@ def test_text_from_outside_is_escaped():
     ElementTree.fromstring(svg)
 
 
+def test_long_names_have_room():
+    """A wide letter takes a font's size of 13; the title, which is not drawn, has the whole id."""
+    root = drawn(match(name="b" * 64), upload_id="W" * 200)
+    (shown,) = (t for t in root.iter(SVG + "text") if t.text.startswith("WWW"))
+    assert shown.text.endswith("W\N{HORIZONTAL ELLIPSIS}")
+    assert float(shown.get("x")) + 13 * len(shown.text) <= 860
+    assert root.find(SVG + "title").text.endswith("W" * 200)
+    (label,) = (t for t in root.iter(SVG + "text") if t.text.startswith("bbb"))
+    assert label.text.startswith("b" * 29 + "\N{HORIZONTAL ELLIPSIS}: ref_1")
+    assert any(t.text == "W" * 56 for t in drawn(upload_id="W" * 56).iter(SVG + "text"))
+
+
 def test_an_image_is_drawn_as_a_whole():
     image = match(kind=MediaKind.IMAGE, pairs=((0, 0, 0, 0),))
     (shape,) = drawn(image, total=0.0).iter(SVG + "polygon")
