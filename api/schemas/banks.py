@@ -12,12 +12,11 @@ from api.schemas.base import (
     Label,
     Limit,
     Line,
-    Md5,
     Metadata,
     Name,
     NamedOnce,
     Out,
-    Sha256,
+    Sha256OrMd5,
     TextIn,
     cursor_pattern,
     never_null,
@@ -87,7 +86,7 @@ class ReferenceQuery(TextIn):
     bank: Name | None = Field(None, description="name or id of the bank")
     state: Literal["enabled", "disabled", "withdrawn"] | None = None
     text: Line | None = Field(None, description="part of the source, the metadata or the id")
-    digest: Sha256 | Md5 | None = Field(None, description="SHA-256 or MD5 of the file")
+    digest: Sha256OrMd5 | None = Field(None, description="SHA-256 or MD5 of the file")
     limit: Limit = 100
     cursor: ReferenceCursor | None = Field(None, description="`next` of the page before")
 

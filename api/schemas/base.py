@@ -56,6 +56,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
 Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$")]
+Sha256OrMd5 = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{32}){1,2}$")]
 Hex256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{16}$")]
 

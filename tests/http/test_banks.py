@@ -154,7 +154,9 @@ def test_search_and_pages(service: Service) -> None:
     assert found(text="CASE-4") == [made[4]]
     assert found(digest=sha256(b"\2").hexdigest().upper()) == [made[2]]
     problem(ask(service, "GET", "/references?bank=b9"), "not-found")
-    problem(ask(service, "GET", "/references?digest=xyz"), "bad-argument")
+    for wrong in ("zz", "a" * 31, "a" * 63, "g" * 64):
+        body = problem(ask(service, "GET", f"/references?digest={wrong}"), "bad-argument")
+        assert [e["pointer"] for e in body["errors"]] == ["/digest"]
     pages, cursor = [], None
     while True:
         query = {"limit": 2, **({"cursor": cursor} if cursor else {})}
