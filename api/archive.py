@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import fsspec
 
+from api.names import printable
 from api.uploads import IncomingFile
 from hashdb.errors import (
     BadArgument,
@@ -100,24 +101,25 @@ class Archive:
     def opened(self, path: str, size: int, version: str) -> Iterator[tuple[BinaryIO, Digests]]:
         """An object as a file at its beginning, and its digests. Raises `NotFound` where it is
         gone or another one by now, the `BadMedia` family for its size, `Unavailable`."""
+        name = printable(path)
         if size == 0:
             raise EmptyMedia("the object has 0 bytes")
         if size > self._limit:
             raise MediaTooLarge(f"the object is larger than {self._limit} bytes")
         if self._is_local():
             with ExitStack() as held:
-                with _translated(path):
+                with _translated(name):
                     file = held.enter_context(open(path, "rb"))
                     if _version_of(os.fstat(file.fileno())) != version:
-                        raise NotFound(f"{path} is another file than the one that was listed")
+                        raise NotFound(f"{name} is another file than the one that was listed")
                     digests = digest_file(file)
                 yield file, digests
             return
         with IncomingFile(self._folder, self._limit) as copy:
-            with _translated(path), self._fs.open(path, "rb") as source:
+            with _translated(name), self._fs.open(path, "rb") as source:
                 shutil.copyfileobj(source, copy, _CHUNK)
             if copy.size != size:
-                raise NotFound(f"{path} is another object than the one that was listed")
+                raise NotFound(f"{name} is another object than the one that was listed")
             yield copy.media(), copy.digests
 
     def _is_local(self) -> bool:

@@ -6,11 +6,13 @@ database is known there by a name of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from api import hashes, render, schemas
 from api.archive import Archive
+from api.names import of_payload
 from api.parts import Parts
 from api.settings import Settings
 from api.spool import Spool
@@ -77,9 +79,7 @@ def enrol(parts: Parts, job: Job) -> Done:
 def backfill(parts: Parts, job: Job) -> Done:
     """An object of an archive, judged like an upload."""
     payload = job.payload
-    with archive(parts.settings, payload["archive"]).opened(
-        payload["path"], payload["size"], payload["version"]
-    ) as (media, digests):
+    with opened(parts, payload) as (media, digests):
         verdict = parts.checker.check_media(
             BACKFILL_KEY,
             payload["upload_id"],
@@ -97,9 +97,7 @@ def enrolment(parts: Parts, job: Job) -> Done:
     payload = job.payload
     with parts.store.read() as tx:
         bank = tx.banks.get(payload["bank"])
-    with archive(parts.settings, payload["archive"]).opened(
-        payload["path"], payload["size"], payload["version"]
-    ) as (media, digests):
+    with opened(parts, payload) as (media, digests):
         reference, created = parts.enroller.add_media(
             bank, media, digests, actor=payload["actor"], source=payload["path"]
         )
@@ -122,6 +120,14 @@ TASKS: Mapping[str, Callable[[Parts, Job], Done]] = {
     ENROLMENT: enrolment,
     LOOK_BACK: look_back,
 }
+
+
+def opened(
+    parts: Parts, payload: Mapping[str, Any]
+) -> AbstractContextManager[tuple[BinaryIO, Digests]]:
+    """An item's object, as `Archive.opened`."""
+    found = archive(parts.settings, payload["archive"])
+    return found.opened(of_payload(payload), payload["size"], payload["version"])
 
 
 def archive(settings: Settings, url: str) -> Archive:

@@ -18,6 +18,7 @@ from api import tasks
 from api.jobs import LEASE_S, POLL_S
 from api.leases import kept
 from api.looping import Looping
+from api.names import as_payload
 from api.settings import Settings
 from hashdb.errors import DatabaseUnavailable, SeawallError
 from hashdb.model import Run, new_id
@@ -58,7 +59,7 @@ def _archived(settings: Settings, run: Run) -> Iterator[Page]:
     url = run.options["archive"]
     for page in tasks.archive(settings, url).pages(run.cursor):
         items = [
-            (e.key, {"archive": url, "path": e.path, "size": e.size, "version": e.version})
+            (e.key, {"archive": url, **as_payload(e.path), "size": e.size, "version": e.version})
             for e in page.entries
         ]
         yield Page(items, page.cursor)

@@ -14,6 +14,7 @@ from api import render
 from api.commands import files, output
 from api.commands.media import paths_argument, whole_picture
 from api.commands.output import json_option
+from api.names import printable
 from api.settings import Settings
 from hashdb.model import Action, Bank, Digests, MediaKind, Reference
 from hashdb.store import Store
@@ -110,7 +111,7 @@ def reference_add(
     with opened_enroller(settings, store) as enroller:
 
         def enrol(file: str) -> Added:
-            made, new = add(enroller, into, file, source or output.printable(file))
+            made, new = add(enroller, into, file, source or printable(file))
             with store.read() as tx:
                 return Added(made, new, tx.banks.nothing_but_digests(made.id))
 
@@ -153,7 +154,7 @@ def add_list(enroller: Enroller, bank: Bank, file: str, source: str) -> tuple[Re
 
 def show_added(file: str, added: Added, as_json: bool) -> None:
     made = added.reference
-    row: dict[str, object] = {"file": output.printable(file), "reference_id": made.id}
+    row: dict[str, object] = {"file": printable(file), "reference_id": made.id}
     note = "" if added.new else "  (the bank has it already)"
     if not made.enforceable:
         row["enforceable"] = False

@@ -10,6 +10,7 @@ import click
 from api import render
 from api.commands import files, output
 from api.commands.output import json_option
+from api.names import printable
 from api.settings import Settings
 from hashdb.errors import BadArgument
 from hashdb.model import (
@@ -62,7 +63,7 @@ def match(
                     upload_id or new_id("upl"),
                     media,
                     digest_file(media),
-                    metadata={"file": output.printable(file)},
+                    metadata={"file": printable(file)},
                 )
 
         code = files.run(found, judge, show_verdict, at_once=settings.decoders, as_json=as_json)
@@ -70,7 +71,7 @@ def match(
 
 
 def show_verdict(file: str, verdict: Verdict, as_json: bool) -> None:
-    value = {"file": output.printable(file), **render.verdict_json(verdict)}
+    value = {"file": printable(file), **render.verdict_json(verdict)}
     output.result(value, describe(file, verdict), as_json=as_json)
 
 
@@ -128,7 +129,7 @@ def hash_media(
 
 
 def show_hashes(file: str, hashed: Hashed, as_json: bool) -> None:
-    value = {"file": output.printable(file), **render.hash_json(*hashed)}
+    value = {"file": printable(file), **render.hash_json(*hashed)}
     output.result(value, describe_hash(file, *hashed), as_json=as_json)
 
 

@@ -13,6 +13,7 @@ import click
 from tqdm import tqdm
 
 from api import problems
+from api.names import printable
 from hashdb.errors import SeawallError
 
 T = TypeVar("T")
@@ -51,12 +52,6 @@ def result(value: Mapping[str, Any], words: str, *, as_json: bool) -> None:
 def note(message: str) -> None:
     """Words beside the result, on standard error."""
     tqdm.write(printable(message), file=sys.stderr)
-
-
-def printable(name: str) -> str:
-    """A file's name; bytes in it that are no UTF-8 (PEP 383) as `\\udc..`, so that neither the
-    terminal nor the database refuses it."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _out(message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -345,3 +346,29 @@ def test_a_spool_may_be_a_bucket(settings: Settings, s3: Mapping[str, str], tmp_
         with pytest.raises(Unavailable), spool.opened(name):
             pass
         spool.drop(name)
+
+
+@pytest.mark.parametrize("into", [False, True])
+def test_a_name_that_is_no_text_does_not_stop_the_others(
+    parts: ServiceParts, tmp_path: Path, into: bool
+) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    odd, gone = (Path(os.fsdecode(os.fsencode(folder) + b"/" + n)) for n in (b"a\xff.png", b"\xfe"))
+    for path in (odd, gone, folder / "b.png"):
+        path.write_bytes(png(64))
+    url = tasks.archive(parts.settings, str(folder)).url
+    with parts.store.begin() as tx:
+        options = {"archive": url, "bank": tx.banks.create("attacks").id, "actor": "cli"}
+        run = tx.runs.open(tasks.ENROLMENT if into else tasks.BACKFILL, url, options)
+    Walker(parts.store, parts.settings, poll_s=0.01).step("w")
+    gone.unlink()
+    well = {"added": 1, "known": 1} if into else {"allow": 2}
+    assert done(parts, run) == RunCounts(3, {**well, "failed": 1})
+    (failed,) = items(parts, run, "failed")
+    assert failed.problem is not None
+    assert failed.problem["type"] == "/problems/not-found"
+    assert failed.payload["path"] == f"{folder}/\\udcfe"
+    if not into:
+        judged = {j.payload["path"] for j in items(parts, run, "allow")}
+        assert judged == {f"{folder}/a\\udcff.png", f"{folder}/b.png"}
