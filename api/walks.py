@@ -18,9 +18,9 @@ from api import tasks
 from api.jobs import LEASE_S, POLL_S
 from api.leases import kept
 from api.looping import Looping
-from api.names import as_payload
+from api.names import as_payload, printable
 from api.settings import Settings
-from hashdb.errors import DatabaseUnavailable, SeawallError
+from hashdb.errors import DatabaseUnavailable, SeawallError, Unavailable
 from hashdb.model import Run, new_id
 from hashdb.store import Store
 
@@ -124,17 +124,33 @@ class Walker(Looping):
 
     def step(self, worker: str) -> bool:
         """Walk one run to its end, or until told to stop; False where there was none to walk. One
-        that breaks off keeps its lease, so that others have their turn before it is tried again."""
+        whose archive is away keeps its lease, so that others have their turn before it is tried
+        again."""
         with self._store.begin() as tx:
             run = tx.runs.claim(worker, self._lease_s, kinds=self._kinds)
         if run is None:
             return False
         log.info("run %s: walking %s", run.id, run.subject)
         with kept(f"run {run.id}", lambda: self._extend(run, worker), self._lease_s):
-            ended = self._walk(run, worker)
+            ended = self._walked(run, worker)
         if not ended:
             self._release(run, worker)
         return True
+
+    def _walked(self, run: Run, worker: str) -> bool:
+        """Whether it is at its end: one that breaks off for what will not pass is not tried again
+        until somebody starts it."""
+        try:
+            return self._walk(run, worker)
+        except Unavailable:
+            raise
+        except Exception as error:
+            foreseen = isinstance(error, SeawallError)
+            why = printable(str(error) if foreseen else f"{type(error).__name__}: {error}")
+            log.warning("run %s: the walk broke off: %s", run.id, why, exc_info=not foreseen)
+            with self._store.begin() as tx:
+                tx.runs.break_off(run, worker, why)
+            return True
 
     def _walk(self, run: Run, worker: str) -> bool:
         """Whether it came to the end."""

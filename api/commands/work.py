@@ -18,7 +18,7 @@ from api.commands import output
 from api.commands.output import json_option
 from api.settings import Settings
 from hashdb.errors import DatabaseUnavailable, NotFound
-from hashdb.model import Job, Run, RunCounts, now
+from hashdb.model import Job, Run, now
 from hashdb.store import Store
 from hashdb.store.runs import FAILED
 
@@ -76,6 +76,7 @@ def worker(host: str, port: int, jobs: int | None, as_json: bool) -> None:
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many a second.")
 @jobs_option
 @click.option("--retry-failed", is_flag=True, help="Try those again that failed before.")
+@click.option("--cancel", is_flag=True, help="End it: what is not begun is dropped.")
 @click.option("--status", is_flag=True, help="Only tell how far it is.")
 @click.option("--list", "listed", metavar="OUTCOME", help="Only list what ended so, as `block`.")
 @json_option
@@ -87,6 +88,7 @@ def backfill(
     rate: float | None,
     jobs: int | None,
     retry_failed: bool,
+    cancel: bool,
     status: bool,
     listed: str | None,
     as_json: bool,
@@ -107,11 +109,11 @@ def backfill(
             bank = tx.banks.get(into)
         kind, subject = tasks.ENROLMENT, f"{archive.url} into {bank.id}"
         options |= {"bank": bank.id, "actor": output.actor()}
-    if status or listed is not None:
-        with store.read() as tx:
-            run = tx.runs.find(kind, subject)
-        if run is None:
-            raise NotFound(f"{archive.url}: no backfill of it was ever begun")
+    if cancel or status or listed is not None:
+        run = known(store, kind, subject)
+        if cancel:
+            with store.begin() as tx:
+                tx.runs.cancel(run.id)
         if listed is not None:
             show_items(store, run, listed, as_json=as_json)
         else:
@@ -124,8 +126,15 @@ def backfill(
         if retry_failed:
             tx.runs.retry_failed(run.id)
     work(settings, store, run, jobs, unit="objects")
-    counts = show_counts(store, run, as_json=as_json)
-    context.exit(1 if counts.ended.get(FAILED) else 0)
+    context.exit(0 if show_counts(store, run, as_json=as_json) else 1)
+
+
+def known(store: Store, kind: str, subject: str) -> Run:
+    with store.read() as tx:
+        run = tx.runs.find(kind, subject)
+    if run is None:
+        raise NotFound(f"{subject}: no backfill of it was ever begun")
+    return run
 
 
 @click.command("look-back")
@@ -155,8 +164,7 @@ def look_back(context: click.Context, since: datetime, jobs: int | None, as_json
         run = tx.runs.open(tasks.LOOK_BACK, subject, {"since": begin})
     work(settings, store, run, jobs, unit="pages of uploads")
     show_items(store, run, "found", as_json=as_json)
-    counts = show_counts(store, run, as_json=as_json)
-    context.exit(1 if counts.ended.get(FAILED) else 0)
+    context.exit(0 if show_counts(store, run, as_json=as_json) else 1)
 
 
 def tell_of_retention(settings: Settings, since: datetime) -> None:
@@ -209,23 +217,27 @@ def helping(settings: Settings, store: Store, run: Run, threads: int) -> Iterato
         yield
 
 
-def show_counts(store: Store, run: Run, *, as_json: bool) -> RunCounts:
-    """How far a run is: how many things are known, wait, and ended in which way."""
+def show_counts(store: Store, run: Run, *, as_json: bool) -> bool:
+    """How far a run is: how many things are known, wait, and ended in which way. Whether it is well
+    so far: nothing failed."""
     with store.read() as tx:
         now, counts = tx.runs.get(run.id), tx.runs.counts(run.id)
     value = {
         "run_id": run.id,
         "subject": run.subject,
         "walked": now.walked,
+        "broken": now.broken,
         "listed": counts.listed,
         "in_hand": counts.in_hand,
         "ended": dict(counts.ended),
     }
     ended = ", ".join(f"{n} {name}" for name, n in counts.ended.items()) or "nothing done yet"
     more = "" if now.walked else "; the walk goes on"
+    if now.broken is not None:
+        more = f"; the walk broke off: {now.broken}"
     words = f"{run.subject}: {counts.listed} listed, {counts.in_hand} in hand, {ended}{more}"
     output.result(value, words, as_json=as_json)
-    return counts
+    return now.broken is None and not counts.ended.get(FAILED)
 
 
 def show_items(store: Store, run: Run, outcome: str, *, as_json: bool) -> None:

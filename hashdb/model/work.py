@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+BROKEN = "broken"  # beside a run's options, until it is opened again
+
 
 class JobState(StrEnum):
     PENDING = "pending"
@@ -46,6 +48,11 @@ class Run:
     walked: bool
     cursor: str | None
     created_at: datetime
+
+    @property
+    def broken(self) -> str | None:
+        """Why the walk broke off for good; None where it did not."""
+        return self.options.get(BROKEN)
 
 
 @dataclass(frozen=True, slots=True)

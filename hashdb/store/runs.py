@@ -11,11 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hashdb.errors import NotFound
 from hashdb.model import Job, JobState, Run, RunCounts, new_id, now
+from hashdb.model.work import BROKEN
 from hashdb.store import rows
 from hashdb.tables import jobs, run_counts, runs
 
@@ -31,7 +32,8 @@ class Runs:
 
     def open(self, kind: str, subject: str, options: Mapping[str, Any]) -> Run:
         """The run of that kind over that subject, made where there is none; with these options
-        from now on."""
+        from now on. A walk that broke off for good begins again."""
+        before = self.find(kind, subject)
         values = {
             "id": new_id("run"),
             "kind": kind,
@@ -46,6 +48,8 @@ class Runs:
                 index_elements=["kind", "subject"], set_={"options": statement.excluded.options}
             )
         )
+        if before is not None and before.broken is not None:
+            self.walk_again(before.id)
         found = self.find(kind, subject)
         assert found is not None
         return found
@@ -102,6 +106,22 @@ class Runs:
     def end_walk(self, run_id: str, worker: str) -> bool:
         """The walk came to its end. False where the worker has lost the run."""
         return self._mine(run_id, worker, walked=True, lease_owner=None, lease_until=None)
+
+    def break_off(self, run: Run, worker: str, why: str) -> bool:
+        """The walk cannot come to its end, and would break off again. False where the worker has
+        lost the run."""
+        ended = {"walked": True, "lease_owner": None, "lease_until": None}
+        return self._mine(run.id, worker, options={**run.options, BROKEN: why}, **ended)
+
+    def cancel(self, run_id: str) -> None:
+        """End the walk, and drop the items that wait, as if they had never been listed. Those that
+        are worked at come to their end."""
+        ended = {"walked": True, "lease_owner": None, "lease_until": None}
+        self._connection.execute(update(runs).where(runs.c.id == run_id).values(ended))
+        waiting = and_(jobs.c.run_id == run_id, jobs.c.state == JobState.PENDING.value)
+        dropped = self._connection.execute(delete(jobs).where(waiting)).rowcount
+        if dropped:
+            self.count(run_id, {LISTED: -dropped})
 
     def counts(self, run_id: str) -> RunCounts:
         query = select(run_counts.c.name, run_counts.c.n).where(run_counts.c.run_id == run_id)

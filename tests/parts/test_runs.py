@@ -372,3 +372,26 @@ def test_a_name_that_is_no_text_does_not_stop_the_others(
     if not into:
         judged = {j.payload["path"] for j in items(parts, run, "allow")}
         assert judged == {f"{folder}/a\\udcff.png", f"{folder}/b.png"}
+
+
+def test_a_walk_that_would_break_off_again_ends_with_the_reason(
+    parts: ServiceParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Files(str(tmp_path / "archive"))
+    files.put({"a.png": png(64)})
+    run, walk = begun(parts, files), WALKS[tasks.BACKFILL]
+
+    def breaks_off(store: Any, settings: Any, run: Run) -> Iterator[Page]:
+        yield from walk(store, settings, run)
+        raise ZeroDivisionError("no page")
+
+    monkeypatch.setattr("api.walks.WALKS", {tasks.BACKFILL: breaks_off})
+    assert done(parts, run) == RunCounts(1, {"allow": 1})
+    with parts.store.read() as tx:
+        ended = tx.runs.get(run.id)
+    assert (ended.walked, ended.broken) == (True, "ZeroDivisionError: no page")
+    assert not Walker(parts.store, parts.settings).step("w")
+    monkeypatch.setattr("api.walks.WALKS", {tasks.BACKFILL: walk})
+    again = begun(parts, files)
+    assert (again.walked, again.broken) == (False, None)
+    assert done(parts, run) == RunCounts(1, {"allow": 1})

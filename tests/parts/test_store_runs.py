@@ -188,3 +188,25 @@ def test_a_job_that_is_given_back_was_not_tried(store: Store) -> None:
             assert not tx.jobs.release(added.id, "other")
             assert tx.jobs.release(added.id, "w")
             assert not tx.jobs.release(added.id, "w")
+
+
+def test_a_cancelled_run_drops_what_waits(store: Store) -> None:
+    run = opened(store)
+    claimed(store)
+    walked(store, run, "abcd")
+    first, second = taken(store), taken(store)
+    assert first is not None
+    assert second is not None
+    with store.begin() as tx:
+        tx.jobs.finish(first.id, {"action": "allow"}, outcome="allow")
+        tx.runs.cancel(run.id)
+    assert counts(store, run) == RunCounts(2, {"allow": 1})
+    assert walked(store, run, "e") is None  # the walker has lost it
+    assert claimed(store) is None
+    assert taken(store) is None
+    with store.begin() as tx:
+        tx.jobs.finish(second.id, {"action": "block"}, outcome="block")
+        tx.runs.walk_again(run.id)
+    assert counts(store, run) == RunCounts(2, {"allow": 1, "block": 1})
+    assert claimed(store) is not None
+    assert walked(store, run, "abcd") == 2
