@@ -20,10 +20,12 @@ from typing import Any, BinaryIO
 
 import fsspec
 
+from api.files import must_be_file
 from api.names import printable
 from api.uploads import IncomingFile
 from hashdb.errors import (
     BadArgument,
+    Denied,
     EmptyMedia,
     MediaTooLarge,
     NotFound,
@@ -100,8 +102,12 @@ class Archive:
     @contextmanager
     def opened(self, path: str, size: int, version: str) -> Iterator[tuple[BinaryIO, Digests]]:
         """An object as a file at its beginning, and its digests. Raises `NotFound` where it is
-        gone or another one by now, the `BadMedia` family for its size, `Unavailable`."""
+        gone or another one by now, `Denied` where it may not be read, `BadArgument` where it is no
+        file, the `BadMedia` family for its size, `Unavailable`."""
         name = printable(path)
+        if self._is_local():
+            with _translated(name):
+                must_be_file(path)
         if size == 0:
             raise EmptyMedia("the object has 0 bytes")
         if size > self._limit:
@@ -147,17 +153,27 @@ class Archive:
         return list(answer.get("Contents", ()))
 
     def _scanned(self, path: str) -> Iterator[Entry]:
-        if not os.path.isdir(path):
-            yield _file(path, os.stat(path))
+        """What cannot be read is an object too: why is told when it is tried."""
+        try:
+            found = os.scandir(path)
+        except NotADirectoryError:
+            yield _file(path)
             return
-        with os.scandir(path) as found:
+        except PermissionError:
+            yield Entry(path, 0, "")
+            return
+        except FileNotFoundError:
+            if path == self._root:
+                raise
+            return  # it went while its neighbours were listed
+        with found:
             for each in found:
                 if each.name.startswith("."):
                     continue
                 if each.is_dir(follow_symlinks=False):
                     yield from self._scanned(each.path)
-                elif each.is_file():
-                    yield _file(each.path, each.stat())
+                else:
+                    yield _file(each.path)
 
     def _walked(self) -> Iterator[Entry]:
         if self._fs.isfile(self._root):
@@ -183,7 +199,11 @@ def _object(bucket: str, found: Mapping[str, Any]) -> Entry:
     return Entry(f"{bucket}/{found['Key']}", int(found["Size"]), str(found["ETag"]).strip('"'))
 
 
-def _file(path: str, found: os.stat_result) -> Entry:
+def _file(path: str) -> Entry:
+    try:
+        found = os.stat(path)
+    except OSError:  # a link to nothing, or in a folder that tells names and no more
+        return Entry(path, 0, "")
     return Entry(path, found.st_size, _version_of(found))
 
 
@@ -207,5 +227,7 @@ def _translated(what: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise NotFound(f"{what}: there is no such thing") from error
+    except PermissionError as error:
+        raise Denied(f"{what}: {error.strerror or error}") from error
     except Exception as error:
         raise Unavailable(f"{what}: {type(error).__name__}: {error}") from error

@@ -25,6 +25,7 @@ from hashdb.errors import (
     BadMedia,
     Conflict,
     DatabaseUnavailable,
+    Denied,
     Invalid,
     NotFound,
     SeawallError,
@@ -42,7 +43,7 @@ STOP_S = 5.0
 """For how long a process that is told to stop lets the jobs in its hands come to an end."""
 
 # Errors that another attempt would meet again: the job ends with them.
-FINAL = (BadMedia, Invalid, Conflict, NotFound)
+FINAL = (BadMedia, Invalid, Conflict, Denied, NotFound)
 
 
 def promise_verdict(

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from api.commands import output
+from api.files import must_be_file
 from hashdb.errors import BadArgument, NotFound, SeawallError
 
 T = TypeVar("T")
@@ -31,21 +31,30 @@ class Done(Generic[T]):
 def find(paths: Iterable[str]) -> Iterator[str]:
     """The files that are meant: files as they were named, folders with all that is in them, sorted
     by name. Hidden files and folders within a folder are passed over; nothing else is, whatever
-    its name ends in. A path that is not there is passed on, for its problem to be told."""
+    its name ends in. What is not there, or cannot be read, is passed on for that to be told."""
     for path in paths:
-        if Path(path).is_dir():
-            yield from _within(path)
-        else:
+        if not os.path.isdir(path):
             yield path
+            continue
+        empty = True
+        for file in _within(path):
+            empty = False
+            yield file
+        if empty:
+            output.note(f"seawall: {path}: there is nothing in it")
 
 
 def _within(folder: str) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for name in sorted(names):
-            path = os.path.join(parent, name)
-            if not name.startswith(".") and os.path.isfile(path):
-                yield path
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        yield folder
+        return
+    paths = [os.path.join(folder, name) for name in names if not name.startswith(".")]
+    within = {p for p in paths if os.path.isdir(p) and not os.path.islink(p)}
+    yield from (p for p in paths if p not in within)
+    for path in sorted(within):
+        yield from _within(path)
 
 
 def each(files: Iterable[str], work: Callable[[str], T], *, at_once: int) -> Iterator[Done[T]]:
@@ -94,25 +103,19 @@ def run(
 
 def _one(file: str, work: Callable[[str], T]) -> Done[T]:
     try:
-        _must_be_file(file)
+        must_be_file(file)
         return Done(file, work(file), None)
     except (SeawallError, OSError) as error:
-        return Done(file, None, _as_ours(file, error))
+        return Done(file, None, _as_ours(error))
     except Exception as error:
         # One file's unforeseen failure must not end the thousands beside it; it is told as one.
         log.exception("%s: unforeseen failure", file)
         return Done(file, None, error)
 
 
-def _must_be_file(file: str) -> None:
-    path = Path(file)
-    if not path.exists():
-        raise NotFound("there is no such file")
-    if not path.is_file():
-        raise BadArgument("not a regular file")
-
-
-def _as_ours(file: str, error: SeawallError | OSError) -> SeawallError:
+def _as_ours(error: SeawallError | OSError) -> SeawallError:
     if isinstance(error, SeawallError):
         return error
-    return BadArgument(f"{file}: {error.strerror or error}")
+    if isinstance(error, FileNotFoundError):
+        return NotFound("there is no such file")
+    return BadArgument(error.strerror or str(error))

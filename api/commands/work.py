@@ -231,7 +231,8 @@ def show_counts(store: Store, run: Run, *, as_json: bool) -> bool:
         "in_hand": counts.in_hand,
         "ended": dict(counts.ended),
     }
-    ended = ", ".join(f"{n} {name}" for name, n in counts.ended.items()) or "nothing done yet"
+    nothing = "there is nothing to do" if now.walked and not counts.listed else "nothing done yet"
+    ended = ", ".join(f"{n} {name}" for name, n in counts.ended.items()) or nothing
     more = "" if now.walked else "; the walk goes on"
     if now.broken is not None:
         more = f"; the walk broke off: {now.broken}"

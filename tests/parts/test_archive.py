@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,8 +11,17 @@ import pytest
 
 from api import archive as archives
 from api.archive import Archive, Entry
-from hashdb.errors import BadArgument, EmptyMedia, MediaTooLarge, NotFound, Unavailable
+from hashdb.errors import (
+    BadArgument,
+    Denied,
+    EmptyMedia,
+    MediaTooLarge,
+    NotFound,
+    SeawallError,
+    Unavailable,
+)
 from tests.archives import Files, archive_of, s3_server
+from tests.unprivileged import unprivileged
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +152,39 @@ def test_a_server_that_is_away_is_told(
 def test_a_url_that_nothing_opens_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(BadArgument):
         Archive(url, folder=tmp_path, limit=10)
+
+
+def test_what_cannot_be_read_is_listed_and_told(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    for path in ("shut/a", "names-only/b", "good"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(b"1")
+    (folder / "closed").write_bytes(b"1")
+    (folder / "link").symlink_to(folder)
+    (folder / "torn").symlink_to("nothing")
+    os.mkfifo(folder / "pipe")
+    modes = {"shut": 0o700, "names-only": 0o700, "closed": 0o600}
+    for name, mode in modes.items():
+        (folder / name).chmod(mode & 0o400 if name == "names-only" else 0)
+    archive, told = archive_at(folder), {}
+    with unprivileged():
+        assert [e.path for e in next(archive_at(folder / "shut").pages()).entries] == [
+            f"{folder}/shut"
+        ]
+        for found in next(archive.pages()).entries:
+            try:
+                with archive.opened(found.path, found.size, found.version):
+                    why: object = None
+            except SeawallError as error:
+                why = type(error)
+            told[found.path.rpartition("/")[2]] = why
+    for name, mode in modes.items():
+        (folder / name).chmod(mode)
+    refused = dict.fromkeys(("shut", "b", "closed"), Denied)
+    assert told == {"good": None, "torn": NotFound, **refused} | dict.fromkeys(
+        ("link", "pipe"), BadArgument
+    )
+
+
+def archive_at(folder: Path) -> Archive:
+    return Archive(str(folder), folder=folder, limit=1000)

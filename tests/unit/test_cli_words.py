@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from api.cli import exit_code, run
 from api.commands import files, output
 from hashdb import errors
 from hashdb.errors import BadMedia, SeawallError
+from tests.unprivileged import unprivileged
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,37 @@ def test_folders_are_walked_in_order_without_hidden_files(tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     found = [str(Path(f).relative_to(tmp_path)) for f in files.find([str(tmp_path)])]
     assert found == ["z", "a/x.txt", "b/1.mp4", "b/2.mp4"]
+
+
+def test_a_folder_with_nothing_in_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "within").mkdir()
+    (tmp_path / ".hidden").touch()
+    assert list(files.find([str(tmp_path)])) == []
+    assert f"{tmp_path}: there is nothing in it" in capsys.readouterr().err
+
+
+def test_what_cannot_be_read_is_told_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "shut").mkdir(parents=True)
+    (tmp_path / "folder" / "shut" / "a").touch()
+    (tmp_path / "folder" / "good").touch()
+    (tmp_path / "folder" / "link").symlink_to(tmp_path)
+    (tmp_path / "folder" / "torn").symlink_to("nothing")
+    os.mkfifo(tmp_path / "folder" / "pipe")
+    (tmp_path / "folder" / "shut").chmod(0)
+    with unprivileged():
+        found = [*files.find([str(tmp_path / "folder")]), str(tmp_path / "folder" / "shut" / "a")]
+        told = {d.file.rpartition("/")[2]: d.error for d in files.each(found, str, at_once=1)}
+    (tmp_path / "folder" / "shut").chmod(0o700)
+    assert told.pop("good") is None
+    assert {name: (type(e), str(e).partition(",")[0]) for name, e in told.items()} == {
+        "link": (errors.BadArgument, "a link to a folder"),
+        "pipe": (errors.BadArgument, "not a regular file"),
+        "torn": (errors.NotFound, "there is no such file"),
+        "shut": (errors.BadArgument, "Permission denied"),
+        "a": (errors.BadArgument, "Permission denied"),
+    }
 
 
 def test_named_paths_stay_as_they_were_named(tmp_path: Path) -> None:
