@@ -10,6 +10,7 @@ import click
 from api import render
 from api.commands import files, output
 from api.commands.output import json_option
+from api.commands.values import not_empty
 from api.names import printable
 from api.settings import Settings
 from hashdb.errors import BadArgument
@@ -33,7 +34,9 @@ FRAME_SIGNALS = ("pdq", "card", "phash")
 
 Hashed = tuple[MediaFingerprints, Digests]
 
-paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+paths_argument = click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", callback=not_empty
+)
 
 
 @click.command()

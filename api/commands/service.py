@@ -15,6 +15,7 @@ import click
 
 from api.commands import output
 from api.commands.output import json_option
+from api.commands.values import not_empty
 from api.settings import Settings
 from hashdb import store as database
 from hashdb.errors import BadSnapshot, PartnerUnavailable
@@ -172,7 +173,7 @@ def sync() -> None:
 
 
 @sync.command("pull")
-@click.argument("url")
+@click.argument("url", callback=not_empty)
 @click.option("--bank", "bank_name", required=True, metavar="NAME", help="The bank to fill.")
 @click.option(
     "--key-file",
@@ -330,7 +331,7 @@ def index_rebuild(as_json: bool) -> None:
 
 
 @index.command("publish")
-@click.argument("url")
+@click.argument("url", callback=not_empty)
 @json_option
 def index_publish(url: str, as_json: bool) -> None:
     """Put the index's snapshot where other machines fetch it at their start.

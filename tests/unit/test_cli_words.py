@@ -52,6 +52,24 @@ def test_a_mistyped_command_is_usage(
     assert capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("match", "PATH"),
+        ("hash", "PATH"),
+        ("reference add --bank b", "PATH"),
+        ("backfill", "URL"),
+        ("index publish", "URL"),
+        ("sync pull --bank b", "URL"),
+    ],
+)
+def test_an_empty_argument_is_refused(
+    words: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words.split(), ""]) == 2
+    assert capsys.readouterr().err == f"seawall: error: {name} is empty\n"
+
+
 def test_help_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     assert "reference" in capsys.readouterr().out
