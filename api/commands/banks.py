@@ -14,7 +14,9 @@ from api import render
 from api.commands import files, output
 from api.commands.media import paths_argument, whole_picture
 from api.commands.output import json_option
+from api.commands.values import field
 from api.names import printable
+from api.schemas.base import Label, Line
 from api.settings import Settings
 from hashdb.model import Action, Bank, Digests, MediaKind, Reference
 from hashdb.store import Store
@@ -50,7 +52,11 @@ def bank() -> None:
     show_default=True,
     help="What a confident match asks for; allow makes it an allow-list.",
 )
-@click.option("--label", help="The kind of harm, such as violent-extremism.")
+@click.option(
+    "--label",
+    callback=field(Label),
+    help="The kind of harm, such as violent-extremism.",
+)
 @json_option
 def bank_create(name: str, action: str, label: str | None, as_json: bool) -> None:
     """Make a bank."""
@@ -85,7 +91,7 @@ def reference() -> None:
 
 @reference.command("add")
 @click.option("--bank", "bank_name", required=True, metavar="NAME", help="The bank's name or id.")
-@click.option("--source", help="Where the media comes from, in words.")
+@click.option("--source", callback=field(Line), help="Where the media comes from, in words.")
 @click.option("--vpdq", is_flag=True, help="The files are vPDQ hash lists, not media.")
 @paths_argument
 @json_option

@@ -7,10 +7,10 @@ from contextlib import closing
 
 import click
 
-from api import render
+from api import render, schemas
 from api.commands import files, output
 from api.commands.output import json_option
-from api.commands.values import not_empty
+from api.commands.values import field, not_empty
 from api.names import printable
 from api.settings import Settings
 from hashdb.errors import BadArgument
@@ -41,7 +41,12 @@ paths_argument = click.argument(
 
 @click.command()
 @paths_argument
-@click.option("--upload-id", metavar="ID", help="The id to judge it under; for one file only.")
+@click.option(
+    "--upload-id",
+    metavar="ID",
+    callback=field(schemas.UploadId),
+    help="The id to judge it under; for one file only.",
+)
 @json_option
 @click.pass_context
 def match(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from hashdb.errors import BadArgument
 
@@ -15,3 +17,19 @@ def not_empty(_context: click.Context, parameter: click.Parameter, value: Any) -
     if "" in (value if isinstance(value, tuple) else (value,)):
         raise BadArgument(f"{parameter.human_readable_name.strip('.')} is empty")
     return value
+
+
+def field(kind: Any) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """What the API's field of that type may be, by the same check."""
+    adapter = TypeAdapter(kind)
+
+    def checked(_context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            name = max(parameter.opts, key=len)
+            raise BadArgument(f"{name}: {error.errors()[0]['msg']}") from None
+
+    return checked

@@ -70,6 +70,24 @@ def test_an_empty_argument_is_refused(
     assert capsys.readouterr().err == f"seawall: error: {name} is empty\n"
 
 
+@pytest.mark.parametrize("wrong", ["a b", "/x", "a\nb", "x" * 5000, "", "a\udcffb"])
+def test_an_upload_id_is_what_the_api_takes(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["match", "--upload-id", wrong, "a.mp4"]) == 2
+    assert capsys.readouterr().err.startswith("seawall: error: --upload-id: ")
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 5000, "a\nb"])
+def test_a_label_is_what_the_api_takes(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bank", "create", "b", "--label", wrong]) == 2
+    assert capsys.readouterr().err.startswith("seawall: error: --label: ")
+
+
+@pytest.mark.parametrize("wrong", ["x" * 5000, "a\nb"])
+def test_a_source_is_what_the_api_takes(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["reference", "add", "--bank", "b", "--source", wrong, "a.mp4"]) == 2
+    assert capsys.readouterr().err.startswith("seawall: error: --source: ")
+
+
 def test_help_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     assert "reference" in capsys.readouterr().out
