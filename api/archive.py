@@ -18,13 +18,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import fsspec
-
 from api.files import must_be_file
 from api.names import printable
 from api.uploads import IncomingFile
+from hashdb import filesystems
 from hashdb.errors import (
-    BadArgument,
     Denied,
     EmptyMedia,
     MediaTooLarge,
@@ -65,21 +63,15 @@ class Page:
 
 class Archive:
     """One archive. `folder`: where objects are copied to while they are read; they may have
-    `limit` bytes. Raises `BadArgument` for a URL that nothing here can open."""
+    `limit` bytes. Raises `BadArgument` for a URL that nothing here can open, `Unavailable`."""
 
     def __init__(self, url: str, *, folder: Path, limit: int) -> None:
         self._folder = folder
         self._limit = limit
-        try:
-            self._fs, root = fsspec.url_to_fs(url, use_listings_cache=False)
-        except ImportError as error:
-            raise BadArgument(f"{url}: {error}; pip install 'seawall[s3]'") from None
-        except ValueError as error:
-            raise BadArgument(f"{url}: {error}") from None
-        self._root: str = root
+        self._fs, self._root = filesystems.opened(url, use_listings_cache=False)
         protocol = self._fs.protocol
         self._protocol: str = protocol if isinstance(protocol, str) else protocol[0]
-        self.url: str = self._fs.unstrip_protocol(root)
+        self.url: str = self._fs.unstrip_protocol(self._root)
 
     def check(self) -> None:
         """Raises `NotFound` where there is no such archive, `Unavailable` where it is away."""

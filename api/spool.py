@@ -15,11 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-import fsspec
-
 from api.settings import Settings
 from api.uploads import IncomingFile, store_durably
-from hashdb.errors import BadSetting, Unavailable
+from hashdb import filesystems
+from hashdb.errors import BadArgument, BadSetting, Unavailable
 from hashdb.model import new_id
 
 KEEP_S = 7 * 24 * 3600.0
@@ -27,16 +26,17 @@ _CHUNK = 1 << 20
 
 
 class Spool:
-    """The spool of these settings. Raises `BadSetting` where it cannot be opened."""
+    """The spool of these settings. Raises `BadSetting` where it cannot be opened, `Unavailable`
+    where it does not answer."""
 
     def __init__(self, settings: Settings) -> None:
         place = settings.spool or str(settings.data_dir / "spool")
         self._tmp = settings.data_dir / "tmp"
         self._limit = settings.max_upload_mb << 20
         try:
-            self._fs, self._root = fsspec.url_to_fs(place, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
-            raise BadSetting(f"SEAWALL_SPOOL={place!r} cannot be opened: {error}") from None
+            self._fs, self._root = filesystems.opened(place, use_listings_cache=False)
+        except BadArgument as error:
+            raise BadSetting(f"SEAWALL_SPOOL cannot be opened: {error}") from None
         self._local = "file" in self._fs.protocol
 
     @property

@@ -131,7 +131,7 @@ def opened(
 
 
 def archive(settings: Settings, url: str) -> Archive:
-    """Raises `BadArgument`."""
+    """Raises `BadArgument`, `Unavailable`."""
     return Archive(url, folder=settings.data_dir / "tmp", limit=settings.max_upload_mb << 20)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.settings import Settings
-from hashdb.errors import BadArgument, BadSetting
+from hashdb.errors import BadArgument, BadSetting, Unavailable
 from hashdb.exchange.jsonl import FileFeed, HttpFeed
 from hashdb.index.descriptors import DescriptorIndex
 from hashdb.index.faiss_flat import FaissIndex
@@ -137,7 +137,7 @@ def reference_index(
         sound=(lambda: SoundIndex(_filed)) if "sound" in policy.signals else None,
         neural=None if descriptor is None else DescriptorIndex,
         model="" if descriptor is None else descriptor.model,
-        source=None if settings.index_source is None else published(settings.index_source),
+        source=_source(settings),
         shared=_shared(settings, store) if settings.index == "milvus" else None,
     )
 
@@ -223,8 +223,19 @@ def make_descriptor(settings: Settings, policy: Policy | None = None) -> Descrip
 
 
 def published(url: str) -> PublishedSnapshots:
-    """Where snapshots are published. Raises `BadSetting`."""
+    """Where snapshots are published. Raises `BadSetting`, `Unavailable`."""
     return PublishedSnapshots(url)
+
+
+def _source(settings: Settings) -> PublishedSnapshots | None:
+    """Where a start may fetch a snapshot; it goes on without one that does not answer."""
+    if settings.index_source is None:
+        return None
+    try:
+        return published(settings.index_source)
+    except Unavailable as error:
+        log.warning("no snapshot can be fetched: %s", error)
+        return None
 
 
 read_vpdq = vpdq.read_vpdq

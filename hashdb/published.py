@@ -13,9 +13,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from fsspec.core import url_to_fs
-
-from hashdb.errors import BadSetting, BadSnapshot
+from hashdb import filesystems
+from hashdb.errors import BadArgument, BadSetting, BadSnapshot
 from hashdb.ports import Published
 
 LATEST = "latest.json"
@@ -25,16 +24,14 @@ Progress = Callable[[int, int], None]
 
 class PublishedSnapshots:
     """A `hashdb.ports.SnapshotSource` at `url`: a folder's path, `s3://bucket/folder`, ... Raises
-    `BadSetting` where what fsspec needs for that protocol is missing."""
+    `BadSetting` where what fsspec needs for that protocol is missing, `Unavailable`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         try:
-            self._files, root = url_to_fs(url, skip_instance_cache=True)
-        except ImportError as error:
-            raise BadSetting(f"{url}: {error}; pip install 'seawall[s3]'") from None
-        except ValueError as error:
-            raise BadSetting(f"{url}: {error}") from None
+            self._files, root = filesystems.opened(url, skip_instance_cache=True)
+        except BadArgument as error:
+            raise BadSetting(str(error)) from None
         self._root = root.rstrip("/")
         protocol = self._files.protocol
         self._is_folder = "file" in ((protocol,) if isinstance(protocol, str) else protocol)

@@ -396,3 +396,10 @@ def test_a_backfill_is_cancelled(seawall: Seawall, sqlite_url: str, tmp_path: Pa
         assert tx.runs.break_off(run, "w", "it is no good")
     told_in_words = seawall(*arguments[:2], "--status").out
     assert "the walk broke off: it is no good" in told_in_words
+
+
+@pytest.mark.parametrize("words", ["backfill", "index publish"])
+def test_a_server_that_is_away_is_told(seawall: Seawall, words: str) -> None:
+    told = seawall(*words.split(), "ftp://127.0.0.1:1/x")
+    assert (told.code, told.out) == (3, "")
+    assert told.err.startswith("seawall: error: ftp://127.0.0.1:1/x: ")

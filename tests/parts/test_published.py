@@ -7,12 +7,16 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from moto.server import ThreadedMotoServer
 
-from hashdb.errors import BadSetting, BadSnapshot
+from api import tasks, wiring
+from api.settings import Settings
+from api.spool import Spool
+from hashdb.errors import BadSetting, BadSnapshot, Unavailable
 from hashdb.format import read_file
 from hashdb.index.hamming import HammingIndex
 from hashdb.model import Bank
@@ -294,3 +298,18 @@ def test_a_damaged_snapshot_is_not_published(store: Store, bank: Bank, machine: 
 def test_an_address_that_fsspec_does_not_know(url: str) -> None:
     with pytest.raises(BadSetting, match="nowhere"):
         PublishedSnapshots(url)
+
+
+def test_a_server_that_is_asked_at_once_and_is_away(
+    sqlite_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = "ftp://127.0.0.1:1/x"
+    with pytest.raises(Unavailable, match=away):
+        PublishedSnapshots(away)
+    settings = Settings(data_dir=tmp_path, database_url=sqlite_url)
+    with pytest.raises(Unavailable, match=away):
+        tasks.archive(settings, away)
+    with pytest.raises(Unavailable, match=away):
+        Spool(replace(settings, spool=away))
+    with closing(wiring.build(replace(settings, index_source=away))):  # a start goes on
+        assert f"no snapshot can be fetched: {away}" in caplog.text
