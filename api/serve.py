@@ -149,7 +149,7 @@ def serve(settings: Settings, where: Where) -> None:
     start (`NotUpgraded`, `BadPolicy`, ...) before anything is bound."""
     policy = load_policy(settings.policy)
     tracing.check()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.make_data_dir()
     with closing(Store.open(settings.database_url)) as store:
         # Made and dropped: what it imports and compiles, workers then share.
         wiring.reference_index(settings, store, policy, None)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import limits
 
-from hashdb.errors import BadSetting
+from hashdb.errors import BadSetting, Unavailable
 
 T = TypeVar("T")
 
@@ -92,6 +92,13 @@ def _milvus_token(env: Mapping[str, str]) -> str:
         raise BadSetting(f"SEAWALL_MILVUS_TOKEN_FILE={file!r}: {reason}") from None
 
 
+def _log_level(text: str) -> str:
+    level = text.upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        raise ValueError(text)
+    return level
+
+
 def _labels(text: str) -> tuple[str, ...]:
     labels = tuple(t.strip() for t in text.split(",") if t.strip())
     if not labels:
@@ -131,6 +138,14 @@ class Settings:
     descriptor: Path | None = None
     log_level: str = "INFO"
 
+    def make_data_dir(self) -> None:
+        """Make the folder where there is none. Raises `Unavailable`."""
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = f"SEAWALL_DATA_DIR={str(self.data_dir)!r} is no folder, and cannot be made one"
+            raise Unavailable(f"{why}: {error.strerror}") from None
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
         """Raises `BadSetting` with the variable's name where a value cannot be read."""
@@ -167,5 +182,5 @@ class Settings:
             classifier_labels=_read(env, "SEAWALL_CLASSIFIER_LABELS", _labels, ()),
             classifier_timeout_s=_read(env, "SEAWALL_CLASSIFIER_TIMEOUT_S", _positive_float, 2.0),
             descriptor=_read(env, "SEAWALL_DESCRIPTOR", Path, none_path),
-            log_level=_read(env, "SEAWALL_LOG_LEVEL", str, "INFO").upper(),
+            log_level=_read(env, "SEAWALL_LOG_LEVEL", _log_level, "INFO"),
         )

@@ -86,7 +86,7 @@ def build(
     `NotUpgraded`, `DatabaseUnavailable`."""
     policy = load_policy(settings.policy)
     descriptor = make_descriptor(settings, policy)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.make_data_dir()
     store = Store.open(settings.database_url)
     _warn_of_unknown_banks(store, policy)
     index = reference_index(settings, store, policy, descriptor)

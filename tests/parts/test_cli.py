@@ -378,28 +378,3 @@ def test_no_command_brings_the_metrics_before_it_is_known_how_workers_count() ->
     """prometheus_client looks for the workers' shared folder when it is imported."""
     code = "import sys, api.cli; sys.exit('prometheus_client' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_backfill_is_cancelled(seawall: Seawall, sqlite_url: str, tmp_path: Path) -> None:
-    (tmp_path / "archive").mkdir()
-    arguments = ("backfill", str(tmp_path / "archive"), "--cancel")
-    assert seawall(*arguments).code == 1  # there is none
-    with closing(Store.open(sqlite_url)) as store, store.begin() as tx:
-        run = tx.runs.open("backfill", f"file://{tmp_path}/archive", {})
-        assert tx.runs.claim("w", 60, kinds=["backfill"]) == run
-        tx.runs.advance(run, "w", None, [("a", {"path": "a"})])
-    (told,) = seawall(*arguments, "--json").lines()
-    assert (told["walked"], told["listed"], told["in_hand"], told["broken"]) == (True, 0, 0, None)
-    with closing(Store.open(sqlite_url)) as store, store.begin() as tx:
-        tx.runs.walk_again(run.id)
-        assert tx.runs.claim("w", 60, kinds=["backfill"]) is not None
-        assert tx.runs.break_off(run, "w", "it is no good")
-    told_in_words = seawall(*arguments[:2], "--status").out
-    assert "the walk broke off: it is no good" in told_in_words
-
-
-@pytest.mark.parametrize("words", ["backfill", "index publish"])
-def test_a_server_that_is_away_is_told(seawall: Seawall, words: str) -> None:
-    told = seawall(*words.split(), "ftp://127.0.0.1:1/x")
-    assert (told.code, told.out) == (3, "")
-    assert told.err.startswith("seawall: error: ftp://127.0.0.1:1/x: ")
