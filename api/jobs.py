@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from api import tasks
 from api.leases import kept
 from api.metrics import Metrics
+from api.names import printable
 from api.parts import Parts
 from api.problems import problem
 from api.spool import Spool
@@ -33,7 +34,7 @@ from hashdb.errors import (
     UploadConflict,
 )
 from hashdb.model import Job, JobState, Key, new_id, now
-from hashdb.store.jobs import again
+from hashdb.store.jobs import MAX_ATTEMPTS, again
 
 log = logging.getLogger("seawall.jobs")
 
@@ -218,9 +219,11 @@ class Runner:
                 tx.jobs.fail(job.id, problem(e))
             log.info("job %s failed: %s", job.id, e)
         except Unavailable as e:
-            # Its lease runs out, and it is tried again, until the store says it was enough.
             log.warning("job %s was not done: %s", job.id, e)
-            return
+            if job.run_id is None or job.attempts < MAX_ATTEMPTS:
+                return  # its lease runs out, and it is tried again
+            with self._parts.store.begin() as tx:  # nobody but the operator reads the reason
+                tx.jobs.fail(job.id, {**problem(e), "detail": printable(str(e))})
         except Exception:
             log.exception("job %s was not done", job.id)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,13 @@ def not_empty(_context: click.Context, parameter: click.Parameter, value: Any) -
     variable, and would be read as this folder."""
     if "" in (value if isinstance(value, tuple) else (value,)):
         raise BadArgument(f"{parameter.human_readable_name.strip('.')} is empty")
+    return value
+
+
+def rate(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    """So many a second."""
+    if value is not None and not 0 < value < math.inf:  # which NaN is not either
+        raise BadArgument(f"--rate: a number of objects a second above 0, not {value}")
     return value
 
 

@@ -16,7 +16,7 @@ import click
 
 from api.commands import output
 from api.commands.output import json_option
-from api.commands.values import not_empty
+from api.commands.values import not_empty, rate
 from api.settings import Settings
 from hashdb.errors import DatabaseUnavailable, NotFound
 from hashdb.model import Job, Run, now
@@ -74,7 +74,7 @@ def worker(host: str, port: int, jobs: int | None, as_json: bool) -> None:
 @click.command()
 @click.argument("url", callback=not_empty)
 @click.option("--into", metavar="BANK", help="Put the objects into a bank instead of judging them.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many a second.")
+@click.option("--rate", type=float, callback=rate, help="At most so many a second.")
 @jobs_option
 @click.option("--retry-failed", is_flag=True, help="Try those again that failed before.")
 @click.option("--cancel", is_flag=True, help="End it: what is not begun is dropped.")

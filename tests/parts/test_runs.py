@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,11 +21,11 @@ from api.routes.health import png
 from api.settings import Settings
 from api.walks import WALKS, Page, Walker
 from hashdb.errors import Unavailable
-from hashdb.model import Action, Digests, Job, Run, RunCounts
-from hashdb.store import Store
+from hashdb.model import Action, Digests, Run, RunCounts
 from matcher.digest import digest_file
 from tests.archives import Files, archive_of, s3_server
 from tests.fakes import FakeSandbox, ServiceParts, build
+from tests.runs import begun, counts, done, items
 
 
 @pytest.fixture(scope="module")
@@ -54,26 +53,6 @@ def parts(settings: Settings) -> Iterator[ServiceParts]:
     made.close()
 
 
-def begun(parts: ServiceParts, files: Files, **options: Any) -> Run:
-    url = tasks.archive(parts.settings, files.url).url
-    with parts.store.begin() as tx:
-        return tx.runs.open(tasks.BACKFILL, url, {"archive": url, "rate": None, **options})
-
-
-def done(parts: ServiceParts, run: Run, worker: str = "w") -> RunCounts:
-    """Everything that there is to do, by one walker and one runner."""
-    Walker(parts.store, parts.settings, poll_s=0.01).step(worker)
-    runner = Runner(parts)
-    while runner.step(worker):
-        pass
-    return counts(parts.store, run)
-
-
-def counts(store: Store, run: Run) -> RunCounts:
-    with store.read() as tx:
-        return tx.runs.counts(run.id)
-
-
 def again(parts: ServiceParts, run: Run) -> Run:
     with parts.store.begin() as tx:
         tx.runs.walk_again(run.id)
@@ -86,11 +65,6 @@ def banned(parts: ServiceParts, data: bytes, action: Action = Action.BLOCK) -> s
     media = io.BytesIO(data)
     reference, _ = parts.enroller.add_media(bank, media, digest_file(media), actor="test")
     return reference.id
-
-
-def items(parts: ServiceParts, run: Run, outcome: str) -> list[Job]:
-    with parts.store.read() as tx:
-        return tx.runs.items(run.id, outcome)
 
 
 def test_an_archive_is_judged(parts: ServiceParts, files: Files) -> None:
@@ -346,52 +320,3 @@ def test_a_spool_may_be_a_bucket(settings: Settings, s3: Mapping[str, str], tmp_
         with pytest.raises(Unavailable), spool.opened(name):
             pass
         spool.drop(name)
-
-
-@pytest.mark.parametrize("into", [False, True])
-def test_a_name_that_is_no_text_does_not_stop_the_others(
-    parts: ServiceParts, tmp_path: Path, into: bool
-) -> None:
-    folder = tmp_path / "odd"
-    folder.mkdir()
-    odd, gone = (Path(os.fsdecode(os.fsencode(folder) + b"/" + n)) for n in (b"a\xff.png", b"\xfe"))
-    for path in (odd, gone, folder / "b.png"):
-        path.write_bytes(png(64))
-    url = tasks.archive(parts.settings, str(folder)).url
-    with parts.store.begin() as tx:
-        options = {"archive": url, "bank": tx.banks.create("attacks").id, "actor": "cli"}
-        run = tx.runs.open(tasks.ENROLMENT if into else tasks.BACKFILL, url, options)
-    Walker(parts.store, parts.settings, poll_s=0.01).step("w")
-    gone.unlink()
-    well = {"added": 1, "known": 1} if into else {"allow": 2}
-    assert done(parts, run) == RunCounts(3, {**well, "failed": 1})
-    (failed,) = items(parts, run, "failed")
-    assert failed.problem is not None
-    assert failed.problem["type"] == "/problems/not-found"
-    assert failed.payload["path"] == f"{folder}/\\udcfe"
-    if not into:
-        judged = {j.payload["path"] for j in items(parts, run, "allow")}
-        assert judged == {f"{folder}/a\\udcff.png", f"{folder}/b.png"}
-
-
-def test_a_walk_that_would_break_off_again_ends_with_the_reason(
-    parts: ServiceParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = Files(str(tmp_path / "archive"))
-    files.put({"a.png": png(64)})
-    run, walk = begun(parts, files), WALKS[tasks.BACKFILL]
-
-    def breaks_off(store: Any, settings: Any, run: Run) -> Iterator[Page]:
-        yield from walk(store, settings, run)
-        raise ZeroDivisionError("no page")
-
-    monkeypatch.setattr("api.walks.WALKS", {tasks.BACKFILL: breaks_off})
-    assert done(parts, run) == RunCounts(1, {"allow": 1})
-    with parts.store.read() as tx:
-        ended = tx.runs.get(run.id)
-    assert (ended.walked, ended.broken) == (True, "ZeroDivisionError: no page")
-    assert not Walker(parts.store, parts.settings).step("w")
-    monkeypatch.setattr("api.walks.WALKS", {tasks.BACKFILL: walk})
-    again = begun(parts, files)
-    assert (again.walked, again.broken) == (False, None)
-    assert done(parts, run) == RunCounts(1, {"allow": 1})

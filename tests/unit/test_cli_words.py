@@ -88,6 +88,12 @@ def test_a_source_is_what_the_api_takes(wrong: str, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err.startswith("seawall: error: --source: ")
 
 
+@pytest.mark.parametrize("wrong", ["nan", "inf", "-1", "0"])
+def test_a_rate_is_a_number_above_0(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["backfill", ".", f"--rate={wrong}"]) == 2
+    assert "--rate: a number of objects a second above 0" in capsys.readouterr().err
+
+
 def test_help_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     assert "reference" in capsys.readouterr().out
