@@ -7,6 +7,8 @@ line. Exit codes: 0 done; 1 it failed, or some of the files did; 2 the command w
 
 from __future__ import annotations
 
+from api import early  # isort: skip
+
 import logging
 import os
 import sys
@@ -23,7 +25,9 @@ from api.commands.service import db, index, key, serve, sync
 from api.commands.work import backfill, look_back, worker
 from hashdb.errors import Invalid, NotUpgraded, SeawallError, Unavailable
 
-FAILED, USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
+early.over()
+
+FAILED, USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, early.INTERRUPTED
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
