@@ -52,34 +52,57 @@ class LandmarkHits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Skipped:
+    """Entries of a segment that searches pass over: `rows` (g,) int64, rising; `before` (g,) int64:
+    how many entries that count come before each."""
+
+    rows: Ints
+    before: Ints
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def ranks(self, rows: Ints) -> Ints:
+        """How many entries that count come before each of these rows."""
+        return np.asarray(rows - np.searchsorted(self.rows, rows))
+
+    def rows_of(self, ranks: Ints) -> Ints:
+        """The rows of the entries that count, before which so many others count."""
+        return np.asarray(ranks + np.searchsorted(self.before, ranks, side="right"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     """Entries sorted by `keys` (n,) uint32; `ordinals` (n,) int32, `moments` (n,) uint32. `gone`:
-    ordinals, rising, whose entries count no more; `count`: how many entries are left."""
+    those that were removed."""
 
     keys: Keys
     ordinals: NDArray[np.int32]
     moments: Moments
-    gone: NDArray[np.int32]
-    count: int
+    gone: Skipped
 
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def count(self) -> int:
+        """How many entries are left."""
+        return len(self.keys) - len(self.gone)
+
     def without(self, ordinals: NDArray[np.int32]) -> Segment:
         """The same segment without these references; itself where it has none of them."""
-        held = ~np.isin(self.ordinals, self.gone) if len(self.gone) else np.True_
-        lost = int(np.count_nonzero(np.isin(self.ordinals, ordinals) & held))
-        if not lost:
+        gone = np.union1d(self.gone.rows, np.flatnonzero(np.isin(self.ordinals, ordinals)))
+        if len(gone) == len(self.gone):
             return self
-        gone = np.union1d(self.gone, ordinals).astype(np.int32)
-        left = replace(self, gone=gone, count=self.count - lost)
+        left = replace(self, gone=_skipped(gone))
         return _joined([left]) if left.count < (1 - _DEAD) * len(left) else left
 
     def left(self) -> tuple[Keys, NDArray[np.int32], Moments]:
-        """The entries that count, sorted by key."""
+        """The entries that are left, sorted by key."""
         if not len(self.gone):
             return self.keys, self.ordinals, self.moments
-        held = ~np.isin(self.ordinals, self.gone)
+        held = np.ones(len(self), dtype=np.bool_)
+        held[self.gone.rows] = False
         return self.keys[held], self.ordinals[held], self.moments[held]
 
 
@@ -142,13 +165,10 @@ class LandmarkIndex:
             lengths = np.where(asked, high - low, np.minimum(high - low, FIRST))
             rows = np.repeat(np.arange(len(keys), dtype=np.int64), lengths)
             before = np.cumsum(lengths) - lengths
-            places = np.repeat(low - before, lengths) + np.arange(len(rows))
-            found = segment.ordinals[places]
-            if len(segment.gone):
-                held = ~np.isin(found, segment.gone)
-                rows, places, found = rows[held], places[held], found[held]
+            ranks = np.repeat(low - before, lengths) + np.arange(len(rows))
+            places = segment.gone.rows_of(ranks)
             queries.append(rows)
-            ordinals.append(found)
+            ordinals.append(segment.ordinals[places])
             moments.append(segment.moments[places])
         return LandmarkHits(
             np.concatenate([np.zeros(0, dtype=np.int64), *queries]),
@@ -173,7 +193,7 @@ class LandmarkIndex:
         keys, ordinals = columns["keys"], columns["ordinals"]
         if (keys[1:] < keys[:-1]).any() or (ordinals < 0).any():
             raise BadSnapshot("landmarks out of order")
-        self._segments = (replace(_NOTHING, **columns, count=count),) if count else ()
+        self._segments = (Segment(keys, ordinals, columns["moments"], _NONE),) if count else ()
 
 
 class SoundIndex:
@@ -261,12 +281,17 @@ class SoundIndex:
 
 
 def _spans(segment: Segment, keys: Keys) -> tuple[Ints, Ints]:
-    """From where to where each key's entries lie."""
+    """From which rank to which each key's entries lie: see `Skipped.ranks`."""
     keys = np.asarray(keys, dtype=np.uint32)
     distinct, back = np.unique(keys, return_inverse=True)
     low = np.searchsorted(segment.keys, distinct, side="left")
     high = np.searchsorted(segment.keys, distinct, side="right")
-    return low[back].astype(np.int64), high[back].astype(np.int64)
+    low, high = (segment.gone.ranks(rows.astype(np.int64)) for rows in (low, high))
+    return low[back], high[back]
+
+
+def _skipped(rows: Ints) -> Skipped:
+    return Skipped(rows, rows - np.arange(len(rows)))
 
 
 def _segment(ordinal: int, keys: Keys, moments: Moments) -> Segment:
@@ -278,8 +303,7 @@ def _segment(ordinal: int, keys: Keys, moments: Moments) -> Segment:
         (both >> np.uint64(32)).astype(np.uint32),
         np.full(len(both), ordinal, dtype=np.int32),
         (both & low).astype(np.uint32),
-        np.zeros(0, dtype=np.int32),
-        len(both),
+        _NONE,
     )
 
 
@@ -290,13 +314,13 @@ def _joined(segments: list[Segment]) -> Segment:
     if len(parts) > 1:
         order = np.argsort(keys, kind="stable")
         keys, ordinals, moments = keys[order], ordinals[order], moments[order]
-    return Segment(keys, ordinals, moments, np.zeros(0, dtype=np.int32), len(keys))
+    return Segment(keys, ordinals, moments, _NONE)
 
 
+_NONE = _skipped(np.zeros(0, dtype=np.int64))
 _NOTHING = Segment(
     np.zeros(0, dtype=np.uint32),
     np.zeros(0, dtype=np.int32),
     np.zeros(0, dtype=np.uint32),
-    np.zeros(0, dtype=np.int32),
-    0,
+    _NONE,
 )

@@ -94,6 +94,37 @@ def test_a_key_that_everybody_has_is_looked_at_in_part():
     assert len(index.search(array([7]), common=1.0)) == landmarks.COMMON_LEAST + 1
 
 
+def test_removed_references_hide_none_that_is_left_of_a_common_key():
+    index = LandmarkIndex()
+    for ordinal in range(landmarks.COMMON_LEAST):  # more of other sounds: nothing is built anew
+        index.add(1000 + ordinal, array(range(10, 30)), array(range(20)))
+    for ordinal in range(landmarks.COMMON_LEAST + 1):
+        index.add(ordinal, array([7]), array([1]))
+    index.add(999, array([7]), array([2]))
+    whole = LandmarkIndex()
+    whole.load(index.arrays())  # one segment
+    whole.remove(np.arange(landmarks.COMMON_LEAST - 50))
+    (segment,) = whole._segments
+    assert segment.count < len(segment)
+    left = [(0, o, 1) for o in range(landmarks.COMMON_LEAST - 50, landmarks.COMMON_LEAST + 1)]
+    assert rows(whole, [7]) == [*left, (0, 999, 2)]
+
+
+@pytest.mark.parametrize("removed", [[], [0], [3], [0, 1, 2], [4, 9], [1, 2, 3, 7, 8]])
+def test_of_a_common_key_the_first_entries_that_are_left_are_looked_at(removed, monkeypatch):
+    monkeypatch.setattr(landmarks, "COMMON_LEAST", 2)
+    monkeypatch.setattr(landmarks, "COMMON", 0.0)
+    monkeypatch.setattr(landmarks, "FIRST", 2)
+    monkeypatch.setattr(landmarks, "_DEAD", 1.0)
+    index = LandmarkIndex()
+    keys, moments = np.repeat(array([5, 7, 9]), 10), np.repeat(array([1, 2, 3]), 10)
+    ordinals = np.tile(np.arange(10, dtype=np.int32), 3)
+    index.load({"keys": keys, "ordinals": ordinals, "moments": moments})
+    index.remove(np.array(removed, dtype=np.int64))
+    first = [o for o in range(10) if o not in removed][:2]
+    assert rows(index, [7, 5]) == [(row, o, m) for row, m in ((0, 2), (1, 1)) for o in first]
+
+
 @pytest.mark.parametrize("ordinal", [-1, 2**31])
 def test_ordinals_are_int32_from_0(ordinal):
     with pytest.raises(ValueError, match="ordinal"):
