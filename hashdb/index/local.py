@@ -47,6 +47,7 @@ _FACTOR = 4  # a segment is merged into one that is a quarter of its size, or mo
 _LOOKED_UP = 4  # pictures of a new reference by which its incident is found
 _FEWEST = 8  # features of such a picture
 _SMALL = 100_000  # features held, up to which all features of a picture ask
+_DEAD = 0.25  # share of removed features above which a segment is built anew
 _UNKNOWN = -1
 
 _COLUMNS = ("codes", "places", "sizes", "counts", "offsets", "references", "incidents")
@@ -103,15 +104,24 @@ def _joined(parts: Sequence[Pictures]) -> Pictures:
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     """Pictures, filed. `first` (f,): each picture's first row; `near`: see `filing.Owners`; `alive`
-    (f,): not removed. `mapped`: the arrays are maps of a file that processes share, so the segment
-    is not merged here."""
+    (f,): not removed; `held`: how many features those have. `mapped`: the arrays are maps of a file
+    that processes share, so the segment is neither merged here nor built anew."""
 
     pictures: Pictures
     filed: Filed
     first: Ints
     near: NDArray[np.int32]
     alive: NDArray[np.bool_]
+    held: int
     mapped: bool = False
+
+    def without(self, references: Ints, kernels: Kernels) -> Segment:
+        """The same segment without these references, built anew where much of it is removed."""
+        alive = self.alive & ~np.isin(self.pictures.references, references)
+        held = int(self.pictures.counts[alive].sum(dtype=np.int64))
+        if self.mapped or not held or held >= (1 - _DEAD) * len(self.pictures.codes):
+            return replace(self, alive=alive, held=held)
+        return build_segment(self.pictures.take(alive), kernels)
 
     def pairs(self, codes: Codes, places: Places, kernels: Kernels, number: int) -> Pairs:
         """`number`: of the first picture here, in the whole index."""
@@ -153,7 +163,8 @@ def _segment(pictures: Pictures, filed: Filed, *, mapped: bool = False) -> Segme
     every = np.arange(0, len(pictures.codes), STEP)
     near = np.searchsorted(first, every, side="right") - 1
     alive = np.ones(len(pictures), dtype=np.bool_)
-    return Segment(pictures, filed, first, near.astype(np.int32), alive, mapped)
+    held = len(pictures.codes)
+    return Segment(pictures, filed, first, near.astype(np.int32), alive, held, mapped)
 
 
 @cache
@@ -177,7 +188,7 @@ class LocalIndex:
 
     def __len__(self) -> int:
         """Features that can be found."""
-        return sum(int(s.pictures.counts[s.alive].sum()) for s in self._segments)
+        return sum(s.held for s in self._segments)
 
     def add(self, features: Iterable[tuple[int, LocalFeatures]]) -> None:
         """As `LocalBackend.add`."""
@@ -200,10 +211,8 @@ class LocalIndex:
         """As `LocalBackend.remove`."""
         gone = np.array(sorted(set(ordinals)), dtype=np.int64)
         with self._write:
-            self._segments = tuple(
-                replace(s, alive=s.alive & ~np.isin(s.pictures.references, gone))
-                for s in self._segments
-            )
+            left = [s.without(gone, self.kernels) for s in self._segments]
+            self._segments = tuple(s for s in left if s.held)
 
     def nominate(
         self, codes: Codes, places: Places, most: int, *, rarest: int | None = None
@@ -212,7 +221,7 @@ class LocalIndex:
         segments = self._segments
         if not segments or not len(codes) or not most:
             return []
-        held = sum(len(s.pictures.codes) for s in segments)
+        held = sum(s.held for s in segments)
         if rarest is not None and rarest < len(codes) and held > _SMALL:
             words = _words(codes)
             common = sum(self.kernels.common(words, s.filed) for s in segments)

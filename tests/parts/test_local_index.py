@@ -489,6 +489,54 @@ def test_all_removed() -> None:
     assert [reference for reference, _ in answers(index, pictures[0])] == [5]
 
 
+def mapped(index: LocalIndex) -> LocalIndex:
+    """The same as it is loaded from a snapshot, with its tables: it is not built anew."""
+    loaded, arrays = empty(), index.arrays()
+    loaded.load({**arrays, **index.tables(arrays)})
+    return loaded
+
+
+def test_removed_versions_take_no_places_in_full_buckets() -> None:
+    rng = np.random.default_rng(26)
+    one = made(rng, 30)
+    index = filled(*([one] * 300))
+    assert len(answers(index, one, 300)) < 300  # the buckets are full
+    index.remove(range(299))
+    assert answers(index, one) == [(299, pytest.approx(answers(filled(one), one)[0][1]))]
+
+
+@pytest.mark.parametrize(("removed", "rows"), [(5, 20), (6, 14), (20, 0)])
+def test_a_segment_of_which_much_is_removed_is_built_anew(removed: int, rows: int) -> None:
+    rng = np.random.default_rng(27)
+    pictures = [made(rng, 40) for _ in range(20)]
+    index = filled(*pictures)
+    index.remove(range(removed))
+    assert sum(len(filed.words) for filed in index.filed()) == 40 * rows
+    assert len(index) == 40 * (20 - removed)
+    for number in range(removed, 20):
+        assert answers(index, pictures[number])[0][0] == number
+
+
+def test_a_mapped_segment_is_dropped_when_all_of_it_is_removed() -> None:
+    rng = np.random.default_rng(28)
+    index = mapped(filled(*(made(rng) for _ in range(4))))
+    index.remove(range(3))
+    assert len(index.filed()[0].words) == 400
+    index.remove([3])
+    assert index.filed() == []
+
+
+def test_a_bank_of_which_much_is_removed_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though what was removed is still mapped."""
+    monkeypatch.setattr(local, "_SMALL", 100)
+    rng = np.random.default_rng(29)
+    pictures = [made(rng) for _ in range(3)]
+    index = mapped(filled(*pictures))
+    assert index.nominate(*pictures[0], 1, rarest=20)[0].votes < 25
+    index.remove([1, 2])
+    assert index.nominate(*pictures[0], 1, rarest=20)[0].votes > 90
+
+
 def test_any_sequence_of_steps_answers_as_a_dict_does() -> None:
     rng = np.random.default_rng(18)
     palette = [made(rng, 40) for _ in range(12)]
