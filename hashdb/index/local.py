@@ -25,7 +25,6 @@ from hashdb.index import voting
 from hashdb.index.filing import (
     PARTS,
     STEP,
-    UNITS,
     Filed,
     Kernels,
     NumpyKernels,
@@ -33,14 +32,22 @@ from hashdb.index.filing import (
     filed,
     length_of,
 )
+from hashdb.index.pictures import (
+    COLUMNS,
+    NO_PICTURES,
+    UNKNOWN,
+    Pictures,
+    Places,
+    checked,
+    joined,
+    measured,
+    pictures_of,
+)
 from hashdb.index.voting import Pairs
-from hashdb.model import Codes, Floats, Ints, LocalFeatures
+from hashdb.model import Codes, Ints, LocalFeatures
 from hashdb.ports import Nominee
 
 log = logging.getLogger(__name__)
-
-_UNITS = np.concatenate([UNITS[[0, 0]], UNITS])
-"""Of x, y and diameter in a pixel, of the angle in a degree: as fine as the database keeps them."""
 
 _MERGED = 1 << 24  # features up to which segments are merged, so that an addition takes seconds
 _FACTOR = 4  # a segment is merged into one that is a quarter of its size, or more
@@ -48,57 +55,6 @@ _LOOKED_UP = 4  # pictures of a new reference by which its incident is found
 _FEWEST = 8  # features of such a picture
 _SMALL = 100_000  # features held, up to which all features of a picture ask
 _DEAD = 0.25  # share of removed features above which a segment is built anew
-_UNKNOWN = -1
-
-_COLUMNS = ("codes", "places", "sizes", "counts", "offsets", "references", "incidents")
-
-Places = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pictures:
-    """Pictures of references, one after the other: `counts` (f,) features of each, `offsets` (f,)
-    seconds, `references` (f,) ordinals, `incidents` (f,), numbered from 0, `sizes` (f, 2) pixels;
-    `codes` (n, 32), `places` (n, 4) uint16: x, y and diameter in 1/64 pixel, angle in 1/100
-    degree."""
-
-    codes: Codes
-    places: NDArray[np.uint16]
-    sizes: NDArray[np.uint16]
-    counts: NDArray[np.int32]
-    offsets: Floats
-    references: NDArray[np.int32]
-    incidents: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.counts)
-
-    def take(self, kept: NDArray[np.bool_]) -> Pictures:
-        if kept.all():
-            return self
-        rows = np.repeat(kept, self.counts)
-        of_features = (self.codes[rows], self.places[rows])
-        return Pictures(*of_features, *(getattr(self, name)[kept] for name in _COLUMNS[2:]))
-
-
-def pictures_of(ordinal: int, features: LocalFeatures) -> Pictures:
-    """The pictures of one reference's track, of no incident yet."""
-    places = np.clip(np.rint(features.places * _UNITS), [0, 0, 1, 0], 65535)
-    return Pictures(
-        features.codes,
-        places.astype(np.uint16),
-        features.sizes,
-        np.diff(features.starts).astype(np.int32),
-        features.offsets,
-        np.full(len(features), ordinal, dtype=np.int32),
-        np.full(len(features), _UNKNOWN, dtype=np.int32),
-    )
-
-
-def _joined(parts: Sequence[Pictures]) -> Pictures:
-    if len(parts) == 1:
-        return parts[0]
-    return Pictures(*(np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,15 +94,10 @@ class Segment:
             reference=int(self.pictures.references[picture]),
             offset=float(self.pictures.offsets[picture]),
             codes=self.pictures.codes[rows],
-            places=_measured(self.pictures.places[rows]),
+            places=measured(self.pictures.places[rows]),
             width=width,
             height=height,
         )
-
-
-def _measured(places: NDArray[np.uint16]) -> Places:
-    """Pixels and degrees."""
-    return np.asarray(places.astype(np.float32) / _UNITS)
 
 
 def _words(codes: Codes) -> NDArray[np.uint64]:
@@ -197,14 +148,14 @@ class LocalIndex:
             return
         with self._write:
             segments = list(self._segments)
-            added = self._with_incidents(segments, build_segment(_joined(fresh), self.kernels))
+            added = self._with_incidents(segments, build_segment(joined(fresh), self.kernels))
             parts, size = [added.pictures], len(added.pictures.codes)
             while segments and _merges(segments[-1], size):
                 last = segments.pop()
                 parts.insert(0, last.pictures.take(last.alive))
                 size += len(parts[0].codes)
             if len(parts) > 1:
-                added = build_segment(_joined(parts), self.kernels)
+                added = build_segment(joined(parts), self.kernels)
             self._segments = (*segments, added)
 
     def remove(self, ordinals: Iterable[int]) -> None:
@@ -258,8 +209,8 @@ class LocalIndex:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """As `LocalBackend.arrays`."""
         parts = [s.pictures.take(s.alive) for s in self._segments]
-        joined = _joined(parts) if parts else _NOTHING
-        return {name: getattr(joined, name) for name in _COLUMNS}
+        every = joined(parts) if parts else NO_PICTURES
+        return {name: getattr(every, name) for name in COLUMNS}
 
     def tables(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """As `LocalBackend.tables`."""
@@ -272,7 +223,7 @@ class LocalIndex:
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """As `LocalBackend.load`."""
-        pictures = _checked(arrays)
+        pictures = checked(arrays)
         if not len(pictures.codes):
             return
         if "starts" in arrays or "rows" in arrays:
@@ -301,7 +252,7 @@ class LocalIndex:
     def _shares(self, segments: Sequence[Segment], picture: Nominee) -> dict[int, float]:
         """By incident, the part of the picture's features that one picture of it holds in place."""
         pairs = _pairs(segments, picture.codes, picture.places, self.kernels)
-        known = pairs.take(pairs.incidents != _UNKNOWN)
+        known = pairs.take(pairs.incidents != UNKNOWN)
         pictures, votes = voting.votes(known, known.weights, len(picture.codes))
         shares: dict[int, float] = {}
         for number, count in zip(pictures.tolist(), votes.tolist(), strict=True):
@@ -358,38 +309,3 @@ def _filed(words: NDArray[np.uint64], arrays: Mapping[str, NDArray[Any]]) -> Fil
         if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != np.uint32:
             raise BadSnapshot(f"local features whose table {name!r} does not fit")
     return Filed(words, length, arrays["starts"], arrays["rows"])
-
-
-def _checked(arrays: Mapping[str, NDArray[Any]]) -> Pictures:
-    """The arrays as pictures; `BadSnapshot` where they do not fit together."""
-    if missing := [name for name in _COLUMNS if name not in arrays]:
-        raise BadSnapshot(f"local features without {', '.join(missing)}")
-    pictures = Pictures(*(arrays[name] for name in _COLUMNS))
-    for name in _COLUMNS:
-        have, want = getattr(pictures, name), getattr(_NOTHING, name)
-        same = have.ndim == want.ndim and have.shape[1:] == want.shape[1:]
-        if have.dtype != want.dtype or not same:
-            raise BadSnapshot(f"{name} {have.shape} {have.dtype}")
-    if (pictures.references < 0).any() or (pictures.incidents < 0).any():
-        raise BadSnapshot("local features out of range")
-    if len(pictures.places) and pictures.places[:, 2].min() == 0:
-        raise BadSnapshot("local features without a size")
-    frames, rows = len(pictures), int(pictures.counts.sum(dtype=np.int64))
-    if any(len(getattr(pictures, name)) != frames for name in _COLUMNS[2:]):
-        raise BadSnapshot("pictures that do not fit together")
-    if (pictures.counts < 0).any() or len(pictures.codes) != rows:
-        raise BadSnapshot("features that do not fit their pictures")
-    if len(pictures.places) != rows:
-        raise BadSnapshot("features that do not fit together")
-    return pictures
-
-
-_NOTHING = Pictures(
-    np.empty((0, 32), np.uint8),
-    np.empty((0, 4), np.uint16),
-    np.empty((0, 2), np.uint16),
-    np.empty(0, np.int32),
-    np.empty(0, np.float64),
-    np.empty(0, np.int32),
-    np.empty(0, np.int32),
-)

@@ -22,6 +22,7 @@ from hashdb.index import filing, local, voting
 from hashdb.index.compiled import CompiledKernels
 from hashdb.index.filing import Kernels, NumpyKernels
 from hashdb.index.local import LocalIndex
+from hashdb.index.pictures import COLUMNS
 from hashdb.machine import compiled_for
 from hashdb.model import LocalFeatures
 from hashdb.ports import Nominee
@@ -236,7 +237,7 @@ def test_kernels_compile_where_no_cache_can_be_written() -> None:
 
 
 def test_places_are_as_fine_as_in_the_database() -> None:
-    assert np.array_equal(local._UNITS, feature_packing._UNITS)
+    assert np.array_equal(pictures._UNITS, feature_packing._UNITS)
 
 
 def test_a_nominee_is_the_picture_that_was_added() -> None:
@@ -674,7 +675,7 @@ def test_damaged_arrays_are_refused(name: str) -> None:
     assert len(index) == 0
 
 
-@pytest.mark.parametrize("column", local._COLUMNS)
+@pytest.mark.parametrize("column", COLUMNS)
 def test_a_missing_array_is_refused(column: str) -> None:
     arrays = saved()
     del arrays[column]
