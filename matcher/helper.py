@@ -46,6 +46,7 @@ class Helper:
             work()
             return
         with self._changed:
+            self._raise()
             self._given.append((work, size))
             self._size += size
             self._changed.notify_all()

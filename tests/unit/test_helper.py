@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -92,6 +93,23 @@ def test_the_caller_does_nothing_after_what_failed() -> None:
     assert done == []
     helper.do(lambda: done.append(2))
     assert done == [2]
+
+
+def test_what_is_given_after_a_failure_is_not_done() -> None:
+    helper, done = started(), list[str]()
+
+    def fail() -> None:
+        raise MemoryError("no room")
+
+    helper.give(fail, 1)
+    while not helper.idle:
+        time.sleep(0.01)
+    with pytest.raises(MemoryError, match="no room"):
+        helper.give(lambda: done.append("after"), 1)
+    assert helper.idle
+    helper.give(lambda: done.append("later"), 1)
+    helper.finish()
+    assert done == ["later"]
 
 
 def test_what_is_large_is_waited_for() -> None:
