@@ -7,8 +7,9 @@ the one before. `matcher.motion` has the rules by which a line is believed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,16 @@ OFTEN = 0.8
 MOVES = 0.5
 """Levels (root mean square) below which nothing moves in an upload: it may be a still picture."""
 
+MOST_SEARCHED, FEWEST_SEARCHED = 60_000_000, 20
+"""Pictures of an upload, of all lines of all speeds together, that are held against a reference:
+two seconds of work by how they differ from the usual, and three by what changes. Where there are
+more (ten minutes of both, or an hour of the reference and a minute of the upload), fewer pictures
+are held, down to the second number. Beside references of which so many are too many, too (two and a
+half hours), none are, however short the upload is: memory grows with the lines, too."""
+
 _SUB = 4  # samples to each side of a cell
+_AT_ONCE = 100_000  # pictures, of all lines together, that are held at once: some megabytes
+_GROUP = 16  # lines: a multiple of those that BLAS sums up together
 
 Grids = NDArray[np.float32]
 
@@ -94,9 +104,45 @@ def moves_little(grids: NDArray[np.generic]) -> bool:
 def cells_of(offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> Cells | None:
     """What both show in the cells of the reference that lie in the upload, of the upload's pictures
     those at `offsets` (n,), seconds; None where that is too little to compare."""
+    return _cells_of(_rows(offsets, laid, upload), laid, upload, reference)
+
+
+def cells_to_search(
+    offsets: Floats, laid: Laid, upload: Motion, reference: Motion, speeds: Floats
+) -> Cells | None:
+    """The same, to be held against the reference on all lines of these speeds: of no more pictures
+    than `MOST_SEARCHED` allows, and None where that is fewer than `FEWEST_SEARCHED`."""
+    rows = _rows(offsets, laid, upload)
+    if len(rows) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
+        return None
+    at = upload.offsets[rows]
+    lines = sum(len(_offsets(speed, at, reference.offsets)) for speed in speeds.tolist())
+    if FEWEST_SEARCHED * lines > MOST_SEARCHED:
+        return None
+    if len(rows) * lines > MOST_SEARCHED:
+        rows = _thinned(rows, MOST_SEARCHED // lines)
+    return _cells_of(rows, laid, upload, reference)
+
+
+def _rows(offsets: Floats, laid: Laid, upload: Motion) -> Ints:
+    """Which of the upload's pictures are at these offsets, and have maps if each has its own."""
     if laid.own_maps is not None:
         offsets = np.intersect1d(offsets, list(laid.own_maps))
-    rows = np.flatnonzero(np.isin(upload.offsets, offsets))
+    rows: Ints = np.flatnonzero(np.isin(upload.offsets, offsets))
+    return rows
+
+
+def _thinned(rows: Ints, most: int) -> Ints:
+    """At most so many of them, spread evenly from the first to the last, by two that follow on each
+    other: what changes in between is compared, too."""
+    pairs = most // 2
+    first = np.arange(pairs) * (len(rows) - 2) // (pairs - 1)
+    thinned: Ints = rows[np.unique(np.concatenate([first, first + 1]))]
+    return thinned
+
+
+def _cells_of(rows: Ints, laid: Laid, upload: Motion, reference: Motion) -> Cells | None:
+    """As `cells_of`, by which of the upload's pictures (n,)."""
     if len(rows) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
         return None
     side = reference.grids.shape[1]
@@ -172,9 +218,9 @@ def _each_under(each: Sequence[Laid], bright: Grids, side: int) -> Grids:
 
 def away_from_usual(cells: Grids) -> Grids:
     """(n, cells) how each picture differs from the usual in each place, not as a whole."""
-    away = cells - np.median(cells, axis=0)
+    away = (cells - np.median(cells, axis=0)).astype(np.float32, copy=False)
     away -= np.median(away, axis=1, keepdims=True)
-    return np.clip(away, -MOST, MOST)
+    return np.clip(away, -MOST, MOST, out=away)
 
 
 Products = Callable[[Cells, Ints, NDArray[np.bool_]], tuple[Floats, Floats]]
@@ -186,22 +232,38 @@ def correlations(
     cells: Cells, speeds: Floats, products: Products, least_moving: float = LEAST_MOVING
 ) -> tuple[Floats, Floats]:
     """(k, 2) speeds and offsets of all lines that lead enough of the upload, and of what moves in
-    it, to the reference, and the correlation on each, -1 to 1."""
+    it, to the reference, and the correlation on each, -1 to 1. Lines are held against it in blocks,
+    so that memory does not grow with their number."""
     at, moments = cells.at, cells.moments
-    reach = LEAST_PART * (at[-1] - at[0])
     lines, told = [], []
     for speed in speeds.tolist():
-        first = moments[0] - speed * (at[-1] - reach)
-        offsets = np.arange(first, moments[-1] - speed * (at[0] + reach) + 1e-6, STEP_S)
-        led = speed * at[None, :] + offsets[:, None]
-        column = np.searchsorted(moments, led - STEP_S).clip(0, len(moments) - 1)
-        near = np.abs(moments[column] - led) <= 2 * STEP_S
-        product, power = products(cells, column, near)
-        enough = (near.sum(axis=1) >= LEAST_PART * len(at)) & (power > 1e-6)
-        enough &= near @ cells.power_shown >= least_moving * cells.power_shown.sum()
-        lines.append(np.column_stack([np.full(len(offsets), speed), offsets])[enough])
-        told.append(product[enough] / np.sqrt(power[enough]))
+        for offsets in _in_blocks(_offsets(speed, at, moments), len(at)):
+            led = speed * at[None, :] + offsets[:, None]
+            column = np.searchsorted(moments, led - STEP_S).clip(0, len(moments) - 1)
+            near = np.abs(moments[column] - led) <= 2 * STEP_S
+            product, power = products(cells, column, near)
+            enough = (near.sum(axis=1) >= LEAST_PART * len(at)) & (power > 1e-6)
+            enough &= near @ cells.power_shown >= least_moving * cells.power_shown.sum()
+            lines.append(np.column_stack([np.full(len(offsets), speed), offsets])[enough])
+            told.append(product[enough] / np.sqrt(power[enough]))
     return np.concatenate(lines), np.concatenate(told).astype(np.float64)
+
+
+def _offsets(speed: float, at: Floats, moments: Floats) -> Floats:
+    """(lines,) seconds, of all lines of that speed that lead enough of what is between the first
+    and the last of `at` (n,) to the `moments` (m,)."""
+    reach = LEAST_PART * (at[-1] - at[0])
+    first = moments[0] - speed * (at[-1] - reach)
+    return np.arange(first, moments[-1] - speed * (at[0] + reach) + 1e-6, STEP_S)
+
+
+def _in_blocks(offsets: Floats, pictures: int) -> Iterator[Floats]:
+    """The offsets, as many at a time as `_AT_ONCE` has room for with so many pictures. BLAS sums up
+    a line as it does where all are held at once, if blocks are whole groups of its kernels, and
+    none is of one line alone."""
+    lines = max(1, _AT_ONCE // pictures // _GROUP) * _GROUP
+    for start, end in pairwise([*range(0, max(1, len(offsets) - 1), lines), len(offsets)]):
+        yield offsets[start:end]
 
 
 def of_levels(cells: Cells, column: Ints, near: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hashdb.model import Floats, Motion
 from matcher.correlation import (
+    FEWEST_SHOTS,
     LEAST_MOVING,
     LEAST_PART,
     Cells,
@@ -84,12 +85,14 @@ def line_by_all(shown: Floats, laid: Laid, upload: Motion, reference: Motion) ->
     that stands out. `shown` (n,): when the pictures that show the place are, seconds; `upload`: of
     every picture around there."""
     first, last = around(shown)
-    there = (upload.offsets >= first) & (upload.offsets <= last)
-    cells = cells_of(upload.offsets[there], laid, upload, reference)
-    if cells is None or moves_little(cells.shown):
+    at = upload.offsets[(upload.offsets >= first) & (upload.offsets <= last)]
+    if len(at) < FEWEST_SHOTS or len(reference) < FEWEST_SHOTS:
         return None
-    work = _work(cells)
+    work = _work(at, reference.offsets)
     if work > MOST_HELD:
+        return None  # before anything is made that grows with the reference
+    cells = cells_of(at, laid, upload, reference)
+    if cells is None or moves_little(cells.shown):
         return None
     best = _best(cells, np.ones(1))
     if best is not None and best.correlation >= LEAST and best.above >= NOT_NEAR:
@@ -155,10 +158,9 @@ def _together(cells: Cells) -> Grids:
     return cells.shown @ cells.shown.T
 
 
-def _offsets(cells: Cells, speed: float) -> Floats:
-    """Of all lines of that speed, a picture apart, that lead enough of the upload to the
-    reference."""
-    at, moments = cells.at, cells.moments
+def _offsets(at: Floats, moments: Floats, speed: float) -> Floats:
+    """Of all lines of that speed, a picture apart, that lead enough of the upload's pictures (n,)
+    to the reference's moments (m,)."""
     reach = LEAST_PART * (at[-1] - at[0])
     first, last = moments[0] - speed * (at[-1] - reach), moments[-1] - speed * (at[0] + reach)
     return np.arange(first, last + 1e-6, speed * _apart(at))
@@ -168,21 +170,21 @@ def _apart(at: Floats) -> float:
     return float(np.median(np.diff(at)))
 
 
-def _work(cells: Cells) -> int:
-    """Moments that are held against the upload at the normal speed."""
-    return _of_a_line(cells) * len(_offsets(cells, 1.0))
+def _work(at: Floats, moments: Floats) -> int:
+    """Moments that are held against the upload's pictures at the normal speed."""
+    return _of_a_line(at, moments) * len(_offsets(at, moments, 1.0))
 
 
-def _of_a_line(cells: Cells) -> int:
-    return int((cells.at[-1] - cells.at[0]) / _apart(cells.moments)) + 2
+def _of_a_line(at: Floats, moments: Floats) -> int:
+    return int((at[-1] - at[0]) / _apart(moments)) + 2
 
 
 def _correlations(cells: Cells, together: Grids, speed: float) -> tuple[Floats, Floats]:
     """The offsets of the lines of that speed that lead enough of what moves to the reference, and
     the correlation of the changes on each, -1 to 1."""
-    offsets = _offsets(cells, speed)
+    offsets = _offsets(cells.at, cells.moments, speed)
     offsets = offsets[_leads(cells, speed, offsets) >= LEAST_MOVING]
-    lines = max(1, _AT_ONCE // _of_a_line(cells))
+    lines = max(1, _AT_ONCE // _of_a_line(cells.at, cells.moments))
     told = np.full(len(offsets), np.nan)
     for some in range(0, len(offsets), lines):
         held = _held(cells, together, speed, offsets[some : some + lines])

@@ -8,6 +8,7 @@ elsewhere, and another hour's best line is one among many.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from matcher.correlation import (
     Line,
     Products,
     away_from_usual,
-    cells_of,
+    cells_to_search,
     correlations,
     moves_little,
     of_levels,
@@ -76,6 +77,9 @@ STILL_LEVELS, STILL_PART = 4, 0.7
 from what all of a picture does. (Of the benchmark's references standing cameras have 0.81 and more,
 others 0.68 and less.)"""
 
+MOST_MOMENTS = 7200
+"""Moments of a reference, spread evenly, that tell whether it stands still: half an hour."""
+
 _FINER = np.array([0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5]) / 100  # of the speed of the best line
 _AROUND = np.arange(-6, 7) / 50  # the speed of a line that was found by other means is rough
 
@@ -110,7 +114,8 @@ def odd(speed: float) -> bool:
 def stands_still(reference: Motion) -> bool:
     """Whether a reference was filmed by a camera that stands still, however much moves in it, and
     however it is exposed."""
-    away = away_from_usual(reference.grids.reshape(len(reference), -1).astype(np.float32))
+    some = reference.grids[:: math.ceil(len(reference) / MOST_MOMENTS)]
+    away = away_from_usual(some.reshape(len(some), -1).astype(np.float32))
     return float((np.abs(away) <= STILL_LEVELS).mean()) >= STILL_PART
 
 
@@ -137,10 +142,12 @@ def laid_whole(*, mirrored: bool) -> Laid:
 def compare(
     offsets: Floats, laid: Laid, upload: Motion, reference: Motion, least: float = LEAST
 ) -> Comparison | None:
-    """What moves, on all lines of time; None where too little can be compared. `offsets`: the
-    upload's pictures that are looked at, of those that it has the motion of. `least`: the lowest
-    correlation at which a line is believed."""
-    cells = cells_of(offsets, laid, upload, reference)
+    """What moves, on all lines of time; None where too little can be compared, or where the
+    reference is too long to try all lines (`cells_to_search`; so in all of this module). `offsets`:
+    the upload's pictures that are looked at, of those that it has the motion of; of a long upload
+    beside a long reference not all are. `least`: the lowest correlation at which a line is
+    believed."""
+    cells = cells_to_search(offsets, laid, upload, reference, FORWARD)
     if cells is None:
         return None
     lines, agreement = correlations(cells, FORWARD, of_levels)
@@ -181,7 +188,7 @@ def confirmed(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference
     """Whether what moves tells the line of time that was found by other means, and no other: the
     changes of the upload do, clearly, or the camera stands still and what moves is believed there
     anyway (`compare`)."""
-    cells = cells_of(offsets, laid, upload, reference)
+    cells = cells_to_search(offsets, laid, upload, reference, FORWARD)
     if cells is None:
         return False
     steps = _clearest(cells, *correlations(cells, FORWARD, of_steps), of_steps)
@@ -195,7 +202,7 @@ def coincides(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference
     """Whether what moves before a camera that stands still is at its best on the line that features
     have found, of all lines: by the differences and by the changes, though neither tells it, or by
     faint changes that stand out."""
-    cells = cells_of(offsets, laid, upload, reference)
+    cells = cells_to_search(offsets, laid, upload, reference, FORWARD)
     if cells is None:
         return False
     steps = _clearest(cells, *correlations(cells, FORWARD, of_steps), of_steps)
@@ -212,7 +219,7 @@ def coincides(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference
 def leads_to(line: Line, offsets: Floats, laid: Laid, upload: Motion, reference: Motion) -> bool:
     """Whether the changes of the upload correlate best on that line of all, however little: of a
     small picture, or one of few bits, they are faint."""
-    cells = cells_of(offsets, laid, upload, reference)
+    cells = cells_to_search(offsets, laid, upload, reference, FORWARD)
     if cells is None:
         return False
     steps = _clearest(cells, *correlations(cells, FORWARD, of_steps), of_steps)
@@ -225,7 +232,7 @@ def agreement_on(
     """How well what moves agrees near a line of time that was found by other means; None where
     nothing moves or too little can be compared. A picture that stands (speed 0) has no speed of its
     own: lines of all speeds that lead there are near."""
-    cells = cells_of(offsets, laid, upload, reference)
+    cells = cells_to_search(offsets, laid, upload, reference, FORWARD)
     if cells is None or moves_little(cells.shown):
         return None
     middle = (cells.at[0] + cells.at[-1]) / 2
