@@ -73,8 +73,9 @@ _TABLE = (
     _p("already-decided", 409, "The review has a decision",
       "Somebody ruled on this review before. Read the decision before you go on."),
     _p("media-too-large", 413, "The media is too large",
-      "The file is over the service's limit of bytes, or the picture over its limit of pixels. "
-      "It was not judged: hold it for a person."),
+      "The file is over the service's limit of bytes, or the picture over its limit of pixels, or "
+      "decoding it needs more memory than one decoder may take. It was not judged: hold it for a "
+      "person."),
     _p("body-too-large", 413, "The body is too large",
       "The request's body or one of its form fields is over the service's limit."),
     _p("uri-too-long", 414, "The request's line is too long",
@@ -96,7 +97,7 @@ _TABLE = (
       "The file has sound only, or no track at all. It was not judged: hold it, or pass it on "
       "to what judges sound."),
     _p("media-timeout", 422, "The media took too long",
-      "Decoding reached the limit of time or memory before a frame could be judged. "
+      "Decoding reached the limit of time before a frame could be judged. "
       "Hold it for a person."),
     _p("rate-limited", 429, "Too many requests",
       "This key, or this address with wrong keys, asked too often. `Retry-After` says for how "

@@ -11,8 +11,8 @@ SeawallError
 |   |-- UnsupportedMedia     neither an image nor a video in an allowed format
 |   |-- CorruptMedia         the format is known, but no frame could be decoded
 |   |-- NoPicture            a media file without a picture (sound only)
-|   |-- MediaTooLarge        over the limit of bytes or pixels
-|   `-- MediaTimeout         the sandbox's limit of time or memory was reached
+|   |-- MediaTooLarge        over the limit of bytes, pixels or memory
+|   `-- MediaTimeout         the sandbox's limit of time was reached
 |-- NotFound                 no such bank, reference, verdict, review, job
 |-- Conflict                 the thing exists already, or differs
 |   |-- NameTaken            a bank of that name exists
@@ -81,11 +81,11 @@ class NoPicture(BadMedia):
 
 
 class MediaTooLarge(BadMedia):
-    """Over the limit of bytes or pixels."""
+    """Over the limit of bytes or pixels, or of the memory that decoding may take."""
 
 
 class MediaTimeout(BadMedia):
-    """The sandbox's limit of time or memory was reached before a frame could be judged."""
+    """The sandbox's limit of time was reached before a frame could be judged."""
 
 
 class NotFound(SeawallError):

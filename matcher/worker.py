@@ -28,11 +28,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hashdb.errors import BadMedia, MediaTimeout
+from hashdb.errors import BadMedia, MediaTooLarge
 from hashdb.model import Coverage, MediaFingerprints, MediaKind, SoundPeaks
 from hashdb.signals import CARD
 from matcher import lockdown, wire
@@ -201,12 +202,20 @@ def _reply(channel: socket.socket, limits: Limits, work: Callable[[], tuple[byte
         head, body = work()
     except BadMedia as error:
         head, body = wire.pack_problem(type(error).__name__, str(error))
-    except MemoryError:
-        text = f"decoding needs more than {limits.memory_mb} MB of memory"
-        head, body = wire.pack_problem(MediaTimeout.__name__, text)
-    except Exception:  # whatever a library comes up with: said, then the end
-        head, body = wire.pack_problem("SandboxFailed", traceback.format_exc()[-2000:])
+    except Exception as error:  # whatever a library comes up with: said, then the end
+        if _is_out_of_memory(error):
+            text = f"decoding needs more than {limits.memory_mb} MB of memory"
+            head, body = wire.pack_problem(MediaTooLarge.__name__, text)
+        else:
+            head, body = wire.pack_problem("SandboxFailed", traceback.format_exc()[-2000:])
     _send(channel, head, body)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether there was no memory for what was decoded, whichever library says so."""
+    if isinstance(error, cv2.error):
+        return error.code == cv2.Error.StsNoMem
+    return isinstance(error, MemoryError)
 
 
 def hear(media: BinaryIO, seconds: float, longest: float) -> tuple[SoundPeaks, ...]:

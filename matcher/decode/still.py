@@ -5,18 +5,18 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import AvifImagePlugin, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from hashdb.errors import CorruptMedia, MediaTooLarge, UnsupportedMedia
 from hashdb.model import MediaKind
 from matcher.decode import animation
-from matcher.decode.luma import luma_of_rgb
+from matcher.decode.luma import luma_of_rgb, strips
 from matcher.decode.pace import MAX_GAP_S, Look, Pace, Picker
-from matcher.ports import Frame, Limits, MediaInfo, Picture, Sampling
+from matcher.ports import Frame, Limits, Luma, MediaInfo, Picture, Sampling
 
 _PILLOW = {
     "jpeg": ("JPEG", "MPO"),
@@ -59,7 +59,7 @@ class OpenedPicture:
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the child may start none
         ImageFile.LOAD_TRUNCATED_IMAGES = False
         try:
-            self._image = Image.open(media, formats=_PILLOW[name])
+            self._image: Image.Image = Image.open(media, formats=_PILLOW[name])
             width, height = self._image.size
         except UnidentifiedImageError:
             raise CorruptMedia("the picture is damaged: its headers cannot be read") from None
@@ -134,7 +134,9 @@ class OpenedPicture:
     def _held(self, offset: float, until: float, pace: Pace) -> Iterator[Frame]:
         """The picture at hand, again while it stands still for long."""
         shown = _flattened(self._image)
-        luma = luma_of_rgb(np.asarray(shown))
+        if shown is self._image:
+            shown = shown.copy()  # the next one is decoded in its place
+        luma = _luma(shown)
         while True:
             pace.frames += 1
             yield Frame(offset, luma, 0, lambda side: _small(shown, side))
@@ -144,16 +146,24 @@ class OpenedPicture:
 
     def _still(self) -> Frame:
         self._image.seek(0)
+        if self.format == "webp":
+            _let_go_of_decoder(self._image)
         try:
             self._image.load()
         except _UNREADABLE:
             self._load_what_is_there()
+        self._set_upright()
+        self._image = shown = _flattened(self._image)
+        return Frame(0.0, _luma(shown), 0, lambda side: _small(shown, side))
+
+    def _set_upright(self) -> None:
+        """Lay it as its EXIF says. A large picture is held once: it is not copied where it lies
+        right already, and what was decoded is let go of where not."""
         try:
-            shown = ImageOps.exif_transpose(self._image)
+            if self._image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                self._image = ImageOps.exif_transpose(self._image)
         except _UNREADABLE:
-            shown = self._image
-        shown = _flattened(shown)
-        return Frame(0.0, luma_of_rgb(np.asarray(shown)), 0, lambda side: _small(shown, side))
+            return
 
     def _load_what_is_there(self) -> None:
         """A truncated picture: what was decoded is looked at, the rest is grey."""
@@ -170,27 +180,60 @@ class OpenedPicture:
         self._image.close()
 
 
+def _let_go_of_decoder(image: Image.Image) -> None:
+    """Have a still WebP's decoder go once it has decoded: it holds the picture twice, and Pillow
+    would keep it while it makes two more of it."""
+    webp: Any = image
+
+    def load_prepare() -> None:
+        webp._decoder = None
+        del webp.load_prepare  # nor does the image hold itself
+        webp.load_prepare()
+
+    webp.load_prepare = load_prepare  # which Pillow calls in between
+
+
 def _small(shown: Image.Image, side: int) -> Picture:
-    small: NDArray[np.uint8] = np.asarray(
-        shown.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
-    )
+    if shown.mode != "RGB":
+        shown = shown.convert("RGB")
+    small: NDArray[np.uint8] = np.asarray(shown.resize((side, side), Image.Resampling.BILINEAR))
     return small
+
+
+def _cut(image: Image.Image) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """The picture in strips of rows, (n, W) or (n, W, channels) of its own kind of number: which
+    rows, and what is in them. Pillow's way to numpy holds what it gives three times."""
+    for strip in strips(image.height, image.width):
+        yield strip, np.asarray(image.crop((0, strip.start, image.width, strip.stop)))
+
+
+def _luma(shown: Image.Image) -> Luma:
+    """(H, W) of RGB or RGBA."""
+    luma = np.empty((shown.height, shown.width), np.uint8)
+    for strip, rgb in _cut(shown):
+        luma[strip] = luma_of_rgb(rgb)
+    return luma
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Deep grey pictures scaled to eight bits; Pillow itself would clip them."""
-    deep = np.asarray(image).astype(np.float64)
-    deep = np.nan_to_num(deep)
-    brightest = max(float(deep.max(initial=0.0)), 1.0)
-    top = 65535.0 if image.mode.startswith("I;16") else brightest
-    return Image.fromarray(np.clip(deep * (255.0 / top), 0, 255).astype(np.uint8))
+    top = 65535.0
+    if not image.mode.startswith("I;16"):
+        brightest = (np.nan_to_num(deep.astype(np.float64)).max() for _, deep in _cut(image))
+        top = max(1.0, *map(float, brightest))
+    grey = np.empty((image.height, image.width), np.uint8)
+    for strip, deep in _cut(image):
+        scaled = np.nan_to_num(deep.astype(np.float64)) * (255.0 / top)
+        grey[strip] = np.clip(scaled, 0, 255).astype(np.uint8)
+    return Image.fromarray(grey)
 
 
 def _flattened(image: Image.Image) -> Image.Image:
-    """The picture as RGB, or as RGBA where parts of it are transparent."""
+    """The picture as RGB, or as RGBA where parts of it are transparent; itself where it is."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(image)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         clear = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-        return image.convert("RGBA" if clear else "RGB")
+        wanted = "RGBA" if clear else "RGB"
+        return image if image.mode == wanted else image.convert(wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from hashdb.errors import CorruptMedia, MediaTooLarge, UnsupportedMedia
 from hashdb.model import MediaKind
 from matcher.decode import animation, still
+from matcher.decode import luma as weighing
 from matcher.decode.formats import is_motion_jpeg
 from matcher.decode.luma import luma_of_rgb
 from matcher.decode.pyav import PyAvDecoder
@@ -77,6 +79,38 @@ def test_sixteen_bits_are_scaled_not_clipped():
     grey = luma_of_rgb(PICTURE)
     deep = Image.fromarray(grey.astype(np.uint16) * 257)
     assert alike(look(saved(deep))[1][0].luma, np.dstack([grey] * 3))
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "I;16", "RGB", "RGBA", "P", "LA"])
+def test_strips_make_no_difference(mode: str, monkeypatch: pytest.MonkeyPatch):
+    if mode in ("I", "F", "I;16"):
+        kind = {"I": np.int32, "F": np.float32, "I;16": np.uint16}[mode]
+        picture = Image.fromarray(luma_of_rgb(PICTURE).astype(kind) * 200)
+    else:
+        picture = Image.fromarray(PICTURE).convert(mode)
+    assert picture.mode == mode
+    name = "TIFF" if mode in ("I", "F", "I;16") else "PNG"
+    whole = look(saved(picture, name))[1][0].luma
+    monkeypatch.setattr(weighing, "STRIP", 1000)
+    assert len(list(weighing.strips(*whole.shape))) > 10
+    np.testing.assert_array_equal(look(saved(picture, name))[1][0].luma, whole)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_the_luma_of_a_large_picture_needs_little_memory(channels: int):
+    large = np.full((3000, 4000, channels), 7, np.uint8)
+    tracemalloc.start()
+    grey = luma_of_rgb(large)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most <= grey.nbytes + 30 * weighing.STRIP
+
+
+def test_a_picture_that_is_upright_is_looked_at_twice_alike():
+    opened = PyAvDecoder(Limits()).open(io.BytesIO(make.image(PICTURE, "WEBP", lossless=True)))
+    first, second = (next(iter(opened.frames(Sampling(dense=False)))) for _ in range(2))
+    np.testing.assert_array_equal(first.luma, second.luma)
+    np.testing.assert_array_equal(first.picture(32), second.picture(32))
 
 
 def test_what_is_transparent_lies_over_black():

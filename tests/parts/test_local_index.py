@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
 from hashdb.format import read_file, write_file
-from hashdb.index import filing, local, voting
+from hashdb.index import filing, local, pictures, voting
 from hashdb.index.compiled import CompiledKernels
 from hashdb.index.filing import Kernels, NumpyKernels
 from hashdb.index.local import LocalIndex

@@ -18,8 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from hashdb.errors import (
     CorruptMedia,
@@ -38,7 +40,7 @@ from matcher.features import PART
 from matcher.fingerprint import fingerprint
 from matcher.ports import Limits, Sampling, Window
 from matcher.sandbox import Sandbox
-from matcher.worker import frame_parts, hear
+from matcher.worker import _is_out_of_memory, frame_parts, hear
 from tests import media_maker as make
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -328,9 +330,34 @@ def test_a_child_that_died_while_it_waited_is_replaced(lone: Sandbox):
 def test_media_that_need_too_much_memory():
     picture = make.huge_png(9000, 9000)
     with Sandbox(Limits(memory_mb=850), spare=0) as small:
-        with pytest.raises(MediaTimeout, match="850 MB"):
+        with pytest.raises(MediaTooLarge, match="850 MB"):
             small(io.BytesIO(picture), UPLOAD, SIGNALS)
         assert small(io.BytesIO(make.image(make.scene(1))), UPLOAD, SIGNALS).coverage.frames == 1
+
+
+@pytest.mark.parametrize("kind", ["grey", "turned", "webp"])
+def test_a_picture_of_nearly_as_many_pixels_as_are_let_in_is_judged(kind: str):
+    if kind == "grey":
+        data = make.huge_png(12_000, 8_000)
+    else:
+        file, turned = io.BytesIO(), Image.Exif()
+        turned[0x0112] = 6
+        large = Image.new("RGB", (12_000, 8_000), (200, 30, 90))
+        large.save(file, "WEBP" if kind == "webp" else "JPEG", method=0, exif=turned)
+        data = file.getvalue()
+    with Sandbox(Limits(), spare=0) as sandbox:
+        assert sandbox(io.BytesIO(data), UPLOAD, SIGNALS).coverage.frames == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "out_of_memory"), [(cv2.Error.StsNoMem, True), (cv2.Error.StsBadArg, False)]
+)
+def test_what_opencv_says_of_memory(code: int, out_of_memory: bool):
+    error = cv2.error("made")
+    error.code = code
+    assert _is_out_of_memory(error) is out_of_memory
+    assert _is_out_of_memory(MemoryError())
+    assert not _is_out_of_memory(ValueError())
 
 
 @pytest.mark.parametrize("program", ["/nonexistent/python", "/bin/false"])
