@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -72,7 +72,8 @@ class IncomingFile(io.RawIOBase):
         return len(view)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self.file.seek(offset, whence)
+        with _storing():  # what is in the buffer is written first
+            return self.file.seek(offset, whence)
 
     def readable(self) -> bool:
         return True
@@ -97,7 +98,8 @@ class IncomingFile(io.RawIOBase):
         return cast(BinaryIO, self.file)
 
     def close(self) -> None:
-        self.file.close()
+        with suppress(OSError):  # of what is in the buffer, which nobody wants any more
+            self.file.close()
         super().close()
 
 

@@ -369,6 +369,19 @@ def test_a_failing_disk_is_no_fault_of_the_caller(service: Service) -> None:
     assert str(service.parts.settings.data_dir) not in body["detail"]
 
 
+@pytest.mark.parametrize("path", ["/match", "/hash"])
+def test_a_small_upload_finds_a_full_disk(
+    service: Service, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> object:
+        return open("/dev/full", "r+b")
+
+    monkeypatch.setattr("api.uploads.tempfile.TemporaryFile", full)
+    for media in (PICTURE, PICTURE + bytes(100_000)):  # within a buffer, and beyond it
+        answer = service.ask(Role.PIPELINE, "POST", path, data={"media": part(media)})
+        problem(answer, "unavailable")
+
+
 def test_a_verdict_as_a_picture(service: Service) -> None:
     service.bank()
     service.reference()
