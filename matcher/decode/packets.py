@@ -157,11 +157,9 @@ def read_index(
     wanted: list[Any] = list(container.streams) if by_all else list(chosen)
     wanted = [s for s in wanted if s.type in ("video", "audio")]
     latest = 0.0
-    count = 0
     kept: deque[Packet[Any]] | None = deque()
     room = KEPT_BYTES
-    for packet in packets(container, wanted):
-        count += 1
+    for count, packet in enumerate(packets(container, wanted)):
         if packet.stream_index in stamps:
             stamps[packet.stream_index].add(packet)
             room -= packet.size + _PACKET_BYTES
@@ -171,7 +169,7 @@ def read_index(
                 kept = None
         if by_all and packet.pts is not None:
             latest = max(latest, float(packet.pts * packet.time_base))
-        if count > _MOST_PACKETS:  # what lies behind them would not be judged
+        if count >= _MOST_PACKETS:  # what lies behind them would not be judged
             raise MediaTooLarge(f"more than {_MOST_PACKETS} packets")
     gap = SPLICED_GAP_S if container.format.name in SPLICED else LONGEST_GAP_S
     tracks = {s.index: _timeline(s, stamps[s.index], gap) for s in chosen if stamps[s.index].marks}

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from hashdb.errors import BadSnapshot
 from hashdb.format import read_file, write_file
-from hashdb.index import filing, local, pictures, voting
+from hashdb.index import filing, local, voting
+from hashdb.index import pictures as held_pictures
 from hashdb.index.compiled import CompiledKernels
 from hashdb.index.filing import Kernels, NumpyKernels
 from hashdb.index.local import LocalIndex
@@ -237,7 +238,7 @@ def test_kernels_compile_where_no_cache_can_be_written() -> None:
 
 
 def test_places_are_as_fine_as_in_the_database() -> None:
-    assert np.array_equal(pictures._UNITS, feature_packing._UNITS)
+    assert np.array_equal(held_pictures._UNITS, feature_packing._UNITS)
 
 
 def test_a_nominee_is_the_picture_that_was_added() -> None:
