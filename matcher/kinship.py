@@ -36,7 +36,7 @@ SAMPLED, PICTURES, CODES = 128, 64, 2048
 codes that they are looked for among, all spread evenly."""
 
 MOST_COMPARED = 32
-"""Pairs that are compared for one upload."""
+"""Pairs that are told for one upload, compared for it or before."""
 
 KEPT_ANSWERS, KEPT_SAMPLES = 1 << 16, 64
 
@@ -137,13 +137,17 @@ class Kinship:
         self._samples: Recent[str, Sample] = Recent(KEPT_SAMPLES)
 
     def of_one_upload(self) -> Kin:
-        """Compares at most `MOST_COMPARED` pairs; None beyond them, of pairs not compared yet."""
-        left = iter(range(MOST_COMPARED))
+        """Answers of the first `MOST_COMPARED` pairs that are asked for; None of all others, even
+        if an earlier upload had them compared: what is concluded of one hangs on no other."""
+        asked: set[tuple[str, str]] = set()
 
         def kin(one: str, other: str) -> bool | None:
             pair = (min(one, other), max(one, other))
+            if pair not in asked and len(asked) == MOST_COMPARED:
+                return None
+            asked.add(pair)
             answer = self._answers.get(pair)
-            if answer is None and next(left, None) is not None:
+            if answer is None:
                 answer = akin(self._sample(one), self._sample(other))
                 self._answers.put(pair, answer)
             return answer

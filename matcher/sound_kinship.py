@@ -18,7 +18,7 @@ from matcher.rarity import Kin
 from matcher.sound_rarity import Known, Relate, Relation, meeting, relation
 
 MOST_HEARD = 8
-"""Pairs whose sounds are compared for one upload."""
+"""Pairs that are told by their sounds for one upload, compared for it or before."""
 
 
 class SoundKinship:
@@ -31,9 +31,10 @@ class SoundKinship:
         self._answers: Recent[tuple[str, str], Relation] = Recent(KEPT_ANSWERS)
 
     def of_one_upload(self, kin: Kin, found: Iterable[Alignment]) -> Relate:
-        """`kin`: by the pictures' hashes. `found`: the upload's alignments by sound. Compares the
-        sounds of at most `MOST_HEARD` pairs; None beyond them, of pairs not compared yet."""
-        left = iter(range(MOST_HEARD))
+        """`kin`: by the pictures' hashes. `found`: the upload's alignments by sound. Answers by
+        sound of the first `MOST_HEARD` pairs that are asked for; None of all others, even if an
+        earlier upload had them compared."""
+        asked: set[tuple[str, str]] = set()
         heard: dict[str, list[Alignment]] = {}
         for one in found:
             heard.setdefault(one.reference_id, []).append(one)
@@ -43,8 +44,11 @@ class SoundKinship:
             if alike or alike is None:
                 return Relation.INCIDENT if alike else None
             pair = (min(one, other), max(one, other))
+            if pair not in asked and len(asked) == MOST_HEARD:
+                return None
+            asked.add(pair)
             answer = self._answers.get(pair)
-            if answer is None and next(left, None) is not None:
+            if answer is None:
                 answer = self._compared(pair, heard)
                 if answer is not None:
                     self._answers.put(pair, answer)

@@ -245,5 +245,8 @@ def test_the_work_for_one_upload_is_bounded_and_its_answers_are_kept():
     again = kinship.of_one_upload(lambda one, other: False, found)
     assert [again(b, a) for a, b in pairs[:MOST_HEARD]] == [Relation.SOUND] * MOST_HEARD
     assert store.reads == 2 * MOST_HEARD
+    other = kinship.of_one_upload(lambda one, other: False, found)
+    told = [other(a, b) for a, b in reversed(pairs)]  # the first ones are known, and not told
+    assert told == [Relation.SOUND] * MOST_HEARD + [None] * (len(pairs) - MOST_HEARD)
     assert kinship.of_one_upload(lambda one, other: True, found)(*pairs[-1]) is Relation.INCIDENT
     assert kinship.of_one_upload(lambda one, other: None, found)(*pairs[-1]) is None
