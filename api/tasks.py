@@ -17,8 +17,9 @@ from api.parts import Parts
 from api.settings import Settings
 from api.spool import Spool
 from hashdb.model import Classification, Digests, Job, Verdict
+from hashdb.store import jobs
 
-MATCH, ENROL = "match", "enrol"
+MATCH, ENROL = jobs.MATCH, "enrol"
 BACKFILL, ENROLMENT, LOOK_BACK = "backfill", "enrolment", "look-back"
 PROMISES = (MATCH, ENROL)
 """What a caller waits for; done before the items of runs."""

@@ -26,7 +26,7 @@ from hashdb.model import (
     Verdict,
     now,
 )
-from hashdb.store import Store
+from hashdb.store import Store, Transaction
 from matcher.decide import Evidence, Failure, decide
 from matcher.judge import Judge
 from matcher.looker import Looker
@@ -95,7 +95,8 @@ class Checker:
         `suspicious`: what the caller says of the upload; a policy may look closer for it.
 
         The same `upload_id` with the same bytes from the same key gets the verdict it got before;
-        with other bytes, or another `suspicious`, `UploadConflict`. Raises the `BadMedia` family
+        with other bytes, or another `suspicious`, or while a job is to judge other ones under that
+        id, `UploadConflict`. Raises the `BadMedia` family
         where the file cannot be judged and the `Unavailable` family where a part that is needed
         does not answer.
         """
@@ -185,7 +186,7 @@ class Checker:
             return None
         verdict, request_digest = before
         if request_digest != asked.request_digest:
-            raise UploadConflict(f"upload_id {asked.upload_id!r} was used with other content")
+            raise _other_content(asked)
         return verdict
 
     def _classified(
@@ -240,17 +241,28 @@ class Checker:
         )
         upright = [f for f in look.fingerprints if f.orientation == Orientation.ORIGINAL]
         with self._span("record"):
-            return self._store.together(
-                lambda tx: tx.uploads.record(
-                    asked.key_id,
-                    asked.upload_id,
-                    asked.request_digest,
-                    verdict,
-                    asked.digests,
-                    upright,
-                    metadata=asked.metadata,
-                )
-            )
+            return self._store.together(lambda tx: _record(tx, asked, verdict, upright))
+
+
+def _record(
+    tx: Transaction, asked: Asked, verdict: Verdict, upright: Sequence[Fingerprint]
+) -> Verdict:
+    promised = tx.jobs.promised(asked.key_id, asked.upload_id)
+    if promised is not None and promised.payload["request_digest"] != asked.request_digest:
+        raise _other_content(asked)
+    return tx.uploads.record(
+        asked.key_id,
+        asked.upload_id,
+        asked.request_digest,
+        verdict,
+        asked.digests,
+        upright,
+        metadata=asked.metadata,
+    )
+
+
+def _other_content(asked: Asked) -> UploadConflict:
+    return UploadConflict(f"upload_id {asked.upload_id!r} was used with other content")
 
 
 def media_request_digest(digests: Digests, *, suspicious: bool) -> str:

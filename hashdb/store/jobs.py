@@ -11,21 +11,33 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hashdb.errors import NotFound
 from hashdb.model import Job, JobState, first_id, new_id, now
 from hashdb.store import rows
+from hashdb.store.prepared import Prepared
 from hashdb.store.runs import FAILED, Runs
 from hashdb.tables import jobs
 
+MATCH = "match"
+"""The kind of a job that promises a verdict; its key is the upload's id."""
 MAX_ATTEMPTS = 3
 ABANDONED = {
     "type": "job-abandoned",
     "title": "The job was given up",
     "detail": f"{MAX_ATTEMPTS} workers took the job and none finished it",
 }
+
+# Made once: this is asked for every upload.
+_BY_KEY = Prepared(
+    select(jobs).where(
+        jobs.c.key_id == bindparam("key_id"),
+        jobs.c.kind == bindparam("kind"),
+        jobs.c.dedup_key == bindparam("key"),
+    )
+)
 
 
 def again(key: str, failed: Job) -> str:
@@ -72,6 +84,19 @@ class Jobs:
         if row is None:
             raise NotFound(f"there is no job {job_id!r}")
         return rows.job(row)
+
+    def promised(self, key_id: str, upload_id: str) -> Job | None:
+        """The job that is to judge that upload and has not ended; None where there is none."""
+        key = upload_id
+        while True:
+            values = {"key_id": key_id, "kind": MATCH, "key": key}
+            row = _BY_KEY.first(self._connection, values)
+            if row is None:
+                return None
+            job = rows.job(row)
+            if job.state is not JobState.FAILED:
+                return None if job.state is JobState.DONE else job
+            key = again(upload_id, job)
 
     def waiting_files(self, kinds: Collection[str], before: datetime) -> set[str]:
         """The spooled files of jobs of these kinds that were promised before that moment and have

@@ -73,6 +73,17 @@ def test_an_upload_that_was_judged_is_not_promised_with_other_bytes(service: Ser
     assert job(service, right.headers["Location"])["verdict"] == judged
 
 
+def test_a_promised_upload_id_is_not_judged_with_other_content(service: Service) -> None:
+    path = service.match(upload_id="u1", headers=ASYNC).headers["Location"]
+    problem(service.match(OTHER, upload_id="u1"), "upload-conflict")
+    hashes = {"sha256": sha256(OTHER).hexdigest(), "upload_id": "u1"}
+    problem(service.ask(Role.PIPELINE, "POST", "/match", json=hashes), "upload-conflict")
+    assert service.match(OTHER, upload_id="u2").status_code == 200
+    same = service.match(upload_id="u1").json
+    runner(service).step("w")
+    assert job(service, path)["verdict"] == same
+
+
 def test_a_promise_that_failed_does_not_hold_the_upload_id(service: Service) -> None:
     made = []
     for media in (b"text", b"text", PICTURE):
@@ -81,6 +92,8 @@ def test_a_promise_that_failed_does_not_hold_the_upload_id(service: Service) -> 
         made.append(answer.headers["Location"])
         again = service.match(media, upload_id="u1", headers=ASYNC)
         assert again.json == answer.json
+        if media is PICTURE:
+            problem(service.match(OTHER, upload_id="u1"), "upload-conflict")
         assert runner(service).step("w")
     assert [job(service, path)["status"] for path in made] == ["failed", "failed", "done"]
     assert len(set(made)) == 3

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from hashdb.errors import BadArgument, NotFound
 from hashdb.model import Job, JobState, Role
 from hashdb.store import Store
-from hashdb.store.jobs import MAX_ATTEMPTS
+from hashdb.store.jobs import MAX_ATTEMPTS, again
 from hashdb.tables import api_keys
 from tests.parts.store_samples import together
 
@@ -66,6 +66,25 @@ def test_the_same_promise_is_made_once(store: Store) -> None:
     assert len(set(together(*[promise] * 5))) == 1
     others = {promise(), promise(kind="hash"), promise(key_id="key_b"), promise(key="u2")}
     assert len(others | {promise(key=None), promise(key=None)}) == 6
+
+
+def test_an_upload_is_promised_until_its_last_job_has_ended(store: Store) -> None:
+    key = "u1"
+    for ended in (False, True):
+        with store.begin() as tx:
+            assert tx.jobs.promised("key_a", "u1") is None
+            job = tx.jobs.add("match", "key_a", {"request_digest": "x"}, key=key)
+            assert tx.jobs.promised("key_a", "u1") == job
+            assert tx.jobs.promised("key_b", "u1") is None
+            assert tx.jobs.promised("key_a", "u2") is None
+            running = tx.jobs.claim("w", 60)
+            assert tx.jobs.promised("key_a", "u1") == running
+            if ended:
+                tx.jobs.finish(job.id, {})
+            else:
+                tx.jobs.fail(job.id, {})
+            assert tx.jobs.promised("key_a", "u1") is None
+        key = again("u1", job)
 
 
 def test_workers_never_share_a_job(store: Store) -> None:
