@@ -74,8 +74,8 @@ _TABLE = (
       "Somebody ruled on this review before. Read the decision before you go on."),
     _p("media-too-large", 413, "The media is too large",
       "The file is over the service's limit of bytes, or the picture over its limit of pixels, or "
-      "decoding it needs more memory than one decoder may take. It was not judged: hold it for a "
-      "person."),
+      "an animation has more than a million pictures or 256 MB, or decoding needs more memory than "
+      "one decoder may take. It was not judged: hold it for a person."),
     _p("body-too-large", 413, "The body is too large",
       "The request's body or one of its form fields is over the service's limit."),
     _p("uri-too-long", 414, "The request's line is too long",
@@ -89,13 +89,13 @@ _TABLE = (
       "The media could not be judged. Hold it: nothing was concluded of it."),
     _p("empty-media", 422, "The media is empty", "The file has 0 bytes."),
     _p("unsupported-media", 422, "Neither an image nor a video of an allowed format",
-      "The file's content (not its name) is in no format that is let in. Playlists and files "
-      "that refer to other files are not let in. It was not judged: hold it."),
+      "The file's content (not its name) is in no format that is let in. Playlists, files that "
+      "refer to other files, documents and archives are not let in. It was not judged: hold it."),
     _p("corrupt-media", 422, "The media is damaged",
       "The format is known, but not one frame could be decoded. It was not judged: hold it."),
     _p("no-picture", 422, "The media has no picture",
-      "The file has sound only, or no track at all. It was not judged: hold it, or pass it on "
-      "to what judges sound."),
+      "The file has sound only, without a cover picture, or no track at all. It was not judged: "
+      "hold it, or pass it on to what judges sound."),
     _p("media-timeout", 422, "The media took too long",
       "Decoding reached the limit of time before a frame could be judged. "
       "Hold it for a person."),
