@@ -208,7 +208,7 @@ class Nominee:
 
     `votes`: how many, each weighted by distance and by how few incidents have it; `reference`: its
     ordinal; `offset`: the picture's time in seconds; `codes` (n, 32), `places` (n, 4): see
-    `hashdb.model.LocalFeatures`; `width`, `height` in pixels.
+    `hashdb.model.LocalFeatures`; `width`, `height` in pixels; `track`: of the reference.
     """
 
     votes: float
@@ -218,6 +218,7 @@ class Nominee:
     places: NDArray[np.float32]
     width: int
     height: int
+    track: int = 0
 
 
 class LocalBackend(Protocol):
@@ -242,8 +243,8 @@ class LocalBackend(Protocol):
         many `rarest` of them where much is held."""
         ...
 
-    def pictures(self, reference: int) -> list[Nominee]:
-        """All pictures of one reference, without votes."""
+    def pictures(self, reference: int, track: int | None = None) -> list[Nominee]:
+        """All pictures of one reference, or of one of its tracks, without votes."""
         ...
 
     def counts(self) -> dict[int, int]:

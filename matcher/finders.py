@@ -208,7 +208,7 @@ class LocalFinder:
             if found.reference in seen.still:
                 moments.at.append(found)
                 continue
-            pictures = backend.pictures(found.reference)
+            pictures = backend.pictures(found.reference, found.track)
             if look.coverage.total_s <= 0:
                 moments.at.append(found)
                 if not told_alone(found, pictures):
@@ -219,7 +219,7 @@ class LocalFinder:
                 found = localize.at_usual_speed(found, mine, pictures)
             found = sharpened(found, mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
-            both = partial(self._motion_beside, motion, name)
+            both = partial(self._motion_beside, motion, name, found.track)
             settled = at_normal_speed(found, mine, pictures)
             moment = at_its_moment(settled, mine, pictures, both)
             if settled is not found and not closer and (moment is None or not moment.told):
@@ -228,7 +228,7 @@ class LocalFinder:
             open_still = moment is None or not moment.told
             if open_still and found.reference in seen.banned and len(found.sights) > 1:
                 moments.untimed.append(found.shown_at)
-                every = self._motion_beside(of_all, name)
+                every = self._motion_beside(of_all, name, found.track)
                 if every is not None and len(moments.untimed) <= MOST_TIMED:
                     moment = at_moment_of_all(found, moment, mine, pictures, *every) or moment
             if moment is None:
@@ -239,10 +239,14 @@ class LocalFinder:
                 moments.at.append(moment)
         return moments
 
-    def _motion_beside(self, motion: Motion | None, name: str) -> tuple[Motion, Motion] | None:
-        """The upload's motion and the reference's (its first track's), where both are known."""
+    def _motion_beside(
+        self, motion: Motion | None, name: str, track: int
+    ) -> tuple[Motion, Motion] | None:
+        """The upload's motion and that of a reference's track, where both are known."""
         known = None if motion is None else motion_of(self._store, name)
-        return None if motion is None or known is None else (motion, known)
+        if motion is None or known is None or known.track != track:
+            return None
+        return motion, known
 
 
 class SoundFinder:

@@ -85,13 +85,13 @@ _TRIED = ((FORWARD, 1.0), (SPEEDS[-1:], 0.85))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """One reference in one rendering: its sights on one line of time, all by one map. `led`: shots
-    between the first and the last sight that the line leads to a picture of the reference, seen
-    there or not; `elsewhere`: those of them that clearly show another moment of it; `blank`: those
-    of them that show it at no moment; `seen`: sights of it, on any line; `stands`: two seconds
-    earlier or later the reference shows about the same at the same place; `moved`: of each sight
-    the features found that move in the reference (`matcher.moments`); `told`: all that moves tells
-    this line (`matcher.motion`); `timed`: and how every picture changes does
+    """One track of a reference in one rendering: its sights on one line of time, all by one map.
+    `led`: shots between the first and the last sight that the line leads to a picture of the
+    reference, seen there or not; `elsewhere`: those of them that clearly show another moment of it;
+    `blank`: those of them that show it at no moment; `seen`: sights of it, on any line; `stands`:
+    two seconds earlier or later the reference shows about the same at the same place; `moved`: of
+    each sight the features found that move in the reference (`matcher.moments`); `told`: all that
+    moves tells this line (`matcher.motion`); `timed`: and how every picture changes does
     (`matcher.every_picture`), which goes on at shots that do not show it, `followed`, seconds;
     `own`: the clearest sight of each shot, at any moment, where those show much more than any one
     map does."""
@@ -111,6 +111,7 @@ class Found:
     timed: bool = False
     followed: tuple[float, ...] = ()
     own: tuple[Sight, ...] = ()
+    track: int = 0
 
     @property
     def shown_at(self) -> Floats:
@@ -131,18 +132,20 @@ def lines(
 
     `still`: ordinals of references that are images, which have no time to agree with.
     """
-    groups: dict[tuple[int, Rendering], list[Sight]] = {}
+    groups: dict[tuple[int, int, Rendering], list[Sight]] = {}
     for sight in sights:
-        groups.setdefault((sight.nominee.reference, sight.shot.rendering), []).append(sight)
+        shown = (sight.nominee.reference, sight.nominee.track, sight.shot.rendering)
+        groups.setdefault(shown, []).append(sight)
     ranked = sorted(groups.items(), key=lambda g: -sum(s.agreement.inliers for s in g[1]))
     found = []
-    for (reference, rendering), seen in ranked[:MOST_REFERENCES]:
+    for (reference, track, rendering), seen in ranked[:MOST_REFERENCES]:
         if max(s.agreement.inliers for s in seen) >= NOMINATING:
             mine = [s for s in some if s.rendering == rendering]
-            pictures = index.pictures(reference)
+            pictures = index.pictures(reference, track)
             mine_found = _lines_of(reference, rendering, mine, seen, pictures, reference in still)
-            other = [s for s in sights if s.nominee.reference == reference]
-            found += [f for f in mine_found if not outshone(f, other)]
+            same = [s for s in sights if s.nominee.reference == reference]
+            other = [s for s in same if s.nominee.track == track]
+            found += [replace(f, track=track) for f in mine_found if not outshone(f, other)]
     return found
 
 

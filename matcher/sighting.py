@@ -171,10 +171,10 @@ def nominated(some: Sequence[Shot], index: LocalBackend) -> Nominated:
     )
 
 
-def _key(pair: tuple[Nominee, Shot]) -> tuple[Rendering, int, float]:
+def _key(pair: tuple[Nominee, Shot]) -> tuple[Rendering, int, int, float]:
     """Which picture of a reference, and in which of a row's shots."""
     nominee, shot = pair
-    return (shot.rendering, nominee.reference, nominee.offset)
+    return (shot.rendering, nominee.reference, nominee.track, nominee.offset)
 
 
 def _named(shot: Shot, asked: Picture, index: LocalBackend) -> list[Nominee]:

@@ -97,6 +97,7 @@ class Segment:
             places=measured(self.pictures.places[rows]),
             width=width,
             height=height,
+            track=int(self.pictures.tracks[picture]),
         )
 
 
@@ -183,15 +184,15 @@ class LocalIndex:
         found = zip(pictures.tolist(), votes.tolist(), strict=True)
         return [_nominee(segments, picture, count) for picture, count in found]
 
-    def pictures(self, reference: int) -> list[Nominee]:
+    def pictures(self, reference: int, track: int | None = None) -> list[Nominee]:
         """As `LocalBackend.pictures`."""
-        return [
-            segment.nominee(int(picture), 0.0)
-            for segment in self._segments
-            for picture in np.flatnonzero(
-                (segment.pictures.references == reference) & segment.alive
-            )
-        ]
+        found = []
+        for segment in self._segments:
+            wanted = (segment.pictures.references == reference) & segment.alive
+            if track is not None:
+                wanted &= segment.pictures.tracks == track
+            found += [segment.nominee(int(row), 0.0) for row in np.flatnonzero(wanted)]
+        return found
 
     def counts(self) -> dict[int, int]:
         """As `LocalBackend.counts`."""

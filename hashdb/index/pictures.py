@@ -19,7 +19,7 @@ _UNITS = np.concatenate([UNITS[[0, 0]], UNITS])
 UNKNOWN = -1
 """The incident of a picture that was not looked up yet."""
 
-COLUMNS = ("codes", "places", "sizes", "counts", "offsets", "references", "incidents")
+COLUMNS = ("codes", "places", "sizes", "counts", "offsets", "references", "tracks", "incidents")
 
 Places = NDArray[np.float32]
 
@@ -27,9 +27,9 @@ Places = NDArray[np.float32]
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictures:
     """Pictures of references, one after the other: `counts` (f,) features of each, `offsets` (f,)
-    seconds, `references` (f,) ordinals, `incidents` (f,), numbered from 0, `sizes` (f, 2) pixels;
-    `codes` (n, 32), `places` (n, 4) uint16: x, y and diameter in 1/64 pixel, angle in 1/100
-    degree."""
+    seconds, `references` (f,) ordinals, `tracks` (f,) of those, `incidents` (f,), numbered from 0,
+    `sizes` (f, 2) pixels; `codes` (n, 32), `places` (n, 4) uint16: x, y and diameter in 1/64 pixel,
+    angle in 1/100 degree."""
 
     codes: Codes
     places: NDArray[np.uint16]
@@ -37,6 +37,7 @@ class Pictures:
     counts: NDArray[np.int32]
     offsets: Floats
     references: NDArray[np.int32]
+    tracks: NDArray[np.int16]
     incidents: NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -60,6 +61,7 @@ def pictures_of(ordinal: int, features: LocalFeatures) -> Pictures:
         np.diff(features.starts).astype(np.int32),
         features.offsets,
         np.full(len(features), ordinal, dtype=np.int32),
+        np.full(len(features), features.track, dtype=np.int16),
         np.full(len(features), UNKNOWN, dtype=np.int32),
     )
 
@@ -106,5 +108,6 @@ NO_PICTURES = Pictures(
     np.empty(0, np.int32),
     np.empty(0, np.float64),
     np.empty(0, np.int32),
+    np.empty(0, np.int16),
     np.empty(0, np.int32),
 )

@@ -14,6 +14,7 @@ from hashdb.ports import Nominee
 from matcher import localize, sighting, telling, verify
 from matcher.align import is_still
 from matcher.localize import Found
+from matcher.moments import at_its_moment
 from matcher.policy import load_policy
 from matcher.sharpen import at_normal_speed, sharpened
 from matcher.sighting import Sight
@@ -219,6 +220,20 @@ def test_two_references_after_one_another(index: LocalIndex) -> None:
     assert set(found) == {0, 1}
     assert near(found[1].segments[0].query, 0, 5, 0.6)
     assert near(found[0].segments[0].query, 5, 10, 0.6)
+
+
+def test_the_tracks_of_a_reference_are_found_each_by_itself() -> None:
+    """Of the same moments, with other pictures, and more features in one of them."""
+    worlds = panning(1), [layer(2, 60, pace=30.0)]
+    index = LocalIndex()
+    index.add([(0, replace(reference(w), track=n)) for n, w in enumerate(worlds)])
+    for track, world in enumerate(worlds):
+        some, (found, *others) = looked_for(copy(world, offset=4.0), index)
+        assert (found.reference, found.track) == (0, track)
+        assert len(found.sights) == len(some)
+        assert at_its_moment(found, some, index.pictures(0, track)) is not None
+        assert all(other.track == track for other in others)
+    assert len(index.pictures(0)) == 2 * len(index.pictures(0, 1))
 
 
 def test_other_footage_is_not_found(index: LocalIndex) -> None:
