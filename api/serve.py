@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import mmap
 import os
 import socket
 import struct
@@ -58,6 +59,8 @@ SLICE_S = 0.0005
 it up some twenty times too, and one that wakes goes before tasks with a longer slice, as others
 have it: so it need not wait each time until one of them has had its own."""
 START_TRIES = 30
+"""How often a service that was never up tries to start, a second apart."""
+LONGEST_PAUSE_S = 10
 BOOT_ERROR = 3
 """gunicorn's exit code of a worker that cannot start: its master then stops too."""
 
@@ -72,6 +75,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         super().enqueue_req(conn)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Who waits for a database and is told to stop has nothing to end."""
+        if not self.booted:
+            sys.exit(0)
+        super().handle_exit(sig, frame)
 
     def notify(self) -> None:
         """With `timeout` 0 nobody looks for a sign of life, which would be given with each event:
@@ -155,7 +164,8 @@ def serve(settings: Settings, where: Where) -> None:
         wiring.reference_index(settings, store, policy, None)
     gc.collect()
     gc.freeze()  # or each worker's collector would write to, and so copy, all that is shared
-    Server(lambda: _app(settings, where), _options(settings, where)).run()
+    been_up = mmap.mmap(-1, 1)  # one byte that all workers share
+    Server(lambda: _app(settings, where, been_up), _options(settings, where)).run()
 
 
 def _options(settings: Settings, where: Where) -> dict[str, Any]:
@@ -215,27 +225,34 @@ def _tell(listener: socket.socket, settings: Settings, where: Where) -> None:
         print("seawall: reachable from other machines: put TLS in front of it", file=sys.stderr)
 
 
-def _app(settings: Settings, where: Where) -> Flask:
+def _app(settings: Settings, where: Where, been_up: mmap.mmap) -> Flask:
     """The application of one worker, with what runs beside it."""
     sys.setswitchinterval(SWITCH_S)
     lockdown.run_at_a_time(SLICE_S)
     traces = tracing.from_env()
-    parts = _build(settings, traces)
+    parts = _build(settings, traces, been_up)
     threading.Thread(target=_tell_sandbox, args=(parts,), name="sandbox", daemon=True).start()
     return create_app(parts, jobs=where.jobs, routes=where.routes, tracing=traces)
 
 
-def _build(settings: Settings, traces: Tracing) -> wiring.Parts:
-    """The parts; waits for a database that is away while a dead worker is replaced."""
-    for left in reversed(range(START_TRIES)):
+def _build(settings: Settings, traces: Tracing, been_up: mmap.mmap) -> wiring.Parts:
+    """The parts. Waits for a database that is away while a dead worker is replaced: as long as it
+    takes, where a worker of this service has been up, for the others still answer."""
+    master, tries = os.getppid(), 0
+    while True:
         try:
-            return wiring.build(settings, span=traces.stage)
+            parts = wiring.build(settings, span=traces.stage)
         except SeawallError as error:
             log.error("cannot start: %s", error)
-            if not isinstance(error, Unavailable) or not left:
+            tries += 1
+            if not isinstance(error, Unavailable) or (tries >= START_TRIES and not been_up[0]):
                 sys.exit(BOOT_ERROR)
-            time.sleep(1)
-    raise AssertionError("unreachable")
+            if os.getppid() != master:
+                sys.exit(0)
+        else:
+            been_up[0] = 1
+            return parts
+        time.sleep(min(max(1, tries - START_TRIES), LONGEST_PAUSE_S))
 
 
 def _tell_sandbox(parts: wiring.Parts) -> None:
