@@ -57,11 +57,13 @@ class Gate:
         except ValueError:
             raise BadSetting(f"SEAWALL_RATE_LIMIT={rate_limit!r} is no rate") from None
         self._failures = parse(FAILED_AUTH_LIMIT)
-        self._limiter: MemoryWindow | MovingWindowRateLimiter = (
-            MemoryWindow()
-            if storage == "memory://"
-            else MovingWindowRateLimiter(storage_from_string(storage))
-        )
+        self._limiter: MemoryWindow | MovingWindowRateLimiter
+        if storage == "memory://":
+            self._clock = time.monotonic
+            self._limiter = MemoryWindow(self._clock)
+        else:
+            self._clock = time.time  # by which the storage counts
+            self._limiter = MovingWindowRateLimiter(storage_from_string(storage))
 
     def authenticate(self, authorization: str | None, address: str) -> Key:
         """The key of an `Authorization` header; `Unauthenticated` where there is none that is
@@ -107,7 +109,7 @@ class Gate:
             amount=self._per_key.amount,
             window_s=self._per_key.get_expiry(),
             remaining=max(0, stats.remaining),
-            reset_s=max(0, math.ceil(stats.reset_time - time.time())),
+            reset_s=max(0, math.ceil(stats.reset_time - self._clock())),
         )
 
     def _hit(self, item: RateLimitItem, *names: str) -> bool:
@@ -119,4 +121,4 @@ class Gate:
 
     def _wait(self, address: str) -> int:
         stats = self._limiter.get_window_stats(self._failures, "failed", address)
-        return max(1, math.ceil(stats.reset_time - time.time()))
+        return max(1, math.ceil(stats.reset_time - self._clock()))

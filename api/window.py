@@ -18,9 +18,9 @@ _SWEEP = 1000  # hits after which what is over is dropped
 
 class MemoryWindow:
     """The part of `limits.strategies.RateLimiter` that Seawall uses. Any number of threads may use
-    one. `clock` gives seconds."""
+    one. `clock` gives seconds; it never goes back, as a machine's time may when it is set."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._hits: dict[str, deque[float]] = {}

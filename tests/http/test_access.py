@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,20 @@ def test_the_rate_limit_of_a_key(make_service: Make) -> None:
     assert answer.headers["RateLimit-Policy"] == '"key";q=3;w=60'
     assert answer.headers["RateLimit"].startswith('"key";r=0;t=')
     assert service.ask(Role.ADMIN, "GET", "/banks").status_code == 200
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out(
+    make_service: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service(rate_limit="1/second")
+    assert service.ask(Role.MODERATOR, "GET", "/banks").status_code == 200
+    earlier = time.time() - 3600
+    monkeypatch.setattr(time, "time", lambda: earlier)
+    answer = service.ask(Role.MODERATOR, "GET", "/banks")
+    if answer.status_code == 429:  # else that second was over
+        assert answer.headers["Retry-After"] == "1"
+    time.sleep(1.1)
+    assert service.ask(Role.MODERATOR, "GET", "/banks").status_code == 200
 
 
 def test_a_role_that_may_not_is_counted_too(make_service: Make) -> None:
