@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hashdb import change_log, verification
-from hashdb.model import ChangeKind, Fingerprint
+from hashdb.model import Change, ChangeKind, Fingerprint
 from hashdb.ports import DescriptorBackend, IndexBackend, LandmarkBackend, LocalBackend
 from hashdb.shelf import Shelf
 from hashdb.shelves import Shelves
@@ -66,13 +66,16 @@ class Indexed:
             rest = sorted(name for name in featured if state.names.find(name) is None)
             for first in range(0, len(rest), _FEATURED):
                 self._take(state, tx, rest[first : first + _FEATURED], [])
+            self._hide(tx, state, set())
         if progress is not None:
             progress(done, done)
         return state
 
     def follow(self, store: Store, state: Shelves) -> bool:
-        """Apply the changes since `state.number`; False where that change of the database is
-        missing or another one."""
+        """Apply the changes since `state.number`, and hide what may not be enforced; False where
+        that change of the database is missing or another one."""
+        moved: set[str] = set()
+        last: Change | None = None
         with store.read() as tx:
             if state.number and change_log.reference_of(tx, state.number) != state.last:
                 return False
@@ -83,8 +86,26 @@ class Indexed:
                 prints = [(n, f) for n in fresh for f in self._fingerprints(tx, n)]
                 self._take(state, tx, fresh, prints)
                 state.remove(gone)
-                state.number, state.last = page[-1].number, page[-1].reference_id
+                moved |= {c.reference_id for c in page}
+                last = page[-1]
+            self._hide(tx, state, moved)
+            if last is not None:  # at the end: whoever sees the number searches by all of it
+                state.number, state.last = last.number, last.reference_id
         return True
+
+    def _hide(self, tx: Transaction, state: Shelves, moved: set[str]) -> None:
+        """Hide what may not be enforced: of the references that changed, where no bank was switched
+        on or off."""
+        off = tx.hidden.news(0).banks_off
+        if off != state.banks_off:
+            state.hide(tx.hidden.references())
+            state.banks_off = off
+            return
+        found = tx.banks.references_by_ids(moved) if moved else {}
+        living = {i: r for i, r in found.items() if r.withdrawn_at is None}
+        hidden = {i for i, r in living.items() if not r.enforceable}
+        if hidden != state.hidden.keys() & moved:
+            state.hide((state.hidden.keys() - moved) | hidden)
 
     def stored(self, store: Store, number: int) -> tuple[verification.Contents, set[str]]:
         """What the database holds of what is indexed, and the references of which something has

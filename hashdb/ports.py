@@ -236,6 +236,11 @@ class LocalBackend(Protocol):
         """Take references out; those that are not there are passed over."""
         ...
 
+    def hide(self, ordinals: Iterable[int]) -> None:
+        """Let searches pass over these references, and over no others: as if they were not there.
+        All else tells of them as before."""
+        ...
+
     def nominate(
         self, codes: Codes, places: NDArray[np.float32], most: int, *, rarest: int | None = None
     ) -> list[Nominee]:
@@ -292,7 +297,7 @@ class LandmarkBackend(Protocol):
 
     @property
     def seconds(self) -> float:
-        """How much sound it holds, of all references together."""
+        """How much sound it holds, of all references together that are not hidden."""
         ...
 
     def add(self, sounds: Iterable[tuple[int, SoundPeaks]]) -> None:
@@ -302,6 +307,11 @@ class LandmarkBackend(Protocol):
 
     def remove(self, ordinals: Iterable[int]) -> None:
         """Take references out; those that are not there are passed over."""
+        ...
+
+    def hide(self, ordinals: Iterable[int]) -> None:
+        """Let searches pass over these references, and over no others: as if they were not there.
+        All else tells of them as before."""
         ...
 
     def search(self, keys: NDArray[np.uint32]) -> LandmarkHits:
@@ -366,6 +376,11 @@ class DescriptorBackend(Protocol):
 
     def remove(self, ordinals: Iterable[int]) -> None:
         """Take references out; those that are not there are passed over."""
+        ...
+
+    def hide(self, ordinals: Iterable[int]) -> None:
+        """Let searches pass over these references, and over no others: as if they were not there.
+        All else tells of them as before."""
         ...
 
     def search(self, vectors: NDArray[np.floating[Any]], least: float, most: int) -> DescriptorHits:

@@ -131,6 +131,7 @@ class Shelf:
         self.backend = backend
         self._loaded = self._held = _room(0, 0, 0)
         self._used = self._runs = 0  # the next id; runs held
+        self._hidden = np.empty(0, dtype=np.int32)
 
     def __len__(self) -> int:
         return len(self.backend)
@@ -162,28 +163,49 @@ class Shelf:
         if ids:
             self.backend.remove(np.concatenate(ids))
 
+    def hide(self, ordinals: Iterable[int]) -> None:
+        """Let searches for the nearest pass over these references, and over no others."""
+        self._hidden = np.unique(np.fromiter(ordinals, dtype=np.int32))
+
     def search(
         self, codes: Codes, radius: int, most: int | None = None
     ) -> tuple[CodeHits, Rows, Ints]:
         """The hits, the row of each, and the queries that had more than `most` hits, of which then
         the nearest `most` are given (of equally near ones the oldest). `most` bounds the memory:
-        queries are searched a few at a time, and cut before the next."""
+        queries are searched a few at a time, and cut before the next. Without it hidden references
+        are given as well."""
         if most is None:
             hits = self.backend.search(codes, radius)
             return hits, self._rows(hits.ids, hits.codes), np.empty(0, dtype=np.int64)
         parts, crowded = [], []
         for first in range(0, max(1, len(codes)), _QUERIES):
-            found = self.backend.search(codes[first : first + _QUERIES], radius, most + 1)
-            kept, cut = _nearest(found, most)
+            kept, cut = self._nearest(codes[first : first + _QUERIES], radius, most)
             parts.append(replace(kept, queries=kept.queries + first))
             crowded.append(cut + first)
-        hits = CodeHits(
-            np.concatenate([p.queries for p in parts]),
-            np.concatenate([p.ids for p in parts]),
-            np.concatenate([p.distances for p in parts]),
-            np.concatenate([p.codes for p in parts]),
-        )
+        hits = _joined(parts)
         return hits, self._rows(hits.ids, hits.codes), np.concatenate(crowded)
+
+    def _nearest(self, codes: Codes, radius: int, most: int) -> tuple[CodeHits, Ints]:
+        """The nearest `most` hits of each query, of references that are not hidden, and the queries
+        that had more."""
+        found = self.backend.search(codes, radius, most + 1)
+        counted = self._counted(found)
+        if counted.all():
+            return _nearest(found, most)
+        full = np.flatnonzero(np.bincount(found.queries) > most)
+        again = np.intersect1d(full, found.queries[~counted])
+        parts = [found.take(counted & ~np.isin(found.queries, again))]
+        for query in again.tolist():  # one at a time: it may have very many hits
+            every = self.backend.search(codes[query : query + 1], radius)
+            cut, _ = _nearest(every.take(self._counted(every)), most + 1)
+            parts.append(replace(cut, queries=cut.queries + query))
+        return _nearest(_joined(parts), most)
+
+    def _counted(self, hits: CodeHits) -> NDArray[np.bool_]:
+        """Which hits are of references that are not hidden."""
+        if not len(self._hidden):
+            return np.ones(len(hits), dtype=np.bool_)
+        return ~np.isin(self._rows(hits.ids, hits.codes).references, self._hidden)
 
     def found(self) -> Rows:
         """What the engine can find: its codes, beside what their ids stand for."""
@@ -315,6 +337,15 @@ def _rows_of(loaded: _Columns, held: _Columns, ids: Ints, codes: Codes) -> Rows:
         for column in fields(Rows):
             getattr(rows, column.name)[here] = getattr(some, column.name)
     return rows
+
+
+def _joined(parts: Sequence[CodeHits]) -> CodeHits:
+    return CodeHits(
+        np.concatenate([p.queries for p in parts]),
+        np.concatenate([p.ids for p in parts]),
+        np.concatenate([p.distances for p in parts]),
+        np.concatenate([p.codes for p in parts]),
+    )
 
 
 def _nearest(hits: CodeHits, most: int) -> tuple[CodeHits, Ints]:

@@ -24,7 +24,8 @@ class Shelves:
     """What is held of all references, as of change `number`, whose reference is `last`.
 
     `local` holds the local features, `sound` the sounds and `neural` the descriptors of one model,
-    if any are wanted.
+    if any are wanted. `banks_off`: the banks that were switched off when it was last asked which
+    references are hidden (`hashdb.store.hidden`); None: it never was.
 
     One writer at a time; searches may run beside it.
     """
@@ -36,6 +37,8 @@ class Shelves:
     local: LocalBackend | None = None
     sound: LandmarkBackend | None = None
     neural: DescriptorBackend | None = None
+    banks_off: frozenset[str] | None = None
+    hidden: Mapping[str, int | None] = field(default_factory=dict)  # ids and ordinals
 
     def add(
         self,
@@ -86,6 +89,17 @@ class Shelves:
             for index in (self.local, self.sound, self.neural):
                 if index is not None:
                     index.remove(ordinals)
+
+    def hide(self, names: Iterable[str]) -> None:
+        """Let searches pass over these references, and over no others."""
+        known = self.hidden
+        self.hidden = {n: known[n] if n in known else self.names.find(n) for n in names}
+        ordinals = [o for o in self.hidden.values() if o is not None]
+        for shelf in self.shelves.values():
+            shelf.hide(ordinals)
+        for index in (self.local, self.sound, self.neural):
+            if index is not None:
+                index.hide(ordinals)
 
     def feature_counts(self) -> list[tuple[str, str, int]]:
         """Ids and signal types of references with local features, sounds or descriptors, and how

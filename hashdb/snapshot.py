@@ -39,8 +39,9 @@ from hashdb.verification import Verification
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+Stands = tuple[int, frozenset[str] | None]
 
-__all__ = ["FILE", "KIND", "VERSION", "ReferenceHits", "ReferenceIndex", "SnapshotState"]
+__all__ = ["FILE", "KIND", "VERSION", "ReferenceHits", "ReferenceIndex", "SnapshotState", "Stands"]
 
 _CLOSE_EVERY = 100  # changes that make a snapshot worth its writing when the index is closed
 _SAMPLE = 256  # codes that `verify` searches for
@@ -53,7 +54,8 @@ class ReferenceIndex:
     `backends` makes an engine for codes of so many bits, `local` one for local features, `sound`
     one for sounds and `neural` one for the descriptors of `model` (None: they are not indexed).
     `folder` is where the snapshot lies; None keeps none. Disabled references are in the index,
-    withdrawn ones are not: which may be enforced is for the caller to ask the database.
+    withdrawn ones are not: searches pass over the former, but the caller asks the database which
+    may be enforced, for a server's do not.
     `save_every`: a snapshot is written when so many changes have been applied since the last one.
     `source`: where snapshots are published, for a start with none or an old one. `shared`: a server
     that holds the codes of all signal types that it knows, instead of this process's memory.
@@ -96,6 +98,12 @@ class ReferenceIndex:
     def number(self) -> int:
         """The change number that the index stands at."""
         return self._state.number
+
+    @property
+    def stands(self) -> Stands:
+        """The change that the index stands at, and the banks that were off: what it finds is the
+        same while this is."""
+        return self._state.number, self._state.banks_off
 
     @property
     def snapshot(self) -> SnapshotState:
@@ -175,10 +183,10 @@ class ReferenceIndex:
         """Apply what was committed since to what is held here; up to which change, and whose."""
         self._renew()
         state = self._state
-        number, last = state.number, state.last
+        number, last, off = state.number, state.last, state.banks_off
         with self._store.ask() as tx:
-            page = tx.changes.since(number - 1, limit=2)
-        if [(c.number, c.reference_id) for c in page] == ([(number, last)] if number else []):
+            news = tx.hidden.news(number)
+        if (news.head, news.last, news.banks_off) == (number, last, off):
             return number, last
         with self._lock:
             if not self._follow(self._state):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from hashdb.model import Fingerprint, MediaFingerprints
 from hashdb.ports import LocalBackend
-from hashdb.snapshot import ReferenceIndex
+from hashdb.snapshot import ReferenceIndex, Stands
 from matcher import sighting
 from matcher.features import sets_aside
 
@@ -41,7 +41,7 @@ class Ahead:
         self._aside = aside
         self._looks: bool | None = None  # None: no picture has told yet
         self._backend: LocalBackend | None = None
-        self._number = 0
+        self._stands: Stands | None = None
         self._pictures: dict[int, int] = {}  # by track, how many were seen
         self._found: dict[int, dict[int, sighting.Nominated]] = {}
 
@@ -69,7 +69,8 @@ class Ahead:
     def _begin(self, codes: Sequence[Fingerprint]) -> None:
         if not codes:
             return
-        self._number = self._index.refresh()
+        self._index.refresh()
+        self._stands = self._index.stands
         indexed = self._index.local()
         self._looks = indexed is not None and not self._known(codes)
         self._backend = None if indexed is None else indexed[0]
@@ -81,11 +82,11 @@ class Ahead:
         return self._looks is True and sum(_inliers(row) for row in rows) < SEEN
 
     def found(
-        self, track: int, backend: LocalBackend, number: int
+        self, track: int, backend: LocalBackend, stands: Stands
     ) -> Mapping[int, sighting.Nominated]:
         """What was found of the track's pictures, by row; nothing where the index is another one by
-        now, or has changed since (`number`: of the last change in it)."""
-        if backend is not self._backend or number != self._number:
+        now, or `stands` elsewhere."""
+        if backend is not self._backend or stands != self._stands:
             return {}
         return self._found.get(track, {})
 

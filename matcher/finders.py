@@ -105,13 +105,14 @@ class LocalFinder:
         `all_motion`: what moves in every picture, where that was looked at."""
         if not look.local:
             return NOTHING_BESIDE
-        number = self._index.refresh()
+        self._index.refresh()
+        stands = self._index.stands
         indexed = self._index.local()
         if indexed is None:
             return NOTHING_BESIDE
         found = NOTHING_BESIDE
         for track in sorted({f.track for f in look.local}):
-            before = ahead.found(track, indexed[0], number) if ahead else sighting.NOTHING_AHEAD
+            before = ahead.found(track, indexed[0], stands) if ahead else sighting.NOTHING_AHEAD
             seen = self._seen(look, track, *indexed, before)
             told = self._track(look, seen, *indexed, all_motion, usual_only=usual_only)
             found = found.and_also(told)

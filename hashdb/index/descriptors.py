@@ -28,6 +28,7 @@ _BLOCK = 1024  # rows multiplied at once
 _HELD = 1 << 20  # hits gathered before they are cut to the nearest of each query
 _MERGE = 1 << 16  # segments up to this many rows may be merged with a newcomer
 _DEAD = 0.25  # share of removed rows above which a segment is built anew
+_NO_ORDINALS = np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,9 +66,9 @@ class Segment:
         left = replace(left, count=count)
         return _joined([left]) if count < (1 - _DEAD) * len(self.rows) else left
 
-    def held(self) -> NDArray[np.bool_]:
-        """Which rows count."""
-        return ~np.isin(self.rows.references, self.gone)
+    def held(self, hidden: NDArray[np.int32] = _NO_ORDINALS) -> NDArray[np.bool_]:
+        """Which rows count: none of what is gone, or of these references."""
+        return ~np.isin(self.rows.references, np.union1d(self.gone, hidden))
 
     def left(self) -> Rows:
         """The rows that count."""
@@ -80,6 +81,7 @@ class DescriptorIndex:
     def __init__(self) -> None:
         self._write = threading.Lock()
         self._segments: tuple[Segment, ...] = ()
+        self._hidden = _NO_ORDINALS
 
     def __len__(self) -> int:
         return sum(s.count for s in self._segments)
@@ -109,6 +111,10 @@ class DescriptorIndex:
             kept = sorted((s for s in left if s.count), key=lambda s: -len(s.rows))
             self._segments = tuple(kept)
 
+    def hide(self, ordinals: Iterable[int]) -> None:
+        """As `DescriptorBackend.hide`."""
+        self._hidden = np.unique(np.fromiter(ordinals, dtype=np.int32))
+
     def search(self, vectors: NDArray[np.floating[Any]], least: float, most: int) -> DescriptorHits:
         """As `DescriptorBackend.search`. `BadFingerprint` for vectors of another length."""
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -116,7 +122,7 @@ class DescriptorIndex:
         for segment in self._segments:
             if queries.ndim != 2 or queries.shape[1] != segment.rows.vectors.shape[1]:
                 raise BadFingerprint(f"vectors of shape {list(queries.shape)}")
-            counts = segment.held() if len(segment.gone) else np.ones(len(segment.rows), np.bool_)
+            counts = segment.held(self._hidden)
             for first in range(0, len(segment.rows), _BLOCK):
                 block = slice(first, first + _BLOCK)
                 cosines = queries @ segment.rows.vectors[block].astype(np.float32).T
@@ -176,7 +182,7 @@ def _rows(ordinal: int, descriptors: Descriptors) -> Rows:
 
 
 def _segment(rows: Rows) -> Segment:
-    return Segment(rows, np.zeros(0, dtype=np.int32), len(rows))
+    return Segment(rows, _NO_ORDINALS, len(rows))
 
 
 def _joined(segments: list[Segment]) -> Segment:

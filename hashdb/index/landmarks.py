@@ -74,12 +74,13 @@ class Skipped:
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     """Entries sorted by `keys` (n,) uint32; `ordinals` (n,) int32, `moments` (n,) uint32. `gone`:
-    those that were removed."""
+    rows, rising, of those that were removed; `skipped`: these and those of hidden references."""
 
     keys: Keys
     ordinals: NDArray[np.int32]
     moments: Moments
-    gone: Skipped
+    gone: Ints
+    skipped: Skipped
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -91,18 +92,23 @@ class Segment:
 
     def without(self, ordinals: NDArray[np.int32]) -> Segment:
         """The same segment without these references; itself where it has none of them."""
-        gone = np.union1d(self.gone.rows, np.flatnonzero(np.isin(self.ordinals, ordinals)))
+        gone = np.union1d(self.gone, np.flatnonzero(np.isin(self.ordinals, ordinals)))
         if len(gone) == len(self.gone):
             return self
-        left = replace(self, gone=_skipped(gone))
+        left = replace(self, gone=gone)
         return _joined([left]) if left.count < (1 - _DEAD) * len(left) else left
+
+    def hiding(self, ordinals: NDArray[np.int32]) -> Segment:
+        """The same segment, of which searches pass over these references and what is gone."""
+        hidden = np.flatnonzero(np.isin(self.ordinals, ordinals))
+        return replace(self, skipped=_skipped(np.union1d(self.gone, hidden)))
 
     def left(self) -> tuple[Keys, NDArray[np.int32], Moments]:
         """The entries that are left, sorted by key."""
         if not len(self.gone):
             return self.keys, self.ordinals, self.moments
         held = np.ones(len(self), dtype=np.bool_)
-        held[self.gone.rows] = False
+        held[self.gone] = False
         return self.keys[held], self.ordinals[held], self.moments[held]
 
 
@@ -117,6 +123,7 @@ class LandmarkIndex:
     def __init__(self) -> None:
         self._write = threading.Lock()
         self._segments: tuple[Segment, ...] = ()
+        self._hidden = np.zeros(0, dtype=np.int32)
 
     def __len__(self) -> int:
         return sum(s.count for s in self._segments)
@@ -141,7 +148,8 @@ class LandmarkIndex:
             while segments and len(segments[-1]) <= min(_MERGE, 2 * size):
                 merged.append(segments.pop())
                 size += len(merged[-1])
-            self._segments = (*segments, _joined(merged) if len(merged) > 1 else new)
+            joined = _joined(merged) if len(merged) > 1 else new
+            self._segments = (*segments, joined.hiding(self._hidden))
 
     def remove(self, ordinals: Ints) -> None:
         """All entries of these references; those that are not there are passed over."""
@@ -149,8 +157,15 @@ class LandmarkIndex:
         if not len(gone):
             return
         with self._write:
-            left = [s.without(gone) for s in self._segments]
+            pairs = [(s, s.without(gone)) for s in self._segments]
+            left = [new if new is old else new.hiding(self._hidden) for old, new in pairs]
             self._segments = tuple(sorted((s for s in left if s.count), key=len, reverse=True))
+
+    def hide(self, ordinals: Ints) -> None:
+        """Let searches pass over these references, and over no others."""
+        with self._write:
+            self._hidden = np.unique(np.asarray(ordinals, dtype=np.int64)).astype(np.int32)
+            self._segments = tuple(s.hiding(self._hidden) for s in self._segments)
 
     def search(self, keys: Keys, *, common: float = COMMON) -> LandmarkHits:
         """All entries that have one of the (n,) keys; of keys that more than the share `common` of
@@ -166,7 +181,7 @@ class LandmarkIndex:
             rows = np.repeat(np.arange(len(keys), dtype=np.int64), lengths)
             before = np.cumsum(lengths) - lengths
             ranks = np.repeat(low - before, lengths) + np.arange(len(rows))
-            places = segment.gone.rows_of(ranks)
+            places = segment.skipped.rows_of(ranks)
             queries.append(rows)
             ordinals.append(segment.ordinals[places])
             moments.append(segment.moments[places])
@@ -193,7 +208,9 @@ class LandmarkIndex:
         keys, ordinals = columns["keys"], columns["ordinals"]
         if (keys[1:] < keys[:-1]).any() or (ordinals < 0).any():
             raise BadSnapshot("landmarks out of order")
-        self._segments = (Segment(keys, ordinals, columns["moments"], _NONE),) if count else ()
+        self._segments = (
+            (Segment(keys, ordinals, columns["moments"], _NO_ROWS, _NONE),) if count else ()
+        )
 
 
 class SoundIndex:
@@ -206,6 +223,7 @@ class SoundIndex:
         self._landmarks = landmarks
         self._index = LandmarkIndex()
         self._held: dict[int, tuple[int, int, float]] = {}  # ordinal: peaks, landmarks, seconds
+        self._hidden: frozenset[int] = frozenset()
         self._seconds = 0.0
 
     def __len__(self) -> int:
@@ -236,7 +254,17 @@ class SoundIndex:
         self._index.remove(np.array(gone, dtype=np.int64))
         for ordinal in gone:
             del self._held[ordinal]
-        self._seconds = float(sum(seconds for _, _, seconds in self._held.values()))
+        self._count_seconds()
+
+    def hide(self, ordinals: Iterable[int]) -> None:
+        """As `LandmarkBackend.hide`."""
+        self._hidden = frozenset(ordinals)
+        self._index.hide(np.array(sorted(self._hidden), dtype=np.int64))
+        self._count_seconds()
+
+    def _count_seconds(self) -> None:
+        heard = (s for o, (_, _, s) in self._held.items() if o not in self._hidden)
+        self._seconds = float(sum(heard))
 
     def search(self, keys: Keys) -> LandmarkHits:
         """As `LandmarkBackend.search`."""
@@ -286,7 +314,7 @@ def _spans(segment: Segment, keys: Keys) -> tuple[Ints, Ints]:
     distinct, back = np.unique(keys, return_inverse=True)
     low = np.searchsorted(segment.keys, distinct, side="left")
     high = np.searchsorted(segment.keys, distinct, side="right")
-    low, high = (segment.gone.ranks(rows.astype(np.int64)) for rows in (low, high))
+    low, high = (segment.skipped.ranks(rows.astype(np.int64)) for rows in (low, high))
     return low[back], high[back]
 
 
@@ -303,6 +331,7 @@ def _segment(ordinal: int, keys: Keys, moments: Moments) -> Segment:
         (both >> np.uint64(32)).astype(np.uint32),
         np.full(len(both), ordinal, dtype=np.int32),
         (both & low).astype(np.uint32),
+        _NO_ROWS,
         _NONE,
     )
 
@@ -314,13 +343,15 @@ def _joined(segments: list[Segment]) -> Segment:
     if len(parts) > 1:
         order = np.argsort(keys, kind="stable")
         keys, ordinals, moments = keys[order], ordinals[order], moments[order]
-    return Segment(keys, ordinals, moments, _NONE)
+    return Segment(keys, ordinals, moments, _NO_ROWS, _NONE)
 
 
-_NONE = _skipped(np.zeros(0, dtype=np.int64))
+_NO_ROWS: Ints = np.zeros(0, dtype=np.int64)
+_NONE = _skipped(_NO_ROWS)
 _NOTHING = Segment(
     np.zeros(0, dtype=np.uint32),
     np.zeros(0, dtype=np.int32),
     np.zeros(0, dtype=np.uint32),
+    _NO_ROWS,
     _NONE,
 )

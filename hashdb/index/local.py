@@ -60,8 +60,9 @@ _DEAD = 0.25  # share of removed features above which a segment is built anew
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     """Pictures, filed. `first` (f,): each picture's first row; `near`: see `filing.Owners`; `alive`
-    (f,): not removed; `held`: how many features those have. `mapped`: the arrays are maps of a file
-    that processes share, so the segment is neither merged here nor built anew."""
+    (f,): not removed; `held`: how many features those have; `asked` (f,): those that searches look
+    at. `mapped`: the arrays are maps of a file that processes share, so the segment is neither
+    merged here nor built anew."""
 
     pictures: Pictures
     filed: Filed
@@ -69,6 +70,7 @@ class Segment:
     near: NDArray[np.int32]
     alive: NDArray[np.bool_]
     held: int
+    asked: NDArray[np.bool_]
     mapped: bool = False
 
     def without(self, references: Ints, kernels: Kernels) -> Segment:
@@ -79,10 +81,15 @@ class Segment:
             return replace(self, alive=alive, held=held)
         return build_segment(self.pictures.take(alive), kernels)
 
+    def hiding(self, references: Ints) -> Segment:
+        """The same segment, of which searches pass over these references and what is removed."""
+        hidden = np.isin(self.pictures.references, references)
+        return replace(self, asked=self.alive & ~hidden)
+
     def pairs(self, codes: Codes, places: Places, kernels: Kernels, number: int) -> Pairs:
         """`number`: of the first picture here, in the whole index."""
         held = self.pictures
-        owners = Owners(self.first, held.incidents, self.alive, held.places, self.near, number)
+        owners = Owners(self.first, held.incidents, self.asked, held.places, self.near, number)
         return kernels.pairs(_words(codes), places[:, 2:], self.filed, owners)
 
     def nominee(self, picture: int, votes: float) -> Nominee:
@@ -116,7 +123,7 @@ def _segment(pictures: Pictures, filed: Filed, *, mapped: bool = False) -> Segme
     near = np.searchsorted(first, every, side="right") - 1
     alive = np.ones(len(pictures), dtype=np.bool_)
     held = len(pictures.codes)
-    return Segment(pictures, filed, first, near.astype(np.int32), alive, held, mapped)
+    return Segment(pictures, filed, first, near.astype(np.int32), alive, held, alive, mapped)
 
 
 @cache
@@ -136,6 +143,7 @@ class LocalIndex:
 
     kernels: Kernels = field(default_factory=fastest)
     _segments: tuple[Segment, ...] = ()
+    _hidden: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     _write: threading.Lock = field(default_factory=threading.Lock)
 
     def __len__(self) -> int:
@@ -157,14 +165,20 @@ class LocalIndex:
                 size += len(parts[0].codes)
             if len(parts) > 1:
                 added = build_segment(joined(parts), self.kernels)
-            self._segments = (*segments, added)
+            self._segments = (*segments, added.hiding(self._hidden))
 
     def remove(self, ordinals: Iterable[int]) -> None:
         """As `LocalBackend.remove`."""
         gone = np.array(sorted(set(ordinals)), dtype=np.int64)
         with self._write:
             left = [s.without(gone, self.kernels) for s in self._segments]
-            self._segments = tuple(s for s in left if s.held)
+            self._segments = tuple(s.hiding(self._hidden) for s in left if s.held)
+
+    def hide(self, ordinals: Iterable[int]) -> None:
+        """As `LocalBackend.hide`."""
+        with self._write:
+            self._hidden = np.array(sorted(set(ordinals)), dtype=np.int64)
+            self._segments = tuple(s.hiding(self._hidden) for s in self._segments)
 
     def nominate(
         self, codes: Codes, places: Places, most: int, *, rarest: int | None = None
@@ -234,7 +248,9 @@ class LocalIndex:
             self._segments = (build_segment(pictures, self.kernels),)
 
     def _with_incidents(self, segments: Sequence[Segment], added: Segment) -> Segment:
-        """The new segment, with each reference's incident found among those before it, or new."""
+        """The new segment, with each reference's incident found among those before it, hidden ones
+        too, or new."""
+        segments = [replace(s, asked=s.alive) for s in segments]
         incidents = added.pictures.incidents.copy()
         added = replace(added, pictures=replace(added.pictures, incidents=incidents))
         new = _incidents(segments)

@@ -26,6 +26,7 @@ from hashdb.store.exchanges import Exchanges
 from hashdb.store.failures import translated
 from hashdb.store.found import Found
 from hashdb.store.grouping import Group
+from hashdb.store.hidden import Hidden
 from hashdb.store.jobs import Jobs
 from hashdb.store.leases import Leases
 from hashdb.store.listening import Heard, listening
@@ -51,6 +52,10 @@ class Transaction:
     @cached_property
     def banks(self) -> Banks:
         return Banks(self._connection, self.changes)
+
+    @cached_property
+    def hidden(self) -> Hidden:
+        return Hidden(self._connection)
 
     @cached_property
     def casework(self) -> Casework:

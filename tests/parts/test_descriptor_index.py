@@ -105,6 +105,16 @@ def test_of_many_hits_the_nearest_are_given() -> None:
         assert np.sort(best.similarities[best.queries == row]) == pytest.approx(wanted)
 
 
+def test_hidden_references_take_no_places() -> None:
+    index, one = DescriptorIndex(), some(1, n=1)
+    index.add((n, one) for n in range(20))
+    index.hide(range(19))
+    assert index.search(one.vectors, 0.9, 5).ordinals.tolist() == [19]
+    assert len(index) == 20
+    index.hide([])
+    assert len(index.search(one.vectors, 0.9, 5)) == 5
+
+
 def test_a_picture_stands_for_the_time_up_to_halfway_to_its_neighbours() -> None:
     vectors = np.eye(5, WIDE, dtype=np.float16)
     index = DescriptorIndex()

@@ -111,7 +111,8 @@ def test_removed_references_hide_none_that_is_left_of_a_common_key():
 
 
 @pytest.mark.parametrize("removed", [[], [0], [3], [0, 1, 2], [4, 9], [1, 2, 3, 7, 8]])
-def test_of_a_common_key_the_first_entries_that_are_left_are_looked_at(removed, monkeypatch):
+@pytest.mark.parametrize("hides", [False, True])
+def test_of_a_common_key_the_first_entries_that_count_are_looked_at(removed, hides, monkeypatch):
     monkeypatch.setattr(landmarks, "COMMON_LEAST", 2)
     monkeypatch.setattr(landmarks, "COMMON", 0.0)
     monkeypatch.setattr(landmarks, "FIRST", 2)
@@ -120,9 +121,23 @@ def test_of_a_common_key_the_first_entries_that_are_left_are_looked_at(removed, 
     keys, moments = np.repeat(array([5, 7, 9]), 10), np.repeat(array([1, 2, 3]), 10)
     ordinals = np.tile(np.arange(10, dtype=np.int32), 3)
     index.load({"keys": keys, "ordinals": ordinals, "moments": moments})
-    index.remove(np.array(removed, dtype=np.int64))
+    (index.hide if hides else index.remove)(np.array(removed, dtype=np.int64))
     first = [o for o in range(10) if o not in removed][:2]
     assert rows(index, [7, 5]) == [(row, o, m) for row, m in ((0, 2), (1, 1)) for o in first]
+    assert len(index) == (30 if hides else 3 * (10 - len(removed)))
+
+
+def test_what_is_hidden_is_hidden_through_all_changes_until_it_is_not():
+    index = LandmarkIndex()
+    for ordinal in range(6):
+        index.add(ordinal, array([7]), array([ordinal]))
+    index.hide(np.array([1, 3, 9]))
+    index.add(6, array([7]), array([6]))
+    index.remove(np.array([0, 3]))
+    assert rows(index, [7]) == [(0, o, o) for o in (2, 4, 5, 6)]
+    assert len(index) == 5
+    index.hide(np.array([], dtype=np.int64))
+    assert rows(index, [7]) == [(0, o, o) for o in (1, 2, 4, 5, 6)]
 
 
 @pytest.mark.parametrize("ordinal", [-1, 2**31])

@@ -18,11 +18,13 @@ from hashdb.model import (
     Rendering,
 )
 from hashdb.ports import Nominee
+from hashdb.snapshot import Stands
 from matcher import sighting
 from matcher.ahead import Ahead
 from matcher.sighting import Sight
 from tests.made_world import copy, fixed, index_of, panning, reference
 
+AT: Stands = (7, frozenset())
 CODES = Fingerprint("pdq", "made", np.zeros((1, 32), np.uint8), *np.zeros((3, 1)))
 
 
@@ -40,10 +42,10 @@ class Held:
     """A `ReferenceIndex` that holds local features only."""
 
     def __init__(self, backend: LocalIndex | None) -> None:
-        self.number, self.backend = 7, backend
+        self.stands, self.backend = AT, backend
 
     def refresh(self) -> int:
-        return self.number
+        return self.stands[0]
 
     def local(self) -> tuple[LocalIndex, list[str]] | None:
         return None if self.backend is None else (self.backend, ["a", "b", "c"])
@@ -112,7 +114,7 @@ def test_what_was_looked_up_ahead_is_what_is_found_and_not_asked_for_again(backe
     before = backend.asked
     assert before == 11 + 6
     shots = sighting.shots(local)
-    found = sighting.sighted(shots, backend, ahead.found(0, backend, 7))
+    found = sighting.sighted(shots, backend, ahead.found(0, backend, AT))
     assert backend.asked == before + 1  # of the last picture, which is asked about plain only
     assert found
     assert said(found) == said(sighting.sighted(shots, backend))
@@ -124,7 +126,7 @@ def test_of_pictures_that_were_set_aside_only_those_are_asked_for_later(backend:
     assert backend.asked == 6 + 6
     assert not ahead.saw_nothing
     shots = sighting.shots(local)
-    found = sighting.sighted(shots, backend, ahead.found(0, backend, 7))
+    found = sighting.sighted(shots, backend, ahead.found(0, backend, AT))
     assert backend.asked == 12 + 6  # a mirror is not asked about at every other picture
     assert said(found) == said(sighting.sighted(shots, backend))
 
@@ -132,7 +134,7 @@ def test_of_pictures_that_were_set_aside_only_those_are_asked_for_later(backend:
 def test_pictures_of_a_longer_upload_are_numbered_one_by_one(backend: Counting):
     ahead = ahead_of(Held(backend), aside=True)
     told_half(ahead, upload(), seconds=20.0)
-    assert sorted(ahead.found(0, backend, 7)) == list(range(6))
+    assert sorted(ahead.found(0, backend, AT)) == list(range(6))
 
 
 def test_nothing_is_seen_of_another_video(backend: Counting):
@@ -179,7 +181,7 @@ def test_what_hashes_know_is_not_looked_up_ahead(backend: Counting):
     ahead = ahead_of(Held(backend), known=True)
     told(ahead, upload())
     assert not backend.asked
-    assert not ahead.found(0, backend, 7)
+    assert not ahead.found(0, backend, AT)
 
 
 def test_nothing_is_looked_up_before_hashes_could_know_it(backend: Counting):
@@ -187,23 +189,24 @@ def test_nothing_is_looked_up_before_hashes_could_know_it(backend: Counting):
     told(ahead, upload(), codes=False)
     assert not backend.asked
     told(ahead, upload())
-    assert sorted(ahead.found(0, backend, 7)) == list(range(11, 22))
+    assert sorted(ahead.found(0, backend, AT)) == list(range(11, 22))
 
 
 def test_another_index_or_a_change_in_it_is_looked_up_anew(backend: Counting):
     ahead = ahead_of(Held(backend))
     told(ahead, upload())
-    assert ahead.found(0, backend, 7)
-    assert not ahead.found(1, backend, 7)
-    assert not ahead.found(0, backend, 8)
-    assert not ahead.found(0, index_of(), 7)
+    assert ahead.found(0, backend, AT)
+    assert not ahead.found(1, backend, AT)
+    assert not ahead.found(0, backend, (8, frozenset()))
+    assert not ahead.found(0, backend, (7, frozenset(["bank_1"])))
+    assert not ahead.found(0, index_of(), AT)
 
 
 def test_a_picture_that_the_answer_has_otherwise_is_looked_up_anew(backend: Counting):
     ahead = ahead_of(Held(backend))
     told(ahead, upload(2))
     shots = sighting.shots(upload(1))
-    found = sighting.sighted(shots, backend, ahead.found(0, backend, 7))
+    found = sighting.sighted(shots, backend, ahead.found(0, backend, AT))
     assert said(found) == said(sighting.sighted(shots, backend))
 
 
@@ -217,4 +220,4 @@ def test_an_index_that_fails_or_holds_nothing_is_left_to_the_look_up_of_all(
     monkeypatch.setattr(Counting, "nominate", fail)
     ahead = ahead_of(Held(backend if held else None))
     told(ahead, upload())
-    assert not ahead.found(0, backend, 7)
+    assert not ahead.found(0, backend, AT)
