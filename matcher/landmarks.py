@@ -12,7 +12,6 @@ docs/decisions/0011-sound.md says why three peaks and a grid, and not time's rat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -59,6 +58,7 @@ PLAYER_VARIANTS = tuple(Variant(speed) for speed in _PLAYERS) + tuple(
 """The speeds that players and editors offer, with the pitch kept and with it changed alike."""
 
 _AT_ONCE = 4096  # peaks whose keys are made together
+_TWOS = np.triu_indices(FAN, 1)  # each two of those that follow, by their places
 
 _TICKS = 64  # of a moment, a second
 _MOST_TICKS = (1 << 22) - 1  # 18 hours
@@ -81,15 +81,15 @@ class Landmarks:
         return len(self.keys)
 
 
-def landmarks(peaks: SoundPeaks, *, variant: Variant = Variant(), fan: int = FAN) -> Landmarks:
-    """The landmarks of one track; `fan * (fan - 1) / 2` for each peak at most. References' are
+def landmarks(peaks: SoundPeaks, *, variant: Variant = Variant()) -> Landmarks:
+    """The landmarks of one track; `FAN * (FAN - 1) / 2` for each peak at most. References' are
     made as they are; a query's in several variants."""
     times = peaks.times * variant.tempo
     pitches = peaks.pitches.astype(np.int64) - variant.higher
     keys, rows = [np.zeros(0, dtype=np.uint32)], [np.zeros(0, dtype=np.int64)]
     for first in range(0, len(times), _AT_ONCE):
         last = min(first + _AT_ONCE, len(times))
-        following = _following(times, pitches, first, last, fan)
+        following = _following(times, pitches, first, last)
         key, made = _keys(times, pitches, np.arange(first, last), following)
         keys.append(key[made])
         rows.append(first + np.nonzero(made)[0])
@@ -97,10 +97,10 @@ def landmarks(peaks: SoundPeaks, *, variant: Variant = Variant(), fan: int = FAN
     return Landmarks(np.concatenate(keys), row, peaks.times[row], peaks.pitches[row], variant)
 
 
-def _following(times: Floats, pitches: Ints, first: int, last: int, fan: int) -> Ints:
-    """(n, fan) of the peaks in the rows from `first` to below `last`: rows of the nearest peaks
+def _following(times: Floats, pitches: Ints, first: int, last: int) -> Ints:
+    """(n, FAN) of the peaks in the rows from `first` to below `last`: rows of the nearest peaks
     that follow within reach, -1 where there are no more."""
-    rows = np.full((last - first, fan), -1, dtype=np.int64)
+    rows = np.full((last - first, FAN), -1, dtype=np.int64)
     here = times[first:last]
     ends = np.searchsorted(times, here + (LATEST_S + 1e-6))
     most = int((ends - np.arange(first, last)).max()) - 1  # peaks that may follow in time
@@ -113,17 +113,10 @@ def _following(times: Floats, pitches: Ints, first: int, last: int, fan: int) ->
     near = (later >= SOONEST_S) & (later <= LATEST_S)
     near &= np.abs(sliding_window_view(there, most) - pitches[first:last, None]) <= REACH
     place = np.cumsum(near, axis=1) - 1
-    near &= place < fan
+    near &= place < FAN
     row, lag = np.nonzero(near)
     rows[row, place[row, lag]] = first + row + lag + 1
     return rows
-
-
-@lru_cache(maxsize=4)
-def _twos(fan: int) -> tuple[Ints, Ints]:
-    """Each two of those that follow, by their places."""
-    second, third = np.triu_indices(fan, 1)
-    return second, third
 
 
 def _keys(
@@ -131,7 +124,7 @@ def _keys(
 ) -> tuple[Keys, NDArray[np.bool_]]:
     """Of each peak and each two of those that follow (n, pairs) the key, and whether there are two:
     4 bits of the first pitch, 6 and 6 of the steps in pitch, 5 and 5 of those in time."""
-    second, third = _twos(following.shape[1])
+    second, third = _TWOS
     steps = (pitches[following] - pitches[some, None]) / PITCH_CELL
     moved = np.floor(steps + 0.5).astype(np.int64) + 32
     cells = (times[following] - times[some, None]) / TIME_CELL_S

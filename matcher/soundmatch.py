@@ -117,18 +117,14 @@ class SoundHits:
 class SoundMatch:
     """One reference's sound in the query.
 
-    `votes`: distinct landmarks of the query that agree, `votes_per_s` of them in a second of the
-    segments. `evidence`: log-odds (nats) against chance, anywhere in the bank. The query plays
-    `tempo` times as fast as the reference and sounds `pitch` times as high.
+    `evidence`: log-odds (nats) against chance, anywhere in the bank. The query plays `tempo` times
+    as fast as the reference.
     """
 
     ordinal: int
     segments: tuple[SegmentPair, ...]
-    votes: int
-    votes_per_s: float
     evidence: float
     tempo: float
-    pitch: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +141,10 @@ class _Nominee:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Line:
-    """`moment = tempo * time + offset`, everything `higher` by so many steps; `hits` one a peak."""
+    """`moment = tempo * time + offset`; `hits` one a peak."""
 
     tempo: float
     offset: float
-    higher: float
     hits: SoundHits
 
 
@@ -159,7 +154,6 @@ def find_sounds(
     *,
     bank_s: float,
     variants: Sequence[Variant] = VARIANTS,
-    enough: float = ENOUGH,
 ) -> tuple[SoundMatch, ...]:
     """The references whose sound is in the query, the clearest first.
 
@@ -192,7 +186,7 @@ def find_sounds(
         own = hits.take(hits.ordinals == ordinal)
         named = [n for n in nominees if n.ordinal == ordinal]
         match = _match(own, named, chance, math.log(trials * 2 * PITCHES / CELL_PITCH))
-        if match is not None and match.evidence >= enough:
+        if match is not None and match.evidence >= ENOUGH:
             matches.append(match)
     return tuple(sorted(matches, key=lambda m: (-m.evidence, m.ordinal)))
 
@@ -290,18 +284,8 @@ def _match(
 
 def _joined_lines(ordinal: int, found: list[tuple[float, _Line, list[SegmentPair]]]) -> SoundMatch:
     best = max(found, key=lambda f: f[0])
-    votes = sum(len(line.hits) for _, line, _ in found)
     pairs = sorted((p for _, _, runs in found for p in runs), key=lambda p: p.query.start)
-    seconds = sum(p.query.seconds for p in pairs)
-    return SoundMatch(
-        ordinal=ordinal,
-        segments=tuple(pairs),
-        votes=votes,
-        votes_per_s=votes / max(seconds, 1.0),
-        evidence=best[0],
-        tempo=best[1].tempo,
-        pitch=2.0 ** (-best[1].higher / 144.0),
-    )
+    return SoundMatch(ordinal, tuple(pairs), evidence=best[0], tempo=best[1].tempo)
 
 
 def _fit(hits: SoundHits, nominee: _Nominee) -> _Line | None:
@@ -333,7 +317,7 @@ def _fit(hits: SoundHits, nominee: _Nominee) -> _Line | None:
     _, first = np.unique(hits.peaks[rows], return_index=True)
     if len(first) < LEAST_VOTES:
         return None
-    return _Line(tempo, offset, higher, hits.take(rows[first]))
+    return _Line(tempo, offset, hits.take(rows[first]))
 
 
 def _repeated(line: _Line, hits: SoundHits) -> int:

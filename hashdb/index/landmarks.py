@@ -39,13 +39,12 @@ class LandmarkHits:
     """Entries with a key that was asked for.
 
     `queries` (k,) int64: row of the key in the search; `ordinals` (k,) int32: the reference's;
-    `moments` (k,) uint32, as they were added. `asked`: how many of the keys were looked at in full.
+    `moments` (k,) uint32, as they were added.
     """
 
     queries: Ints
     ordinals: NDArray[np.int32]
     moments: Moments
-    asked: int
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -167,17 +166,17 @@ class LandmarkIndex:
             self._hidden = np.unique(np.asarray(ordinals, dtype=np.int64)).astype(np.int32)
             self._segments = tuple(s.hiding(self._hidden) for s in self._segments)
 
-    def search(self, keys: Keys, *, common: float = COMMON) -> LandmarkHits:
-        """All entries that have one of the (n,) keys; of keys that more than the share `common` of
+    def search(self, keys: Keys) -> LandmarkHits:
+        """All entries that have one of the (n,) keys; of keys that more than the share `COMMON` of
         all entries have, the `FIRST` ones. In the order of the rows within each segment."""
         segments = self._segments
         spans = [_spans(s, keys) for s in segments]
         counts = sum((high - low for low, high in spans), np.zeros(len(keys), dtype=np.int64))
-        cap = max(COMMON_LEAST, common * sum(s.count for s in segments))
-        asked = counts <= cap
+        cap = max(COMMON_LEAST, COMMON * sum(s.count for s in segments))
+        whole = counts <= cap
         queries, ordinals, moments = [], [], []
         for segment, (low, high) in zip(segments, spans, strict=True):
-            lengths = np.where(asked, high - low, np.minimum(high - low, FIRST))
+            lengths = np.where(whole, high - low, np.minimum(high - low, FIRST))
             rows = np.repeat(np.arange(len(keys), dtype=np.int64), lengths)
             before = np.cumsum(lengths) - lengths
             ranks = np.repeat(low - before, lengths) + np.arange(len(rows))
@@ -189,7 +188,6 @@ class LandmarkIndex:
             np.concatenate([np.zeros(0, dtype=np.int64), *queries]),
             np.concatenate([np.zeros(0, dtype=np.int32), *ordinals]),
             np.concatenate([np.zeros(0, dtype=np.uint32), *moments]),
-            int(np.count_nonzero(asked)),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:

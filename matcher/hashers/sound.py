@@ -29,9 +29,7 @@ COLUMN_S = HOP / RATE
 
 LOWEST_HZ, HIGHEST_HZ = 250.0, 3500.0
 BINS = 36  # an octave
-STEPS = 4  # of pitch in a bin, found by a parabola
-OCTAVE = BINS * STEPS
-"""Steps of pitch in an octave: 1 % of pitch is 2.07 steps. Step 0 is `LOWEST_HZ`."""
+STEPS = 4  # of pitch in a bin, found by a parabola: 144 an octave, 2.07 for 1 %, from `LOWEST_HZ`
 
 NEAR_S = 0.096  # a peak is the loudest within so many seconds,
 NEAR_BINS = 7  # and so many bins: a fifth of an octave
@@ -228,10 +226,3 @@ def listen(stretches: Iterable[Stretch]) -> tuple[SoundPeaks, ...]:
             finders[stretch.track] = PeakFinder(stretch.start, stretch.track)
         finders[stretch.track].feed(stretch.samples)
     return tuple(finders[track].finish() for track in sorted(finders))
-
-
-def peaks_of(samples: Samples, start: float = 0.0, track: int = 0) -> SoundPeaks:
-    """The peaks of (n,) samples that are there as a whole; see `PeakFinder`."""
-    finder = PeakFinder(start, track)
-    finder.feed(samples)
-    return finder.finish()

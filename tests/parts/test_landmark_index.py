@@ -86,12 +86,10 @@ def test_a_key_that_everybody_has_is_looked_at_in_part():
     for ordinal in range(landmarks.COMMON_LEAST + 1):
         index.add(ordinal, array([7, 8, 1000 + ordinal]), array([1, 2, 3]))
     hits = index.search(array([7, 1003, 8]))
-    assert hits.asked == 1
     of = [set(hits.ordinals[hits.queries == row].tolist()) for row in range(3)]
     assert of[1] == {3}
     assert of[0] == of[2]  # the same references, so that their votes agree
     assert landmarks.FIRST <= len(of[0]) < landmarks.COMMON_LEAST / 2
-    assert len(index.search(array([7]), common=1.0)) == landmarks.COMMON_LEAST + 1
 
 
 def test_removed_references_hide_none_that_is_left_of_a_common_key():

@@ -21,7 +21,7 @@ from tests.unit.test_decide import reference
 def match(*pairs: tuple[float, float, float, float], evidence: float = 40.0, tempo: float = 1.0):
     """(query's start and end, reference's start and end) each."""
     segments = tuple(SegmentPair(Segment(a, b), Segment(c, d)) for a, b, c, d in pairs)
-    return SoundMatch(3, segments, 100, 5.0, evidence, tempo, 1.0)
+    return SoundMatch(3, segments, evidence, tempo)
 
 
 def as_alignment(found: SoundMatch) -> Alignment:

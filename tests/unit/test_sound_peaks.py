@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hashdb.model import SoundPeaks
 from matcher.hashers import sound
-from matcher.hashers.sound import LOWEST_HZ, OCTAVE, RATE, PeakFinder, listen, peaks_of
+from matcher.hashers.sound import LOWEST_HZ, RATE, PeakFinder, Samples, listen
 from matcher.ports import PEAKS_PER_S
 
 RNG = np.random.default_rng(3)
@@ -30,8 +31,15 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, round(seconds * RATE)).astype(np.float32)
 
 
+def peaks_of(samples: Samples, start: float = 0.0, track: int = 0) -> SoundPeaks:
+    """Of samples that are there as a whole."""
+    finder = PeakFinder(start, track)
+    finder.feed(samples)
+    return finder.finish()
+
+
 def step(hertz: float) -> float:
-    return OCTAVE * float(np.log2(hertz / LOWEST_HZ))
+    return 144 * float(np.log2(hertz / LOWEST_HZ))
 
 
 @pytest.mark.parametrize("loud", [0.002, 0.05, 0.8])

@@ -83,16 +83,14 @@ def test_an_excerpt_is_found_where_it_is():
     (pair,) = match.segments
     assert (pair.query.start, pair.query.end) == pytest.approx((5.0, 17.0), abs=1.0)
     assert pair.reference.start - pair.query.start == pytest.approx(15.0, abs=0.05)
-    assert (match.tempo, match.pitch) == pytest.approx((1.0, 1.0), abs=0.002)
-    assert match.votes_per_s > 10
+    assert match.tempo == pytest.approx(1.0, abs=0.002)
 
 
 @pytest.mark.parametrize("tempo", [0.945, 0.97, 0.99, 1.01, 1.03, 1.055])
 @pytest.mark.parametrize("higher", [-6, 0, 6])
-def test_tempo_and_pitch_are_told_apart(tempo, higher):
+def test_tempo_is_told_whatever_the_pitch(tempo, higher):
     (match,) = find(copy(ONE, 10.0, 26.0, tempo=tempo, higher=higher))
     assert match.tempo == pytest.approx(tempo, abs=0.003)
-    assert match.pitch == pytest.approx(2 ** (higher / 144), abs=0.003)
     (pair,) = match.segments
     assert pair.reference.seconds == pytest.approx(16.0, abs=1.5)
 
@@ -103,7 +101,6 @@ def test_speeds_of_players_are_found_where_they_are_asked_about(tempo, higher):
     query = copy(low, 10.0, 40.0, tempo=tempo, higher=higher)
     (match,) = find_sounds(query, Bank(low), bank_s=60.0, variants=PLAYER_VARIANTS)
     assert match.tempo == pytest.approx(tempo, abs=0.003)
-    assert match.pitch == pytest.approx(2 ** (higher / 144), abs=0.003)
 
 
 def test_half_of_the_peaks_lost_and_as_many_strange_ones_are_still_a_match():
