@@ -7,9 +7,11 @@ serve` sees to that where it has several workers: `added_up`.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,6 +20,7 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
+    values,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -28,14 +31,53 @@ from hashdb.model import Verdict
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+log = logging.getLogger("seawall.metrics")
+
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+ROOM = 1 << 20
+"""Bytes of each file in that folder; a service that has answered all there is fills a fifth."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 PURGED = ("jobs", "fingerprints", "verdicts", "audit")
 
+_FILES = ("counter", "histogram", "gauge_livesum")
+"""What prometheus_client begins the names of its files with: one for each kind that is counted."""
+
 Measure = Callable[[], Mapping[str, float]]
+
+
+def count_as(name: str) -> None:
+    """Where processes count together: begin where the last one of that name has ended. Where there
+    is no room for it, this process counts alone.
+
+    prometheus_client maps files without any blocks, and a process that writes to one on a full disk
+    is ended by SIGBUS: so they are filled with zeros before, which is how new ones look.
+    """
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        return
+    try:
+        for kind in _FILES:
+            _reserve(Path(folder, f"{kind}_{name}.db"))
+    except OSError as error:
+        log.warning("this process counts alone, for its metrics: %s", error)
+        del os.environ[FOLDER]
+        values.ValueClass = values.MutexValue
+    else:
+        values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
+
+
+def _reserve(path: Path) -> None:
+    if path.exists():
+        return
+    partial = path.with_suffix(".part")  # which nobody reads
+    try:
+        partial.write_bytes(bytes(ROOM))
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class Gauges(Collector):

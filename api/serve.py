@@ -9,6 +9,7 @@ read.
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import logging
 import mmap
@@ -68,6 +69,8 @@ BOOT_ERROR = 3
 class Worker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's threaded worker with a limit on stalled connections: without one, a few clients
     that each send half a request would hold every thread for good."""
+
+    counts_as = ""
 
     def enqueue_req(self, conn: Any) -> None:
         if not conn.initialized:  # once a connection, not with each of its requests
@@ -184,16 +187,25 @@ def _options(settings: Settings, where: Where) -> dict[str, Any]:
         "header_map": "drop",
         "loglevel": "warning" if settings.log_level == "INFO" else settings.log_level.lower(),
         "control_socket_disable": True,
-        "child_exit": lambda arbiter, worker: _forget(worker.pid),
+        "pre_fork": _name,
+        "post_fork": lambda arbiter, worker: metrics.count_as(worker.counts_as),
+        "child_exit": lambda arbiter, worker: _forget(worker.counts_as),
         "worker_exit": _stop,
         "when_ready": lambda arbiter: _tell(arbiter.LISTENERS[0].sock, settings, where),
     }
 
 
-def _forget(pid: int) -> None:
+def _name(arbiter: Any, worker: Worker) -> None:
+    """A worker has the name of one that is gone, and goes on with what that one has counted."""
+    taken = {other.counts_as for other in arbiter.WORKERS.values()}
+    names = (f"{os.getpid()}-{number}" for number in itertools.count())
+    worker.counts_as = next(name for name in names if name not in taken)
+
+
+def _forget(name: str) -> None:
     """What a process had in hand went with it; what it has counted stays."""
     if os.environ.get(metrics.FOLDER):
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        mark_process_dead(name)  # type: ignore[no-untyped-call]
 
 
 def _stop(_server: Any, worker: Any) -> None:

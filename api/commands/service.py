@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -24,6 +25,8 @@ from hashdb.snapshot import SnapshotState
 from hashdb.store import Store
 from hashdb.sync import Pulled, pull
 from matcher.policy import load_policy
+
+log = logging.getLogger("seawall.metrics")
 
 SYNC_KEY = "SEAWALL_SYNC_KEY"
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -70,12 +73,17 @@ def serve(
 
 @contextmanager
 def _metrics_added_up(workers: int) -> Iterator[None]:
-    """A folder in which several workers count together. prometheus_client looks for its name when
-    it is imported."""
+    """A folder in which several workers count together, if one can be made. prometheus_client looks
+    for its name when it is imported."""
     if workers == 1 or os.environ.get(METRICS_DIR):
         yield
         return
-    folder, mine = tempfile.mkdtemp(prefix="seawall-metrics-"), os.getpid()
+    try:
+        folder, mine = tempfile.mkdtemp(prefix="seawall-metrics-"), os.getpid()
+    except OSError as error:
+        log.warning("each worker counts alone, for its metrics: %s", error)
+        yield
+        return
     os.environ[METRICS_DIR] = folder
     try:
         yield

@@ -125,6 +125,7 @@ def test_workers_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             assert time.monotonic() < until
             time.sleep(0.1)
         assert counted() == {20.0}
+        assert len(list(folder.iterdir())) == 6, "three a worker, and none of those that are gone"
         service.stop()
     assert not folder.exists()
 
