@@ -181,7 +181,7 @@ class HttpFeed:
         """One page's entries; returns the next page's address, if there is one."""
         try:
             with self._opened(url) as response:
-                for line in split_lines(response.iter_bytes(), numbers=numbers):
+                for line in split_lines(response.iter_raw(), numbers=numbers):
                     entry = parse_line(line)
                     if not line.ended:  # more may have followed
                         raise PartnerUnavailable(f"{self.name}: a page lacks its last line's end")
@@ -219,6 +219,11 @@ class HttpFeed:
         kind = response.headers.get("content-type", "").split(";")[0].strip()
         if kind != CONTENT_TYPE:
             raise PartnerUnavailable(f"{self.name} answered {kind or 'no type'}, which is no feed")
+        coding = response.headers.get("content-encoding", "identity")
+        if coding != "identity":  # what is small may become very large
+            raise PartnerUnavailable(
+                f"{self.name} sent the feed as {coding}, which was not asked for"
+            )
 
     def _next(self, response: httpx.Response) -> str | None:
         link = response.links.get("next", {}).get("url")
@@ -256,7 +261,7 @@ def _retry_after(response: httpx.Response, attempt: int) -> float:
 def _detail(response: httpx.Response) -> str:
     """What the other side's problem says, cut to a line."""
     try:
-        body = json.loads(response.read()[:10_000])
+        body = json.loads(next(response.iter_raw(10_000), b""))
         return f": {str(body['detail'])[:200]!r}"
     except (ValueError, KeyError, TypeError):
         return ""

@@ -204,6 +204,7 @@ def test_asks_page_by_page_with_its_key() -> None:
         (302, {"Location": "http://127.0.0.1:1/"}, "answered 302"),
         (200, {"Content-Type": "text/html"}, "no feed"),
         (200, {}, "no feed"),
+        (200, {"Content-Type": "application/jsonl", "Content-Encoding": "gzip"}, "as gzip"),
     ],
 )
 def test_other_answers_are_no_feed(status: int, headers: dict[str, str], words: str) -> None:
@@ -211,6 +212,24 @@ def test_other_answers_are_no_feed(status: int, headers: dict[str, str], words: 
     with serving(feed) as url, pytest.raises(PartnerUnavailable, match=words):
         list(HttpFeed(url, KEY).fetch(None))
     assert len(feed.asked) == 1
+
+
+def test_of_an_answer_that_does_not_end_only_the_beginning_is_read() -> None:
+    given = 0
+
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            nonlocal given
+            for _ in range(1000):
+                given += 4096
+                yield b"x" * 4096
+
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(500, stream=Endless()))
+    )
+    with pytest.raises(PartnerUnavailable, match="answered 500"):
+        list(HttpFeed("http://127.0.0.1:1", KEY, client).fetch(None))
+    assert given < 20_000
 
 
 def test_waits_as_long_as_it_is_asked_to() -> None:
