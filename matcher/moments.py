@@ -121,7 +121,7 @@ def at_its_moment(
 
     `mine`: the query's shots in that rendering; `motion` gives the query's and the reference's,
     where both are known; it is asked where features leave the moment open: to hold an hour against
-    an hour takes half a minute.
+    an hour takes some seconds.
     """
     moves = moving.Masks(pictures)
     moved = moving.moved(found, moves)
