@@ -96,9 +96,8 @@ class Checker:
 
         The same `upload_id` with the same bytes from the same key gets the verdict it got before;
         with other bytes, or another `suspicious`, or while a job is to judge other ones under that
-        id, `UploadConflict`. Raises the `BadMedia` family
-        where the file cannot be judged and the `Unavailable` family where a part that is needed
-        does not answer.
+        id, `UploadConflict`. Raises the `BadMedia` family where the file cannot be judged and the
+        `Unavailable` family where a part that is needed does not answer.
         """
         asked = Asked(
             key_id,

@@ -216,7 +216,8 @@ class LocalFinder:
                     moments.untold.add(name)
                 continue
             mine = [s for s in seen.shots if s.rendering is found.rendering]
-            if not (localize.usual(found.speed) or found.own) and moving.stands(found, pictures):
+            odd = not (localize.usual(found.speed) or found.own)
+            if odd and moving.is_fixed(found.sights, moving.Masks(pictures)):
                 found = localize.at_usual_speed(found, mine, pictures)
             found = sharpened(found, mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))

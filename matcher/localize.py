@@ -78,6 +78,7 @@ TOLD = 60
 """Inliers of one picture that count, where two lines are compared."""
 
 ABOUT_NORMAL = FORWARD[np.abs(np.log2(FORWARD)) <= USUAL]
+"""The usual ones."""
 
 _TRIED = ((FORWARD, 1.0), (SPEEDS[-1:], 0.85))
 """Moving lines, and a frozen picture. A scene that stands still is on both."""

@@ -100,7 +100,7 @@ def told_alone(found: Found, pictures: Sequence[Nominee]) -> bool:
     """Whether an image that shows a video's place is of the moment that it was found at: a camera
     that moves shows it so once; where it stands still, what moves must be there."""
     moves = moving.Masks(pictures)
-    if not found.sights or not moving.is_fixed([moves[s.nominee.offset] for s in found.sights]):
+    if not found.sights or not moving.is_fixed(found.sights, moves):
         return bool(found.sights)
     # of pictures that differ by what moves only, any may lie on the line
     for sight in (*found.sights, *found.seen):
@@ -137,7 +137,7 @@ def at_its_moment(
     still = both is not None and stands_still(both[1])
     if moved is not None and still and odd(found.speed):
         found = replace(found, stands=True)
-    fixed = moving.is_fixed([moves[s.nominee.offset] for s in found.sights])
+    fixed = moving.is_fixed(found.sights, moves)
     if both is not None and (fixed or still):
         # where most features move, the camera may be a program's window: it must agree clearly
         told = _told_by_motion(found, mine, pictures, moves, both, LEAST if fixed else ALIKE)
@@ -181,7 +181,7 @@ def _told_of_own_maps(
     that all that moves there tells, each picture laid by its own map, if the same moves there by
     `SAME`, or it agrees by `CLEAR` more than elsewhere and who comes is seen. (Copies have 0.80 and
     more, or 0.30 more; others who walk by had 0.65, and 0.16 more.)"""
-    fixed = moving.is_fixed([moves[s.nominee.offset] for s in found.own])
+    fixed = moving.is_fixed(found.own, moves)
     if not fixed and not stands_still(motion[1]):
         return None
     by_own = replace(found, sights=found.own, stands=True)

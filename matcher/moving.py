@@ -78,15 +78,10 @@ def moved_elsewhere(found: Found, moves: Masks) -> int:
     return sum(most.values())
 
 
-def stands(found: Found, pictures: Sequence[Nominee]) -> bool:
-    """Whether the camera stands still where the reference is seen."""
-    moves = Masks(pictures)
-    return is_fixed([moves[s.nominee.offset] for s in found.sights])
-
-
-def is_fixed(masks: Sequence[Mask]) -> bool:
-    """Whether the camera stands still in these pictures: most of their features do."""
-    each = np.concatenate(masks)
+def is_fixed(sights: Sequence[Sight], moves: Masks) -> bool:
+    """Whether the camera stands still in the reference's pictures that are seen: most of their
+    features do."""
+    each = np.concatenate([moves[sight.nominee.offset] for sight in sights])
     return bool(len(each) and float(each.mean()) <= 1 - FIXED_PART)
 
 

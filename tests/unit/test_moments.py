@@ -163,7 +163,7 @@ def test_a_camera_that_moves_has_no_other_line_for_one_that_was_spoken_against(
     seen_each = iter([(9,) * 20 if seen_to_move else None])
     monkeypatch.setattr(moments, "_agreement", lambda *_: next(asked))
     monkeypatch.setattr(moving, "moved", lambda found, _: next(seen_each, (9,) * len(found.sights)))
-    monkeypatch.setattr(moving, "is_fixed", lambda _: False)
+    monkeypatch.setattr(moving, "is_fixed", lambda *_: False)
     monkeypatch.setattr(moments, "stands_still", lambda _: still)
     motion = Motion(np.arange(40) / 4, np.zeros((40, 16, 16), np.int8))
     wrong, mine = six_seconds_off(index)

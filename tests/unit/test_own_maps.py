@@ -221,7 +221,7 @@ def test_pictures_with_maps_of_their_own_are_at_the_moment_that_what_moves_tells
 
     monkeypatch.setattr(moments, "compare", compare)
     monkeypatch.setattr(moments, "stands_still", lambda _: camera == "still by its motion")
-    monkeypatch.setattr(moments.moving, "is_fixed", lambda _: camera == "fixed")
+    monkeypatch.setattr(moments.moving, "is_fixed", lambda *_: camera == "fixed")
     monkeypatch.setattr(moments, "agreement_on", lambda *_: Agreement(on, 0.1))
     monkeypatch.setattr(moments, "coincides", lambda *_: False)
     query = copy(fixed(10, 12), 8, by=MOVES["turns"])
