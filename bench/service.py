@@ -23,20 +23,16 @@ The bank is kept in `--work` and used again. Times are this machine's, which the
 from __future__ import annotations
 
 import argparse
-import gc
 import http.client
 import json
-import multiprocessing
 import os
-import queue
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +46,7 @@ from api import wiring
 from api.settings import Settings
 from bench.edits import Edit, make
 from bench.index import near_copies
+from bench.load import CONNECTIONS, exchanged, post
 from bench.scale_hashes import SCENE, real_codes, wandering
 from hashdb.model import Action, Codes, Digests, Fingerprint, MediaKind
 from tests.services import Place, serving
@@ -60,7 +57,6 @@ ASKED = 30  # frames of a request
 FLIPPED = 0.3  # part of a real code's bits that a made-up scene has otherwise
 RADIUS = 20  # bits that an asked frame is off, at most
 CLIP_S, LONG_S = 10, 900
-SENDERS = 32
 WORK = Path(tempfile.gettempdir()) / "seawall-service"
 VIDEOS = ("o597_bbb.mp4", "o084_oa4_launch.webm")
 CLIPS = {"known": VIDEOS[0], "unknown": "o554_movie.mp4"}
@@ -216,46 +212,12 @@ def looped(path: Path, seconds: float) -> Path:
     return target
 
 
-def steady(
-    target: Target, asked: Sequence[bytes], rate: float | None, answer: Callable[[Told], None]
-) -> None:
-    """Send the bodies at a fixed rate, whatever becomes of those before; None: `AT_ONCE` at a time,
-    each when another is answered. Runs in a process of its own."""
-    gc.disable()  # a pause of the load's own would be charged to the service
-    told, lock = Told(), threading.Lock()
-    due: queue.SimpleQueue[tuple[float, bytes] | None] = queue.SimpleQueue()
-
-    def send() -> None:
-        connection = target.connect()
-        while (next_one := due.get()) is not None:
-            at, body = next_one
-            at = time.monotonic() if rate is None else at
-            status, text, _ = target.ask(connection, body, "application/json")
-            with lock:
-                told.note(time.monotonic() - at, status, text)
-
-    senders = SENDERS if rate else AT_ONCE
-    with ThreadPoolExecutor(senders) as pool:
-        for _ in range(senders):
-            pool.submit(send)
-        began = time.monotonic() + 0.2
-        for turn, body in enumerate(asked):
-            at = began + turn / rate if rate else began
-            time.sleep(max(0.0, at - time.monotonic()))
-            due.put((at, body))
-        for _ in range(senders):
-            due.put(None)
-    answer(told)
-
-
 def load(target: Target, asked: Sequence[bytes], rate: float | None) -> Told:
-    """`steady`, in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    answers = context.SimpleQueue()
-    process = context.Process(target=steady, args=(target, asked, rate, answers.put))
-    process.start()
-    told: Told = answers.get()
-    process.join()
+    """The bodies, sent by a process of its own: at a fixed rate; None: `AT_ONCE` at a time."""
+    requests = [post(target.url, "/match", target.key, body) for body in asked]
+    told = Told()
+    for answer in exchanged(target.url, requests, rate, CONNECTIONS if rate else AT_ONCE):
+        told.note(answer.seconds, answer.status, answer.body)
     return told
 
 
