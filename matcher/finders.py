@@ -32,6 +32,7 @@ from matcher import consensus, described, heard, localize, moving, nearest, sigh
 from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
+from matcher.laying import NOMINATING, Found, usual
 from matcher.moments import at_its_moment, at_moment_of_all, is_missing, told_alone
 from matcher.motion import laid_by
 from matcher.ports import DescriptorModel
@@ -75,7 +76,7 @@ class _Moments:
     than allow-lists are shown whose moment what moves does not tell, seconds. `missing`: of the
     others those whose moving features are not seen."""
 
-    at: list[localize.Found]
+    at: list[Found]
     places: list[Place]
     other: set[str]
     untold: set[str]
@@ -136,7 +137,7 @@ class LocalFinder:
             total_s=look.coverage.total_s,
             alike=codes_by_offset(look.fingerprints, seen.track),
         )
-        kept = [f for f in moments.at if not usual_only or localize.usual(f.speed) or f.told]
+        kept = [f for f in moments.at if not usual_only or usual(f.speed) or f.told]
         told = (tell(found, names[found.reference]) for found in kept)
         alignments = [
             not_sure(a) if a.reference_id in moments.untold else a
@@ -155,7 +156,7 @@ class LocalFinder:
         unsure = {
             s.shot.offset
             for s in seen.sights
-            if s.agreement.inliers >= localize.NOMINATING and names[s.nominee.reference] not in sure
+            if s.agreement.inliers >= NOMINATING and names[s.nominee.reference] not in sure
         }
         return Beside(
             tuple(alignments),
@@ -216,7 +217,7 @@ class LocalFinder:
                     moments.untold.add(name)
                 continue
             mine = [s for s in seen.shots if s.rendering is found.rendering]
-            odd = not (localize.usual(found.speed) or found.own)
+            odd = not (usual(found.speed) or found.own)
             if odd and moving.is_fixed(found.sights, moving.Masks(pictures)):
                 found = localize.at_usual_speed(found, mine, pictures)
             found = sharpened(found, mine, pictures)

@@ -42,7 +42,7 @@ from matcher.finders import (
     motion_of,
 )
 from matcher.kinship import Kinship
-from matcher.localize import usual
+from matcher.laying import usual
 from matcher.looks import sure_of_all
 from matcher.lookup import Found, Lookup
 from matcher.motion import odd, stands_still

@@ -16,13 +16,7 @@ from hashdb.ports import Nominee
 from matcher import moving
 from matcher.correlation import Line
 from matcher.every_picture import Told, followed, line_by_all
-from matcher.localize import (
-    Found,
-    by_their_own,
-    on_line,
-    together,
-    usual,
-)
+from matcher.laying import Found, by_their_own, on_line, together, usual
 from matcher.motion import (
     ALIKE,
     LEAST,

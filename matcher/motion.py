@@ -26,7 +26,8 @@ from matcher.correlation import (
     of_levels,
     of_steps,
 )
-from matcher.localize import FORWARD, USUAL, Found
+from matcher.laying import USUAL, Found
+from matcher.localize import FORWARD
 
 AWAY_S = 1.5
 """Lines that lead the middle of the upload to moments so far apart are different ones."""

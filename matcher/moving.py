@@ -16,7 +16,8 @@ from hashdb.model import Floats, Ints
 from hashdb.ports import Nominee
 from matcher import verify
 from matcher.align import FrameHits, best_line
-from matcher.localize import FORWARD, STEP, Found, distance_of, fitted, on_line, together
+from matcher.laying import STEP, Found, on_line, together
+from matcher.localize import FORWARD, distance_of, fitted
 from matcher.nearest import beside
 from matcher.sighting import Shot, Sight, picture_of
 

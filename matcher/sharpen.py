@@ -14,17 +14,8 @@ import numpy as np
 from hashdb.model import Floats
 from hashdb.ports import Nominee
 from matcher import verify
-from matcher.localize import (
-    FORWARD,
-    NOMINATING,
-    SLACK,
-    STEP,
-    Found,
-    inliers_of,
-    on_line,
-    together,
-    usual,
-)
+from matcher.laying import NOMINATING, SLACK, STEP, Found, inliers_of, on_line, together, usual
+from matcher.localize import FORWARD
 from matcher.sighting import Shot, Sight, picture_of
 
 NEAR_S = 1.6

@@ -27,7 +27,7 @@ from matcher.landmarks import (
     landmarks,
     pack_moments,
 )
-from matcher.localize import NOMINATING
+from matcher.laying import NOMINATING
 from matcher.rarity import Held, Sighting, held, incidents, picture, rarity
 from matcher.score import rescore
 from matcher.sighting import picture_of

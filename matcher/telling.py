@@ -9,7 +9,8 @@ import numpy as np
 from hashdb.model import Alignment, Codes, Floats, FrameMatch, Ints, Orientation, View
 from matcher import verify
 from matcher.align import group_alike, reach
-from matcher.localize import Found, distance_of, usual
+from matcher.laying import Found, usual
+from matcher.localize import distance_of
 from matcher.score import STILL, rescore
 from matcher.sighting import Sight, cells_of, picture_of
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hashdb.index.local import LocalIndex
 from hashdb.model import Alignment, LocalFeatures, Motion, Rendering
 from matcher import localize, sighting, telling
-from matcher.localize import Found
+from matcher.laying import Found
 from matcher.moments import at_its_moment
 from matcher.sighting import Shot
 

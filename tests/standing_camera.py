@@ -9,7 +9,7 @@ from hashdb.model import Motion, Rendering
 from hashdb.ports import Nominee
 from matcher import verify
 from matcher.features import MotionWatch
-from matcher.localize import Found
+from matcher.laying import Found
 from matcher.sighting import Shot, Sight
 
 WIDTH, HEIGHT = 448, 336

@@ -13,7 +13,7 @@ from hashdb.model import LocalFeatures, Orientation, Rendering, Segment
 from hashdb.ports import Nominee
 from matcher import localize, sighting, telling, verify
 from matcher.align import is_still
-from matcher.localize import Found
+from matcher.laying import Found, inliers_of
 from matcher.moments import at_its_moment
 from matcher.policy import load_policy
 from matcher.sharpen import at_normal_speed, sharpened
@@ -164,7 +164,7 @@ def test_what_was_named_at_other_moments_is_found_at_its_own() -> None:
     assert found.speed < 0.75
     other = localize.at_usual_speed(found, some, pictures)
     assert other.speed > 0.8
-    assert localize.inliers_of(other.sights) > localize.inliers_of(found.sights)
+    assert inliers_of(other.sights) > inliers_of(found.sights)
     assert sharpened(other, some, pictures).speed == pytest.approx(1.0, abs=0.01)
     # of a copy that is as slow as it was found nothing shows more
     some = sighting.shots([copy(world, 9.0, speed=0.7)])

@@ -12,7 +12,7 @@ from hashdb.model import LocalFeatures, Motion, Rendering
 from hashdb.ports import Nominee
 from matcher import moments, moving, verify
 from matcher.correlation import Line
-from matcher.localize import Found
+from matcher.laying import Found
 from matcher.moments import at_its_moment, told_alone
 from matcher.motion import Agreement, Comparison
 from matcher.sighting import Shot, Sight, picture_of

@@ -10,7 +10,7 @@ from hashdb.index.local import LocalIndex
 from matcher import moments, moving
 from matcher.correlation import Line
 from matcher.every_picture import Told
-from matcher.localize import Found
+from matcher.laying import Found
 from matcher.moments import at_moment_of_all
 from matcher.sighting import Shot
 from tests.made_world import (

@@ -10,7 +10,7 @@ import pytest
 from hashdb.ports import Nominee
 from matcher import moments, moving
 from matcher.correlation import Line
-from matcher.localize import Found
+from matcher.laying import Found
 from matcher.moments import at_its_moment
 from matcher.motion import Agreement, Comparison
 from matcher.sighting import Shot

@@ -14,7 +14,7 @@ from hashdb.model import Motion, Rendering
 from matcher import verify
 from matcher.correlation import Laid, cells_of
 from matcher.features import QUERY_GRID, REFERENCE_GRID
-from matcher.localize import Found
+from matcher.laying import Found
 from matcher.motion import compare, laid_by
 from tests.standing_camera import HEIGHT, PLAIN, WIDTH, Grey, scene, seen, watched
 

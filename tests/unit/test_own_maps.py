@@ -11,10 +11,10 @@ import pytest
 
 from hashdb.index.local import LocalIndex
 from hashdb.model import Floats, LocalFeatures, Motion, Rendering
-from matcher import localize, moments, sighting
+from matcher import laying, localize, moments, sighting
 from matcher.correlation import Laid, Line
 from matcher.every_picture import Told
-from matcher.localize import Found
+from matcher.laying import Found
 from matcher.moments import SAME, at_its_moment, at_moment_of_all
 from matcher.motion import ALIKE, LEAST, Agreement, Comparison
 from matcher.sighting import Shot, Sight
@@ -115,7 +115,7 @@ def test_what_one_map_lays_keeps_it(index: LocalIndex) -> None:
 
 def test_few_pictures_keep_a_common_one(index: LocalIndex) -> None:
     step = 0.5
-    few = copy(moving(1), step * (localize.FEWEST_OWN_MAPS - 1), by=MOVES["turns"], step=step)
+    few = copy(moving(1), step * (laying.FEWEST_OWN_MAPS - 1), by=MOVES["turns"], step=step)
     assert not any(found.own_maps for found in looked_for(few, index)[1])
 
 
@@ -192,10 +192,10 @@ def test_of_little_that_is_seen_none_is_kept(index: LocalIndex) -> None:
         share = part * localize.ANY_SHARE
         seen = [replace(s.agreement, visible=round(s.agreement.inliers / share)) for s in found.own]
         own = [replace(s, agreement=a) for s, a in zip(found.own, seen, strict=True)]
-        assert localize._much_more(own, found.sights, localize.ANY_SHARE) is kept
+        assert laying.much_more(own, found.sights, localize.ANY_SHARE) is kept
     less, _ = standing(copy(fixed(10, 12), 8, by=MOVES["turns"], lost=0.85), index)
     shares = [s.agreement.share for s in less.own]
-    assert localize.ANY_SHARE < float(np.median(shares)) < localize.OWN_SHARE
+    assert localize.ANY_SHARE < float(np.median(shares)) < laying.OWN_SHARE
 
 
 def test_what_one_map_lays_has_no_sights_of_its_own(index: LocalIndex) -> None:
