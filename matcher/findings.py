@@ -95,6 +95,9 @@ class Part:
     heard: bool = False
 
 
+COUNTED_S = 0.1
+"""Seconds of what is shown that are told if they do not count."""
+
 LIKENESS = ("neural", CARD)
 """Signal types that cannot tell a copy from its like, and ask for a review at most: descriptors,
 and title cards, of which others lay out theirs likewise."""
@@ -221,17 +224,26 @@ def _confident_finding(ruled: Ruled, remaining: Sequence[Ruled], coverage: Cover
         text = f"Sounds like {shown}."
     if action is Action.BLOCK and not _covers(ruled, remaining, coverage):
         code, action = ReasonCode.SHORT_MATCH, Action.REVIEW
-        text = f"Shows {shown}; a block needs {ruled.limits.needed_s(coverage.total_s):.1f} s."
+        needed = ruled.limits.needed_s(coverage.total_s)
+        text = f"Shows {shown}; {_counted(ruled)}a block needs {needed:.1f} s."
         if heard:
             code = ReasonCode.SOUND_ALONE
-            text = f"Sounds like {shown}; {_lacking_by_sound(ruled.limits, coverage)}."
+            text = f"Sounds like {shown}; {_lacking_by_sound(ruled, coverage)}."
     return Finding(code, action, text, ruled.score, ruled.match)
 
 
-def _lacking_by_sound(limits: Thresholds, coverage: Coverage) -> str:
-    if limits.sound_alone is Action.BLOCK:
-        return f"by sound alone a block needs {limits.needed_by_sound_s(coverage.total_s):.1f} s"
-    return "what sound alone tells is for a moderator"
+def _lacking_by_sound(ruled: Ruled, coverage: Coverage) -> str:
+    if ruled.limits.sound_alone is not Action.BLOCK:
+        return "what sound alone tells is for a moderator"
+    needed = ruled.limits.needed_by_sound_s(coverage.total_s)
+    return f"{_counted(ruled)}by sound alone a block needs {needed:.1f} s"
+
+
+def _counted(ruled: Ruled) -> str:
+    """How much of what is shown counts, where that is less: confident parts alone do."""
+    counted = covered_s(s for part in ruled.confident() for s in part.stretches)
+    shown = covered_s(p.query for p in ruled.match.segments)
+    return f"{counted:.1f} s of that count, and " if shown - counted >= COUNTED_S else ""
 
 
 def _covers(ruled: Ruled, remaining: Sequence[Ruled], coverage: Coverage) -> bool:

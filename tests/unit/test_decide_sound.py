@@ -43,6 +43,13 @@ class TestSoundAlone:
             "by sound alone a block needs 20.0 s."
         )
 
+    def test_the_reason_says_what_does_not_count(self):
+        faint = shown(BAD, frames(3.5, 4.0, distance=45)).alignments
+        both = as_match(BAD, [*heard(BAD, 0.0, 2.0).alignments, *faint])
+        text = judge(both, total_s=10.0).reason.text
+        assert "2.5 s of 10.0 s" in text
+        assert "2.0 s of that count, and by sound alone a block needs 3.0 s." in text
+
     def test_a_policy_may_leave_it_to_moderators(self):
         rules = '[labels.terror]\nsound_alone = "review"'
         terror = reference("ref_terror", "terror", label="terror")
