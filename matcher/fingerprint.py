@@ -246,24 +246,25 @@ def fingerprint(
     Frames below the signal type's quality give no code and are counted as flat. Of a video,
     `sampling.describe` pixels wide pictures of what is not flat are given back beside. Of
     `sampling.strands` each is a track, with its own times.
-    `sampling.seconds` of CPU time after its beginning the look ends, truncated. The `helper` hashes
-    pictures while the next ones are decoded; what comes of it is the same. `early` is given
-    the local features of a video's pictures, some at a time, first with the codes so far: of
-    features only the rest is given back, or those of a long video would fill the memory. `aside` is
-    given what has pictures that were set aside (`sampling.aside`), and none is where it is None.
+    `sampling.seconds` of CPU time after its beginning the look ends, truncated; on a machine that
+    is too busy, after `sampling.clock_s` by the clock. The `helper` hashes pictures while the next
+    ones are decoded; what comes of it is the same. `early` is given the local features of a video's
+    pictures, some at a time, first with the codes so far: of features only the rest is given back,
+    or those of a long video would fill the memory. `aside` is given what has pictures that were set
+    aside (`sampling.aside`), and none is where it is None.
 
     Raises what the decoder raises while it reads on, and `MediaTimeout` or `CorruptMedia` where
     not one frame could be had; only a look at windows may come back empty.
     """
-    deadline = time.process_time() + sampling.seconds
+    over = _over(sampling)
     if aside is None:
         sampling = replace(sampling, aside=False)
     strands = Strands(opened.frames(sampling)) if sampling.strands else None
     frames = opened.frames(sampling) if strands is None else strands.frames()
     helper = helper or Helper()
-    seen = _seen(frames, opened.info, parts, sampling, signal_types, deadline, helper, early)
+    seen = _seen(frames, opened.info, parts, sampling, signal_types, over, helper, early)
     if not seen.frames and not sampling.windows:
-        if time.process_time() >= deadline:
+        if over():
             raise MediaTimeout("no frame could be decoded within the time limit")
         raise CorruptMedia("no frame could be decoded")
     tracks = seen.tracks.values()
@@ -283,6 +284,12 @@ def fingerprint(
         to_describe=tuple(some for some in shown if some is not None),
         strands=clocks,
     )
+
+
+def _over(sampling: Sampling) -> Callable[[], bool]:
+    """Tells whether a look that begins now has had its seconds, of CPU time or by the clock."""
+    cpu, clock = time.process_time() + sampling.seconds, time.monotonic() + sampling.clock_s
+    return lambda: time.process_time() >= cpu or time.monotonic() >= clock
 
 
 def _coverage(opened: OpenedMedia, seen: _Seen, clocks: Sequence[Strand]) -> Coverage:
@@ -316,11 +323,11 @@ def _seen(
     parts: FrameParts,
     sampling: Sampling,
     signal_types: Sequence[str],
-    deadline: float,
+    over: Callable[[], bool],
     helper: Helper,
     early: Early | None,
 ) -> _Seen:
-    """All frames, seen and hashed, up to `deadline` in CPU time."""
+    """All frames, seen and hashed, until the look is `over`."""
     hashers = [h for h in parts.hashers if h.signal_type in signal_types]
     local = "local" in signal_types
     seen = _Seen(_Pictures(sampling.pictures))
@@ -348,7 +355,7 @@ def _seen(
             helper.give(partial(see, frame), frame.luma.nbytes)
         if seen.frames % _GIVE_BACK_EVERY == 0:
             give_back()
-        if seen.frames >= sampling.max_frames or time.process_time() >= deadline:
+        if seen.frames >= sampling.max_frames or over():
             seen.stopped = True
             break
     helper.finish()

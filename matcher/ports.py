@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -60,7 +61,7 @@ class Sampling:
     `windows`: look densely, but only here. `strands`: of every picture there, the videos that are
     woven into each other (`matcher.strands`), each by its own clock; none where nothing is woven.
     `motion`: of every picture there what moves in it, and nothing else.
-    `max_frames` and `seconds` (CPU) end the look early.
+    `max_frames`, `seconds` (CPU) and `clock_s` (by the clock) end the look early.
     `pictures`: how many RGB pictures, spread over the upload, a classifier is to be given.
     `describe`: the side in pixels of the pictures that a descriptor model is to be given; 0: none.
     `aside`: every other picture of a short upload is described only where all are wanted.
@@ -75,6 +76,7 @@ class Sampling:
     aside: bool = False
     max_frames: int = 200_000
     seconds: float = 120.0
+    clock_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ from matcher.template import FORKS, Template
 
 log = logging.getLogger(__name__)
 
+LOOK_SHARE = 0.7
+"""The part of the wall limit after which a look ends with what it has seen: what is left is for the
+sound, for a picture that is being decoded, and for the answer."""
+
 _START_S = 60.0  # a loaded machine may take long to start a child
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT})
 _PROBLEMS = {
@@ -97,7 +101,8 @@ class Sandbox:
         """
         self._leave_parents_children()
         with self._room, OpenFile(media) as descriptor:
-            request = wire.pack_request(sampling, signal_types)
+            clock_s = min(sampling.clock_s, LOOK_SHARE * self._wall(sampling))
+            request = wire.pack_request(replace(sampling, clock_s=clock_s), signal_types)
             found, media_format = self._ask(
                 self._take(), descriptor, request, sampling, early, wants_all
             )
@@ -203,8 +208,7 @@ class Sandbox:
         wants_all: WantsAll | None = None,
     ) -> tuple[MediaFingerprints, str]:
         """The child's answer and the media's format; the child is ended, whatever happens."""
-        budget = max(sampling.seconds, self.limits.cpu_s) * 1.25 + 10
-        wall = self.limits.wall_s or 3 * budget
+        wall = self._wall(sampling)
         try:
             self._ready(child)
             child.ask(descriptor, request)
@@ -224,6 +228,11 @@ class Sandbox:
             raise SandboxFailed("the decoding child's answer could not be read") from None
         finally:
             child.end()
+
+    def _wall(self, sampling: Sampling) -> float:
+        """Seconds by the clock after which a child is killed."""
+        budget = max(sampling.seconds, self.limits.cpu_s) * 1.25 + 10
+        return self.limits.wall_s or 3 * budget
 
     def _with_videohash(
         self, found: MediaFingerprints, media_format: str, descriptor: int, sampling: Sampling

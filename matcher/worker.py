@@ -55,7 +55,7 @@ _WARM_UP = Sampling(dense=False, pictures=1)
 _WARM_SIGNALS = ("pdq", "phash", "local")
 
 SOUND_SHARE = 0.25
-"""Listening may cost this part of what looking may, beside it."""
+"""Listening may cost this part of what looking may, beside it, of CPU time and by the clock."""
 
 UPLOAD_SOUND_S, REFERENCE_SOUND_S = 3 * 3600.0, 18 * 3600.0
 """Sound that is listened to, all tracks together. Later than 18 hours `pack_moments` cannot say."""
@@ -112,16 +112,22 @@ def _serve(channel: socket.socket, limits: Limits, decoder: PyAvDecoder, parts: 
     sampling, signal_types = wire.unpack_request(request)
     until = math.ceil(time.process_time()) + cpu_limit(sampling, limits)  # of the whole process
     lockdown.limit_cpu(until)
+    began = time.monotonic()
+
+    def left(clock_s: float) -> float:
+        return began + clock_s - time.monotonic()
 
     def work() -> tuple[bytes, bytes]:
         opened = decoder.open(media)
         tell = partial(_tell, channel)
         aside: list[LocalLook] = []
-        found = fingerprint(opened, parts, sampling, signal_types, helper, tell, aside)
+        look = replace(sampling, clock_s=left(sampling.clock_s))
+        found = fingerprint(opened, parts, look, signal_types, helper, tell, aside)
         if "sound" in signal_types and found.kind is MediaKind.VIDEO and not sampling.windows:
             seconds = min(SOUND_SHARE * sampling.seconds, until - _REST_S - time.process_time())
             longest = REFERENCE_SOUND_S if sampling.dense else UPLOAD_SOUND_S
-            found = replace(found, sound=hear(media, seconds, longest))
+            clock_s = left((1 + SOUND_SHARE) * sampling.clock_s)
+            found = replace(found, sound=hear(media, seconds, longest, clock_s))
         answer = wire.pack_answer(found, opened.format, waits=bool(aside))
         if not aside:
             return answer
@@ -218,26 +224,32 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError)
 
 
-def hear(media: BinaryIO, seconds: float, longest: float) -> tuple[SoundPeaks, ...]:
-    """The peaks of the media's sound, as far as it can be had in so many CPU seconds, and of no
-    more than the `longest` seconds of it, over all tracks; none where there is none.
+def hear(
+    media: BinaryIO, seconds: float, longest: float, clock_s: float = math.inf
+) -> tuple[SoundPeaks, ...]:
+    """The peaks of the media's sound, as far as it can be had in so many CPU seconds, and in
+    `clock_s` by the clock, and of no more than the `longest` seconds of it, over all tracks; none
+    where there is none.
 
     Whatever is wrong with a sound, the pictures are judged as if there were none, and their
     coverage is not less for it: what was not heard is evidence that is missing, as in a silent
     file, and sound alone makes no upload judged.
     """
     try:
-        return listen(_stretches(media, seconds, longest))
+        return listen(_stretches(media, seconds, longest, clock_s))
     except Exception:  # such as no memory for what was heard
         return ()
 
 
-def _stretches(media: BinaryIO, seconds: float, longest: float) -> Iterator[SoundBlock]:
+def _stretches(
+    media: BinaryIO, seconds: float, longest: float, clock_s: float
+) -> Iterator[SoundBlock]:
     """What can be decoded; whatever goes wrong is the end, and what came before it counts."""
     left = longest
     try:
         media.seek(0)
-        for block in OpenedSound(media).blocks(seconds=seconds, max_s=longest):
+        sound = OpenedSound(media)
+        for block in sound.blocks(seconds=seconds, clock_s=clock_s, max_s=longest):
             yield block
             left -= len(block.samples) / RATE
             if left <= 0:

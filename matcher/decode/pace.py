@@ -175,7 +175,7 @@ class CpuClock:
 
 
 class Pace:
-    """A budget of CPU seconds and pictures, spread over the whole length.
+    """A budget of CPU seconds, seconds by the clock and pictures, spread over the whole length.
 
     At each point the part spent may exceed the part gone through by a little; beyond that pictures
     between keyframes are left out, then keyframes too. So a long video is looked at everywhere,
@@ -186,13 +186,15 @@ class Pace:
         self._clock = clock or CpuClock()
         self._start = self._clock()
         self._seconds = max(sampling.seconds, 1e-3)
+        self._began, self._clock_s = time.monotonic(), max(sampling.clock_s, 1e-3)
         self._max_frames = max(sampling.max_frames, 1)
         self.frames = 0
 
     def spent(self) -> float:
         """Part of the budget that is gone; 1 and more: all of it."""
         seconds = (self._clock() - self._start) / self._seconds
-        return max(seconds, self.frames / self._max_frames)
+        by_clock = (time.monotonic() - self._began) / self._clock_s
+        return max(seconds, by_clock, self.frames / self._max_frames)
 
     @property
     def exhausted(self) -> bool:

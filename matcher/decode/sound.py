@@ -76,14 +76,16 @@ class OpenedSound:
         self._max_tracks = max_tracks
         self.truncated = False
 
-    def blocks(self, *, seconds: float = 60.0, max_s: float = 86_400.0) -> Iterator[SoundBlock]:
+    def blocks(
+        self, *, seconds: float = 60.0, clock_s: float = math.inf, max_s: float = 86_400.0
+    ) -> Iterator[SoundBlock]:
         """All tracks' blocks as they lie in the file; none where there is no sound.
 
-        `seconds` of this thread's CPU time may be spent here and by whoever takes the blocks;
-        `max_s` seconds of sound are looked at. Raises `UnsupportedMedia`, `CorruptMedia` where the
-        container cannot be opened.
+        `seconds` of this thread's CPU time, and `clock_s` by the clock, may be spent here and by
+        whoever takes the blocks; `max_s` seconds of sound are looked at. Raises
+        `UnsupportedMedia`, `CorruptMedia` where the container cannot be opened.
         """
-        until = time.thread_time() + seconds
+        until, ends = time.thread_time() + seconds, time.monotonic() + clock_s
         with open_container(self._media) as container:
             streams, left_out = sound_streams(container, self._max_tracks)
             self.truncated = left_out
@@ -95,7 +97,7 @@ class OpenedSound:
                 if track is None:
                     continue
                 yield from track.feed(packet)
-                if time.thread_time() > until:
+                if time.thread_time() > until or time.monotonic() > ends:
                     self.truncated = True
                     break
             for track in tracks.values():

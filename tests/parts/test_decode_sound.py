@@ -198,6 +198,7 @@ def test_limits_end_the_look_and_say_so():
     assert opened.truncated
     opened = OpenedSound(io.BytesIO(data))
     assert sum(len(b.samples) for b in opened.blocks(seconds=0.0)) < 2 * RATE
+    assert sum(len(b.samples) for b in opened.blocks(clock_s=0.0)) < 2 * RATE
     assert opened.truncated
 
 

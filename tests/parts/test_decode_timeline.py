@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -282,6 +283,18 @@ def test_keyframes_are_left_out_last():
     assert pace.affords(Look.KEYFRAME, 0.5)
     clock.now += 10
     assert not pace.affords(Look.KEYFRAME, 0.5)
+
+
+def test_the_clock_counts_like_cpu_seconds(monkeypatch: pytest.MonkeyPatch):
+    now = 500.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pace = Pace(Sampling(dense=False, seconds=100, clock_s=300), Clock())
+    now += 150
+    assert not pace.affords(Look.FORWARD, 0.5)
+    assert pace.affords(Look.KEYFRAME, 0.5)
+    assert not pace.exhausted
+    now += 150
+    assert pace.exhausted
 
 
 def test_pictures_count_like_seconds():

@@ -295,6 +295,35 @@ def test_a_child_that_hangs_is_killed_at_the_limit_of_time(lone: Sandbox):
     assert process.poll() is not None
 
 
+def test_a_look_that_the_clock_ends_gives_what_it_has_seen():
+    """The child is let work for a hundredth of a second in ten: its CPU seconds would last."""
+    data = make.video([make.scene(i, size=(640, 480)) for i in range(300)], gop=10)
+    with Sandbox(Limits(wall_s=6.0)) as busy:
+        busy.warm()
+        child = busy._waiting[0]
+        child.ready(time.monotonic() + 60)
+        over = threading.Event()
+        slower = threading.Thread(target=_slow_down, args=(child.process.pid, over))
+        slower.start()
+        try:
+            found = busy(io.BytesIO(data), Sampling(dense=True), SIGNALS)
+        finally:
+            over.set()
+            slower.join()
+    assert found.coverage.truncated
+    assert 0 < found.coverage.frames < 300
+    assert found.coverage.judged_s > 0
+
+
+def _slow_down(pid: int, over: threading.Event) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        while not over.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            over.wait(0.09)
+            os.kill(pid, signal.SIGCONT)
+            over.wait(0.01)
+
+
 @pytest.mark.parametrize(
     ("number", "problem"),
     [

@@ -263,6 +263,8 @@ def test_limits_end_the_look() -> None:
     assert (found.coverage.frames, found.coverage.truncated) == (2, True)
     late = look(film(*pictures), Sampling(dense=False, seconds=0.0))
     assert (late.coverage.frames, late.coverage.truncated) == (1, True)
+    by_clock = look(film(*pictures), Sampling(dense=False, clock_s=0.0))
+    assert (by_clock.coverage.frames, by_clock.coverage.truncated) == (1, True)
     assert not look(film(*pictures)).coverage.truncated
 
 
