@@ -35,12 +35,16 @@ from matcher.digest import digest_file
 
 PAGE = 500
 _CHUNK = 1 << 20
+_VERSIONS = (
+    *("ETag", "etag", "md5", "content_md5", "mtime", "LastModified", "modified", "modify"),
+    "created",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An object: its path as its file system says it, its bytes, and its `version`, which changes
-    when they do (an ETag, or when it was last written)."""
+    """An object: its path as its file system says it, behind its host where that says none; its
+    bytes, and its `version`, which changes when they do (an ETag, or when it was last written)."""
 
     path: str
     size: int
@@ -68,10 +72,14 @@ class Archive:
     def __init__(self, url: str, *, folder: Path, limit: int) -> None:
         self._folder = folder
         self._limit = limit
+        filesystems.refuse_password(url)
         self._fs, self._root = filesystems.opened(url, use_listings_cache=False)
         protocol = self._fs.protocol
         self._protocol: str = protocol if isinstance(protocol, str) else protocol[0]
-        self.url: str = self._fs.unstrip_protocol(self._root)
+        self._host = filesystems.host_of(self._fs, self._protocol, url)
+        self.url: str = self._host + self._root
+        if not self._host:
+            self.url = self._fs.unstrip_protocol(self._root)
 
     def check(self) -> None:
         """Raises `NotFound` where there is no such archive, `Unavailable` where it is away."""
@@ -114,7 +122,7 @@ class Archive:
                 yield file, digests
             return
         with IncomingFile(self._folder, self._limit) as copy:
-            with _translated(name), self._fs.open(path, "rb") as source:
+            with _translated(name), self._fs.open(path.removeprefix(self._host), "rb") as source:
                 shutil.copyfileobj(source, copy, _CHUNK)
             if copy.size != size:
                 raise NotFound(f"{name} is another object than the one that was listed")
@@ -169,12 +177,17 @@ class Archive:
 
     def _walked(self) -> Iterator[Entry]:
         if self._fs.isfile(self._root):
-            yield _entry(self._fs.info(self._root))
+            yield self._entry(self._fs.info(self._root))
             return
         for _, folders, files in self._fs.walk(self._root, detail=True):
             for name in [f for f in folders if f.startswith(".")]:
                 del folders[name]
-            yield from (_entry(info) for name, info in files.items() if not name.startswith("."))
+            shown = (info for name, info in files.items() if not name.startswith("."))
+            yield from (self._entry(info) for info in shown)
+
+    def _entry(self, info: Mapping[str, Any]) -> Entry:
+        path = f"{self._host}{info['name']}"
+        return Entry(path, int(info["size"] or 0), _version_told(info))
 
 
 def _bucket_and_prefix(root: str) -> tuple[str, str]:
@@ -203,11 +216,9 @@ def _version_of(found: os.stat_result) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
-def _entry(info: Mapping[str, Any]) -> Entry:
-    """Of whatever file system; each names differently what tells one version from another."""
-    names = ("ETag", "etag", "md5", "content_md5", "mtime", "LastModified", "modified", "created")
-    told = next((str(info[name]) for name in names if info.get(name)), "")
-    return Entry(str(info["name"]), int(info["size"] or 0), told)
+def _version_told(info: Mapping[str, Any]) -> str:
+    """By whatever file system; each names differently what tells one version from another."""
+    return next((str(info[name]) for name in _VERSIONS if info.get(name)), "")
 
 
 @contextmanager
