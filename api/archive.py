@@ -23,6 +23,7 @@ from api.names import printable
 from api.uploads import IncomingFile
 from hashdb import filesystems
 from hashdb.errors import (
+    BadArgument,
     Denied,
     EmptyMedia,
     MediaTooLarge,
@@ -108,6 +109,9 @@ class Archive:
         if self._is_local():
             with _translated(name):
                 must_be_file(path)
+        elif size == 0 and self._protocol != "s3":
+            with _translated(name):
+                self._must_be_no_folder(path.removeprefix(self._host))
         if size == 0:
             raise EmptyMedia("the object has 0 bytes")
         if size > self._limit:
@@ -178,12 +182,31 @@ class Archive:
     def _walked(self) -> Iterator[Entry]:
         if self._fs.isfile(self._root):
             yield self._entry(self._fs.info(self._root))
+        else:
+            yield from self._within(self._root)
+
+    def _within(self, folder: str) -> Iterator[Entry]:
+        """A folder that cannot be listed is an object, as one of this machine is."""
+        try:
+            found = filesystems.listed(self._fs, folder)
+        except (PermissionError, FileNotFoundError):
+            yield Entry(f"{self._host}{folder}", 0, "")
             return
-        for _, folders, files in self._fs.walk(self._root, detail=True):
-            for name in [f for f in folders if f.startswith(".")]:
-                del folders[name]
-            shown = (info for name, info in files.items() if not name.startswith("."))
-            yield from (self._entry(info) for info in shown)
+        for info in found:
+            path = info["name"].rstrip("/")
+            if path.rpartition("/")[2].startswith("."):
+                continue
+            if info["type"] == "directory":
+                yield from self._within(path)
+            else:
+                yield self._entry(info)
+
+    def _must_be_no_folder(self, path: str) -> None:
+        """Raises `BadArgument` for a folder, and the `OSError` that stands in the way of listing
+        it."""
+        if self._fs.isdir(path):
+            filesystems.listed(self._fs, path)
+            raise BadArgument("a folder")
 
     def _entry(self, info: Mapping[str, Any]) -> Entry:
         path = f"{self._host}{info['name']}"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from errno import EACCES, EPERM
+from ftplib import error_perm
 from typing import Any
 from urllib.parse import urlsplit
 
 from fsspec.core import url_to_fs
+from fsspec.implementations.ftp import FTPFileSystem
 
 from hashdb.errors import BadArgument, Unavailable
 
@@ -40,6 +44,22 @@ def host_of(fs: Any, protocol: str, url: str) -> str:
         return ""
     user, at, host = urlsplit(url).netloc.rpartition("@")
     return f"{protocol}://{user}{at}{host.lower()}"
+
+
+def listed(fs: Any, folder: str) -> list[Mapping[str, Any]]:
+    """What is told of each thing in a folder. Raises `PermissionError` where it may not be listed,
+    which fsspec keeps to itself of FTP and gives others an error of their own for."""
+    try:
+        found = [i for i in fs.ls(folder, detail=True) if i["name"].rstrip("/") != folder]
+        if not found and isinstance(fs, FTPFileSystem):
+            fs.ftp.dir(folder, lambda line: None)
+    except OSError as error:
+        if error.errno in (EACCES, EPERM):
+            raise PermissionError(error.errno, "Permission denied") from error
+        raise
+    except error_perm as error:
+        raise PermissionError(EACCES, str(error)) from error
+    return found
 
 
 def without_password(url: str) -> str:

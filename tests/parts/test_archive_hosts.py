@@ -15,7 +15,7 @@ from api.archive import Archive, Entry
 from api.routes.health import png
 from api.settings import Settings
 from hashdb import filesystems
-from hashdb.errors import BadArgument, Unavailable
+from hashdb.errors import BadArgument, SeawallError, Unavailable
 from hashdb.model import RunCounts
 from tests.archives import Files
 from tests.fakes import build
@@ -115,4 +115,49 @@ def test_a_server_of_ftp_is_judged(credentials: None, store_url: str, tmp_path: 
         with parts.store.begin() as tx:
             tx.runs.walk_again(run.id)
         assert done(parts, run).listed == 3
+    parts.close()
+
+
+def shut(url: str, tmp_path: Path) -> None:
+    """Of an archive that holds `a` and the folders `empty` and `shut`, the last one is told."""
+    archive, told = at(url, tmp_path), {}
+    for found in entries(archive):
+        try:
+            with archive.opened(found.path, found.size, found.version):
+                told[found.path] = ""
+        except SeawallError as error:
+            told[found.path] = f"{type(error).__name__} {error}"
+    assert set(told) == {f"{url}/a", f"{url}/shut"}
+    assert told[f"{url}/a"] == ""
+    assert told[f"{url}/shut"].startswith(f"Denied {url}/shut: ")
+    assert [e.path for e in entries(at(f"{url}/shut", tmp_path))] == [f"{url}/shut"]
+
+
+def test_a_folder_that_may_not_be_listed_is_told(hosts: None, tmp_path: Path) -> None:
+    files = Files("hosted://one/v")
+    files.put({"a": b"1", "shut/b": b"2", "shut/.c": b"3"})
+    files._fs.makedirs("/v/empty")
+    shut(files.url, tmp_path)
+
+
+def test_a_folder_of_ftp_that_may_not_be_listed_is_told(credentials: None, tmp_path: Path) -> None:
+    for name in ("v/a", "v/shut/b"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    (tmp_path / "v" / "empty").mkdir()
+    with ftp_server(tmp_path) as port:
+        shut(f"ftp://{USER}@127.0.0.1:{port}/v", tmp_path)
+
+
+def test_a_folder_that_may_not_be_listed_fails_as_an_object(
+    hosts: None, store_url: str, tmp_path: Path
+) -> None:
+    parts = build(Settings(data_dir=tmp_path / "data", database_url=store_url))
+    files = Files("hosted://one/v")
+    files.put({"a.png": png(64), "shut/b.png": png(65)})
+    run = begun(parts, files)
+    assert done(parts, run) == RunCounts(2, {"allow": 1, "failed": 1})
+    (failed,) = items(parts, run, "failed")
+    assert failed.payload["path"] == "hosted://one/v/shut"
+    assert "Permission denied" in (failed.problem or {})["detail"]
     parts.close()
