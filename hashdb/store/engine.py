@@ -28,7 +28,17 @@ ASKED_AGAIN_S = (0.00025, 0.002)
 """How soon, at first and at most, a transaction asks again whether it may write to SQLite. A write
 takes a millisecond or two; SQLite itself asks again after 1, 2, 5, 10, 15, 20 and 25 ms
 (`sqliteDefaultBusyCallback`), so that of two processes one waited for fifty."""
-CONNECT_TIMEOUT_S = 5
+GIVES_UP = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
+"""libpq's own words, in seconds, the last in milliseconds: a PostgreSQL whose machine or network is
+gone without a word is found dead in a quarter of a minute, whether it owes us an answer or the
+receipt of what we sent. Not one whose process alone stands still: its kernel answers for it."""
 _POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
 _SQLITE_NAMES = ("sqlite", "sqlite+pysqlite")
 
@@ -69,7 +79,7 @@ def make_engine(url: URL) -> Engine:
         return _sqlite_engine(url)
     return create_engine(
         url,
-        connect_args=_unless_in(url, connect_timeout=CONNECT_TIMEOUT_S),
+        connect_args=_unless_in(url, **GIVES_UP),
         pool_size=5,
         max_overflow=15,
         pool_timeout=BUSY_TIMEOUT_S,

@@ -9,18 +9,10 @@ import psycopg
 from sqlalchemy import Engine
 
 from hashdb.store.changes import CHANNEL
-from hashdb.store.engine import CONNECT_TIMEOUT_S
+from hashdb.store.engine import GIVES_UP
 from hashdb.store.failures import translated_driver
 
-# A connection whose other side is gone without a word is found dead in a quarter of a minute.
-_KEEPALIVE = {
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 5,
-    "keepalives_count": 2,
-    "application_name": "seawall-feed",
-    "connect_timeout": CONNECT_TIMEOUT_S,
-}
+_NAME = "seawall-feed"
 
 Heard = Callable[[float], bool]
 
@@ -31,7 +23,9 @@ def listening(engine: Engine) -> Iterator[Heard]:
     says whether one came. Raises `DatabaseUnavailable`, also from `heard`."""
     _, arguments = engine.dialect.create_connect_args(engine.url)
     with translated_driver():
-        connection = psycopg.connect(**{**_KEEPALIVE, **arguments}, autocommit=True)
+        connection = psycopg.connect(
+            **{"application_name": _NAME, **GIVES_UP, **arguments}, autocommit=True
+        )
     with connection, translated_driver():
         connection.execute(f"LISTEN {CHANNEL}")
 
