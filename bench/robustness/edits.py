@@ -12,7 +12,7 @@ from typing import Any
 
 import av
 
-from bench.robustness import effects, filters, layouts, overlays
+from bench.robustness import collages, delays, effects, filters, layouts, overlays
 from bench.robustness import pictures as look
 from bench.robustness.pictures import Edit, Params, Scene
 from bench.robustness.video import AV1, Picture
@@ -219,8 +219,38 @@ EFFECTS = (
     _effect("night vision", filters.night_vision, sigma=(15.0, 30.0), seed=_SEED),
     _effect("flashing negative", filters.flashing_negative, every=(0.3, 1.2)),
     _effect("local contrast", filters.local_contrast, limit=(3.0, 8.0)),
+    _effect("boomerang", delays.boomerang, every=(1.0, 2.5)),
+    _effect("speed ramp", delays.speed_ramp, depth=(0.4, 0.9), rate=(0.15, 0.35)),
+    _effect("stutter", delays.stutter, every=(1.0, 2.0), hold=(0.4, 0.8)),
+    _effect("four moments", delays.four_moments),
+    _effect("slit scan", delays.slit_scan, depth=(0.3, 0.8)),
+    _effect("over itself", delays.over_itself),
+    _effect("strobe", delays.strobe, run=(1, 4)),
+    _effect("wipes", delays.wipes, every=(0.7, 2.0), on_its_head=[True, False]),
+    _effect(
+        "floating over other footage", collages.floating, 1, size=(0.4, 0.55),
+        across=(0.08, 0.2), down=(0.08, 0.2), **{"from": (0.0, 5.0)},
+    ),
+    _effect(
+        "person before it", collages.person_before_it, 1, x=(0.3, 0.7), **{"from": (0.0, 5.0)},
+    ),
+    _effect("stack of three", collages.stack_of_three, 2, **{"from": (0.0, 5.0)}),
+    _effect("screened", collages.screened, 1, opacity=(0.4, 0.7), **{"from": (0.0, 5.0)}),
+    _effect("falling faces", collages.falling_faces, count=(12, 22), seed=_SEED),
+    _effect("big clock", collages.big_clock),
+    _effect("glitch", collages.glitch, shift=(0.01, 0.03), seed=_SEED),
+    _effect("beats", collages.beats, every=(0.4, 0.8)),
+    _effect("kaleidoscope", collages.kaleidoscope),
+    _effect("tumbling", collages.tumbling, degrees=(25.0, 45.0), rate=(0.1, 0.3)),
+    _effect("filmed askew", collages.filmed_askew, from_the_left=[True, False], seed=_SEED),
+    _effect("panning window", collages.panning_window, rate=(0.1, 0.3)),
+    _effect("strips", collages.strips, turned=[1, 2]),
+    _effect("narrowed", collages.narrowed, width=(0.4, 0.6)),
+    _effect("tinted", collages.tinted),
+    _effect("gif", collages.gif, fps=(5, 8), columns=(120, 200)),
 )  # fmt: skip
-"""Of phones' editors, one each. Of most of them nothing in the matcher was set."""
+"""Of phones' editors, one each. Of most of them, and of all from "boomerang" on, nothing in the
+matcher was set."""
 
 if AV1 in av.codecs_available:
     EVERYDAY += (Edit("AV1", "everyday", "codec", {"codec": "av1", "crf": (38, 50)}),)

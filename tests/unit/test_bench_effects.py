@@ -33,16 +33,50 @@ def built(effect: Edit, **numbers: Any) -> Picture:
     return effect.build({**draw(effect.ranges, Random(1)), **numbers}, Other(25, 4.0))
 
 
+def film(seconds: float = 2.0) -> list[Frame]:
+    """The picture, moving to the right, 25 times a second."""
+    return [np.roll(PICTURE, i, 1) for i in range(round(25 * seconds))]
+
+
 @pytest.mark.parametrize("effect", EFFECTS, ids=lambda e: e.name)
-def test_an_effect_makes_another_picture_of_the_same_numbers(effect: Edit) -> None:
-    before = PICTURE.copy()
+def test_an_effect_makes_other_pictures_of_the_same_numbers(effect: Edit) -> None:
+    before, given = film(), film()
     first, second = built(effect), built(effect)
-    for t in (0.04, 0.5, 1.3):
-        one, other = first(PICTURE, t), second(PICTURE, t)
+    same = True
+    for i, frame in enumerate(given):
+        one, other = first(frame, i / 25), second(frame, i / 25)
         assert (one.dtype, one.ndim, one.shape[2]) == (np.uint8, 3, 3)
         assert np.array_equal(one, other)
-    assert not np.array_equal(one, PICTURE)
-    assert np.array_equal(PICTURE, before), "the frame is left alone"
+        same &= np.array_equal(one, frame)
+    assert not same
+    assert np.array_equal(given, before), "the frames are left alone"
+
+
+def moments(name: str, seconds: float, **numbers: Any) -> list[int]:
+    """Which frame of the film each frame of the copy is."""
+    made, shown = built(EVERY_EDIT[name], **numbers), film(seconds)
+    known = {frame.tobytes(): i for i, frame in reversed(list(enumerate(shown)))}
+    return [known[made(frame, i / 25).tobytes()] for i, frame in enumerate(shown)]
+
+
+def test_forward_and_backwards_again() -> None:
+    there = moments("boomerang", 1.6, every=0.4)
+    assert there[:10] == list(range(10))
+    assert there[10:20] == list(range(10, 0, -1))
+    assert there[20:30] == list(range(20, 30))
+
+
+def test_a_picture_that_stands_now_and_then() -> None:
+    there = moments("stutter", 2.0, every=1.0, hold=0.4)
+    assert there[1:10] == [0] * 9
+    assert there[10:25] == list(range(10, 25))
+    assert there[25:35] == [25] * 10
+
+
+def test_faster_and_slower() -> None:
+    there = moments("speed ramp", 3.6, depth=0.8, rate=0.3)
+    steps = set(np.diff(there[50:]).tolist())
+    assert steps >= {0, 1, 2}
 
 
 def test_effects_are_drawn_for_nothing_else() -> None:
