@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,14 @@ from pathlib import Path
 import click
 
 from api import render
+from api.banking import change_bank
 from api.commands import files, output
 from api.commands.media import paths_argument, whole_picture
 from api.commands.output import json_option
 from api.commands.values import field
 from api.names import printable
-from api.schemas.base import Label, Line
+from api.schemas import BankChange
+from api.schemas.base import Label, Line, Name
 from api.settings import Settings
 from hashdb.model import Action, Bank, Digests, MediaKind, Reference
 from hashdb.store import Store
@@ -78,10 +80,54 @@ def bank_list(as_json: bool) -> None:
         output.result(render.bank_json(each), describe_bank(each), as_json=as_json)
 
 
+@bank.command("change")
+@click.argument("name")
+@click.option("--name", "new_name", callback=field(Name), help="Another name.")
+@click.option("--action", type=click.Choice([a.value for a in Action]), help="Another action.")
+@click.option("--label", callback=field(Label), help="Another kind of harm.")
+@click.option("--no-label", is_flag=True, help="None any more.")
+@click.option(
+    "--enable/--disable",
+    "enabled",
+    default=None,
+    help="Whether its references match anything, from the next upload on.",
+)
+@json_option
+def bank_change(
+    name: str,
+    new_name: str | None,
+    action: str | None,
+    label: str | None,
+    no_label: bool,
+    enabled: bool | None,
+    as_json: bool,
+) -> None:
+    """Change a bank's name, action or label, or switch it on or off.
+
+    A bank is never deleted: switched off, it matches nothing and stays on record.
+    """
+    if no_label and label is not None:
+        raise click.UsageError("either --label or --no-label")
+    other = None if action is None else Action(action)
+    given = {"name": new_name, "action": other, "label": label, "enabled": enabled}
+    changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
+    if no_label:
+        changes["label"] = None
+    if not changes:
+        raise click.UsageError("nothing to change was said")
+    store = Store.open(Settings.from_env().database_url)
+    with store.begin() as tx:
+        changed = change_bank(tx, name, BankChange.model_validate(changes), actor=output.actor())
+    output.result(render.bank_json(changed), describe_bank(changed), as_json=as_json)
+
+
 def describe_bank(each: Bank) -> str:
     label = f"  {each.label}" if each.label else ""
     off = "" if each.enabled else "  (disabled)"
     return f"{each.name:<32} {each.action.value:<6}  {each.id}{label}{off}"
+
+
+ids_argument = click.argument("reference_ids", nargs=-1, required=True, metavar="REFERENCE_ID...")
 
 
 @click.group()
@@ -205,17 +251,52 @@ def describe_reference(each: Reference) -> str:
 
 
 @reference.command("withdraw")
-@click.argument("reference_ids", nargs=-1, required=True, metavar="REFERENCE_ID...")
+@ids_argument
 @json_option
 def reference_withdraw(reference_ids: tuple[str, ...], as_json: bool) -> None:
     """Take references out for good: they stay on record and match nothing."""
+    _each(reference_ids, "withdrawn", lambda e, i: e.withdraw(i, actor=output.actor()), as_json)
+
+
+@reference.command("disable")
+@ids_argument
+@json_option
+def reference_disable(reference_ids: tuple[str, ...], as_json: bool) -> None:
+    """Switch references off: they match nothing until they are switched on."""
+    _each(
+        reference_ids,
+        "disabled",
+        lambda e, i: e.set_enabled(i, False, actor=output.actor()),
+        as_json,
+    )
+
+
+@reference.command("enable")
+@ids_argument
+@json_option
+def reference_enable(reference_ids: tuple[str, ...], as_json: bool) -> None:
+    """Switch references on again."""
+    _each(
+        reference_ids,
+        "enabled",
+        lambda e, i: e.set_enabled(i, True, actor=output.actor()),
+        as_json,
+    )
+
+
+def _each(
+    reference_ids: Sequence[str],
+    became: str,
+    change: Callable[[Enroller, str], Reference],
+    as_json: bool,
+) -> None:
     settings = Settings.from_env()
     store = Store.open(settings.database_url)
     with opened_enroller(settings, store) as enroller:
         for reference_id in reference_ids:
-            withdrawn = enroller.withdraw(reference_id, actor=output.actor())
-            words = f"{withdrawn.id} is withdrawn"
-            output.result(render.reference_json(withdrawn), words, as_json=as_json)
+            changed = change(enroller, reference_id)
+            words = f"{changed.id} is {became}"
+            output.result(render.reference_json(changed), words, as_json=as_json)
 
 
 @reference.command("export")

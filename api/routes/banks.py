@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from api import jobs, render, schemas
+from api.banking import change_bank
 from api.hashes import digests_of, fingerprints_of
 from api.routes.matching import MEDIA_ERRORS, promised
 from api.routes.route import Answer, Call, Route, Service
 from api.uploads import IncomingFile
 from hashdb.errors import BadFingerprint, NameTaken, NotFound
-from hashdb.model import Action, Bank, ChangeKind, MediaKind, Reference, Role
-from hashdb.store import Transaction
-
-_CHUNK = 1000
+from hashdb.model import Bank, MediaKind, Reference, Role
 
 
 def create_bank(service: Service, call: Call) -> Answer:
@@ -32,35 +30,11 @@ def get_bank(service: Service, call: Call) -> Answer:
     return Answer(render.bank_out(_bank(service, call.path["bank"])))
 
 
-def change_bank(service: Service, call: Call) -> Answer:
+def patch_bank(service: Service, call: Call) -> Answer:
     body: schemas.BankChange = call.body
-    changes = body.model_dump(exclude_unset=True)
     with service.parts.store.begin() as tx:
-        before = tx.banks.get(call.path["bank"])
-        bank = tx.banks.update(before.id, **changes)
-        if shared_bank(before) != shared_bank(bank):
-            _tell_partners(tx, bank)
-        detail = body.model_dump(mode="json", exclude_unset=True)
-        tx.audit.record(call.key.id, "bank.change", bank.id, detail)
+        bank = change_bank(tx, call.path["bank"], body, actor=call.key.id)
     return Answer(render.bank_out(bank))
-
-
-def shared_bank(bank: Bank) -> bool:
-    """Whether partners are given the bank's references: it is on, and no allow-list."""
-    return bank.enabled and bank.action is not Action.ALLOW
-
-
-def _tell_partners(tx: Transaction, bank: Bank) -> None:
-    """The exchange feed follows the change log: note all living references of a bank that is
-    shared from now on, or no longer."""
-    kind = ChangeKind.ENABLE if shared_bank(bank) else ChangeKind.DISABLE
-    after = None
-    while True:
-        found, after = tx.banks.references(bank=bank.id, state="enabled", limit=_CHUNK, after=after)
-        for reference in found:
-            tx.changes.append(kind, reference.id, bank.id)
-        if after is None:
-            return
 
 
 def _bank(service: Service, name_or_id: str) -> Bank:
@@ -198,7 +172,7 @@ _BANKS = (
         "PATCH",
         "/banks/{bank}",
         "changeBank",
-        change_bank,
+        patch_bank,
         "Change a bank's name, action or label, or switch it off and on",
         "banks",
         MODERATOR,
