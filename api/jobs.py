@@ -72,6 +72,7 @@ def promise_verdict(
     }
     try:
         with parts.store.begin() as tx:
+            tx.uploads.hold(key.id, upload_id)
             judged = tx.uploads.verdict(key.id, upload_id)
             if judged is not None:
                 _same(upload_id, judged[1], request_digest)

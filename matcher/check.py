@@ -246,6 +246,7 @@ class Checker:
 def _record(
     tx: Transaction, asked: Asked, verdict: Verdict, upright: Sequence[Fingerprint]
 ) -> Verdict:
+    tx.uploads.hold(asked.key_id, asked.upload_id)
     promised = tx.jobs.promised(asked.key_id, asked.upload_id)
     if promised is not None and promised.payload["request_digest"] != asked.request_digest:
         raise _other_content(asked)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hashdb.errors import NotFound, UploadConflict
@@ -18,7 +18,11 @@ from hashdb.store.casework import Casework
 from hashdb.store.prepared import Prepared
 from hashdb.tables import seen, upload_fingerprints, uploads, verdicts
 
+# An arbitrary constant: tells PostgreSQL's advisory locks on uploads from those on other things.
+UPLOADS_LOCK = 0x5EA_0A11_0004
+
 # Made once: these are asked for every upload.
+_HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, :seed))")
 _VERDICT = Prepared(
     select(verdicts.c.body, uploads.c.request_digest)
     .join(uploads, uploads.c.id == verdicts.c.upload_row_id)
@@ -52,6 +56,14 @@ class Uploads:
     def __init__(self, connection: Connection, casework: Casework) -> None:
         self._connection = connection
         self._casework = casework
+
+    def hold(self, key_id: str, upload_id: str) -> None:
+        """Until the transaction ends, no other one holds that upload. For who asks what is known of
+        it and then writes: on PostgreSQL each of two would see nothing of the other. First of all,
+        for a query sees what was committed before it began, not while it waited."""
+        if self._connection.dialect.name == "postgresql":
+            values = {"name": f"{key_id} {upload_id}", "seed": UPLOADS_LOCK}
+            self._connection.execute(_HOLD, values)
 
     def record(
         self,

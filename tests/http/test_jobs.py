@@ -6,15 +6,21 @@ import json
 import logging
 import threading
 import time
+from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import pytest
+from werkzeug.test import TestResponse
 
 from api.jobs import Runner
 from api.metrics import Metrics
 from hashdb.errors import DatabaseUnavailable, SandboxFailed
 from hashdb.model import Role
+from hashdb.store.jobs import Jobs
+from hashdb.store.uploads import Uploads
+from tests.conftest import connect
 from tests.fakes import FakeSandbox
 from tests.http.conftest import OTHER, PICTURE, Make, Service, part, problem
 
@@ -82,6 +88,54 @@ def test_a_promised_upload_id_is_not_judged_with_other_content(service: Service)
     same = service.match(upload_id="u1").json
     runner(service).step("w")
     assert job(service, path)["verdict"] == same
+
+
+@pytest.mark.parametrize(("first", "second"), [({}, ASYNC), (ASYNC, {})])
+def test_of_two_contents_at_the_same_moment_one_is_taken(
+    make_service: Make,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    first: dict[str, str],
+    second: dict[str, str],
+) -> None:
+    """The other one comes when the first has done all but its commit."""
+    service = make_service(database_url=postgres_url)
+    other = replace(service, client=service.client.application.test_client())
+    answers: list[TestResponse] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(other.match(OTHER, upload_id="u1", headers=second))
+    )
+    holder, method = (Jobs, "add") if first else (Uploads, "record")
+    does = getattr(holder, method)
+
+    def then_the_other(*args: Any, **more: Any) -> Any:
+        done = does(*args, **more)
+        thread.start()
+        until = time.monotonic() + 30
+        while thread.is_alive() and not waits_for_a_lock(postgres_url):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return done
+
+    monkeypatch.setattr(holder, method, then_the_other)
+    taken = service.match(upload_id="u1", headers=first)
+    thread.join(30)
+    assert taken.status_code == (202 if first else 200)
+    problem(answers[0], "upload-conflict")
+    assert runner(service).step("w") == bool(first)
+    assert list((service.parts.settings.data_dir / "spool").glob("*")) == []
+    if first:
+        assert job(service, taken.headers["Location"])["status"] == "done"
+
+
+def waits_for_a_lock(url: str) -> bool:
+    """Whether any connection to that database does."""
+    query = "SELECT count(*) FROM pg_stat_activity"
+    query += " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with closing(connect(url)) as connection:
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return bool(row[0])
 
 
 def test_a_promise_that_failed_does_not_hold_the_upload_id(service: Service) -> None:
