@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hashdb.model import Codes, Floats, Ints
 from hashdb.ports import CodeHits
-from hashdb.shared import SharedHits
+from hashdb.shared_hits import SharedHits
 from hashdb.shelf import Rows
 
 

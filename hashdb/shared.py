@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
@@ -22,15 +22,14 @@ import numpy as np
 from hashdb import change_log
 from hashdb.errors import BadFingerprint, IndexUnavailable
 from hashdb.model import Change, ChangeKind, Codes, Fingerprint, Ints
-from hashdb.ports import Mark, PlacedCodes, PlacedHits, SharedCodes, nearest
+from hashdb.ports import Mark, PlacedCodes, PlacedHits, SharedCodes
+from hashdb.shared_hits import ROW_BITS, Search, SharedHits
 from hashdb.store import Store, Transaction
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
-ROW_BITS = 24
-"""Of an id: which of its reference's codes it is. The rest is the change's number."""
 MOST_ROWS = 1 << ROW_BITS
 
 _PAGE = 100  # references compared at once
@@ -39,17 +38,6 @@ _PATIENCE_S = 5.0  # for so long a search waits while another process writes
 _FOREVER_S = 1e9
 _MANY = 10_000  # codes put from which on the server is asked to file them at once
 _SETTLED = 500_000  # codes put between two such
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SharedHits:
-    """Hits, of each the reference, as a row of `names`. `crowded`: the queries whose hits were cut
-    to the nearest."""
-
-    placed: PlacedHits
-    references: Ints
-    names: Sequence[str]
-    crowded: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +98,31 @@ class SharedReferences:
         with self._alone_here(_PATIENCE_S):
             self._ensure(0 if self._at is None else self._at[0], None, _PATIENCE_S)
 
-    def search(self, signal_type: str, codes: Codes, radius: int, most: int | None) -> SharedHits:
-        """As `ReferenceIndex.search`."""
+    def search(
+        self,
+        signal_type: str,
+        codes: Codes,
+        radius: int,
+        most: int | None,
+        hidden: Collection[str] = (),
+    ) -> SharedHits:
+        """As `ReferenceIndex.search`. `hidden`: the references that are passed over where `most` is
+        given, as if they were not there."""
         if signal_type not in self._codes:
             raise BadFingerprint(f"{signal_type!r} is not indexed; {', '.join(self._codes)} are")
-        asked = None if most is None else most + 1
-        try:
-            placed = self._codes[signal_type].find(codes, radius, asked)
-        except IndexUnavailable:
-            self._at = None  # it may come back as another one
-            raise
-        placed, crowded = _cut(placed, most)
-        numbers, which = np.unique(placed.hits.ids >> ROW_BITS, return_inverse=True)
+
+        def find(some: Codes, asked: int | None) -> PlacedHits:
+            try:
+                return self._codes[signal_type].find(some, radius, asked)
+            except IndexUnavailable:
+                self._at = None  # it may come back as another one
+                raise
+
+        return Search(find, self._added, () if most is None else hidden).hits(codes, most)
+
+    def _added(self, numbers: Collection[int]) -> dict[int, str]:
         with self._store.read() as tx:
-            named = tx.changes.added(numbers.tolist())
-        known = np.array([n in named for n in numbers.tolist()], dtype=np.bool_)
-        names = [named.get(n, "") for n in numbers.tolist()]
-        kept = known[which] if len(known) else np.empty(0, dtype=np.bool_)
-        return SharedHits(_take(placed, kept), which[kept].astype(np.int64), names, crowded)
+            return tx.changes.added(numbers)
 
     def sizes(self) -> dict[str, int]:
         """How many codes can be found, by signal type; what was last known while the server does
@@ -395,21 +390,3 @@ def _difference(wanted: PlacedCodes, there: PlacedCodes) -> tuple[Ints, Ints]:
 def _numbers(ids: Ints) -> set[int]:
     """By which changes the references were added that these ids are of."""
     return set(np.unique(ids >> ROW_BITS).tolist())
-
-
-def _cut(placed: PlacedHits, most: int | None) -> tuple[PlacedHits, Ints]:
-    """The nearest `most` hits of each query, and the queries that had more."""
-    hits = placed.hits
-    if most is None or not len(hits):
-        return placed, np.empty(0, dtype=np.int64)
-    crowded = np.flatnonzero(np.bincount(hits.queries) > most)
-    kept = nearest(hits.queries, hits.ids, hits.distances, most)
-    return (placed if kept is None else _take(placed, kept)), crowded
-
-
-def _take(
-    placed: PlacedHits, rows: Ints | np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> PlacedHits:
-    return PlacedHits(
-        placed.hits.take(rows), placed.offsets[rows], placed.spans[rows], placed.tracks[rows]
-    )

@@ -54,8 +54,8 @@ class ReferenceIndex:
     `backends` makes an engine for codes of so many bits, `local` one for local features, `sound`
     one for sounds and `neural` one for the descriptors of `model` (None: they are not indexed).
     `folder` is where the snapshot lies; None keeps none. Disabled references are in the index,
-    withdrawn ones are not: searches pass over the former, but the caller asks the database which
-    may be enforced, for a server's do not.
+    withdrawn ones are not: searches that are cut pass over the former, but the caller asks the
+    database which may be enforced, for others do not.
     `save_every`: a snapshot is written when so many changes have been applied since the last one.
     `source`: where snapshots are published, for a start with none or an old one. `shared`: a server
     that holds the codes of all signal types that it knows, instead of this process's memory.
@@ -213,9 +213,10 @@ class ReferenceIndex:
         Does not look at the database: call `refresh` before. `BadFingerprint` where the codes are
         of another length, or the signal type is not in the index.
         """
-        if self._shared is not None and signal_type in self._shared.signal_types:
-            return hits_of_server(self._shared.search(signal_type, codes, radius, most))
         state = self._state
+        if self._shared is not None and signal_type in self._shared.signal_types:
+            found = self._shared.search(signal_type, codes, radius, most, state.hidden)
+            return hits_of_server(found)
         if signal_type not in state.shelves:
             indexed = ", ".join(self._indexed.signal_types)
             raise BadFingerprint(f"{signal_type!r} is not indexed; {indexed} are")

@@ -17,8 +17,9 @@ from hashdb.index.faiss_flat import FaissIndex
 from hashdb.index.local import LocalIndex
 from hashdb.model import Codes, Digests, Fingerprint, MediaKind
 from hashdb.ports import PlacedCodes, SharedCodes
-from hashdb.shared import ROW_BITS, SharedReferences
-from hashdb.snapshot import ReferenceIndex
+from hashdb.shared import SharedReferences
+from hashdb.shared_hits import ROW_BITS
+from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from hashdb.store import Store
 from tests.milvus_part import Collections
 from tests.shared_fake import FakeCodes, FakeServer
@@ -164,6 +165,56 @@ def test_the_nearest_are_kept_and_who_was_cut_is_told(world: World) -> None:
     assert some.crowded.tolist() == [1]
     exactly = index.search("pdq", codes, 31, most=10)
     assert (len(exactly), len(exactly.crowded)) == (10, 0)
+
+
+@pytest.mark.parametrize("off", ["some", "all but one", "all", "the bank"])
+def test_disabled_references_take_no_places(world: World, off: str) -> None:
+    """What is found is what engines in memory find: see `test_snapshot_hidden`."""
+    code = np.random.default_rng(1).integers(0, 256, (1, 32), dtype=np.uint8)
+    ids = [add_near(world.store, code, i % 4, "attacks" if i > 30 else "old") for i in range(40)]
+    gone = {"some": ids[::3] + ids[1::3], "all but one": ids[:-1], "all": ids, "the bank": []}[off]
+    index, memory = world.replica(), in_memory(world.store)
+    index.open()
+    memory.open()
+    with world.store.begin() as tx:
+        for reference_id in gone:
+            tx.banks.set_enabled(reference_id, False)
+        if off == "the bank":
+            tx.banks.update(tx.banks.get("old").id, enabled=False)
+    queries = np.concatenate([~code, code])
+    for one in (index, memory):
+        one.refresh()
+    for most in (1, 3, 9, 14, 100):
+        found, expected = (one.search("pdq", queries, 31, most=most) for one in (index, memory))
+        assert told(found) == told(expected)
+        assert found.crowded.tolist() == expected.crowded.tolist()
+    assert len(index.search("pdq", queries, 31)) == 40
+    assert index.verify().ok
+
+
+def add_near(store: Store, code: Codes, bits: int, bank: str) -> str:
+    """A reference in that bank of one picture, so many bits from `code`; its id."""
+    codes = code.copy()
+    codes[0, :bits] ^= 1
+    one = Fingerprint("pdq", "made", codes, np.zeros(1), np.ones(1), np.full(1, 100, np.uint8))
+    with store.begin() as tx:
+        known = {b.name: b for b in tx.banks.list()}
+        made, _ = tx.banks.add_reference(
+            known.get(bank) or tx.banks.create(bank),
+            kind=MediaKind.IMAGE,
+            digests=Digests(),
+            fingerprints=[one],
+        )
+    return made.id
+
+
+def in_memory(store: Store) -> ReferenceIndex:
+    return ReferenceIndex(store, FaissIndex, folder=None, signal_types=["pdq"])
+
+
+def told(hits: ReferenceHits) -> list[tuple[int, str, int]]:
+    names = [hits.names[i] for i in hits.references.tolist()]
+    return sorted(zip(hits.queries.tolist(), names, hits.distances.tolist(), strict=True))
 
 
 def test_what_is_added_and_withdrawn_before_anybody_looks_leaves_nothing(world: World) -> None:
