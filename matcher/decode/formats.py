@@ -33,6 +33,8 @@ SOUND_FORMATS = ("mp3", "wav", "flac", "aac", "aiff", "w64", "caf")
 FORMATS = VIDEO_FORMATS + SOUND_FORMATS
 # Without a container: FFmpeg finds them at any place of a file, such as a document with pictures.
 RAW_FORMATS = ("mpegvideo", "m4v", "h264", "hevc", "mjpeg", "jpeg_pipe")
+# Nothing says how long a picture of these is shown: none may be passed over as too short.
+UNTIMED = ("mjpeg", "jpeg_pipe")
 
 _CODECS = """
     h264 hevc vvc vp8 vp9 vp6 vp6f vp6a av1 libdav1d mpeg1video mpeg2video mpeg4 msmpeg4 msmpeg4v1

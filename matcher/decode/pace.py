@@ -46,8 +46,8 @@ class Picker:
     Uploads: keyframes, and pictures between them where keyframes lie more than `max_gap` apart:
     2 seconds, or a tenth of a short upload. Those come half as far apart at least, and end
     `max_gap` before the next keyframe, which is looked at as well. Keyframes too come so far apart;
-    of long uploads half of that. References: every picture, 30 a
-    second at most. Windows: about ten pictures a second inside of them, nothing elsewhere; for
+    of long uploads half of that. References, and what does not say how long its pictures are
+    shown: `every` picture, 30 a second at most. Windows: about ten pictures a second inside of them, nothing elsewhere; for
     strands or motion as many as of references.
     """
 
@@ -59,19 +59,20 @@ class Picker:
     stretch: float
 
     @classmethod
-    def of(cls, sampling: Sampling, duration: float) -> Picker:
+    def of(cls, sampling: Sampling, duration: float, *, every: bool = False) -> Picker:
         gap = min(MAX_GAP_S, max(SHORTEST_GAP_S, duration / 10))
         step = max(gap / 2, SHORTEST_GAP_S) - _SLACK
-        every_one = sampling.strands or sampling.motion
-        if every_one or (sampling.dense and not sampling.windows):
+        dense = sampling.dense or every
+        every_one = sampling.strands or sampling.motion or every
+        if every_one or (dense and not sampling.windows):
             step = DENSE_STEP_S
         elif sampling.windows:
             step = WINDOW_STEP_S
-        every = bool(sampling.windows) or sampling.dense
+        thorough = bool(sampling.windows) or dense
         short = gap < MAX_GAP_S  # there each picture is needed, and none more
-        key_step = step if every or short else step / 2
-        stretch = 1.0 if every or short else STRETCH
-        return cls(sampling.dense, sampling.windows, gap, step, key_step, stretch)
+        key_step = step if thorough or short else step / 2
+        stretch = 1.0 if thorough or short else STRETCH
+        return cls(dense, sampling.windows, gap, step, key_step, stretch)
 
     def look(self, start: float, end: float, last: float, *, final: bool) -> Look:
         """What to do with the group of pictures shown from `start` to `end`; `last` is when the

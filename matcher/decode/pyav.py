@@ -119,7 +119,9 @@ class OpenedVideo:
             context.thread_type = "NONE"
             context.flags |= Flags.unaligned  # crop to the pixel
             context.options = {"max_pixels": str(self._limits.max_pixels)}
-            tracks[index] = _Track(number, stream, line, sampling, pace)
+            every = self.format in formats.UNTIMED
+            picker = Picker.of(sampling, line.duration, every=every)
+            tracks[index] = _Track(number, stream, line, picker, pace)
         return tracks
 
     def close(self) -> None:
@@ -146,14 +148,14 @@ class _Track:
     """One track's decoder, and which of its pictures are taken."""
 
     def __init__(
-        self, number: int, stream: VideoStream, line: Timeline, sampling: Sampling, pace: Pace
+        self, number: int, stream: VideoStream, line: Timeline, picker: Picker, pace: Pace
     ) -> None:
         self.stream = stream
         self._number = number
         self._context = stream.codec_context
         self._line = line
         self._pace = pace
-        self._picker = Picker.of(sampling, line.duration)
+        self._picker = picker
         self._ordinal = -1  # of the packet at hand
         self._group = -1
         self._end, self._final = 0.0, False  # when the group at hand ends, and if the track does

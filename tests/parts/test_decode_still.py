@@ -16,7 +16,7 @@ from matcher.decode import luma as weighing
 from matcher.decode.formats import is_motion_jpeg
 from matcher.decode.luma import luma_of_rgb
 from matcher.decode.pyav import PyAvDecoder
-from matcher.ports import Limits, Sampling
+from matcher.ports import Limits, Sampling, Window
 from tests import media_maker as make
 
 PICTURE = make.scene(3)
@@ -178,6 +178,17 @@ def test_a_stream_of_jpegs_is_a_video_and_a_photograph_with_a_preview_is_not():
     assert not is_motion_jpeg(jpeg + b"\0" * 40 + b"a movie behind the photograph")
     preview = jpeg[:2] + b"\xff\xe1" + (len(jpeg) + 2).to_bytes(2, "big") + jpeg + jpeg[2:]
     assert not is_motion_jpeg(preview)
+
+
+@pytest.mark.parametrize("count", [2, 3, 30])
+def test_of_a_stream_of_jpegs_every_picture_is_looked_at(count: int):
+    scenes = [make.scene(number) for number in range(count)]
+    opened, frames = look(b"".join(make.image(scene, "JPEG") for scene in scenes))
+    assert opened.info.kind is MediaKind.VIDEO
+    assert len(frames) == count
+    assert all(alike(f.luma, scene, 4) for f, scene in zip(frames, scenes, strict=True))
+    window = Sampling(dense=False, windows=(Window(0.0, opened.info.duration),))
+    assert len(list(opened.frames(window))) == count
 
 
 def test_a_photograph_with_a_second_picture_is_a_photograph():
