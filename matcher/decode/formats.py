@@ -93,6 +93,14 @@ def still_format(head: bytes) -> str | None:
     return next((name for name, sign in _STILLS if sign.match(head)), None)
 
 
+def following_format(head: bytes) -> str | None:
+    """The format of a picture that begins there (64 bytes and more), or behind zeros and line
+    ends, or None."""
+    rest = head.lstrip(b"\0\r\n")
+    # What begins with its length begins with zeros.
+    return still_format(rest) or still_format(b"\0\0\0" + rest)
+
+
 def is_known(head: bytes) -> bool:
     """Whether the first bytes (400 and more) are those of a picture, video or sound format: what
     cannot be opened in spite of them is damaged, not unknown."""
@@ -105,20 +113,26 @@ _NEXT_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 
 
 def is_motion_jpeg(data: bytes) -> bool:
-    """Whether JPEG bytes are followed at once by another picture: a raw stream of JPEGs, as
-    cameras send it, not a photograph. Multi-picture photographs (MPO) are photographs."""
+    """Whether JPEG bytes are followed at once by another JPEG: a raw stream of them, as cameras
+    send it, not a photograph."""
+    return behind_jpeg(data) == "jpeg"
+
+
+def behind_jpeg(data: bytes) -> str | None:
+    """The format of the picture that follows at once on a JPEG, or None. Those of multi-picture
+    photographs (MPO) are part of the photograph."""
     at = 2
     while True:
         marker = _NEXT_MARKER.search(data, at)
         if marker is None:
-            return False
+            return None
         at = marker.end()
         kind = marker.group(1)[0]
         if kind == 0xD9:
-            tail = data[at : at + 16].lstrip(b"\0\r\n")
-            return tail.startswith(b"\xff\xd8\xff") and b"MPF\0" not in data[:at]
+            found = following_format(data[at : at + 64])
+            return None if found == "jpeg" and b"MPF\0" in data[:at] else found
         if kind == 0xD8 or kind == 0x01:
             continue
         if at + 2 > len(data):
-            return False
+            return None
         at += int.from_bytes(data[at : at + 2], "big")

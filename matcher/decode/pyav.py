@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 
 from hashdb.errors import CorruptMedia, EmptyMedia, MediaTooLarge
 from hashdb.model import MediaKind
-from matcher.decode import formats
+from matcher.decode import behind, formats
 from matcher.decode.luma import displayed_luma, displayed_picture
 from matcher.decode.pace import MAX_GAP_S, Look, Pace, Picker
 from matcher.decode.packets import (
@@ -64,10 +64,18 @@ class PyAvDecoder:
         media.seek(0)
         still = formats.still_format(media.read(64))
         media.seek(0)
-        if still == "jpeg" and formats.is_motion_jpeg(media.read(self.limits.max_pixels)):
-            still = None
+        following = None
+        if still == "jpeg":
+            following = formats.behind_jpeg(media.read(self.limits.max_pixels))
+            if following == "jpeg":
+                still = None
         if still is not None:
-            return OpenedPicture(media, still, self.limits)
+            picture = OpenedPicture(media, still, self.limits)
+            at = media.tell()
+            hidden = following is not None or behind.holds_picture(media, still)
+            picture.truncated |= hidden  # it is not looked at, which is said
+            media.seek(at)
+            return picture
         return OpenedVideo(media, self.limits)
 
 

@@ -191,6 +191,27 @@ def test_of_a_stream_of_jpegs_every_picture_is_looked_at(count: int):
     assert len(list(opened.frames(window))) == count
 
 
+@pytest.mark.parametrize("second", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"])
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "BMP", "GIF", "JPEG"])
+def test_a_picture_behind_the_end_of_another_is_not_passed_over_silently(name: str, second: str):
+    first, behind = make.image(PICTURE, name), make.image(make.scene(4), second)
+    for between in (b"", b"\0\0", b"\r\n"):
+        opened, frames = look(first + between + behind)
+        assert opened.truncated or len(frames) == 2
+        assert alike(frames[0].luma, PICTURE, 12 if name == "GIF" else 4)
+    assert not look(first)[0].truncated
+    assert not look(first + b"what some program wrote there")[0].truncated
+
+
+def test_a_picture_behind_an_animation_is_not_passed_over_silently():
+    for name in ("GIF", "WEBP", "PNG"):
+        data = make.animation([make.scene(1), make.scene(2)], name)
+        assert not look(data)[0].truncated
+        opened, frames = look(data + make.image(PICTURE, "JPEG"))
+        assert opened.truncated
+        assert len(frames) == 2
+
+
 def test_a_photograph_with_a_second_picture_is_a_photograph():
     """MPO, as phones with two cameras write it; and a TIFF with pages."""
     for name in ("MPO", "TIFF"):
