@@ -47,8 +47,8 @@ class Picker:
     2 seconds, or a tenth of a short upload. Those come half as far apart at least, and end
     `max_gap` before the next keyframe, which is looked at as well. Keyframes too come so far apart;
     of long uploads half of that. References, and what does not say how long its pictures are
-    shown: `every` picture, 30 a second at most. Windows: about ten pictures a second inside of them, nothing elsewhere; for
-    strands or motion as many as of references.
+    shown: `every` picture, 30 a second at most. Windows: about ten pictures a second inside of
+    them, nothing elsewhere; for strands or motion as many as of references.
     """
 
     dense: bool
