@@ -146,9 +146,12 @@ def known(store: Store, kind: str, subject: str) -> Run:
     help="Uploads received since, in UTC.",
 )
 @jobs_option
+@click.option("--cancel", is_flag=True, help="End it: what is not begun is dropped.")
 @json_option
 @click.pass_context
-def look_back(context: click.Context, since: datetime, jobs: int | None, as_json: bool) -> None:
+def look_back(
+    context: click.Context, since: datetime, jobs: int | None, cancel: bool, as_json: bool
+) -> None:
     """Ask about past uploads again, with what is in the banks by now.
 
     By the fingerprints that are kept of them (SEAWALL_RETENTION_DAYS), older ones by their digests
@@ -157,15 +160,35 @@ def look_back(context: click.Context, since: datetime, jobs: int | None, as_json
     from api import tasks
 
     settings = Settings.from_env()
+    begin = since.replace(tzinfo=UTC).isoformat()
+    if cancel:
+        end_look_backs(Store.open(settings.database_url), begin, as_json=as_json)
+        return
     tell_of_retention(settings, since.replace(tzinfo=UTC))
     store = Store.open(settings.database_url)
-    begin = since.replace(tzinfo=UTC).isoformat()
     with store.begin() as tx:
         subject = f"uploads since {begin}, change {tx.changes.head()}"
         run = tx.runs.open(tasks.LOOK_BACK, subject, {"since": begin})
+        tx.runs.walk_again(run.id)
     work(settings, store, run, jobs, unit="pages of uploads")
     show_items(store, run, "found", as_json=as_json)
     context.exit(0 if show_counts(store, run, as_json=as_json) else 1)
+
+
+def end_look_backs(store: Store, begin: str, *, as_json: bool) -> None:
+    """Those over uploads since then that are not at their end. The banks may have changed since
+    one was begun, which is part of its subject."""
+    from api import tasks
+
+    with store.begin() as tx:
+        found = tx.runs.begun(tasks.LOOK_BACK, f"uploads since {begin}, change ")
+        if not found:
+            raise NotFound(f"uploads since {begin}: no look-back of them was ever begun")
+        ending = [r for r in found if not r.walked or tx.runs.counts(r.id).in_hand] or found[-1:]
+        for run in ending:
+            tx.runs.cancel(run.id)
+    for run in ending:
+        show_counts(store, run, as_json=as_json)
 
 
 def tell_of_retention(settings: Settings, since: datetime) -> None:

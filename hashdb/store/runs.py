@@ -59,6 +59,14 @@ class Runs:
         row = self._connection.execute(query).mappings().first()
         return None if row is None else rows.run(row)
 
+    def begun(self, kind: str, prefix: str) -> list[Run]:
+        """The runs of that kind whose subject begins so, the oldest first."""
+        alike = runs.c.subject.startswith(prefix, autoescape=True)
+        query = (
+            select(runs).where(runs.c.kind == kind, alike).order_by(runs.c.created_at, runs.c.id)
+        )
+        return [rows.run(row) for row in self._connection.execute(query).mappings()]
+
     def get(self, run_id: str) -> Run:
         """The run; `NotFound` where there is none."""
         row = self._connection.execute(select(runs).where(runs.c.id == run_id)).mappings().first()

@@ -9,6 +9,7 @@ import pytest
 
 from hashdb.store import Store
 from tests.commands import Seawall, seawall_at
+from tests.parts.store_samples import record
 
 
 @pytest.fixture
@@ -37,6 +38,29 @@ def test_a_backfill_is_cancelled(seawall: Seawall, sqlite_url: str, tmp_path: Pa
         assert tx.runs.break_off(run, "w", "it is no good")
     told_in_words = seawall(*arguments[:2], "--status").out
     assert "the walk broke off: it is no good" in told_in_words
+
+
+def test_a_look_back_is_cancelled(seawall: Seawall, sqlite_url: str) -> None:
+    arguments = ("look-back", "--since", "2026-01-02")
+    assert seawall(*arguments, "--cancel").code == 1  # there is none
+    with closing(Store.open(sqlite_url)) as store:
+        with store.begin() as tx:
+            begin = "2026-01-02T00:00:00+00:00"
+            subject = f"uploads since {begin}, change {tx.changes.head()}"
+            run = tx.runs.open("look-back", subject, {"since": begin})
+            assert tx.runs.claim("w", 60, kinds=["look-back"]) == run
+            tx.runs.advance(run, "w", None, [("a", {"uploads": []})])
+            tx.runs.open("look-back", "uploads since 2026-01-03, change 1", {"since": "2026-01-03"})
+        (told,) = seawall(*arguments, "--cancel", "--json").lines()
+        assert (told["run_id"], told["walked"], told["listed"]) == (run.id, True, 0)
+        with store.read() as tx:
+            (other,) = tx.runs.begun("look-back", "uploads since 2026-01-03")
+        assert not other.walked
+        with store.begin() as tx:
+            tx.runs.cancel(other.id)
+            record(tx, "u1")
+        (told,) = seawall(*arguments, "--jobs", "1", "--json").lines()
+        assert (told["run_id"], told["listed"], told["in_hand"]) == (run.id, 1, 0)
 
 
 @pytest.mark.parametrize("words", ["backfill", "index publish"])
