@@ -17,6 +17,9 @@ from matcher.ports import Sampling, Window
 MAX_GAP_S = 2.0
 SHORTEST_GAP_S = 0.1
 DENSE_STEP_S = 1 / 30 - 1e-3
+WHOLE_S = 1.0
+"""Of what is shorter every picture is looked at, however briefly it is shown: players stand on the
+last one."""
 WINDOW_STEP_S = 0.1 - 1e-3
 STRETCH = 1.25
 """The steps of a group may be so much longer, to end where its last picture is needed."""
@@ -47,8 +50,9 @@ class Picker:
     2 seconds, or a tenth of a short upload. Those come half as far apart at least, and end
     `max_gap` before the next keyframe, which is looked at as well. Keyframes too come so far apart;
     of long uploads half of that. References, and what does not say how long its pictures are
-    shown: `every` picture, 30 a second at most. Windows: about ten pictures a second inside of
-    them, nothing elsewhere; for strands or motion as many as of references.
+    shown: `every` picture, 30 a second at most. What is shorter than `WHOLE_S`: all of them.
+    Windows: about ten pictures a second inside of them, nothing elsewhere; for strands or motion as
+    many as of references.
     """
 
     dense: bool
@@ -62,9 +66,12 @@ class Picker:
     def of(cls, sampling: Sampling, duration: float, *, every: bool = False) -> Picker:
         gap = min(MAX_GAP_S, max(SHORTEST_GAP_S, duration / 10))
         step = max(gap / 2, SHORTEST_GAP_S) - _SLACK
-        dense = sampling.dense or every
+        brief = duration < WHOLE_S
+        dense = sampling.dense or every or brief
         every_one = sampling.strands or sampling.motion or every
-        if every_one or (dense and not sampling.windows):
+        if brief:
+            step = 0.0
+        elif every_one or (dense and not sampling.windows):
             step = DENSE_STEP_S
         elif sampling.windows:
             step = WINDOW_STEP_S

@@ -132,6 +132,15 @@ def test_animations_are_videos(name: str):
         assert alike(frame.luma, pictures[round(frame.offset * 10)], 6)
 
 
+@pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG"])
+def test_of_a_brief_animation_every_picture_is_looked_at(name: str):
+    """It may stand on the last one for good."""
+    pictures = [make.scene(seed) for seed in range(1, 4)]
+    _, frames = look(make.animation(pictures, name, each_ms=20))
+    assert len(frames) == 3
+    assert alike(frames[-1].luma, pictures[-1], 6)
+
+
 def test_animation_without_durations_runs_as_browsers_run_it():
     opened, _ = look(make.animation(make.scenes(1, rate=10), each_ms=0))
     assert opened.info.duration == pytest.approx(1.0)

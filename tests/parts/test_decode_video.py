@@ -202,6 +202,15 @@ def test_uploads_are_sampled_without_gaps(seconds: float, least: int):
     assert max(np.diff([*offsets(frames), seconds])) <= 2.001
 
 
+@pytest.mark.parametrize(("pictures", "rate"), [(2, 25), (3, 50), (20, 24)])
+def test_of_a_brief_video_every_picture_is_looked_at(pictures: int, rate: int):
+    """Players stand on the last one."""
+    shown = [make.scene(seed) for seed in range(1, pictures + 1)]
+    _, frames = look(make.video(shown, rate=rate))
+    assert len(frames) == pictures
+    assert alike(frames[-1].luma, shown[-1])
+
+
 def test_only_keyframes_are_decoded_where_they_are_close():
     data = make.video(make.scenes(29.6), gop=40)  # a keyframe every 1.6 s
     opened, frames = look(data)
