@@ -14,20 +14,10 @@ import pytest
 from hashdb.format import read_file, write_file
 from hashdb.snapshot import FILE, KIND
 from hashdb.store import Store
-from tests.commands import Seawall, seawall_at
+from tests.commands import Seawall
 from tests.feeds import KEY, Feed, add, serving, withdraw
 from tests.parts.store_samples import record
 from tests.services import ROOT
-
-
-@pytest.fixture
-def seawall(
-    sqlite_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Seawall:
-    return seawall_at(tmp_path / "data", sqlite_url, monkeypatch, capfd)
 
 
 def test_any_command_makes_the_embedded_database(tmp_path: Path) -> None:

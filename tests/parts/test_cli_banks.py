@@ -9,18 +9,8 @@ import pytest
 
 from hashdb.model import ChangeKind
 from hashdb.store import Store
-from tests.commands import Seawall, seawall_at
+from tests.commands import Seawall
 from tests.parts.test_cli import vpdq_list
-
-
-@pytest.fixture
-def seawall(
-    sqlite_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Seawall:
-    return seawall_at(tmp_path / "data", sqlite_url, monkeypatch, capfd)
 
 
 @pytest.fixture

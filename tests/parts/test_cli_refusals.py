@@ -8,18 +8,8 @@ from pathlib import Path
 import pytest
 
 from hashdb.store import Store
-from tests.commands import Seawall, seawall_at
+from tests.commands import Seawall
 from tests.parts.store_samples import record
-
-
-@pytest.fixture
-def seawall(
-    sqlite_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Seawall:
-    return seawall_at(tmp_path / "data", sqlite_url, monkeypatch, capfd)
 
 
 def test_a_backfill_is_cancelled(seawall: Seawall, sqlite_url: str, tmp_path: Path) -> None:
