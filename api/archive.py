@@ -37,9 +37,9 @@ from matcher.digest import digest_file
 PAGE = 500
 _CHUNK = 1 << 20
 _VERSIONS = (
-    *("ETag", "etag", "md5", "content_md5", "mtime", "LastModified", "modified", "modify"),
-    "created",
-)
+    "ETag", "etag", "md5", "content_md5", "mtime", "LastModified", "modified", "modify", "created",
+)  # fmt: skip
+"""What file systems call that which tells one version of an object from another."""
 
 
 @dataclass(frozen=True, slots=True)

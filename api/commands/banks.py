@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from api import render
-from api.banking import change_bank
+from api.bank_change import change_bank
 from api.commands import files, output
 from api.commands.media import paths_argument, whole_picture
 from api.commands.output import json_option

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api import jobs, render, schemas
-from api.banking import change_bank
+from api.bank_change import change_bank
 from api.hashes import digests_of, fingerprints_of
 from api.routes.matching import MEDIA_ERRORS, promised
 from api.routes.route import Answer, Call, Route, Service

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 from api import render, schemas
-from api.banking import shared_bank
+from api.bank_change import shared_bank
 from api.routes.route import Answer, Call, Route, Service
 from hashdb.errors import Conflict
 from hashdb.model import Change, ChangeKind, Reference, Role

@@ -2,8 +2,7 @@
 
 GIF89a specification (CompuServe, 1990), sections 20 to 23; WebP container specification (RFC 9649,
 2.7.1.2); PNG specification, third edition, 11.3.6.2 (fcTL). Seconds, one a picture; an empty list
-where the file is none. Damaged files give what was read until the damage, as Pillow does; stray
-bytes between the blocks of a GIF are passed over, as there.
+where the file is none. Damaged files give what was read until the damage, as Pillow does.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from hashdb.errors import MediaTooLarge
+from matcher.decode import blocks
 
 # Browsers show pictures that ask for 10 ms or less for a tenth of a second.
 _SHORTEST_S, INSTEAD_S = 0.0105, 0.1
@@ -23,29 +23,13 @@ def _shown(seconds: float) -> float:
 
 
 def _gif(data: bytes) -> Iterator[float]:
-    def table(flags: int) -> int:
-        return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-
-    at = 13 + table(data[10])
     delay = 0.0
-    while True:
-        kind = data[at]
-        if kind == 0x21:  # an extension; 0xF9 is the graphic control
-            if data[at + 1] == 0xF9:
-                delay = int.from_bytes(data[at + 4 : at + 6], "little") / 100
-            at += 2
-        elif kind == 0x2C:  # a picture
-            at += 10 + table(data[at + 9]) + 1
+    for kind, at in blocks.gif_blocks(lambda at, size: data[at : at + size]):
+        if kind == blocks.EXTENSION and data[at + 1] == 0xF9:  # the graphic control
+            delay = int.from_bytes(data[at + 4 : at + 6], "little") / 100
+        elif kind == blocks.PICTURE:
             yield _shown(delay)
             delay = 0.0
-        elif kind == 0x3B:  # the trailer
-            return
-        else:
-            at += 1
-            continue
-        while data[at]:
-            at += data[at] + 1
-        at += 1
 
 
 def _webp(data: bytes) -> Iterator[float]:
@@ -58,11 +42,8 @@ def _webp(data: bytes) -> Iterator[float]:
 
 
 def _png(data: bytes) -> Iterator[float]:
-    at = 8
     animated = any_yet = False
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
+    for kind, at, _ in blocks.png_chunks(lambda at, size: data[at : at + size]):
         if kind == b"acTL":
             animated = True
         elif kind == b"fcTL" and animated:
@@ -72,7 +53,6 @@ def _png(data: bytes) -> Iterator[float]:
         elif kind == b"IDAT" and animated and not any_yet:
             any_yet = True
             yield INSTEAD_S  # a picture for programs that cannot animate, looked at too
-        at += 12 + size
 
 
 READERS: dict[str, Callable[[bytes], Iterator[float]]] = {"gif": _gif, "webp": _webp, "png": _png}

@@ -95,7 +95,7 @@ def test_a_network_that_swallows_all(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, owed: str
 ) -> None:
     quick = {"keepalives_idle": 1, "keepalives_interval": 1, "tcp_user_timeout": 1500}
-    monkeypatch.setattr(engine, "GIVES_UP", {**engine.GIVES_UP, **quick}, raising=False)
+    monkeypatch.setattr(engine, "GIVES_UP", {**engine.GIVES_UP, **quick})
     with closing(Line(postgres_url)) as line, closing(Store.open(line.url)) as store:
         ends: list[BaseException] = []
 
