@@ -95,6 +95,8 @@ class Part:
     heard: bool = False
 
 
+IN_PART = "Not all of the file was looked at: it is damaged, or more pictures follow on the first."
+
 COUNTED_S = 0.1
 """Seconds of what is shown that are told if they do not count."""
 
@@ -356,7 +358,7 @@ def coverage_findings(
         if coverage.truncated:
             image = evidence.kind is MediaKind.IMAGE
             action = rules.truncated if low or image else "allow"
-            text = "A part of the picture could not be read." if image else ended
+            text = IN_PART if image else ended
             found.append((ReasonCode.TRUNCATED, action, text))
     gravest = max((a.severity for a in known), default=-1)
     for code, asked, text in found:
