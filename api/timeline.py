@@ -15,6 +15,8 @@ LEFT = 90
 RIGHT = 24
 BAR = 16
 BETWEEN = 46
+TITLE = 36
+"""From a match's words to its upper bar, above which stands its length."""
 MOST = 6
 COLOURS = {Action.ALLOW: "#2e7d32", Action.REVIEW: "#b26a00", Action.BLOCK: "#b3261e"}
 FONT = 'font-family="system-ui, sans-serif" font-size="13"'
@@ -28,7 +30,7 @@ def timeline_svg(verdict: Verdict) -> str:
     parts = [*_head(verdict, lines)]
     for match in verdict.matches[:MOST]:
         parts += _match(match, verdict, top)
-        top += 2 * BAR + BETWEEN + 44
+        top += TITLE + 2 * BAR + BETWEEN + 22
     hidden = len(verdict.matches) - MOST
     if hidden > 0:
         parts.append(_text(LEFT, top, f"and {hidden} more"))
@@ -64,7 +66,8 @@ def _match(match: Match, verdict: Verdict, top: float) -> list[str]:
     reference_s = max([reference.duration_s or 0.0, *(p.reference.end for p in match.segments)])
     signals = ", ".join(f"{s.signal_type} {s.score:.2f}" for s in match.signals)
     label = f"{_short(reference.bank.name, 30)}: {reference.id} ({signals})"
-    upper, lower = top + 22, top + 22 + BAR + BETWEEN
+    upper = top + TITLE
+    lower = upper + BAR + BETWEEN
     parts = [
         _text(LEFT, top + 12, label),
         *_bar(upper, "upload", upload_s),
