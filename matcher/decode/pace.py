@@ -46,8 +46,9 @@ _SHARE = {Look.FORWARD: (0.10, 0.85), Look.KEYFRAME: (0.15, 0.95)}
 class Picker:
     """The written rule of what is looked at, for one track of `duration` seconds.
 
-    Uploads: keyframes, and pictures between them where keyframes lie more than `max_gap` apart:
-    2 seconds, or a tenth of a short upload. Those come half as far apart at least, and end
+    Uploads: keyframes, and pictures between them where keyframes lie more than `key_gap` apart: 2
+    seconds, or a ninth of a short upload, so that there are ten of them. Pictures between them come
+    half as far apart at least as `max_gap`, 2 seconds or a tenth of a short upload, and end
     `max_gap` before the next keyframe, which is looked at as well. Keyframes too come so far apart;
     of long uploads half of that. References, and what does not say how long its pictures are
     shown: `every` picture, 30 a second at most. What is shorter than `WHOLE_S`: all of them.
@@ -57,6 +58,7 @@ class Picker:
 
     dense: bool
     windows: tuple[Window, ...]
+    key_gap: float
     max_gap: float
     step: float
     key_step: float
@@ -64,6 +66,7 @@ class Picker:
 
     @classmethod
     def of(cls, sampling: Sampling, duration: float, *, every: bool = False) -> Picker:
+        key_gap = min(MAX_GAP_S, max(SHORTEST_GAP_S, duration / 9))
         gap = min(MAX_GAP_S, max(SHORTEST_GAP_S, duration / 10))
         step = max(gap / 2, SHORTEST_GAP_S) - _SLACK
         brief = duration < WHOLE_S
@@ -79,7 +82,7 @@ class Picker:
         short = gap < MAX_GAP_S  # there each picture is needed, and none more
         key_step = step if thorough or short else step / 2
         stretch = 1.0 if thorough or short else STRETCH
-        return cls(dense, sampling.windows, gap, step, key_step, stretch)
+        return cls(dense, sampling.windows, key_gap, gap, step, key_step, stretch)
 
     def look(self, start: float, end: float, last: float, *, final: bool) -> Look:
         """What to do with the group of pictures shown from `start` to `end`; `last` is when the
@@ -89,7 +92,7 @@ class Picker:
             return Look.FORWARD if meets else Look.SKIP
         if self.dense:
             return Look.FORWARD
-        if end - start > self._reach(final) + _SLACK:
+        if end - start > (self._reach(final) if final else self.key_gap) + _SLACK:
             return Look.FORWARD
         return Look.KEYFRAME if start - last >= self.key_step else Look.SKIP
 

@@ -221,6 +221,14 @@ def test_only_keyframes_are_decoded_where_they_are_close():
     assert not any(frame.apart for frame in frames)
 
 
+def test_ten_keyframes_of_a_short_video_are_enough():
+    _, frames = look(make.video(make.scenes(18.8), gop=50))  # a keyframe every 2 s
+    assert offsets(frames) == pytest.approx(np.arange(0, 18.8, 2).tolist(), abs=0.01)
+    assert all(frame.apart for frame in frames)
+    _, frames = look(make.video(make.scenes(17), gop=50))  # nine of them
+    assert len(frames) > 15
+
+
 def test_keyframes_that_are_none_are_decoded_with_what_follows():
     """Every packet marked as a keyframe, as some muxers do."""
     pictures = make.scenes(6)
