@@ -23,7 +23,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-milvus bench-copies bench-lookalikes bench-compositions bench-cost bench-decode bench-robustness bench-images bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks bench-purge descriptor-model clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-milvus bench-copies bench-lookalikes bench-compositions bench-cost bench-decode bench-keyframes bench-robustness bench-images bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks bench-purge descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -110,6 +110,10 @@ WORK ?= build/robustness
 ENGINES ?= seawall
 bench-robustness: $(STAMP) ## edited copies and negatives of MEDIA=folder: what is found, what alarms
 	$(PY) -m bench.robustness $(MEDIA) --work $(WORK) --engines $(ENGINES) $(BENCH_ARGS)
+
+bench-keyframes: export OPENBLAS_NUM_THREADS := 1
+bench-keyframes: $(STAMP) ## the samples in WORK spliced into a minute: by keyframes, and all decoded
+	$(PY) -m bench.keyframes $(MEDIA) --work $(WORK) $(BENCH_ARGS)
 
 bench-images: $(STAMP) ## the same for edited images: stills of MEDIA=folder
 	$(PY) -m bench.robustness.images $(MEDIA) --work $(WORK) --engines $(ENGINES) $(BENCH_ARGS)

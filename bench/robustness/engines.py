@@ -33,6 +33,7 @@ from hashdb.model import Match, Verdict, new_id
 from matcher.check import Checker
 from matcher.digest import digest_file
 from matcher.judge import Judge
+from matcher.ports import FingerprintMedia
 from matcher.score import strongest
 
 __all__ = ["ENGINES", "Engine", "Found", "Named", "PeerEngine", "PeerMissing", "Seawall", "make"]
@@ -95,11 +96,18 @@ class Recorder:
 
 
 class Seawall:
-    """The service's own parts as `api.wiring` makes them, at their defaults, in this process."""
+    """The service's own parts as `api.wiring` makes them, at their defaults, in this process.
+    `look`: what makes fingerprints of uploads, where that is not the sandbox."""
 
     rule = "the packaged policy"
 
-    def __init__(self, folder: Path, references: str, padding: Padding | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        references: str,
+        padding: Padding | None = None,
+        look: FingerprintMedia | None = None,
+    ) -> None:
         self._padding = padding
         self.version = version_of("seawall")
         self._folder = folder
@@ -120,7 +128,7 @@ class Seawall:
         self._recorder = Recorder(self._parts.judge)
         parts = self._parts
         judge = cast(Judge, self._recorder)
-        self.checker = Checker(parts.store, judge, parts.sandbox, parts.policy)
+        self.checker = Checker(parts.store, judge, look or parts.sandbox, parts.policy)
 
     def enroll(self, reference: Reference, path: Path) -> str | None:
         if reference.id in self._state["names"]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bench.cost import Cost, plot, summary
 
-SMALL = Cost("a", 480, 30.0, 5.0, True, 0.4, 0.7, 1.1)
-LARGE = Cost("b", 720, 30.0, 2.0, False, 2.0, 0.5, 1.5)
+SMALL = Cost("a", 480, 30.0, 5.0, True, 0.4, 0.7, 0.7, 1.1)
+LARGE = Cost("b", 720, 30.0, 2.0, False, 2.0, 0.5, 0.5, 1.5)
 
 
 def test_small_videos_may_cost_seconds_and_large_ones_a_decode() -> None:
