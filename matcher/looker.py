@@ -22,6 +22,7 @@ from matcher.looks import (
     all_windows,
     closer_windows,
     dense_windows,
+    described_at,
     joined_codes,
     joined_local,
     surer,
@@ -292,7 +293,7 @@ class Looker:
     ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
         """Where something was found, the frames around it looked at one by one; by local features
         too, where the first look left them unsure."""
-        closer = closer_windows(local.unsure, look.coverage.total_s)
+        closer = closer_windows(local.unsure, described_at(look), look.coverage.total_s)
         windows = all_windows(dense_windows(matches, look), closer)
         if not windows:
             return look, matches, ()

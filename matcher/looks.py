@@ -46,6 +46,9 @@ BRIEF, CLOSER_MARGIN, CLOSER_SECONDS = 2.0, 1.0, 20.0
 """Seconds that something may be seen by local features to be looked at closer; around it; and most
 of them in all."""
 
+SPARSE_S = 1.5
+"""Nor can they be sure of what was seen for longer in pictures so far apart, of keyframes alone."""
+
 TIMED_SECONDS = 30.0
 """Most seconds in which every picture is looked at for what moves."""
 
@@ -134,12 +137,20 @@ def _is_whole(pair: SegmentPair, total: float) -> bool:
     return whole and same and total >= WHOLE_S
 
 
-def closer_windows(moments: Sequence[float], total: float) -> tuple[Window, ...]:
-    """Where local features saw something so briefly that they cannot be sure: around these moments,
-    in seconds. What they saw for longer they have looked at well enough."""
+def described_at(look: MediaFingerprints) -> Floats:
+    """(n,) seconds, rising, of the pictures whose local features were taken."""
+    return np.unique(np.concatenate([np.empty(0), *(one.offsets for one in look.local)]))
+
+
+def closer_windows(moments: Sequence[float], looked: Floats, total: float) -> tuple[Window, ...]:
+    """Where local features saw something so briefly, or so seldom, that they cannot be sure: around
+    these moments, in seconds. What they saw for longer they have looked at well enough, where the
+    pictures that were `looked` at, (n,) rising seconds, lie close."""
     windows: list[Window] = []
     for run in _runs(sorted(moments)):
-        if run[-1] - run[0] > BRIEF:
+        within = int(np.diff(np.searchsorted(looked, [run[0], run[-1]]))[0])
+        sparse = run[-1] - run[0] > SPARSE_S * within
+        if run[-1] - run[0] > BRIEF and not sparse:
             continue
         near = Window(max(0.0, run[0] - CLOSER_MARGIN), min(total, run[-1] + CLOSER_MARGIN))
         tried = _merged([*windows, near])
@@ -184,7 +195,7 @@ def _runs(moments: Sequence[float]) -> list[list[float]]:
     """Moments that follow each other within twice the margin."""
     runs: list[list[float]] = []
     for at in moments:
-        if runs and at - runs[-1][-1] <= 2 * CLOSER_MARGIN:
+        if runs and at - runs[-1][-1] <= 2 * CLOSER_MARGIN + SAME_S:
             runs[-1].append(at)
         else:
             runs.append([at])

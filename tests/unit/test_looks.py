@@ -45,6 +45,7 @@ from matcher.looks import (
     as_look,
     closer_windows,
     dense_windows,
+    described_at,
     joined_codes,
     joined_local,
     sure_of_all,
@@ -233,13 +234,26 @@ def test_of_two_looks_the_surer_match():
     ],
 )
 def test_brief_sights_are_looked_at_closer(moments, windows):
-    found = closer_windows(moments, 30.0)
+    found = closer_windows(moments, np.arange(0.0, 30.0), 30.0)
+    assert [(w.start, w.end) for w in found] == windows
+
+
+@pytest.mark.parametrize(
+    ("moments", "windows"),
+    [
+        ((6.0, 8.0, 10.0), [(5.0, 11.0)]),
+        ((6.0, 8.0, 10.0, 20.0), [(5.0, 11.0), (19.0, 21.0)]),
+        (tuple(np.arange(4.0, 28.0, 2.0)), []),  # more than a closer look goes over
+    ],
+)
+def test_what_was_seen_by_keyframes_alone_is_looked_at_closer(moments, windows):
+    found = closer_windows(moments, np.arange(0.0, 30.0, 2.0), 30.0)
     assert [(w.start, w.end) for w in found] == windows
 
 
 def test_a_closer_look_has_a_bound():
     moments = np.arange(0, 600, 3 + BRIEF).tolist()
-    found = closer_windows(moments, 600.0)
+    found = closer_windows(moments, np.arange(0.0, 600.0), 600.0)
     assert 0 < sum(w.end - w.start for w in found) <= CLOSER_SECONDS
 
 
@@ -298,6 +312,12 @@ def local(*offsets, counts, mark=0, rendering=Rendering.PLAIN):
         np.full((n, 4), mark, np.float32),
         rendering=rendering,
     )
+
+
+def test_it_is_known_of_which_pictures_features_were_taken():
+    assert described_at(look(5)).tolist() == []
+    both = local(0.0, 2.0, counts=(1, 1)), local(1.0, 2.0, counts=(1, 1))
+    assert described_at(replace(look(5), local=both)).tolist() == [0.0, 1.0, 2.0]
 
 
 def test_pictures_of_two_looks_stand_in_order_and_once():
