@@ -3,13 +3,14 @@ says that the upload is suspicious."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -31,19 +32,36 @@ UNRELATED = MEDIA / "o597_bbb.mp4"
 Match = Callable[..., TestResponse]
 
 
-def cropped(source: Path, target: Path, share: float) -> bytes:
-    """So much of each side of every picture, without sound."""
-    with av.open(str(source)) as old, av.open(str(target), "w") as new:
-        stream = old.streams.video[0]
-        width, height = (int(share * n) // 2 * 2 for n in (stream.width, stream.height))
-        left, top = (stream.width - width) // 3, (stream.height - height) // 3
-        out = new.add_stream("libx264", rate=stream.average_rate or Fraction(25))
-        out.width, out.height, out.pix_fmt = width, height, "yuv420p"
-        for frame in old.decode(stream):
-            picture = frame.to_ndarray(format="rgb24")[top : top + height, left : left + width]
-            new.mux(out.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+def frames(path: Path, size: tuple[int, int] | None = None) -> Iterator[Any]:
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            width, height = size or (None, None)
+            yield frame.reformat(width, height, "rgb24").to_ndarray()
+
+
+def crops(source: Path, share: float) -> Iterator[Any]:
+    """So much of each side of every picture."""
+    for picture in frames(source):
+        height, width = (int(share * n) // 2 * 2 for n in picture.shape[:2])
+        top, left = (picture.shape[0] - height) // 3, (picture.shape[1] - width) // 3
+        yield picture[top : top + height, left : left + width]
+
+
+def encoded(pictures: Iterable[Any], target: Path, **options: str) -> bytes:
+    """Without sound."""
+    first, *rest = pictures
+    with av.open(str(target), "w") as new:
+        out = new.add_stream("libx264", rate=25, options=options)
+        out.height, out.width = first.shape[:2]
+        for picture in (first, *rest):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            new.mux(out.encode(frame))
         new.mux(out.encode(None))
     return target.read_bytes()
+
+
+def cropped(source: Path, target: Path, share: float) -> bytes:
+    return encoded(crops(source, share), target)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +210,21 @@ class TestWhereTheFirstPassIsUnsure:
             checker._looker._fingerprint = real
         assert answer.json["action"] != "allow"
         assert "part_failed" in answer.json["reason"]["codes"]
+
+
+def test_what_few_keyframes_show_is_looked_at_closer(tmp_path: Path):
+    """Six seconds in the middle of half a minute, of which keyframes show three moments."""
+    copy = list(islice(crops(VIDEO, 0.6), 25, 175))
+    height, width = copy[0].shape[:2]
+    other = list(frames(UNRELATED, (width, height)))
+    spliced = chain(other[:250], copy, other[230:470])
+    upload = encoded(spliced, tmp_path / "upload.mp4", g="50", sc_threshold="0")
+    with serving(tmp_path / "data", "") as (parts, match), looks(parts) as asked:
+        answer = match(upload)
+    assert answer.json["action"] == "block"
+    assert ["local" in signal_types for signal_types in asked] == [True, True]
+    shown = answer.json["matches"][0]["segments"][0]["query"]
+    assert (shown["start"], shown["end"]) == pytest.approx((10, 16), abs=0.3)
 
 
 def test_a_policy_without_them_holds_none(tmp_path: Path):
