@@ -28,6 +28,11 @@ _EXPAND: NDArray[np.uint8] = np.clip(
 # ITU-R BT.601 weights of R, G and B, as PDQ uses them, in 1/65536.
 _WEIGHTS = np.array([19595, 38470, 7471], dtype=np.uint32)
 
+BLACK, WHITE = 0, 255
+"""What a page may lay transparent pictures over."""
+
+_DIFFERENT = 1.0  # levels of 255, in the mean
+
 STRIP = 1 << 20
 """Pixels that are weighed at once."""
 
@@ -103,17 +108,23 @@ def _is_full_range(frame: VideoFrame) -> bool:
     return name.startswith("gray") and frame.color_range == _UNSPECIFIED
 
 
-def luma_of_rgb(rgb: NDArray[np.uint8]) -> Luma:
+def luma_of_rgb(rgb: NDArray[np.uint8], ground: int = BLACK) -> Luma:
     """(H, W, 3) or (H, W, 4) uint8 into (H, W) uint8 by BT.601 weights; what is transparent is
-    laid over black. In strips: sums are four times as large as what they are of."""
+    laid over the ground. In strips: sums are four times as large as what they are of."""
     height, width = rgb.shape[:2]
     luma = np.empty((height, width), np.uint8)
     for strip in strips(height, width):
         weighted = (rgb[strip, :, :3].astype(np.uint32) @ _WEIGHTS + 32768) >> 16
         if rgb.shape[-1] == 4:
-            weighted = (weighted * rgb[strip, :, 3] + 127) // 255
+            alpha = rgb[strip, :, 3].astype(np.uint32)
+            weighted = (weighted * alpha + ground * (255 - alpha) + 127) // 255
         luma[strip] = weighted
     return luma
+
+
+def looks_different(one: Luma, other: Luma) -> bool:
+    """Whether it may matter which of two pictures of one size is shown."""
+    return float(cv2.norm(one, other, cv2.NORM_L1)) > _DIFFERENT * one.size
 
 
 def strips(height: int, width: int) -> Iterator[slice]:

@@ -14,7 +14,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, ImageOps, Unidentif
 from hashdb.errors import CorruptMedia, MediaTooLarge, UnsupportedMedia
 from hashdb.model import MediaKind
 from matcher.decode import animation
-from matcher.decode.luma import luma_of_rgb, strips
+from matcher.decode.luma import BLACK, WHITE, looks_different, luma_of_rgb, strips
 from matcher.decode.pace import MAX_GAP_S, Look, Pace, Picker
 from matcher.ports import Frame, Limits, Luma, MediaInfo, Picture, Sampling
 
@@ -103,9 +103,10 @@ class OpenedPicture:
         return found
 
     def frames(self, sampling: Sampling) -> Iterator[Frame]:
-        """One frame of a still; of an animation, those that the sampling asks for."""
+        """One frame of a still; of an animation, those that the sampling asks for. What shows
+        something else over white than over black is given over both, over white as track 1."""
         if self.info.kind is MediaKind.IMAGE:
-            yield self._still()
+            yield from self._still()
             return
         pace = Pace(sampling)
         picker = Picker.of(sampling, self.info.duration)
@@ -136,15 +137,16 @@ class OpenedPicture:
         shown = _flattened(self._image)
         if shown is self._image:
             shown = shown.copy()  # the next one is decoded in its place
-        luma = _luma(shown)
+        grounds = _on_each_ground(shown)
         while True:
-            pace.frames += 1
-            yield Frame(offset, luma, 0, lambda side: _small(shown, side))
+            for track, luma in enumerate(grounds):
+                pace.frames += 1
+                yield Frame(offset, luma, track, lambda side: _small(shown, side))
             offset += MAX_GAP_S
             if offset >= until or pace.exhausted:
                 return
 
-    def _still(self) -> Frame:
+    def _still(self) -> Iterator[Frame]:
         self._image.seek(0)
         if self.format == "webp":
             _let_go_of_decoder(self._image)
@@ -154,7 +156,8 @@ class OpenedPicture:
             self._load_what_is_there()
         self._set_upright()
         self._image = shown = _flattened(self._image)
-        return Frame(0.0, _luma(shown), 0, lambda side: _small(shown, side))
+        for track, luma in enumerate(_on_each_ground(shown)):
+            yield Frame(0.0, luma, track, lambda side: _small(shown, side))
 
     def _set_upright(self) -> None:
         """Lay it as its EXIF says. A large picture is held once: it is not copied where it lies
@@ -207,12 +210,21 @@ def _cut(image: Image.Image) -> Iterator[tuple[slice, NDArray[Any]]]:
         yield strip, np.asarray(image.crop((0, strip.start, image.width, strip.stop)))
 
 
-def _luma(shown: Image.Image) -> Luma:
+def _luma(shown: Image.Image, ground: int = BLACK) -> Luma:
     """(H, W) of RGB or RGBA."""
     luma = np.empty((shown.height, shown.width), np.uint8)
     for strip, rgb in _cut(shown):
-        luma[strip] = luma_of_rgb(rgb)
+        luma[strip] = luma_of_rgb(rgb, ground)
     return luma
+
+
+def _on_each_ground(shown: Image.Image) -> list[Luma]:
+    """Laid over black, and over white where that shows something else."""
+    on_black = _luma(shown)
+    if shown.mode != "RGBA" or shown.getchannel("A").getextrema() == (255, 255):
+        return [on_black]
+    on_white = _luma(shown, WHITE)
+    return [on_black, on_white] if looks_different(on_black, on_white) else [on_black]
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -121,6 +121,46 @@ def test_what_is_transparent_lies_over_black():
     assert alike(luma[:, :80], PICTURE[:, :80])
 
 
+def two_faced(on_black: np.ndarray, on_white: np.ndarray) -> np.ndarray:
+    """A grey picture that shows one thing over black and another one over white."""
+    dark, bright = luma_of_rgb(on_black) / 2.0, luma_of_rgb(on_white) / 2.0 + 127
+    alpha = np.clip(255 - (bright - dark), 1, 255)
+    grey = np.clip(dark * 255 / alpha, 0, 255)
+    return np.dstack([grey, grey, grey, alpha]).round().astype(np.uint8)
+
+
+def grey(luma: np.ndarray) -> np.ndarray:
+    return np.repeat(luma[..., None], 3, axis=2).astype(np.uint8)
+
+
+def test_what_shows_something_else_over_white_is_looked_at_over_both():
+    other = make.scene(4)
+    _, frames = look(make.image(two_faced(PICTURE, other)))
+    assert [(f.offset, f.track) for f in frames] == [(0.0, 0), (0.0, 1)]
+    assert alike(frames[0].luma, grey(luma_of_rgb(PICTURE) // 2))
+    assert alike(frames[1].luma, grey(luma_of_rgb(other) // 2 + 127))
+
+
+@pytest.mark.parametrize("name", ["WEBP", "PNG"])
+def test_so_is_an_animation(name: str):
+    shown = [two_faced(make.scene(n), make.scene(n + 10)) for n in range(1, 4)]
+    file = io.BytesIO()
+    first, *rest = map(Image.fromarray, shown)
+    first.save(file, name, save_all=True, append_images=rest, duration=500, lossless=True)
+    opened, frames = look(file.getvalue())
+    assert {f.track for f in frames} == {0, 1}
+    assert opened.info.tracks == 1
+    white = grey(luma_of_rgb(make.scene(11)) // 2 + 127)
+    assert alike(next(f for f in frames if f.track == 1).luma, white, 4)
+
+
+def test_what_is_not_transparent_is_looked_at_once():
+    opaque = np.full((*PICTURE.shape[:2], 1), 255, np.uint8)
+    opaque[:2, :2] = 0
+    _, frames = look(make.image(np.dstack([PICTURE, opaque])))
+    assert len(frames) == 1
+
+
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_animations_are_videos(name: str):
     pictures = make.scenes(3, rate=10, cut=1.0)

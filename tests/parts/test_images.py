@@ -74,6 +74,29 @@ def check(parts: Parts, shown: np.ndarray, quality: int = 60) -> Verdict:
     return parts.checker.check_media("key", new_id("upload"), media, digest_file(media))
 
 
+def test_a_picture_that_shows_only_over_white_is_found(parts: Parts):
+    """Most pages are white; over black it shows something else, or nothing."""
+    on_white, on_black = (cv2.cvtColor(p, cv2.COLOR_BGR2GRAY) / 2.0 for p in (ATTACK, coarse(55)))
+    on_black = cv2.resize(on_black, on_white.shape[::-1])
+    alpha = np.clip(128 + on_black - on_white, 1, 255)
+    for shade in (np.clip(on_black * 255 / alpha, 0, 255), np.zeros_like(alpha)):
+        over = alpha if shade.any() else 255 - 2 * on_white
+        _, data = cv2.imencode(".png", np.dstack([shade, shade, shade, over]).astype(np.uint8))
+        media = io.BytesIO(data.tobytes())
+        verdict = parts.checker.check_media("key", new_id("upload"), media, digest_file(media))
+        assert verdict.action is Action.BLOCK, verdict.reason
+
+
+def test_black_letters_on_nothing_are_looked_at(parts: Parts):
+    """A signature, a logo: over black there is nothing to see."""
+    letters = np.zeros((300, 600, 4), np.uint8)
+    cv2.putText(letters, "John Smith", (30, 180), 4, 3, (0, 0, 0, 255), 6)
+    _, data = cv2.imencode(".png", letters)
+    media = io.BytesIO(data.tobytes())
+    verdict = parts.checker.check_media("key", new_id("upload"), media, digest_file(media))
+    assert verdict.action is Action.ALLOW, verdict.reason
+
+
 EDITED: dict[str, dict[str, object]] = {
     "encoded again": {},
     "mirrored": {},
