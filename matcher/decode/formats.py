@@ -43,6 +43,8 @@ _CODECS = """
     magicyuv qtrle png bmp gif webp cfhd rpza snow msvideo1 msrle v210 libvpx libvpx-vp9
 """
 CODECS = frozenset(_CODECS.split())
+# Of WebM, where transparency lies beside the picture: FFmpeg's own decoders pass over it.
+WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 # The extension under which each container is known, for tools that go by names.
 EXTENSIONS = {

@@ -172,6 +172,16 @@ def displayed_luma(frame: VideoFrame) -> Luma:
     return turn_of(frame).apply(stored_luma(frame))
 
 
+def on_each_ground(frame: VideoFrame) -> list[Luma]:
+    """As the frame is shown over black, and over white where that shows something else."""
+    on_black = displayed_luma(frame)
+    if not _has_alpha(frame.format.name):
+        return [on_black]
+    rgba = frame.to_ndarray(format="rgba", threads=1)
+    on_white = turn_of(frame).apply(luma_of_rgb(rgba, WHITE))  # type: ignore[arg-type]
+    return [on_black, on_white] if looks_different(on_black, on_white) else [on_black]
+
+
 def displayed_picture(frame: VideoFrame, side: int) -> Picture:
     """(side, side, 3) uint8 RGB, as the frame is shown, squeezed to a square."""
     small = frame.reformat(width=side, height=side, format="rgb24", threads=1).to_ndarray()

@@ -14,18 +14,19 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
-from av.codec.context import Flags
+from av.codec.context import CodecContext, Flags
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from hashdb.errors import CorruptMedia, EmptyMedia, MediaTooLarge
 from hashdb.model import MediaKind
 from matcher.decode import behind, formats
-from matcher.decode.luma import displayed_luma, displayed_picture
+from matcher.decode.luma import displayed_picture, on_each_ground
 from matcher.decode.pace import MAX_GAP_S, Look, Pace, Picker
 from matcher.decode.packets import (
     Index,
@@ -98,7 +99,8 @@ class OpenedVideo:
         self.info = _info(self._index, alone=alone)
 
     def frames(self, sampling: Sampling) -> Iterator[Frame]:
-        """Frames of several tracks come as they lie in the file."""
+        """Frames of several tracks come as they lie in the file. What shows something else over
+        white than over black is given over both, over white as tracks behind all others."""
         pace = Pace(sampling)
         kept, self._kept = self._kept, None
         with open_container(self._media) if kept is None else kept[0] as container:
@@ -122,14 +124,15 @@ class OpenedVideo:
         tracks = {}
         for number, (index, line) in enumerate(self._index.tracks.items()):
             stream = container.streams[index]
-            context = stream.codec_context
+            context = _decoder_of(stream)
             context.thread_count = 1
             context.thread_type = "NONE"
             context.flags |= Flags.unaligned  # crop to the pixel
             context.options = {"max_pixels": str(self._limits.max_pixels)}
             every = self.format in formats.UNTIMED
             picker = Picker.of(sampling, line.duration, every=every)
-            tracks[index] = _Track(number, stream, line, picker, pace)
+            numbers = (number, number + len(self._index.tracks))
+            tracks[index] = _Track(numbers, stream, context, line, picker, pace)
         return tracks
 
     def close(self) -> None:
@@ -137,6 +140,14 @@ class OpenedVideo:
         kept, self._kept = self._kept, None
         if kept is not None:
             kept[0].close()
+
+
+def _decoder_of(stream: VideoStream) -> VideoCodecContext:
+    """The track's decoder: one that knows transparency, where the track has it."""
+    name = formats.WITH_ALPHA.get(stream.codec_context.name)
+    if name is None or stream.metadata.get("alpha_mode") != "1":
+        return stream.codec_context
+    return cast(VideoCodecContext, CodecContext.create(name, "r"))
 
 
 def _taken_out(kept: deque[Packet[Any]]) -> Iterator[Packet[Any]]:
@@ -156,11 +167,18 @@ class _Track:
     """One track's decoder, and which of its pictures are taken."""
 
     def __init__(
-        self, number: int, stream: VideoStream, line: Timeline, picker: Picker, pace: Pace
+        self,
+        numbers: tuple[int, int],
+        stream: VideoStream,
+        context: VideoCodecContext,
+        line: Timeline,
+        picker: Picker,
+        pace: Pace,
     ) -> None:
+        """`numbers`: of its pictures, and of those that show something else over white."""
         self.stream = stream
-        self._number = number
-        self._context = stream.codec_context
+        self._numbers = numbers
+        self._context = context
         self._line = line
         self._pace = pace
         self._picker = picker
@@ -297,13 +315,14 @@ class _Track:
         self._latest = offset
         if not self._picker.takes(offset, self._taken, self._step(offset)):
             return
-        luma = displayed_luma(picture)
+        grounds = on_each_ground(picture)
         draw = partial(displayed_picture, picture)
         until = self._line.held_until(offset)
         while True:
             self._taken = offset
-            self._pace.frames += 1
-            yield Frame(offset, luma, self._number, draw, apart=not self._forward)
+            for number, luma in zip(self._numbers, grounds, strict=False):
+                self._pace.frames += 1
+                yield Frame(offset, luma, number, draw, apart=not self._forward)
             offset += MAX_GAP_S
             if offset >= until - _SHORT_S or self._pace.exhausted:
                 return

@@ -355,6 +355,36 @@ def test_what_is_transparent_lies_over_black(codec: str, container: str, pix_fmt
     assert alike(luma[:, :78], pictures[0][:, :78, :3])
 
 
+def only_over_white(picture: np.ndarray) -> np.ndarray:
+    """Black, and as transparent as the picture is bright."""
+    return np.dstack([np.zeros_like(picture), 255 - luma_of_rgb(picture)])
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "options"),
+    [
+        ("libvpx", "webm", {"auto-alt-ref": "0", "deadline": "realtime", "cpu-used": "8"}),
+        ("libvpx-vp9", "webm", {"deadline": "realtime", "cpu-used": "8"}),
+        ("ffv1", "matroska", {}),
+    ],
+)
+def test_what_shows_something_else_over_white_is_looked_at_over_both(
+    codec: str, container: str, options: dict[str, str]
+):
+    pictures = make.scenes(3)
+    shown = [only_over_white(p) for p in pictures]
+    data = make.video(shown, codec=codec, container=container, pix_fmt="yuva420p", options=options)
+    opened, frames = look(data)
+    assert opened.info.tracks == 1
+    assert not opened.truncated
+    black, white = ([f for f in frames if f.track == track] for track in (0, 1))
+    assert [f.offset for f in black] == [f.offset for f in white]
+    assert all(f.luma.max() <= 2 for f in black)
+    for frame in white:
+        grey = np.dstack([luma_of_rgb(pictures[round(frame.offset * 25)])] * 3)
+        assert alike(frame.luma, grey)
+
+
 def test_hdr_is_read_by_its_luma():
     pictures = make.scenes(1)
     data = make.video(
