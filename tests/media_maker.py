@@ -116,6 +116,31 @@ def two_tracks(first: Sequence[Rgb], second: Sequence[Rgb], rate: int = 25) -> b
     return file.getvalue()
 
 
+def chapters(media: bytes, *, of: int, track: int) -> bytes:
+    """The MP4, whose track `of` says that `track` holds the pictures of its chapters (tref, chap);
+    from 1. Its samples must lie before its headers."""
+
+    def box(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(body)) + kind + body
+
+    def boxes(data: bytes) -> Iterable[tuple[bytes, bytes]]:
+        while data:
+            size = int.from_bytes(data[:4], "big")
+            yield data[4:8], data[8:size]
+            data = data[size:]
+
+    def headers(moov: bytes) -> bytes:
+        number, made = 0, b""
+        for kind, body in boxes(moov):
+            number += kind == b"trak"
+            named = kind == b"trak" and number == of
+            names = box(b"tref", box(b"chap", struct.pack(">I", track))) if named else b""
+            made += box(kind, body + names)
+        return made
+
+    return b"".join(box(k, headers(b) if k == b"moov" else b) for k, b in boxes(media))
+
+
 def stretched(piece: bytes, seconds: float, every: float) -> bytes:
     """A long MP4 made of one short video's first packet, again every `every` seconds, without
     encoding anything."""

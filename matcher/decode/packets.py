@@ -69,7 +69,9 @@ def open_container(media: BinaryIO) -> InputContainer:
 
 def picture_streams(container: InputContainer, limits: Limits) -> tuple[list[VideoStream], bool]:
     """The video tracks, and whether some had to be left out. Cover pictures count only where
-    there is nothing else to see. Raises `NoPicture`, `UnsupportedMedia`, `MediaTooLarge`."""
+    there is nothing else to see; tracks that another one names for its chapters' pictures are
+    tracks all the same, which players may show. Raises `NoPicture`, `UnsupportedMedia`,
+    `MediaTooLarge`."""
     videos = [s for s in container.streams if s.type == "video"]
     if not videos:
         if container.streams or container.format.name in formats.SOUND_FORMATS:
@@ -86,7 +88,7 @@ def picture_streams(container: InputContainer, limits: Limits) -> tuple[list[Vid
             raise MediaTooLarge(
                 f"{width} x {height} pixels; at most {limits.max_pixels} are looked at"
             )
-    moving = [s for s in usable if not s.disposition & _SIDE_PICTURES]
+    moving = [s for s in usable if not is_cover(s)]
     chosen = moving or usable[:1]
     left_out = len(chosen) > limits.max_tracks or len(usable) < len(videos)
     return chosen[: limits.max_tracks], left_out
@@ -94,7 +96,7 @@ def picture_streams(container: InputContainer, limits: Limits) -> tuple[list[Vid
 
 def is_cover(stream: VideoStream) -> bool:
     """Whether the track is the cover picture of a sound file, which is seen as long as it plays."""
-    return bool(stream.disposition & _SIDE_PICTURES)
+    return stream.disposition & _SIDE_PICTURES == Disposition.attached_pic
 
 
 @dataclass(slots=True)
@@ -136,13 +138,21 @@ def packets(container: InputContainer, streams: list[Any]) -> Iterator[Packet[An
     for _ in range(_MOST_READ_ERRORS):
         try:
             for packet in container.demux(streams):
-                if packet.size:
+                if packet.size and not _is_extra(packet):
                     yield packet
             return
         except (av.EOFError, MemoryError):
             return
         except (av.FFmpegError, IndexError):  # IndexError: of a track that turned up on the way
             continue
+
+
+def _is_extra(packet: Packet[Any]) -> bool:
+    """Whether it is the copy, without a stamp, that FFmpeg gives of the first of a chapter track's
+    pictures, as of a cover."""
+    if packet.pts is not None or packet.dts is not None:
+        return False
+    return bool(packet.stream.disposition & Disposition.timed_thumbnails)
 
 
 def read_index(

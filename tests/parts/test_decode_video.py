@@ -355,6 +355,19 @@ def test_what_is_transparent_lies_over_black(codec: str, container: str, pix_fmt
     assert alike(luma[:, :78], pictures[0][:, :78, :3])
 
 
+@pytest.mark.parametrize(("of", "track"), [(1, 2), (2, 1)])
+def test_a_track_that_is_named_as_pictures_of_chapters_is_looked_at(of: int, track: int):
+    """Browsers play the first track, and others lay all of them over each other, whatever it is
+    named."""
+    films = (make.scenes(3, seed=1), make.scenes(3, seed=2))
+    opened, frames = look(make.chapters(make.two_tracks(*films), of=of, track=track))
+    assert opened.info.track_durations == (3.0, 3.0)
+    assert not opened.truncated
+    for number, film in enumerate(films):
+        first = next(f for f in frames if f.track == number)
+        assert alike(first.luma, film[0])
+
+
 def only_over_white(picture: np.ndarray) -> np.ndarray:
     """Black, and as transparent as the picture is bright."""
     return np.dstack([np.zeros_like(picture), 255 - luma_of_rgb(picture)])
