@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from hashdb.errors import MediaTooLarge
 from matcher.decode import blocks
@@ -22,32 +23,32 @@ def _shown(seconds: float) -> float:
     return seconds if seconds >= _SHORTEST_S else INSTEAD_S
 
 
-def _gif(data: bytes) -> Iterator[float]:
+def _gif(read: blocks.Read) -> Iterator[float]:
     delay = 0.0
-    for kind, at in blocks.gif_blocks(lambda at, size: data[at : at + size]):
-        if kind == blocks.EXTENSION and data[at + 1] == 0xF9:  # the graphic control
-            delay = int.from_bytes(data[at + 4 : at + 6], "little") / 100
+    for kind, at in blocks.gif_blocks(read):
+        if kind == blocks.EXTENSION and read(at + 1, 1) == b"\xf9":  # the graphic control
+            delay = int.from_bytes(read(at + 4, 2), "little") / 100
         elif kind == blocks.PICTURE:
             yield _shown(delay)
             delay = 0.0
 
 
-def _webp(data: bytes) -> Iterator[float]:
+def _webp(read: blocks.Read) -> Iterator[float]:
     at = 12
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        if data[at : at + 4] == b"ANMF":
-            yield _shown(int.from_bytes(data[at + 20 : at + 23], "little") / 1000)
+    while len(head := read(at, 8)) == 8:
+        size = int.from_bytes(head[4:], "little")
+        if head[:4] == b"ANMF":
+            yield _shown(int.from_bytes(read(at + 20, 3), "little") / 1000)
         at += 8 + size + size % 2
 
 
-def _png(data: bytes) -> Iterator[float]:
+def _png(read: blocks.Read) -> Iterator[float]:
     animated = any_yet = False
-    for kind, at, _ in blocks.png_chunks(lambda at, size: data[at : at + size]):
+    for kind, at, _ in blocks.png_chunks(read):
         if kind == b"acTL":
             animated = True
         elif kind == b"fcTL" and animated:
-            number, parts = struct.unpack_from(">HH", data, at + 28)
+            number, parts = struct.unpack(">HH", read(at + 28, 4))
             any_yet = True
             yield _shown(number / (parts or 100))
         elif kind == b"IDAT" and animated and not any_yet:
@@ -55,7 +56,19 @@ def _png(data: bytes) -> Iterator[float]:
             yield INSTEAD_S  # a picture for programs that cannot animate, looked at too
 
 
-READERS: dict[str, Callable[[bytes], Iterator[float]]] = {"gif": _gif, "webp": _webp, "png": _png}
+READERS: dict[str, Callable[[blocks.Read], Iterator[float]]] = {
+    "gif": _gif,
+    "webp": _webp,
+    "png": _png,
+}
+
+
+def moves(name: str, read: blocks.Read) -> bool:
+    """Whether a file of the format `name` (a key of `READERS`) holds more pictures than one."""
+    try:
+        return len(list(islice(READERS[name](read), 2))) > 1
+    except struct.error:
+        return False
 
 
 def durations(name: str, data: bytes) -> list[float]:
@@ -64,10 +77,10 @@ def durations(name: str, data: bytes) -> list[float]:
     """
     found: list[float] = []
     try:
-        for seconds in READERS[name](data):
+        for seconds in READERS[name](lambda at, size: data[at : at + size]):
             if len(found) == _MOST:
                 raise MediaTooLarge(f"an animation of more than {_MOST} pictures")
             found.append(seconds)
-    except (IndexError, struct.error):
+    except struct.error:
         pass
     return found

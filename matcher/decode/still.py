@@ -84,6 +84,10 @@ class OpenedPicture:
                 # the others are not looked at, which is said.
                 if self.format == "tiff" and getattr(self._image, "n_frames", 1) > 1:
                     self.truncated = True
+                # Nor at those that Pillow loses where browsers do not, in a file that is damaged,
+                # or made for it.
+                if self.format in animation.READERS:
+                    self.truncated |= _moves(media, self.format)
                 return []
             if self.format not in animation.READERS:
                 return [animation.INSTEAD_S] * getattr(self._image, "n_frames", 1)
@@ -181,6 +185,20 @@ class OpenedPicture:
 
     def close(self) -> None:
         self._image.close()
+
+
+def _moves(media: BinaryIO, name: str) -> bool:
+    """Whether the bytes tell of more pictures than one. The file is left where it was."""
+    before = media.tell()
+
+    def read(at: int, size: int) -> bytes:
+        media.seek(at)
+        return media.read(size)
+
+    try:
+        return animation.moves(name, read)
+    finally:
+        media.seek(before)
 
 
 def _let_go_of_decoder(image: Image.Image) -> None:

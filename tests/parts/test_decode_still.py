@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 
 from hashdb.errors import CorruptMedia, MediaTooLarge, UnsupportedMedia
 from hashdb.model import MediaKind
-from matcher.decode import animation, still
+from matcher.decode import animation, blocks, still
 from matcher.decode import luma as weighing
 from matcher.decode.formats import is_motion_jpeg
 from matcher.decode.luma import luma_of_rgb
@@ -170,6 +171,31 @@ def test_animations_are_videos(name: str):
     assert len(frames) >= 8
     for frame in frames:
         assert alike(frame.luma, pictures[round(frame.offset * 10)], 6)
+
+
+def with_control_twice(png: bytes) -> bytes:
+    at = png.index(b"acTL") - 4
+    return png[:at] + png[at : at + 20] + png[at:]
+
+
+def with_empty_extension(gif: bytes) -> bytes:
+    """Behind the first picture one without a block, and a comment: who takes the beginning of the
+    comment for a block finds an end within it."""
+    found = blocks.gif_blocks(lambda at, size: gif[at : at + size])
+    kinds, places = zip(*found, strict=True)
+    at = places[kinds.index(blocks.PICTURE) + 1]
+    return gif[:at] + b"!\x01\0" + b"!\xfe\x21" + b"x" * 31 + b"\0;" + b"\0" + gif[at:]
+
+
+@pytest.mark.parametrize(
+    ("name", "made"), [("PNG", with_control_twice), ("GIF", with_empty_extension)]
+)
+def test_pictures_that_pillow_loses_are_owned_up_to(name: str, made: Callable[[bytes], bytes]):
+    """Browsers show them."""
+    data = made(make.animation(make.scenes(3, rate=10, cut=1.0), name))
+    opened, frames = look(data)
+    assert len(frames) == 1
+    assert opened.truncated
 
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG"])
