@@ -117,9 +117,10 @@ class OpenedPicture:
         offset, taken = 0.0, float("-inf")
         for number, seconds in enumerate(self._durations):
             until = offset + seconds
+            ends = number == len(self._durations) - 1 and not sampling.windows
             if pace.exhausted or not pace.affords(Look.KEYFRAME, offset / self.info.duration):
                 self.truncated = True
-            elif picker.takes(offset, taken, picker.step):
+            elif ends or picker.takes(offset, taken, picker.step):
                 if not self._turn_to(number):
                     return
                 yield from self._held(offset, until, pace)

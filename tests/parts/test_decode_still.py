@@ -199,6 +199,14 @@ def test_pictures_that_pillow_loses_are_owned_up_to(name: str, made: Callable[[b
 
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG"])
+def test_the_last_picture_is_looked_at(name: str):
+    """What plays once stands on it for good, however briefly it asks to be shown."""
+    last = make.scene(99)
+    _, frames = look(make.animation([*make.scenes(3.3, rate=10, cut=1.0), last], name))
+    assert alike(frames[-1].luma, last, 6)
+
+
+@pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG"])
 def test_of_a_brief_animation_every_picture_is_looked_at(name: str):
     """It may stand on the last one for good."""
     pictures = [make.scene(seed) for seed in range(1, 4)]
