@@ -15,7 +15,7 @@ from fsspec.implementations.ftp import FTPFileSystem
 from hashdb.errors import BadArgument, Unavailable
 
 _SFTP = ("sftp://", "ssh://")
-_PASSWORD = re.compile(r"(\w*)(://[^/@:]*):[^/]*@")
+_PASSWORD = re.compile(r"(\w*)(://[^/:]*):[^/]*@")
 
 
 def opened(url: str, **options: bool) -> tuple[Any, str]:

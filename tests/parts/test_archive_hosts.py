@@ -161,3 +161,13 @@ def test_a_folder_that_may_not_be_listed_fails_as_an_object(
     assert failed.payload["path"] == "hosted://one/v/shut"
     assert "Permission denied" in (failed.problem or {})["detail"]
     parts.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://joe@site.example:secret@host/x", "sftp://joe@a@b:secret@host:22/x"]
+)
+def test_so_is_one_behind_a_user_who_is_an_address(url: str) -> None:
+    with pytest.raises(BadArgument) as refused:
+        filesystems.refuse_password(url)
+    assert "secret" not in str(refused.value)
+    filesystems.refuse_password(url.replace(":secret", ""))
