@@ -141,6 +141,21 @@ def chapters(media: bytes, *, of: int, track: int) -> bytes:
     return b"".join(box(k, headers(b) if k == b"moov" else b) for k, b in boxes(media))
 
 
+def behind_avif(picture: NDArray[Any], film: bytes) -> bytes:
+    """An AVIF picture with the tracks of an MP4, whose samples must lie before its headers."""
+    first = image(picture, "AVIF")
+    left = int.from_bytes(film[:4], "big")  # the MP4's own ftyp
+    moved = bytearray(film)
+    at = film.find(b"stco")
+    while at >= 0:
+        for entry in range(int.from_bytes(film[at + 8 : at + 12], "big")):
+            place = at + 12 + 4 * entry
+            offset = int.from_bytes(film[place : place + 4], "big") + len(first) - left
+            moved[place : place + 4] = struct.pack(">I", offset)
+        at = film.find(b"stco", at + 4)
+    return first + bytes(moved[left:])
+
+
 def stretched(piece: bytes, seconds: float, every: float) -> bytes:
     """A long MP4 made of one short video's first packet, again every `every` seconds, without
     encoding anything."""

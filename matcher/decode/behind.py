@@ -5,12 +5,16 @@ RIFF container of WebP (RFC 9649, 2.3); BITMAPFILEHEADER of BMP; of PNG and GIF:
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
 from matcher.decode import blocks, formats
 
 _HEAD = 64
+_MOST = 64 << 20  # of a film's headers
+_VIDEO_TRACK = re.compile(rb"hdlr.{8}vide", re.DOTALL)
 
 
 def holds_picture(media: BinaryIO, name: str) -> bool:
@@ -24,6 +28,25 @@ def holds_picture(media: BinaryIO, name: str) -> bool:
 
     end = _ENDS[name](read) if name in _ENDS else None
     return end is not None and formats.following_format(read(end, _HEAD)) is not None
+
+
+def holds_video(media: BinaryIO) -> bool:
+    """Whether an ISO media file that announces a picture has a track of video, which players go by.
+    The tracks of an animated AVIF are of another kind, `pict`."""
+    at = 0
+    while True:
+        media.seek(at)
+        head = media.read(16)
+        if len(head) < 8:
+            return False
+        size, kind, large = struct.unpack(">I4sQ", head.ljust(16, b"\0"))
+        size = large if size == 1 else size
+        if kind == b"moov":
+            media.seek(at)
+            return _VIDEO_TRACK.search(media.read(min(size or _MOST, _MOST))) is not None
+        if size < 8:
+            return False
+        at += size
 
 
 def _png(read: blocks.Read) -> int | None:

@@ -70,6 +70,9 @@ class PyAvDecoder:
             following = formats.behind_jpeg(media.read(self.limits.max_pixels))
             if following == "jpeg":
                 still = None
+        if still == "avif" and behind.holds_video(media):
+            still = None  # its picture is a track like the others
+        media.seek(0)
         if still is not None:
             picture = OpenedPicture(media, still, self.limits)
             at = media.tell()

@@ -368,6 +368,17 @@ def test_a_track_that_is_named_as_pictures_of_chapters_is_looked_at(of: int, tra
         assert alike(first.luma, film[0])
 
 
+def test_a_film_that_announces_itself_as_a_picture_is_looked_at():
+    """Players go by its tracks."""
+    film = make.scenes(3)
+    opened, frames = look(make.behind_avif(make.scene(5), make.video(film)))
+    assert opened.info.kind is MediaKind.VIDEO
+    assert alike(frames[0].luma, make.scene(5)) or alike(frames[0].luma, film[0])
+    shown = [f for f in frames if alike(f.luma, film[round(f.offset * 25)])]
+    assert len(shown) >= 8
+    assert not opened.truncated
+
+
 def only_over_white(picture: np.ndarray) -> np.ndarray:
     """Black, and as transparent as the picture is bright."""
     return np.dstack([np.zeros_like(picture), 255 - luma_of_rgb(picture)])
