@@ -227,7 +227,7 @@ def _confident_finding(ruled: Ruled, remaining: Sequence[Ruled], coverage: Cover
     if action is Action.BLOCK and not _covers(ruled, remaining, coverage):
         code, action = ReasonCode.SHORT_MATCH, Action.REVIEW
         needed = ruled.limits.needed_s(coverage.total_s)
-        text = f"Shows {shown}; {_counted(ruled)}a block needs {needed:.1f} s."
+        text = f"Shows {shown}; {_counted(ruled)}a block needs {_seconds(needed)}."
         if heard:
             code = ReasonCode.SOUND_ALONE
             text = f"Sounds like {shown}; {_lacking_by_sound(ruled, coverage)}."
@@ -238,7 +238,7 @@ def _lacking_by_sound(ruled: Ruled, coverage: Coverage) -> str:
     if ruled.limits.sound_alone is not Action.BLOCK:
         return "what sound alone tells is for a moderator"
     needed = ruled.limits.needed_by_sound_s(coverage.total_s)
-    return f"{_counted(ruled)}by sound alone a block needs {needed:.1f} s"
+    return f"{_counted(ruled)}by sound alone a block needs {_seconds(needed)}"
 
 
 def _counted(ruled: Ruled) -> str:
@@ -370,10 +370,16 @@ def named(match: Match) -> str:
     return f"reference {match.reference.id} of bank {match.reference.bank.name}"
 
 
+def _seconds(seconds: float, of: float | None = None) -> str:
+    """To a tenth; where it, or what it is a part `of`, is less than one, to a hundredth."""
+    return f"{seconds:.1f} s" if (seconds if of is None else of) >= 1 else f"{seconds:.2f} s"
+
+
 def _shown(ruled: Ruled, coverage: Coverage) -> str:
     """Which reference, by which signals, for how long, how surely."""
     names = [s.signal_type for s in ruled.match.signals if s.signal_type not in ("sha256", "md5")]
     seconds = covered_s(p.query for p in ruled.match.segments)
-    length = f"{seconds:.1f} s of {coverage.total_s:.1f} s, " if coverage.total_s > 0 else ""
+    total = coverage.total_s
+    length = f"{_seconds(seconds, total)} of {_seconds(total)}, " if total > 0 else ""
     by = f" by {' and '.join(names)}" if names else ""
     return f"{named(ruled.match)}{by}: {length}score {max(ruled.score, ruled.likeness):.2f}"

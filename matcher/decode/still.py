@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -30,6 +31,7 @@ _PILLOW = {
 
 _ANIMATED = ("gif", "webp", "png", "avif")
 _MOST_BYTES = 256 << 20  # of an animation
+_GAMMAS = 0.2, 1.2
 
 # What a damaged file lacks is left grey; that it lacks something is found by looking, below.
 _UNREADABLE = (
@@ -69,6 +71,7 @@ class OpenedPicture:
             raise MediaTooLarge(
                 f"{width} x {height} pixels; at most {limits.max_pixels} are looked at"
             )
+        self.truncated |= name == "png" and _is_shown_otherwise(self._image)
         self._durations = self._read_durations(media)
         moving = len(self._durations) > 1
         total = sum(self._durations) if moving else 0.0
@@ -144,9 +147,9 @@ class OpenedPicture:
             shown = shown.copy()  # the next one is decoded in its place
         grounds = _on_each_ground(shown)
         while True:
-            for track, luma in enumerate(grounds):
+            for track, (ground, luma) in enumerate(grounds):
                 pace.frames += 1
-                yield Frame(offset, luma, track, lambda side: _small(shown, side))
+                yield Frame(offset, luma, track, partial(_small, shown, ground=ground))
             offset += MAX_GAP_S
             if offset >= until or pace.exhausted:
                 return
@@ -161,8 +164,8 @@ class OpenedPicture:
             self._load_what_is_there()
         self._set_upright()
         self._image = shown = _flattened(self._image)
-        for track, luma in enumerate(_on_each_ground(shown)):
-            yield Frame(0.0, luma, track, lambda side: _small(shown, side))
+        for track, (ground, luma) in enumerate(_on_each_ground(shown)):
+            yield Frame(0.0, luma, track, partial(_small, shown, ground=ground))
 
     def _set_upright(self) -> None:
         """Lay it as its EXIF says. A large picture is held once: it is not copied where it lies
@@ -215,11 +218,21 @@ def _let_go_of_decoder(image: Image.Image) -> None:
     webp.load_prepare = load_prepare  # which Pillow calls in between
 
 
-def _small(shown: Image.Image, side: int) -> Picture:
-    if shown.mode != "RGB":
-        shown = shown.convert("RGB")
-    small: NDArray[np.uint8] = np.asarray(shown.resize((side, side), Image.Resampling.BILINEAR))
-    return small
+def _is_shown_otherwise(image: Image.Image) -> bool:
+    """Whether a PNG asks for a gamma at which browsers show what its levels do not (PNG, third
+    edition, 13.13): those of real files are 0.45 and 0.56, or 1 where they count light."""
+    gamma = image.info.get("gamma")
+    told = "srgb" in image.info or "icc_profile" in image.info
+    return gamma is not None and not told and not _GAMMAS[0] <= gamma <= _GAMMAS[1]
+
+
+def _small(shown: Image.Image, side: int, ground: int) -> Picture:
+    small = shown.resize((side, side), Image.Resampling.BILINEAR)
+    if small.mode == "RGBA":
+        on_ground = Image.new("RGBA", small.size, (ground, ground, ground, 255))
+        small = Image.alpha_composite(on_ground, small)
+    picture: NDArray[np.uint8] = np.asarray(small.convert("RGB"))
+    return picture
 
 
 def _cut(image: Image.Image) -> Iterator[tuple[slice, NDArray[Any]]]:
@@ -237,13 +250,14 @@ def _luma(shown: Image.Image, ground: int = BLACK) -> Luma:
     return luma
 
 
-def _on_each_ground(shown: Image.Image) -> list[Luma]:
-    """Laid over black, and over white where that shows something else."""
+def _on_each_ground(shown: Image.Image) -> list[tuple[int, Luma]]:
+    """Laid over black, and over white where that shows something else; which ground, and what."""
     on_black = _luma(shown)
-    if shown.mode != "RGBA" or shown.getchannel("A").getextrema() == (255, 255):
-        return [on_black]
-    on_white = _luma(shown, WHITE)
-    return [on_black, on_white] if looks_different(on_black, on_white) else [on_black]
+    found = [(BLACK, on_black)]
+    if shown.mode == "RGBA" and shown.getchannel("A").getextrema() != (255, 255):
+        on_white = _luma(shown, WHITE)
+        found += [(WHITE, on_white)] if looks_different(on_black, on_white) else []
+    return found
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

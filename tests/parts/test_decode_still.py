@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
 import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from hashdb.errors import CorruptMedia, MediaTooLarge, UnsupportedMedia
 from hashdb.model import MediaKind
@@ -153,6 +154,41 @@ def test_so_is_an_animation(name: str):
     assert opened.info.tracks == 1
     white = grey(luma_of_rgb(make.scene(11)) // 2 + 127)
     assert alike(next(f for f in frames if f.track == 1).luma, white, 4)
+
+
+def test_a_classifier_sees_them_as_they_are_shown():
+    hidden = np.dstack([PICTURE, np.zeros(PICTURE.shape[:2], np.uint8)])
+    hidden[:, :40, 3] = 255
+    _, frames = look(make.image(hidden))
+    black, white = (frame.picture(64) for frame in frames)
+    assert black[:, 20:].max() == 0
+    assert white[:, 20:].min() == 255
+    assert np.array_equal(black[:, :10], white[:, :10])
+
+
+def with_gamma(gamma: float, before: bytes = b"") -> bytes:
+    """A PNG that asks for it."""
+    info = PngImagePlugin.PngInfo()
+    info.add(b"gAMA", struct.pack(">I", round(gamma * 100_000)))
+    if before:
+        info.add(before, b"\0")
+    return make.image(PICTURE, pnginfo=info)
+
+
+@pytest.mark.parametrize(
+    ("png", "otherwise"),
+    [
+        (with_gamma(1 / 2.2), False),
+        (with_gamma(1.0), False),
+        (with_gamma(0.02), True),
+        (with_gamma(5.0), True),
+        (with_gamma(0.02, before=b"sRGB"), False),
+    ],
+)
+def test_a_png_that_is_shown_at_an_odd_gamma_is_not_judged_by_its_levels(
+    png: bytes, otherwise: bool
+):
+    assert look(png)[0].truncated is otherwise
 
 
 def test_what_is_not_transparent_is_looked_at_once():

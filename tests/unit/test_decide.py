@@ -99,6 +99,13 @@ class TestHowMuchMustMatch:
         text = judge(shown(BAD, frames(0, 2)), total_s=600.0).reason.text
         assert text.endswith("2.0 s of 600.0 s, score 1.00; a block needs 3.0 s.")
 
+    def test_of_what_is_shorter_than_a_second_hundredths_are_said(self):
+        text = judge(shown(BAD, frames(0, 0.5)), total_s=0.8).reason.text
+        assert ": 0.50 s of 0.80 s, score" in text
+        text = judge(shown(BAD, frames(0, 0.5)), total_s=1.5).reason.text
+        assert ": 0.5 s of 1.5 s, score" in text
+        assert text.endswith("; a block needs 0.75 s.")
+
     def test_an_image_counts_as_whole(self):
         match = shown(BAD, frames(0, 0.5, 0), video=False)
         ruling = judge(match, kind=MediaKind.IMAGE, coverage=Coverage(0, 0, 1, 0))
