@@ -146,6 +146,15 @@ for _name, _column, _where in (
         postgresql_where=text(_where),
     )
 
+# Past references too: a partner's id of one is looked up for each line of its list.
+Index(
+    "ix_bank_references_bank_id_origin",
+    bank_references.c.bank_id,
+    bank_references.c.origin,
+    sqlite_where=text("origin IS NOT NULL"),
+    postgresql_where=text("origin IS NOT NULL"),
+)
+
 reference_fingerprints = Table(
     "reference_fingerprints",
     metadata,

@@ -20,6 +20,7 @@ from hashdb.model import (
     Motion,
     Reference,
     SoundPeaks,
+    Standing,
 )
 from hashdb.signals import OF_PDQ, SIGNAL_TYPES, meaningful
 from hashdb.store import Store
@@ -131,9 +132,10 @@ class Enroller:
         return reference
 
     def withdraw(self, reference_id: str, *, actor: str) -> Reference:
-        """Take a reference out for good: it stays on record and matches nothing."""
+        """Take a reference out for good: it stays on record and matches nothing. What a partner
+        holds of it does not bring it back (see `hashdb.sync`)."""
         with self._store.begin() as tx:
-            reference = tx.banks.withdraw(reference_id)
+            reference = tx.banks.withdraw(reference_id, Standing.NEGATIVE)
             tx.audit.record(actor, "withdraw", reference_id, {})
         return reference
 

@@ -105,7 +105,9 @@ class ReferenceOut(Out):
         description="hashes of pictures that are kept; at 0 (all was flat, or it came as a digest) "
         "only the very same file matches, and what has its sound"
     )
-    standing: Standing
+    standing: Standing = Field(
+        description="negative: a moderator withdrew it, so that no partner's list brings it back"
+    )
     enabled: bool
     enforceable: bool
     added_at: datetime

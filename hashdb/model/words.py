@@ -19,7 +19,8 @@ class Action(StrEnum):
 
 
 class Standing(StrEnum):
-    """What is held of a reference, by us or by a partner (python-threatexchange's words)."""
+    """What is held of a reference, by us or by a partner (python-threatexchange's words). Negative
+    is what a moderator here has withdrawn."""
 
     POSITIVE = "positive"
     INVESTIGATION_SEED = "investigation_seed"

@@ -316,8 +316,30 @@ class Banks(Prints):
         self._connection.execute(statement.values(metadata=dict(metadata)))
         return self.reference(reference_id)
 
-    def withdraw(self, reference_id: str) -> Reference:
-        """Takes a reference out for good; noted in the change log the first time."""
+    def overruled(
+        self, bank_id: str, digests: Digests, fingerprints: Sequence[Fingerprint], origin: str
+    ) -> bool:
+        """Whether a moderator withdrew this media from the bank, or what a partner knows by that
+        id, and has not added it again: what a partner holds of it counts no more."""
+        frames = packing.frames(packing.merged(fingerprints))
+        columns = bank_references.c
+        named = and_(columns.bank_id == bank_id, columns.origin == origin)
+        same = _same_media(bank_id, digests, None, frames)  # flat: SQLite asks an index for each
+        query = select(columns.id).where(
+            named if same is None else or_(named, same),
+            columns.standing == Standing.NEGATIVE.value,
+            columns.withdrawn_at.is_not(None),
+        )
+        if self._connection.scalar(query.limit(1)) is None:
+            return False
+        return self._living(_same_media(bank_id, digests, origin, frames)) is None
+
+    def withdraw(self, reference_id: str, standing: Standing | None = None) -> Reference:
+        """Takes a reference out for good; noted in the change log the first time. `standing`: what
+        is held of it from now on, where that is not what was; also of one that was out already."""
+        if standing is not None:
+            held = update(bank_references).where(bank_references.c.id == reference_id)
+            self._connection.execute(held.values(standing=standing.value))
         statement = (
             update(bank_references)
             .where(bank_references.c.id == reference_id, bank_references.c.withdrawn_at.is_(None))

@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, Engine, MetaData, Text, create_engine, inspect, text
 
-from hashdb.model import Action
+from hashdb.model import Action, Standing
 from hashdb.store import Store, downgrade, schema, schema_is_current, upgrade
 from hashdb.store.engine import make_engine, parse_url
 from hashdb.tables import metadata
@@ -166,6 +166,26 @@ def test_a_full_database_goes_down(store_url: str) -> None:
     store.close()
     downgrade(store_url, "base")
     assert tables(store_url) == set()
+
+
+def test_what_moderators_withdrew_is_told_from_what_partners_did(store_url: str) -> None:
+    """By the audit, once: that may be purged later."""
+    store = Store.open(store_url)
+    with store.begin() as tx:
+        bank = tx.banks.create("theirs")
+        ours, theirs, living = (add(tx, bank, name) for name in ("ours", "theirs", "living"))
+        for reference, detail in ((ours, {}), (theirs, {"partner": "https://a.example"})):
+            tx.banks.withdraw(reference.id)
+            tx.audit.record("key_a", "withdraw", reference.id, detail)
+        tx.audit.record("key_a", "disable", living.id, {})
+    store.close()
+    downgrade(store_url, "0006")
+    upgrade(store_url)
+    store = Store.open(store_url)
+    with store.read() as tx:
+        found = [tx.banks.reference(r.id).standing for r in (ours, theirs, living)]
+    store.close()
+    assert found == [Standing.NEGATIVE, Standing.POSITIVE, Standing.POSITIVE]
 
 
 def with_next(folder: Path, upgrade_body: str) -> Config:
