@@ -3,6 +3,9 @@
 The feed's lines are applied in batches. One transaction adds and withdraws a batch's references
 and moves the exchange's checkpoint past it; whoever comes next goes on from there. A line that
 comes twice changes nothing.
+
+What a moderator here withdrew stays withdrawn, whatever the feed says, until a moderator adds it
+again. What the partner withdrew comes back where the partner adds it again.
 """
 
 from __future__ import annotations
@@ -55,17 +58,19 @@ class Refused:
 
 @dataclass(slots=True)
 class Pulled:
-    """What a pull has done so far. `known`: additions that the bank had already."""
+    """What a pull has done so far. `known`: additions that the bank had already; `overruled`: those
+    that were passed over, since a moderator here had withdrawn what they add."""
 
     added: int = 0
     withdrawn: int = 0
     known: int = 0
+    overruled: int = 0
     refused: list[Refused] = field(default_factory=list)
     checkpoint: str | None = None
 
     @property
     def lines(self) -> int:
-        return self.added + self.withdrawn + self.known + len(self.refused)
+        return self.added + self.withdrawn + self.known + self.overruled + len(self.refused)
 
 
 def pull(
@@ -237,11 +242,16 @@ class _Step:
             before.added + now.added,
             before.withdrawn + now.withdrawn,
             before.known + now.known,
+            before.overruled + now.overruled,
             before.refused,
             checkpoint,
         )
 
     def _add(self, origin: str, shared: Shared) -> None:
+        overruled = self._tx.banks.overruled
+        if overruled(self._bank.id, shared.digests, shared.fingerprints, origin):
+            self._counts.overruled += 1
+            return
         reference, created = self._tx.banks.add_reference(
             self._bank,
             kind=shared.kind,

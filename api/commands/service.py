@@ -206,7 +206,7 @@ def sync_pull(
     """Read another Seawall's hash list (or a file of JSON lines) into a bank.
 
     Goes on where it stopped. Give each partner a bank of its own: what the partner withdraws is
-    withdrawn there.
+    withdrawn there. What a moderator here withdrew stays withdrawn, and is counted as overruled.
     """
     from api import wiring
 
@@ -256,6 +256,7 @@ def pulled_json(done: Pulled) -> dict[str, object]:
         "added": done.added,
         "known": done.known,
         "withdrawn": done.withdrawn,
+        "overruled": done.overruled,
         "refused": [
             {"reference_id": r.reference_id, "line": r.line, "why": r.why} for r in done.refused
         ],
@@ -264,8 +265,9 @@ def pulled_json(done: Pulled) -> dict[str, object]:
 
 
 def describe_pulled(done: Pulled) -> str:
-    refused = f", {len(done.refused)} refused" if done.refused else ""
-    return f"{done.added} added, {done.known} known, {done.withdrawn} withdrawn{refused}"
+    words = f"{done.added} added, {done.known} known, {done.withdrawn} withdrawn"
+    words += f", {done.overruled} overruled" if done.overruled else ""
+    return words + (f", {len(done.refused)} refused" if done.refused else "")
 
 
 def _is_loopback(url: str) -> bool:

@@ -310,6 +310,22 @@ def test_a_partner_that_was_replaced_is_pulled_from_the_start(
         assert (done["added"], done["known"]) == (0, 0)
 
 
+def test_what_is_overruled_is_told_and_is_no_failure(seawall: Seawall, tmp_path: Path) -> None:
+    seawall("bank", "create", "theirs")
+    path = tmp_path / "feed.jsonl"
+    path.write_text("".join(json.dumps(add(n)) + "\n" for n in (1, 2)))
+    pull = ("sync", "pull", str(path), "--bank", "theirs")
+    assert seawall(*pull).out == "2 added, 0 known, 0 withdrawn\n"
+    first, _ = seawall("reference", "list", "--json").lines()
+    seawall("reference", "withdraw", str(first["id"]))
+    told = seawall(*pull, "--from-start")
+    assert (told.code, told.out) == (0, "0 added, 1 known, 0 withdrawn, 1 overruled\n")
+    (done,) = seawall(*pull, "--from-start", "--json").lines()
+    assert (done["overruled"], done["refused"]) == (1, [])
+    (gone,) = seawall("reference", "list", "--state", "withdrawn", "--json").lines()
+    assert gone["standing"] == "negative"
+
+
 def test_a_key_may_lie_in_a_file(seawall: Seawall, tmp_path: Path) -> None:
     seawall("bank", "create", "theirs")
     (tmp_path / "key").write_text(KEY + "\n")

@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from api.purging import Purge
+from api.settings import Settings
 from hashdb import sync
 from hashdb.errors import BadFingerprint, PartnerUnavailable
 from hashdb.exchange.jsonl import FileFeed
-from hashdb.model import Bank, Digests, MediaKind, Reference
+from hashdb.model import Bank, Codes, Digests, MediaKind, Reference
 from hashdb.ports import BadLine, FeedEntry
 from hashdb.store import Store
 from hashdb.sync import Pulled, pull, read_addition
+from matcher.enroll import Enroller
 from tests.feeds import add, withdraw
+from tests.parts.store_samples import later
 
 NAME = "https://partner.example/exchange/v1/changes"
 
@@ -236,6 +242,161 @@ def test_our_own_reference_outlives_the_partners_withdrawal(
     assert left.id != own.id
     assert left.origin is None
     assert left.frames > 0
+
+
+# What a moderator here withdrew
+
+
+@pytest.fixture
+def enroller(store: Store) -> Enroller:
+    return Enroller(store, no_media, signal_types=("pdq",), degenerate=no_code)
+
+
+def no_media(*_: object) -> NoReturn:
+    raise AssertionError("nothing is decoded here")
+
+
+def no_code(codes: Codes) -> NDArray[np.bool_]:
+    return np.zeros(len(codes), dtype=np.bool_)
+
+
+def bare(number: int) -> dict[str, Any]:
+    """An addition without a SHA-256."""
+    return add(number, sha256=None)
+
+
+def digest_alone(number: int) -> dict[str, Any]:
+    """An addition by an MD5 alone."""
+    return add(number, sha256=None, md5=f"{number:032x}", fingerprints=[])
+
+
+@pytest.mark.parametrize("added", [add, bare, digest_alone])
+@pytest.mark.parametrize(("from_start", "times"), [(False, 1), (True, 2)])
+def test_what_a_moderator_withdrew_stays_withdrawn(
+    store: Store,
+    bank: Bank,
+    pulled: Pull,
+    enroller: Enroller,
+    added: Callable[[int], dict[str, Any]],
+    from_start: bool,
+    times: int,
+) -> None:
+    """The partner adds it once more: it had switched its bank off, or all is read again."""
+    first = (added(1), added(2))
+    pulled(*first)
+    for reference in living(store, bank):
+        if reference.origin == added(1)["reference_id"]:
+            enroller.withdraw(reference.id, actor="key_mod")
+    before = changes(store)
+    lines = (*first, withdraw(3, of=1), {**added(1), "checkpoint": "4"})
+    done = pulled(*lines, from_start=from_start)
+    assert (done.added, done.withdrawn, done.overruled) == (0, 0, times)
+    assert done.checkpoint == "4"
+    assert changes(store) == before
+    assert [r.origin for r in living(store, bank)] == [added(2)["reference_id"]]
+
+
+def test_what_was_passed_over_for_a_moderator_counts_as_a_line(
+    store: Store, bank: Bank, pulled: Pull, enroller: Enroller
+) -> None:
+    pulled(add(1), add(2))
+    for reference in living(store, bank):
+        enroller.withdraw(reference.id, actor="key_mod")
+    done = pulled(add(1), add(2), add(3), from_start=True)
+    assert (done.overruled, done.added, done.known, done.lines) == (2, 1, 0, 3)
+    assert done.refused == []
+
+
+def test_a_moderator_withdraws_the_file_whatever_the_partner_calls_it(
+    store: Store, bank: Bank, pulled: Pull, enroller: Enroller
+) -> None:
+    """Held twice by the partner, or under a new id by the database that replaced its old one."""
+    twice = (add(1, sha256="f" * 64), add(2, sha256="f" * 64))
+    pulled(*twice)
+    (reference,) = living(store, bank)
+    enroller.withdraw(reference.id, actor="key_mod")
+    assert pulled(*twice, from_start=True).overruled == 2
+    new = [add(n, sha256=f * 64, checkpoint=f"new.{n}") for n, f in ((8, "f"), (9, "e"))]
+    done = pulled(*new, from_start=True)
+    assert (done.overruled, done.added) == (1, 1)
+    assert [r.digests.sha256 for r in living(store, bank)] == ["e" * 64]
+
+
+def test_what_a_moderator_withdrew_stays_withdrawn_without_the_audit(
+    store: Store, store_url: str, bank: Bank, pulled: Pull, enroller: Enroller, tmp_path: Path
+) -> None:
+    pulled(add(1))
+    (reference,) = living(store, bank)
+    enroller.withdraw(reference.id, actor="key_mod")
+    settings = Settings(data_dir=tmp_path / "data", database_url=store_url, keep_audit_days=1)
+    Purge(store, settings).run(at=later(500))
+    with store.read() as tx:
+        assert [e.act for e in tx.audit.list()[0]] == ["purge"]
+    assert pulled(add(1), from_start=True).overruled == 1
+    assert living(store, bank) == []
+
+
+def test_a_moderator_adds_again_what_was_withdrawn(
+    store: Store, bank: Bank, pulled: Pull, enroller: Enroller
+) -> None:
+    """It is ours from then on: the partner's withdrawal does not end it."""
+    pulled(add(1))
+    (theirs,) = living(store, bank)
+    enroller.withdraw(theirs.id, actor="key_mod")
+    shared = read_addition(add(1))
+    ours, _ = enroller.add_hashes(
+        bank, shared.digests, shared.fingerprints, kind=shared.kind, actor="key_mod"
+    )
+    lines = (add(1), withdraw(2, of=1), again(3, of=1))
+    done = pulled(*lines)
+    assert (done.known, done.overruled, done.added, done.withdrawn) == (1, 0, 0, 0)
+    assert [r.id for r in living(store, bank)] == [ours.id]
+    enroller.withdraw(ours.id, actor="key_mod")
+    done = pulled(*lines, from_start=True)
+    assert (done.overruled, done.added) == (2, 0)
+    assert living(store, bank) == []
+
+
+def test_our_own_that_a_moderator_withdrew_is_not_brought_by_a_partner(
+    store: Store, bank: Bank, pulled: Pull, enroller: Enroller
+) -> None:
+    shared = read_addition(add(1))
+    ours, _ = enroller.add_hashes(bank, shared.digests, [], kind=shared.kind, actor="key_mod")
+    enroller.withdraw(ours.id, actor="key_mod")
+    assert pulled(add(1)).overruled == 1
+    assert living(store, bank) == []
+
+
+def test_a_moderator_may_overrule_what_the_partner_has_withdrawn_for_now(
+    store: Store, bank: Bank, pulled: Pull, enroller: Enroller
+) -> None:
+    pulled(add(1))
+    (reference,) = living(store, bank)
+    pulled(add(1), withdraw(2, of=1))
+    enroller.withdraw(reference.id, actor="key_mod")
+    assert pulled(add(1), withdraw(2, of=1), again(3, of=1)).overruled == 1
+    assert living(store, bank) == []
+
+
+def test_what_is_withdrawn_in_another_bank_comes_into_this_one(
+    store: Store, bank: Bank, pulled: Pull, enroller: Enroller
+) -> None:
+    shared = read_addition(add(1))
+    with store.begin() as tx:
+        other = tx.banks.create("other")
+    there, _ = enroller.add_hashes(
+        other, shared.digests, [], kind=shared.kind, actor="key_mod", origin=add(1)["reference_id"]
+    )
+    enroller.withdraw(there.id, actor="key_mod")
+    assert pulled(add(1)).added == 1
+
+
+def test_what_was_completed_is_nobodys_withdrawal(store: Store, bank: Bank, pulled: Pull) -> None:
+    """A digest alone gave its place to one with codes; then the partner withdrew that, for now."""
+    lines = [add(1, fingerprints=[]), again(2, of=1), withdraw(3, of=1), again(4, of=1)]
+    done = pulled(*lines)
+    assert (done.added, done.withdrawn, done.overruled) == (3, 1, 0)
+    assert len(living(store, bank)) == 1
 
 
 def test_other_banks_are_left_alone(store: Store, bank: Bank, pulled: Pull) -> None:
