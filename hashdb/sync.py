@@ -96,7 +96,8 @@ def pull(
     with store.begin() as tx:
         exchange = tx.exchanges.ensure(name, bank.id)
     done = Pulled(checkpoint=exchange.checkpoint)
-    apply = _Applying(store, bank, exchange, actor, progress or (lambda _: None))
+    further = _FurtherIds(store, bank)
+    apply = _Applying(store, bank, exchange, further, actor, progress or (lambda _: None))
     if from_start:
         with closing(sqlite3.connect("")) as memory:
             replay = _Replay(partner.fetch(None), memory)
@@ -116,6 +117,7 @@ class _Applying:
     store: Store
     bank: Bank
     exchange: Exchange
+    further: _FurtherIds
     actor: str
     progress: Callable[[Pulled], None]
 
@@ -123,8 +125,10 @@ class _Applying:
         """`done` and these entries together. `moving`: the exchange's checkpoint with them."""
         for batch, broken in _batches(entries):
             if batch:
+                if any(isinstance(e, FeedEntry) and e.change == "withdraw" for e in batch):
+                    self.further.load()
                 with self.store.begin() as tx:
-                    step = _Step(tx, self.bank, self.exchange, self.actor)
+                    step = _Step(tx, self.bank, self.exchange, self.further, self.actor)
                     for entry in batch:
                         step.apply(entry)
                     checkpoint = _last_checkpoint(batch) if moving else None
@@ -135,6 +139,42 @@ class _Applying:
             if broken is not None:
                 raise broken
         return done
+
+
+class _FurtherIds:
+    """A partner's ids of references beside their origins, where it holds a file twice.
+
+    They stand in the metadata, where the database finds none without reading the whole bank: so
+    that is done once a pull, outside of its transactions, not for each id that is withdrawn.
+    """
+
+    def __init__(self, store: Store, bank: Bank) -> None:
+        self._store = store
+        self._bank = bank
+        self._loaded = False
+        self._first: dict[str, set[str]] = {}
+
+    def load(self) -> None:
+        """Call it before a transaction that withdraws; `note` what is added meanwhile."""
+        after: str | None = None
+        while not self._loaded:
+            with self._store.read() as tx:
+                page, after = tx.banks.references(
+                    bank=self._bank.id, text=ORIGINS, limit=PAGE, after=after
+                )
+            for reference in page:
+                if reference.withdrawn_at is None:
+                    self.note(reference, _origins(reference))
+            self._loaded = after is None
+
+    def note(self, reference: Reference, origins: list[str]) -> None:
+        if reference.origin is not None:
+            for origin in origins:
+                self._first.setdefault(origin, set()).add(reference.origin)
+
+    def firsts(self, origin: str) -> set[str]:
+        """Origins of all references that the partner may know by that id."""
+        return self._first.get(origin, set()) | {origin}
 
 
 class _Replay:
@@ -211,10 +251,18 @@ def _count_frames(entry: Entry) -> int:
 class _Step:
     """One batch within its transaction. Counts for itself: a transaction may yet fail."""
 
-    def __init__(self, tx: Transaction, bank: Bank, exchange: Exchange, actor: str) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        bank: Bank,
+        exchange: Exchange,
+        further: _FurtherIds,
+        actor: str,
+    ) -> None:
         self._tx = tx
         self._bank = bank
         self._exchange = exchange
+        self._further = further
         self._actor = actor
         self._counts = Pulled()
 
@@ -268,6 +316,8 @@ class _Step:
         # The partner may hold one file twice, in two banks. A reference of our own (without an
         # origin) stays ours: a partner's withdrawal must not end it.
         origins = _origins(reference)
+        if origin != reference.origin:
+            self._further.note(reference, [origin])
         if reference.origin is not None and origin not in origins:
             self._keep_origins(reference, [*origins, origin])
 
@@ -283,18 +333,12 @@ class _Step:
 
     def _named(self, origin: str) -> list[Reference]:
         """The bank's living references that the partner knows by that id."""
-        known = self._tx.banks.by_origin(self._bank.id, origin)
-        if known:
-            return known
-        found: list[Reference] = []
-        after: str | None = None
-        while True:
-            page, after = self._tx.banks.references(
-                bank=self._bank.id, text=origin, limit=PAGE, after=after
-            )
-            found += [r for r in page if r.withdrawn_at is None and origin in _origins(r)]
-            if after is None:
-                return found
+        found = [
+            reference
+            for first in sorted(self._further.firsts(origin))
+            for reference in self._tx.banks.by_origin(self._bank.id, first)
+        ]
+        return [reference for reference in found if origin in _origins(reference)]
 
     def _keep_origins(self, reference: Reference, origins: list[str]) -> None:
         metadata = {**reference.metadata, ORIGINS: origins}

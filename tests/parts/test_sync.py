@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sqlalchemy import event
 
 from api.purging import Purge
 from api.settings import Settings
@@ -46,6 +47,19 @@ def pulled(store: Store, bank: Bank, tmp_path: Path) -> Callable[..., Pulled]:
     return run
 
 
+@pytest.fixture
+def enroller(store: Store) -> Enroller:
+    return Enroller(store, no_media, signal_types=("pdq",), degenerate=no_code)
+
+
+def no_media(*_: object) -> NoReturn:
+    raise AssertionError("nothing is decoded here")
+
+
+def no_code(codes: Codes) -> NDArray[np.bool_]:
+    return np.zeros(len(codes), dtype=np.bool_)
+
+
 def living(store: Store, bank: Bank) -> list[Reference]:
     with store.read() as tx:
         found, _ = tx.banks.references(bank=bank.id)
@@ -58,6 +72,11 @@ def changes(store: Store) -> list[str]:
 
 
 Pull = Callable[..., Pulled]
+
+
+def bare(number: int) -> dict[str, Any]:
+    """An addition without a SHA-256."""
+    return add(number, sha256=None)
 
 
 def test_adds_and_withdraws(store: Store, bank: Bank, pulled: Pull) -> None:
@@ -139,6 +158,63 @@ def test_a_second_id_is_found_beyond_the_first_page(
     assert pulled(*twice).withdrawn == 0
     assert pulled(*twice, withdraw(4, of=2)).withdrawn == 1
     assert living(store, bank) == []
+
+
+@pytest.mark.parametrize("second", ['a"b', "a\\b", "a%b_", "É"])
+@pytest.mark.parametrize("pulls", [1, 2])
+def test_a_second_id_is_any_text(
+    store: Store, bank: Bank, pulled: Pull, second: str, pulls: int
+) -> None:
+    """JSON spells some of it otherwise, and the metadata are JSON."""
+    twice = (add(1, sha256="f" * 64), add(2, sha256="f" * 64, reference_id=second))
+    if pulls == 2:
+        pulled(*twice)
+    pulled(*twice, {**withdraw(3, of=2), "reference_id": second}, withdraw(4, of=1))
+    assert living(store, bank) == []
+
+
+def test_an_id_of_two_references_ends_both(store: Store, bank: Bank, pulled: Pull) -> None:
+    """First it had no SHA-256; with one it was found to be a file that is held already."""
+    lines = [
+        bare(1),
+        add(2, sha256="f" * 64),
+        add(3, sha256="f" * 64, reference_id=f"ref_{1:032x}"),
+    ]
+    pulled(*lines)
+    assert len(living(store, bank)) == 2
+    pulled(*lines, withdraw(4, of=1))
+    assert [r.origin for r in living(store, bank)] == [add(2)["reference_id"]]
+    pulled(*lines, withdraw(4, of=1), withdraw(5, of=2))
+    assert living(store, bank) == []
+
+
+def test_a_second_id_is_known_after_a_moderator_completed_the_reference(
+    store: Store, bank: Bank, pulled: Pull, enroller: Enroller
+) -> None:
+    twice = [add(n, sha256="f" * 64, fingerprints=[]) for n in (1, 2)]
+    pulled(*twice)
+    shared = read_addition(add(1, sha256="f" * 64))
+    _, new = enroller.add_hashes(
+        bank, shared.digests, shared.fingerprints, kind=shared.kind, actor="key_mod"
+    )
+    assert new
+    pulled(*twice, withdraw(3, of=1), withdraw(4, of=2))
+    assert living(store, bank) == []
+
+
+def test_the_bank_is_read_through_once_however_much_is_withdrawn(
+    store: Store, pulled: Pull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A feed that is read for the first time withdraws much whose additions it passes over."""
+    monkeypatch.setattr(sync, "BATCH_ENTRIES", 3)
+    asked: list[str] = []
+
+    def told(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(store._engine, "before_cursor_execute", told)
+    pulled(add(1), *(withdraw(n, of=90 + n) for n in range(2, 10)))
+    assert sum("LIKE" in statement for statement in asked) == 1
 
 
 def test_from_the_start_after_the_partner_was_replaced(
@@ -245,24 +321,6 @@ def test_our_own_reference_outlives_the_partners_withdrawal(
 
 
 # What a moderator here withdrew
-
-
-@pytest.fixture
-def enroller(store: Store) -> Enroller:
-    return Enroller(store, no_media, signal_types=("pdq",), degenerate=no_code)
-
-
-def no_media(*_: object) -> NoReturn:
-    raise AssertionError("nothing is decoded here")
-
-
-def no_code(codes: Codes) -> NDArray[np.bool_]:
-    return np.zeros(len(codes), dtype=np.bool_)
-
-
-def bare(number: int) -> dict[str, Any]:
-    """An addition without a SHA-256."""
-    return add(number, sha256=None)
 
 
 def digest_alone(number: int) -> dict[str, Any]:
