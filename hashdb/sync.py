@@ -5,7 +5,8 @@ and moves the exchange's checkpoint past it; whoever comes next goes on from the
 comes twice changes nothing.
 
 What a moderator here withdrew stays withdrawn, whatever the feed says, until a moderator adds it
-again. What the partner withdrew comes back where the partner adds it again.
+again. What the partner withdrew comes back where the partner adds it again, disabled if a moderator
+had disabled it.
 """
 
 from __future__ import annotations
@@ -296,8 +297,8 @@ class _Step:
         )
 
     def _add(self, origin: str, shared: Shared) -> None:
-        overruled = self._tx.banks.overruled
-        if overruled(self._bank.id, shared.digests, shared.fingerprints, origin):
+        media = (self._bank.id, shared.digests, shared.fingerprints, origin)
+        if self._tx.banks.overruled(*media):
             self._counts.overruled += 1
             return
         reference, created = self._tx.banks.add_reference(
@@ -311,6 +312,9 @@ class _Step:
         if created:
             self._counts.added += 1
             self._record("add", reference.id, origin)
+            if self._tx.banks.was_disabled(*media):
+                self._tx.banks.set_enabled(reference.id, False)
+                self._record("disable", reference.id, origin)
         else:
             self._counts.known += 1
         # The partner may hold one file twice, in two banks. A reference of our own (without an

@@ -322,17 +322,22 @@ class Banks(Prints):
         """Whether a moderator withdrew this media from the bank, or what a partner knows by that
         id, and has not added it again: what a partner holds of it counts no more."""
         frames = packing.frames(packing.merged(fingerprints))
-        columns = bank_references.c
-        named = and_(columns.bank_id == bank_id, columns.origin == origin)
-        same = _same_media(bank_id, digests, None, frames)  # flat: SQLite asks an index for each
-        query = select(columns.id).where(
-            named if same is None else or_(named, same),
-            columns.standing == Standing.NEGATIVE.value,
-            columns.withdrawn_at.is_not(None),
+        query = select(bank_references.c.id).where(
+            _withdrawn(bank_id, digests, origin, frames),
+            bank_references.c.standing == Standing.NEGATIVE.value,
         )
         if self._connection.scalar(query.limit(1)) is None:
             return False
         return self._living(_same_media(bank_id, digests, origin, frames)) is None
+
+    def was_disabled(
+        self, bank_id: str, digests: Digests, fingerprints: Sequence[Fingerprint], origin: str
+    ) -> bool:
+        """Whether a moderator had switched this media off when it was last withdrawn."""
+        frames = packing.frames(packing.merged(fingerprints))
+        columns = bank_references.c
+        query = select(columns.enabled).where(_withdrawn(bank_id, digests, origin, frames))
+        return self._connection.scalar(query.order_by(columns.id.desc()).limit(1)) is False
 
     def withdraw(self, reference_id: str, standing: Standing | None = None) -> Reference:
         """Takes a reference out for good; noted in the change log the first time. `standing`: what
@@ -448,6 +453,14 @@ def _same_media(
     if not either:
         return None
     return and_(columns.bank_id == bank_id, columns.sha256.is_(None), or_(*either))
+
+
+def _withdrawn(bank_id: str, digests: Digests, origin: str, frames: int) -> ColumnElement[bool]:
+    """What was withdrawn of the same media, or of what a partner knows by that id."""
+    columns = bank_references.c
+    named = and_(columns.bank_id == bank_id, columns.origin == origin)
+    same = _same_media(bank_id, digests, None, frames)  # flat: SQLite asks an index for each
+    return and_(named if same is None else or_(named, same), columns.withdrawn_at.is_not(None))
 
 
 def _in_state(state: ReferenceState) -> ColumnElement[bool]:

@@ -449,6 +449,29 @@ def test_what_is_withdrawn_in_another_bank_comes_into_this_one(
     assert pulled(add(1)).added == 1
 
 
+@pytest.mark.parametrize("added", [add, bare, digest_alone])
+def test_what_a_moderator_disabled_comes_back_disabled(
+    store: Store,
+    bank: Bank,
+    pulled: Pull,
+    enroller: Enroller,
+    added: Callable[[int], dict[str, Any]],
+) -> None:
+    lines = [added(1)]
+    pulled(*lines)
+    (reference,) = living(store, bank)
+    enroller.set_enabled(reference.id, False, actor="key_mod")
+    lines += [withdraw(2, of=1), {**added(1), "checkpoint": "3"}]
+    assert pulled(*lines).added == 1
+    (back,) = living(store, bank)
+    assert (back.id != reference.id, back.enabled) == (True, False)
+    enroller.set_enabled(back.id, True, actor="key_mod")
+    lines += [withdraw(4, of=1), {**added(1), "checkpoint": "5"}]
+    assert pulled(*lines).added == 1
+    (back,) = living(store, bank)
+    assert back.enabled
+
+
 def test_what_was_completed_is_nobodys_withdrawal(store: Store, bank: Bank, pulled: Pull) -> None:
     """A digest alone gave its place to one with codes; then the partner withdrew that, for now."""
     lines = [add(1, fingerprints=[]), again(2, of=1), withdraw(3, of=1), again(4, of=1)]
