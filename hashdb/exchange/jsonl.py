@@ -168,12 +168,20 @@ class HttpFeed:
     def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry | BadLine]:
         """See `Partner.fetch`. `PartnerUnavailable` also where the other side does not answer,
         refuses the key or the checkpoint, or answers something that is no feed."""
-        url: str | None = self.name
+        url = self.name
         if checkpoint is not None:
             url = str(httpx.URL(self.name).copy_set_param("since", checkpoint))
         numbers = count(1)
-        while url is not None:
-            url = yield from self._page(url, numbers)
+        marked = url  # an earlier page: not all are kept, to find that they go in a ring (Brent)
+        for pages in count(1):
+            following = yield from self._page(url, numbers)
+            if following is None:
+                return
+            if following in (url, marked):
+                raise PartnerUnavailable(f"{self.name}: the next page cannot be {following}")
+            url = following
+            if pages.bit_count() == 1:  # 1, 2, 4, 8
+                marked = url
 
     def _page(
         self, url: str, numbers: Iterator[int]
@@ -231,7 +239,7 @@ class HttpFeed:
             return None
         here = str(response.request.url)
         there = urljoin(here, link)
-        if urlsplit(there)[:2] != urlsplit(here)[:2] or there == here:
+        if urlsplit(there)[:2] != urlsplit(here)[:2]:
             raise PartnerUnavailable(f"{self.name}: the next page cannot be {there}")
         return there
 

@@ -259,6 +259,17 @@ def test_never_takes_its_key_to_another_host_nor_reads_a_page_for_ever(link: str
     assert len(feed.asked) == 1
 
 
+@pytest.mark.parametrize("ring", [2, 3, 7])
+def test_pages_that_lead_back_to_each_other_break_off(ring: int) -> None:
+    page = json.dumps(add(1)).encode() + b"\n"
+    links = [f'</exchange/v1/changes?since={n % ring}>; rel="next"' for n in range(100)]
+    headers = [{"Content-Type": "application/jsonl", "Link": link} for link in links]
+    feed = Feed(answers=[(200, each, page) for each in headers])
+    with serving(feed) as url, pytest.raises(PartnerUnavailable, match="next page"):
+        list(HttpFeed(url, KEY).fetch(None))
+    assert len(feed.asked) <= 4 * ring
+
+
 def test_nobody_there() -> None:
     with pytest.raises(PartnerUnavailable):
         list(HttpFeed("http://127.0.0.1:1", KEY, httpx.Client(timeout=2)).fetch(None))
