@@ -92,7 +92,9 @@ def pull(
 
     Lines that cannot be read are passed over and counted. Raises `PartnerUnavailable` where the
     feed breaks off; what came before is kept, and the next pull goes on after it. One from the
-    start leaves the checkpoint where it was until all was read.
+    start leaves the checkpoint where it was until all was read. Raises `Conflict` where another
+    pull of the list has gone on meanwhile: of two, the slower one would undo what the list's later
+    lines say.
     """
     with store.begin() as tx:
         exchange = tx.exchanges.ensure(name, bank.id)
@@ -107,6 +109,7 @@ def pull(
         if done.checkpoint is None:
             return done
         with store.begin() as tx:
+            tx.exchanges.hold(exchange.id, exchange.checkpoint)
             tx.exchanges.advance(exchange.id, done.checkpoint)
     return apply(partner.fetch(done.checkpoint), done)
 
@@ -129,6 +132,7 @@ class _Applying:
                 if any(isinstance(e, FeedEntry) and e.change == "withdraw" for e in batch):
                     self.further.load()
                 with self.store.begin() as tx:
+                    tx.exchanges.hold(self.exchange.id, done.checkpoint)
                     step = _Step(tx, self.bank, self.exchange, self.further, self.actor)
                     for entry in batch:
                         step.apply(entry)

@@ -19,7 +19,7 @@ from api.commands.output import json_option
 from api.commands.values import not_empty
 from api.settings import Settings
 from hashdb import store as database
-from hashdb.errors import BadSnapshot, PartnerUnavailable
+from hashdb.errors import BadSnapshot, Conflict, PartnerUnavailable
 from hashdb.model import Key, Role
 from hashdb.snapshot import SnapshotState
 from hashdb.store import Store
@@ -236,7 +236,7 @@ def sync_pull(
                 from_start=from_start,
                 progress=progress,
             )
-        except PartnerUnavailable:
+        except (PartnerUnavailable, Conflict):
             _tell_refused(last)
             output.note(f"seawall: broken off. Kept so far: {describe_pulled(last)}")
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hashdb.errors import NotFound
+from hashdb.errors import Conflict, NotFound
 from hashdb.model import Exchange, new_id, now
 from hashdb.store import rows
 from hashdb.tables import exchanges
@@ -30,6 +30,17 @@ class Exchanges:
                 raise NotFound(f"there is no bank {bank_id!r}") from None
             return rows.exchange(row)
         return made
+
+    def hold(self, exchange_id: str, checkpoint: str | None) -> None:
+        """Nobody else moves its checkpoint before this transaction is over. Raises `Conflict` where
+        it is not at `checkpoint`: another pull has moved it."""
+        same = (
+            exchanges.c.id == exchange_id,
+            exchanges.c.checkpoint.is_not_distinct_from(checkpoint),
+        )
+        statement = update(exchanges).where(*same).values(checkpoint=checkpoint)
+        if self._connection.execute(statement).rowcount != 1:
+            raise Conflict("another pull of this list into this bank has gone on meanwhile")
 
     def advance(self, exchange_id: str, checkpoint: str) -> Exchange:
         """Everything up to `checkpoint` is in the bank. Raises `NotFound`."""

@@ -15,7 +15,7 @@ from sqlalchemy import event
 from api.purging import Purge
 from api.settings import Settings
 from hashdb import sync
-from hashdb.errors import BadFingerprint, PartnerUnavailable
+from hashdb.errors import BadFingerprint, Conflict, PartnerUnavailable
 from hashdb.exchange.jsonl import FileFeed
 from hashdb.model import Bank, Codes, Digests, MediaKind, Reference
 from hashdb.ports import BadLine, FeedEntry
@@ -303,6 +303,32 @@ def test_from_the_start_leaves_the_checkpoint_until_all_was_read(
         (exchange,) = tx.exchanges.list()
     assert exchange.checkpoint == "4"
     assert len(living(store, bank)) == 2
+
+
+@pytest.mark.parametrize("from_start", [False, True])
+@pytest.mark.parametrize("at", ["1", "2", "3", "4"])
+def test_a_pull_that_was_overtaken_gives_up(
+    store: Store, bank: Bank, monkeypatch: pytest.MonkeyPatch, at: str, from_start: bool
+) -> None:
+    """What it still has in hand is older than what is in force."""
+    monkeypatch.setattr(sync, "BATCH_ENTRIES", 1)
+    lines = [add(1), withdraw(2, of=1), add(3), again(4, of=1), withdraw(5, of=3)]
+
+    class Overtaken(Changing):
+        def fetch(self, checkpoint: str | None) -> Iterator[FeedEntry]:
+            last = len(self.lists) == 1
+            for entry in super().fetch(checkpoint):
+                if last and entry.checkpoint == at:
+                    pull(store, Changing(lines), name=NAME, bank=bank, actor="fast")
+                yield entry
+
+    feed = Overtaken(*[lines] * (2 if from_start else 1))
+    with pytest.raises(Conflict):
+        pull(store, feed, name=NAME, bank=bank, actor="slow", from_start=from_start)
+    with store.read() as tx:
+        (exchange,) = tx.exchanges.list()
+    assert exchange.checkpoint == "5"
+    assert [r.origin for r in living(store, bank)] == [add(1)["reference_id"]]
 
 
 def test_our_own_reference_outlives_the_partners_withdrawal(
