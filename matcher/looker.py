@@ -23,6 +23,7 @@ from matcher.looks import (
     closer_windows,
     dense_windows,
     described_at,
+    is_sparse,
     joined_codes,
     joined_local,
     surer,
@@ -293,7 +294,8 @@ class Looker:
     ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
         """Where something was found, the frames around it looked at one by one; by local features
         too, where the first look left them unsure."""
-        closer = closer_windows(local.unsure, described_at(look), look.coverage.total_s)
+        looked = described_at(look)
+        closer = closer_windows(local.unsure, looked, look.coverage.total_s)
         windows = all_windows(dense_windows(matches, look), closer)
         if not windows:
             return look, matches, ()
@@ -308,7 +310,9 @@ class Looker:
         unseen: tuple[Failure, ...] = ()
         if closer:
             find_local = partial(self._judge.find_local, usual_only=True, all_motion=all_motion)
-            nearer, unseen = self._find_beside(look, watch, "local_features", find_local)
+            moves = is_sparse(looked) and dense.motion
+            near = replace(look, motion=dense.motion) if moves else look
+            nearer, unseen = self._find_beside(near, watch, "local_features", find_local)
             local = local if unseen else local.or_surer(nearer)
         found, failures = self.find(look, watch, local.and_also(sound))
         failures = (*unseen, *failures)

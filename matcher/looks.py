@@ -47,7 +47,8 @@ BRIEF, CLOSER_MARGIN, CLOSER_SECONDS = 2.0, 1.0, 20.0
 of them in all."""
 
 SPARSE_S = 1.5
-"""Nor can they be sure of what was seen for longer in pictures so far apart, of keyframes alone."""
+"""Nor can they be sure of what was seen for longer in pictures so far apart, of keyframes alone, in
+which nothing tells how anything moves."""
 
 TIMED_SECONDS = 30.0
 """Most seconds in which every picture is looked at for what moves."""
@@ -142,15 +143,19 @@ def described_at(look: MediaFingerprints) -> Floats:
     return np.unique(np.concatenate([np.empty(0), *(one.offsets for one in look.local)]))
 
 
+def is_sparse(looked: Floats) -> bool:
+    """Whether pictures at those seconds, (n,) rising, lie too far apart to be sure by them."""
+    return len(looked) > 1 and float(looked[-1] - looked[0]) > SPARSE_S * (len(looked) - 1)
+
+
 def closer_windows(moments: Sequence[float], looked: Floats, total: float) -> tuple[Window, ...]:
     """Where local features saw something so briefly, or so seldom, that they cannot be sure: around
     these moments, in seconds. What they saw for longer they have looked at well enough, where the
     pictures that were `looked` at, (n,) rising seconds, lie close."""
     windows: list[Window] = []
     for run in _runs(sorted(moments)):
-        within = int(np.diff(np.searchsorted(looked, [run[0], run[-1]]))[0])
-        sparse = run[-1] - run[0] > SPARSE_S * within
-        if run[-1] - run[0] > BRIEF and not sparse:
+        first, last = np.searchsorted(looked, [run[0], run[-1]])
+        if run[-1] - run[0] > BRIEF and not is_sparse(looked[first : last + 1]):
             continue
         near = Window(max(0.0, run[0] - CLOSER_MARGIN), min(total, run[-1] + CLOSER_MARGIN))
         tried = _merged([*windows, near])

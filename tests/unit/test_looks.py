@@ -46,6 +46,7 @@ from matcher.looks import (
     closer_windows,
     dense_windows,
     described_at,
+    is_sparse,
     joined_codes,
     joined_local,
     sure_of_all,
@@ -312,6 +313,14 @@ def local(*offsets, counts, mark=0, rendering=Rendering.PLAIN):
         np.full((n, 4), mark, np.float32),
         rendering=rendering,
     )
+
+
+@pytest.mark.parametrize(
+    ("looked", "sparse"),
+    [([], False), ([3.0], False), ([0.0, 1.0, 2.0], False), ([0.0, 2.0, 4.0], True)],
+)
+def test_keyframes_two_seconds_apart_are_sparse(looked, sparse):
+    assert is_sparse(np.array(looked)) is sparse
 
 
 def test_it_is_known_of_which_pictures_features_were_taken():
