@@ -1,6 +1,7 @@
 """All figures of speed in one table: `make bench`, or
 
-    python -m bench FOLDER [--parts decode pdq index service] [--hashes 1000000] [--docs DIR]
+    python -m bench FOLDER [--parts decode pdq index service] [--docs DIR]
+                    [--sizes 1000000 10000000] [--hashes 1000000]
 
 Each line has Seawall's figure, that of a limit or of a peer, from the same run, and their ratio.
 FOLDER holds the videos that clips are made of (tests/media in the repository). What a part measures
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
@@ -22,11 +23,13 @@ from pathlib import Path
 
 import faiss
 
-from bench import decode, pdq, scale_hashes, service
+from bench import decode, pdq, scale_hashes, scale_workers, service
 
 SECONDS, LINES, KBPS = 60.0, 1080, 5000
 LONG_S, LONG_KBPS = 3600.0, 1000
 EIGHT_K, EIGHT_K_PICTURES = 4320, 48
+AIMS_MS = {1_000_000: 5.0, 10_000_000: 15.0, 100_000_000: 80.0}
+"""For 128 hashes within 31 bits, by how many there are; five times that within 40."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +85,45 @@ def hashing(options: argparse.Namespace) -> Iterator[Line]:
 
 
 def index(options: argparse.Namespace) -> Iterator[Line]:
-    with tempfile.TemporaryDirectory() as folder:
-        chosen = scale_hashes.parser().parse_args(
-            [str(options.folder), "--work", folder, "--workers", "4", "--radius", "31", "40"]
-        )
-        faiss.omp_set_num_threads(1)
-        real = scale_hashes.real_codes(options.folder, Path(folder))
-        rows, workers = scale_hashes.measured_at(options.hashes, real, chosen)
+    faiss.omp_set_num_threads(1)
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            chosen = scale_hashes.parser().parse_args(
+                [str(options.folder), "--work", folder, "--workers", "4", "--radius", "31", "40"]
+            )
+            real = scale_hashes.real_codes(options.folder, Path(folder))
+            rows, workers = scale_hashes.measured_at(size, real, chosen)
+        yield from _searching(size, rows)
+        for one in workers:
+            yield from _sharing(one)
+
+
+def _searching(size: int, rows: Sequence[scale_hashes.Row]) -> Iterator[Line]:
     names = {
         "faiss": "FAISS's flat scan",
         "multihash": "the peer's IndexBinaryMultiHash",
         scale_hashes.LIMIT: "reading all codes once",
     }
-    for radius in chosen.radius:
+    for radius in dict.fromkeys(r.radius for r in rows):
         took = {r.engine: r for r in rows if r.radius == radius}
-        what = f"128 hashes in {options.hashes:,}, radius {radius}"
+        what = f"128 hashes in {size:,}, radius {radius}"
+        ours = took["hamming"].ms_a_batch
+        if size in AIMS_MS:
+            yield Line(what, ours, "CPU ms", "aim", AIMS_MS[size] * (5 if radius > 31 else 1))
         for engine, beside in names.items():
-            theirs = took[engine].ms_a_batch if engine in took else None
-            yield Line(what, took["hamming"].ms_a_batch, "CPU ms", beside, theirs)
-    yield Line("memory a hash, rows and all", took["hamming"].bytes_a_code, "B", "aim", 130.0)
-    for one in workers:
-        yield Line(f"opening it, {one.workers} processes at once", one.open_ms, "ms", "aim", 50.0)
-        yield Line("memory of its own, each process", one.own_mb, "MB", "aim", 50.0)
-        yield Line("memory beside the snapshot, each", one.beside_mb, "MB", "aim", 100.0)
-        yield Line("one addition, 99th percentile", one.add_us_99 / 1000, "CPU ms", "aim", 1.0)
-        yield Line("one withdrawal, 99th percentile", one.remove_us_99 / 1000, "CPU ms", "aim", 1.0)
+            if engine in took:
+                yield Line(what, ours, "CPU ms", beside, took[engine].ms_a_batch)
+    mine = next(r for r in rows if r.engine == "hamming")
+    yield Line(f"memory a hash of {size:,}, rows and all", mine.bytes_a_code, "B", "aim", 130.0)
+
+
+def _sharing(one: scale_workers.Worker) -> Iterator[Line]:
+    of = f"of {one.codes:,}"
+    yield Line(f"opening one {of}, {one.workers} at once", one.open_ms, "ms", "aim", 50.0)
+    yield Line(f"memory of its own, each process, {of}", one.own_mb, "MB", "aim", 50.0)
+    yield Line(f"memory beside the snapshot, each, {of}", one.beside_mb, "MB", "aim", 100.0)
+    for name, us in (("addition", one.add_us_99), ("withdrawal", one.remove_us_99)):
+        yield Line(f"one {name} {of}, 99th percentile", us / 1000, "CPU ms", "aim", 1.0)
 
 
 def serving(options: argparse.Namespace) -> Iterator[Line]:
@@ -143,7 +160,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--hashes", type=int, default=1_000_000)
+    parser.add_argument("--hashes", type=int, default=1_000_000, help="in the service's bank")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[1_000_000, 10_000_000],
+        help="of the index; 100000000 wants 16 GB of memory and six minutes",
+    )
     parser.add_argument("--docs", type=Path)
     options = parser.parse_args()
     lines = [line for part in options.parts for line in PARTS[part](options)]
@@ -152,15 +176,15 @@ def main() -> None:
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
     print(text)
     if options.docs is not None:
-        (options.docs / "speed.md").write_text(page(text))
+        (options.docs / "speed.md").write_text(page(text, options.sizes))
 
 
-def page(table: str) -> str:
+def page(table: str, sizes: Sequence[int]) -> str:
     """docs/speed.md."""
     cores, load = os.cpu_count() or 0, os.getloadavg()[2]
     return f"""# Speed
 
-    make bench BENCH_ARGS='--docs docs/'
+    make bench BENCH_ARGS='--docs docs/ --sizes {" ".join(map(str, sizes))}'
 
 made this page on {date.today():%d %B %Y}, on {cores} cores, with a load of {load:.1f} in its last
 quarter of an hour, which is what it takes. Clips, peers and Seawall follow on one another in one
