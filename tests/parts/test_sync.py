@@ -15,12 +15,13 @@ from sqlalchemy import event
 from api.purging import Purge
 from api.settings import Settings
 from hashdb import sync
+from hashdb.addition import read_addition
 from hashdb.errors import BadFingerprint, Conflict, PartnerUnavailable
 from hashdb.exchange.jsonl import FileFeed
 from hashdb.model import Bank, Codes, Digests, MediaKind, Reference
 from hashdb.ports import BadLine, FeedEntry
 from hashdb.store import Store
-from hashdb.sync import Pulled, pull, read_addition
+from hashdb.sync import Pulled, pull
 from matcher.enroll import Enroller
 from tests.feeds import add, withdraw
 from tests.parts.store_samples import later
@@ -666,6 +667,14 @@ def prints(*frames: dict[str, Any], **more: Any) -> dict[str, Any]:
 def test_additions_are_what_the_format_says(wrong: dict[str, Any]) -> None:
     with pytest.raises(BadFingerprint):
         read_addition({**add(1), **wrong})
+
+
+def test_frames_stand_in_their_order_whatever_that_of_the_line():
+    (made,) = read_addition(
+        {**add(1), **prints(*(frame(offset=at, quality=90 + at) for at in (3, 1, 2)))}
+    ).fingerprints
+    assert made.offsets.tolist() == [1.0, 2.0, 3.0]
+    assert made.quality.tolist() == [91, 92, 93]
 
 
 def test_frames_too_flat_to_mean_anything_are_left_out() -> None:
