@@ -108,16 +108,16 @@ def _is_full_range(frame: VideoFrame) -> bool:
     return name.startswith("gray") and frame.color_range == _UNSPECIFIED
 
 
-def luma_of_rgb(rgb: NDArray[np.uint8], ground: int = BLACK) -> Luma:
+def luma_of_rgb(rgb: NDArray[np.uint8], backdrop: int = BLACK) -> Luma:
     """(H, W, 3) or (H, W, 4) uint8 into (H, W) uint8 by BT.601 weights; what is transparent is
-    laid over the ground. In strips: sums are four times as large as what they are of."""
+    laid over the backdrop. In strips: sums are four times as large as what they are of."""
     height, width = rgb.shape[:2]
     luma = np.empty((height, width), np.uint8)
     for strip in strips(height, width):
         weighted = (rgb[strip, :, :3].astype(np.uint32) @ _WEIGHTS + 32768) >> 16
         if rgb.shape[-1] == 4:
             alpha = rgb[strip, :, 3].astype(np.uint32)
-            weighted = (weighted * alpha + ground * (255 - alpha) + 127) // 255
+            weighted = (weighted * alpha + backdrop * (255 - alpha) + 127) // 255
         luma[strip] = weighted
     return luma
 
@@ -172,7 +172,7 @@ def displayed_luma(frame: VideoFrame) -> Luma:
     return turn_of(frame).apply(stored_luma(frame))
 
 
-def on_each_ground(frame: VideoFrame) -> list[Luma]:
+def on_each_backdrop(frame: VideoFrame) -> list[Luma]:
     """As the frame is shown over black, and over white where that shows something else."""
     on_black = displayed_luma(frame)
     if not _has_alpha(frame.format.name):

@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 from hashdb.errors import CorruptMedia, EmptyMedia, MediaTooLarge
 from hashdb.model import MediaKind
 from matcher.decode import behind, formats
-from matcher.decode.luma import displayed_picture, on_each_ground
+from matcher.decode.luma import displayed_picture, on_each_backdrop
 from matcher.decode.pace import MAX_GAP_S, Look, Pace, Picker
 from matcher.decode.packets import (
     Index,
@@ -318,12 +318,12 @@ class _Track:
         self._latest = offset
         if not self._picker.takes(offset, self._taken, self._step(offset)):
             return
-        grounds = on_each_ground(picture)
+        backdrops = on_each_backdrop(picture)
         draw = partial(displayed_picture, picture)
         until = self._line.held_until(offset)
         while True:
             self._taken = offset
-            for number, luma in zip(self._numbers, grounds, strict=False):
+            for number, luma in zip(self._numbers, backdrops, strict=False):
                 self._pace.frames += 1
                 yield Frame(offset, luma, number, draw, apart=not self._forward)
             offset += MAX_GAP_S

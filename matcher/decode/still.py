@@ -145,11 +145,11 @@ class OpenedPicture:
         shown = _flattened(self._image)
         if shown is self._image:
             shown = shown.copy()  # the next one is decoded in its place
-        grounds = _on_each_ground(shown)
+        backdrops = _on_each_backdrop(shown)
         while True:
-            for track, (ground, luma) in enumerate(grounds):
+            for track, (backdrop, luma) in enumerate(backdrops):
                 pace.frames += 1
-                yield Frame(offset, luma, track, partial(_small, shown, ground=ground))
+                yield Frame(offset, luma, track, partial(_small, shown, backdrop=backdrop))
             offset += MAX_GAP_S
             if offset >= until or pace.exhausted:
                 return
@@ -164,8 +164,8 @@ class OpenedPicture:
             self._load_what_is_there()
         self._set_upright()
         self._image = shown = _flattened(self._image)
-        for track, (ground, luma) in enumerate(_on_each_ground(shown)):
-            yield Frame(0.0, luma, track, partial(_small, shown, ground=ground))
+        for track, (backdrop, luma) in enumerate(_on_each_backdrop(shown)):
+            yield Frame(0.0, luma, track, partial(_small, shown, backdrop=backdrop))
 
     def _set_upright(self) -> None:
         """Lay it as its EXIF says. A large picture is held once: it is not copied where it lies
@@ -226,11 +226,11 @@ def _is_shown_otherwise(image: Image.Image) -> bool:
     return gamma is not None and not told and not _GAMMAS[0] <= gamma <= _GAMMAS[1]
 
 
-def _small(shown: Image.Image, side: int, ground: int) -> Picture:
+def _small(shown: Image.Image, side: int, backdrop: int) -> Picture:
     small = shown.resize((side, side), Image.Resampling.BILINEAR)
     if small.mode == "RGBA":
-        on_ground = Image.new("RGBA", small.size, (ground, ground, ground, 255))
-        small = Image.alpha_composite(on_ground, small)
+        on_backdrop = Image.new("RGBA", small.size, (backdrop, backdrop, backdrop, 255))
+        small = Image.alpha_composite(on_backdrop, small)
     picture: NDArray[np.uint8] = np.asarray(small.convert("RGB"))
     return picture
 
@@ -242,16 +242,16 @@ def _cut(image: Image.Image) -> Iterator[tuple[slice, NDArray[Any]]]:
         yield strip, np.asarray(image.crop((0, strip.start, image.width, strip.stop)))
 
 
-def _luma(shown: Image.Image, ground: int = BLACK) -> Luma:
+def _luma(shown: Image.Image, backdrop: int = BLACK) -> Luma:
     """(H, W) of RGB or RGBA."""
     luma = np.empty((shown.height, shown.width), np.uint8)
     for strip, rgb in _cut(shown):
-        luma[strip] = luma_of_rgb(rgb, ground)
+        luma[strip] = luma_of_rgb(rgb, backdrop)
     return luma
 
 
-def _on_each_ground(shown: Image.Image) -> list[tuple[int, Luma]]:
-    """Laid over black, and over white where that shows something else; which ground, and what."""
+def _on_each_backdrop(shown: Image.Image) -> list[tuple[int, Luma]]:
+    """Laid over black, and over white where that shows something else; which backdrop, and what."""
     on_black = _luma(shown)
     found = [(BLACK, on_black)]
     if shown.mode == "RGBA" and shown.getchannel("A").getextrema() != (255, 255):

@@ -20,7 +20,7 @@ from api.app import create_app
 from api.parts import Parts
 from api.settings import Settings
 from hashdb.errors import SandboxFailed
-from hashdb.model import Role
+from hashdb.model import MediaFingerprints, Role
 from matcher.ports import Sampling
 from tests.http.conftest import part, problem
 
@@ -212,17 +212,30 @@ class TestWhereTheFirstPassIsUnsure:
         assert "part_failed" in answer.json["reason"]["codes"]
 
 
-def test_what_few_keyframes_show_is_looked_at_closer(tmp_path: Path):
-    """Six seconds in the middle of half a minute, of which keyframes show three moments."""
+def test_what_few_keyframes_show_is_looked_at_closer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Six seconds in the middle of half a minute, of which keyframes show three moments; how it
+    moves is taken from the closer look, too."""
+    gaps: list[float] = []
     copy = list(islice(crops(VIDEO, 0.6), 25, 175))
     height, width = copy[0].shape[:2]
     other = list(frames(UNRELATED, (width, height)))
     spliced = chain(other[:250], copy, other[230:470])
     upload = encoded(spliced, tmp_path / "upload.mp4", g="50", sc_threshold="0")
     with serving(tmp_path / "data", "") as (parts, match), looks(parts) as asked:
+        find = parts.judge.find_local
+
+        def noting(look: MediaFingerprints, **more: Any) -> Any:
+            gaps.append(float(np.median(np.diff(look.motion[0].offsets))))
+            return find(look, **more)
+
+        monkeypatch.setattr(parts.judge, "find_local", noting)
         answer = match(upload)
     assert answer.json["action"] == "block"
     assert ["local" in signal_types for signal_types in asked] == [True, True]
+    assert gaps[0] == pytest.approx(2.0, abs=0.01)
+    assert gaps[-1] < 0.5
     shown = answer.json["matches"][0]["segments"][0]["query"]
     assert (shown["start"], shown["end"]) == pytest.approx((10, 16), abs=0.3)
 
