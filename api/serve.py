@@ -79,6 +79,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         super().enqueue_req(conn)
 
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """gunicorn sends the headers, then the body; the caller is woken once, by both together."""
+        conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        try:
+            answered: bool = super().handle_request(req, conn)
+        finally:
+            with suppress(OSError):  # the caller hung up
+                conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        return answered
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Who waits for a database and is told to stop has nothing to end."""
         if not self.booted:
