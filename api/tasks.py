@@ -136,8 +136,10 @@ def archive(settings: Settings, url: str) -> Archive:
     return Archive(url, folder=settings.data_dir / "tmp", limit=settings.max_upload_mb << 20)
 
 
-def check_hashes(parts: Parts, key_id: str, upload_id: str, asked: schemas.MatchHashes) -> Verdict:
-    """Judge an upload that the caller hashed."""
+def check_hashes(
+    parts: Parts, key_id: str, upload_id: str | None, asked: schemas.MatchHashes
+) -> Verdict:
+    """Judge an upload that the caller hashed; None: an id is made for it."""
     return parts.checker.check_hashes(
         key_id,
         upload_id,

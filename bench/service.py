@@ -108,11 +108,16 @@ class Target:
         return http.client.HTTPConnection(place.hostname or "", place.port, timeout=600)
 
     def ask(
-        self, connection: http.client.HTTPConnection, body: bytes, kind: str, path: str = "/match"
+        self,
+        connection: http.client.HTTPConnection,
+        body: bytes,
+        kind: str,
+        path: str = "/match",
+        method: str = "POST",
     ) -> tuple[int, bytes, float]:
         """Status, body and `Retry-After` in seconds."""
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": kind}
-        connection.request("POST", path, body, headers)
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read(), float(answer.headers.get("Retry-After", 0))
 
@@ -276,7 +281,7 @@ def flushes(folder: Path, rate: float, n: int) -> Told:
 
 def spreading(target: Target, other: Target, bank: str, n: int) -> Told:
     """References added by one service: how long until another one matches them."""
-    told, rng = Told(), np.random.default_rng(7)
+    told, rng, added = Told(), np.random.default_rng(7), list[str]()
     adding, asking = target.connect(), other.connect()
     for _ in range(n):
         codes = rng.integers(0, 256, (ASKED, 32), dtype=np.uint8)
@@ -284,11 +289,15 @@ def spreading(target: Target, other: Target, bank: str, n: int) -> Told:
         body = json.dumps({"bank": bank, "fingerprints": prints}).encode()
         status, text, _ = target.ask(adding, body, "application/json", "/references")
         assert status in (200, 201), text
+        added.append(json.loads(text)["id"])
         began, matched = time.monotonic(), False
         while not matched:
             status, text, _ = other.ask(asking, body_of(codes), "application/json")
-            matched = status == 200 and bool(json.loads(text)["matches"])
+            matches = json.loads(text)["matches"] if status == 200 else []
+            matched = any(m["reference_id"] == added[-1] for m in matches)
         told.note(time.monotonic() - began, status, text)
+    for reference_id in added:  # so that the bank is the same when it is used again
+        target.ask(adding, b"", "application/json", f"/references/{reference_id}", "DELETE")
     return told
 
 

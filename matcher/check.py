@@ -24,6 +24,7 @@ from hashdb.model import (
     Orientation,
     Query,
     Verdict,
+    new_id,
     now,
 )
 from hashdb.store import Store, Transaction
@@ -46,10 +47,12 @@ PICTURES = 8
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One upload as the caller sent it."""
+    """One upload as the caller sent it; `named`: by an id of his own, under which something may
+    have been judged before."""
 
     key_id: str
     upload_id: str
+    named: bool
     digests: Digests
     request_digest: str
     classifications: tuple[Classification, ...]
@@ -82,7 +85,7 @@ class Checker:
     def check_media(
         self,
         key_id: str,
-        upload_id: str,
+        upload_id: str | None,
         media: BinaryIO,
         digests: Digests,
         *,
@@ -90,7 +93,8 @@ class Checker:
         metadata: Mapping[str, Any] | None = None,
         suspicious: bool = False,
     ) -> Verdict:
-        """Judge a file. The verdict is recorded before it is returned.
+        """Judge a file. The verdict is recorded before it is returned. None as `upload_id`: one is
+        made.
 
         `suspicious`: what the caller says of the upload; a policy may look closer for it.
 
@@ -101,7 +105,8 @@ class Checker:
         """
         asked = Asked(
             key_id,
-            upload_id,
+            upload_id or new_id("upl"),
+            upload_id is not None,
             digests,
             media_request_digest(digests, suspicious=suspicious),
             tuple(classifications),
@@ -117,7 +122,7 @@ class Checker:
         known = self._settled(exact)
         if known is not None:
             return self._conclude(asked, known, exact, (), watch)
-        query = Query(upload_id, digests)
+        query = Query(asked.upload_id, digests)
         seen = self._looker.look(query, media, watch, suspicious=suspicious)
         with watch.stage("digest_lookup"):
             exact = self._judge.exact(digests, total_s=seen.look.coverage.total_s)
@@ -128,7 +133,7 @@ class Checker:
     def check_hashes(
         self,
         key_id: str,
-        upload_id: str,
+        upload_id: str | None,
         digests: Digests,
         fingerprints: Sequence[Fingerprint],
         *,
@@ -143,7 +148,13 @@ class Checker:
         `kind` and `duration_s` are read off the offsets where they are not given.
         """
         asked = Asked(
-            key_id, upload_id, digests, request_digest, tuple(classifications), metadata or {}
+            key_id,
+            upload_id or new_id("upl"),
+            upload_id is not None,
+            digests,
+            request_digest,
+            tuple(classifications),
+            metadata or {},
         )
         before = self._judged_before(asked)
         if before is not None:
@@ -179,6 +190,8 @@ class Checker:
         return None
 
     def _judged_before(self, asked: Asked) -> Verdict | None:
+        if not asked.named:
+            return None
         with self._store.ask() as tx:
             before = tx.uploads.verdict(asked.key_id, asked.upload_id)
         if before is None:
@@ -246,10 +259,11 @@ class Checker:
 def _record(
     tx: Transaction, asked: Asked, verdict: Verdict, upright: Sequence[Fingerprint]
 ) -> Verdict:
-    tx.uploads.hold(asked.key_id, asked.upload_id)
-    promised = tx.jobs.promised(asked.key_id, asked.upload_id)
-    if promised is not None and promised.payload["request_digest"] != asked.request_digest:
-        raise _other_content(asked)
+    if asked.named:
+        tx.uploads.hold(asked.key_id, asked.upload_id)
+        promised = tx.jobs.promised(asked.key_id, asked.upload_id)
+        if promised is not None and promised.payload["request_digest"] != asked.request_digest:
+            raise _other_content(asked)
     return tx.uploads.record(
         asked.key_id,
         asked.upload_id,

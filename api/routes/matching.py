@@ -51,7 +51,6 @@ def match(service: Service, call: Call) -> Answer:
 
 def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
     form: schemas.MatchForm = call.form
-    upload_id = form.upload_id or new_id("upl")
     digests = media.digests
     if call.respond_async:
         job = jobs.promise_verdict(
@@ -59,7 +58,7 @@ def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
             call.key,
             media.media(),
             holds=tasks.MEDIA,
-            upload_id=upload_id,
+            upload_id=form.upload_id or new_id("upl"),
             request_digest=media_request_digest(digests, suspicious=form.suspicious),
             rest={
                 "sha256": digests.sha256,
@@ -73,7 +72,7 @@ def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
     began = now()
     verdict = service.parts.checker.check_media(
         call.key.id,
-        upload_id,
+        form.upload_id,
         media.media(),
         digests,
         classifications=tasks.classifications_of(form.classifications),
@@ -85,20 +84,19 @@ def _match_media(service: Service, call: Call, media: IncomingFile) -> Answer:
 
 def _match_hashes(service: Service, call: Call) -> Answer:
     body: schemas.MatchHashes = call.body
-    upload_id = body.upload_id or new_id("upl")
     if call.respond_async:
         job = jobs.promise_verdict(
             service.parts,
             call.key,
             io.BytesIO(call.raw),
             holds=tasks.HASHES,
-            upload_id=upload_id,
+            upload_id=body.upload_id or new_id("upl"),
             request_digest=request_digest(body),
             rest={},
         )
         return promised(service, job.id)
     began = now()
-    verdict = tasks.check_hashes(service.parts, call.key.id, upload_id, body)
+    verdict = tasks.check_hashes(service.parts, call.key.id, body.upload_id, body)
     return _judged(service, verdict, began)
 
 
