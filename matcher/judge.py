@@ -317,6 +317,16 @@ class Judge:
         """See `finders.NeuralFinder`; nothing where descriptors are not wanted or have no model."""
         return self._neural.find(look) if self._neural else NOTHING_BESIDE
 
+    def standing(self, beside: Beside, matches: Iterable[Match]) -> tuple[float, ...]:
+        """When pictures show references whose camera stands still, in seconds of the upload."""
+        seen = [(place.reference_id, place.offsets.tolist()) for place in beside.places]
+        seen += [
+            (match.reference.id, [f.offset for a in match.alignments for f in a.frames])
+            for match in matches
+        ]
+        stands = {name: self._stands_still(name) for name in {name for name, _ in seen}}
+        return tuple(sorted({at for name, offsets in seen if stands[name] for at in offsets}))
+
     def _moment(self, alignment: Alignment, motion: Sequence[Motion]) -> Moment:
         """What motion says of an alignment by PDQ in which all may be one scene."""
         known = motion_of(self._store, alignment.reference_id) if motion else None

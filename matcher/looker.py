@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
 
+import numpy as np
+
 from hashdb.errors import BadMedia, DescriptorUnavailable, SandboxFailed, SeawallError
 from hashdb.model import Action, Match, MediaFingerprints, Motion, Query
 from matcher.ahead import Ahead
@@ -18,14 +20,17 @@ from matcher.beside import NOTHING_BESIDE, Beside
 from matcher.decide import Evidence, Failure, decide
 from matcher.judge import Judge
 from matcher.looks import (
+    SPARSE_S,
     WHOLE_S,
     all_windows,
     closer_windows,
     dense_windows,
     described_at,
+    filling_windows,
     is_sparse,
     joined_codes,
     joined_local,
+    outside,
     surer,
     timing_windows,
     unsure,
@@ -84,11 +89,16 @@ class Looker:
         if not suspicious and self._looks_closer(query, look, matches):
             look, local, unseen = self._look_closer(media, look, watch)
             matches, failures = self.find(look, watch, local.and_also(others))
-        missed: tuple[Failure, ...] = ()
+        fuller, missed = self._fill(media, look, local, matches, watch)
+        if fuller is not look:
+            look = fuller
+            local, unseen = self._find_beside(look, watch, "local_features", find_local)
+            matches, failures = self.find(look, watch, local.and_also(others))
         all_motion: tuple[Motion, ...] = ()
         windows = timing_windows(local.untimed, look.coverage.total_s)
         if windows and self._first_action(query, look, matches) is not Action.BLOCK:
-            all_motion, missed = self._look_at_motion(media, windows, watch)
+            all_motion, unmoved = self._look_at_motion(media, windows, watch)
+            missed = (*missed, *unmoved)
             if all_motion:
                 find_local = partial(find_local, all_motion=all_motion)
                 timed, untimed = self._find_beside(look, watch, "local_features", find_local)
@@ -219,6 +229,33 @@ class Looker:
         look = replace(first, local=closer.local, motion=closer.motion)
         found, failures = self._find_beside(look, watch, "local_features", self._judge.find_local)
         return look, found, failures if first.coverage.truncated else (*failures, *ended)
+
+    def _fill(
+        self,
+        media: BinaryIO,
+        look: MediaFingerprints,
+        local: Beside,
+        matches: tuple[Match, ...],
+        watch: Stopwatch,
+    ) -> tuple[MediaFingerprints, tuple[Failure, ...]]:
+        """The same look with gaps filled where keyframes alone show the place of a camera that
+        stands still: in pictures two seconds apart nothing tells how anything moves."""
+        looked = described_at(look)
+        if not np.any(np.diff(looked) > SPARSE_S):
+            return look, ()
+        moments = self._judge.standing(local, matches)
+        windows = filling_windows(moments, looked, look.coverage.total_s)
+        if not windows:
+            return look, ()
+        sampling = Sampling(dense=False, windows=windows, filling=True, seconds=self._seconds)
+        signals = tuple(s for s in self._signals() if s not in ("videohash", "sound"))
+        between, ended = self._once_more(media, sampling, signals, "filling_look", watch)
+        if between is None:
+            return look, ended
+        prints = joined_codes(look.fingerprints, between.fingerprints)
+        local_features = joined_local(outside(look.local, windows), between.local)
+        motion = between.motion or look.motion
+        return replace(look, fingerprints=prints, local=local_features, motion=motion), ended
 
     def _look_at_motion(
         self, media: BinaryIO, windows: tuple[Window, ...], watch: Stopwatch

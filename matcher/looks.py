@@ -50,6 +50,10 @@ SPARSE_S = 1.5
 """Nor can they be sure of what was seen for longer in pictures so far apart, of keyframes alone, in
 which nothing tells how anything moves."""
 
+FILL_MARGIN, FILL_SECONDS = 2.0, 30.0
+"""Seconds around what shows the place of a camera that stands still, in pictures so far apart, in
+which the gaps are filled; and most of them in all."""
+
 TIMED_SECONDS = 30.0
 """Most seconds in which every picture is looked at for what moves."""
 
@@ -146,6 +150,23 @@ def described_at(look: MediaFingerprints) -> Floats:
 def is_sparse(looked: Floats) -> bool:
     """Whether pictures at those seconds, (n,) rising, lie too far apart to be sure by them."""
     return len(looked) > 1 and float(looked[-1] - looked[0]) > SPARSE_S * (len(looked) - 1)
+
+
+def filling_windows(moments: Sequence[float], looked: Floats, total: float) -> tuple[Window, ...]:
+    """Where gaps are to be filled: around these moments, in seconds, where the pictures that were
+    `looked` at, (n,) rising seconds, lie far apart; of what is longer the first part."""
+    windows: list[Window] = []
+    for run in _runs(sorted(moments)):
+        first, last = max(0.0, run[0] - FILL_MARGIN), min(total, run[-1] + FILL_MARGIN)
+        if is_sparse(looked[(looked >= first) & (looked <= last)]):
+            windows = _merged([*windows, Window(first, last)])
+    left, some = FILL_SECONDS, []
+    for window in windows:
+        end = min(window.end, window.start + left)
+        if end > window.start:
+            some.append(Window(window.start, end))
+        left -= end - window.start
+    return tuple(some)
 
 
 def closer_windows(moments: Sequence[float], looked: Floats, total: float) -> tuple[Window, ...]:
@@ -282,6 +303,18 @@ def _concatenated(one: Fingerprint, other: Fingerprint) -> Fingerprint:
         boxes=boxes,
     )
     return both.take(np.argsort(both.offsets, kind="stable"))
+
+
+def outside(local: Sequence[LocalFeatures], windows: Sequence[Window]) -> list[LocalFeatures]:
+    """The pictures that lie in none of the windows."""
+    kept = []
+    for one in local:
+        at = one.offsets
+        rows = np.arange(len(at))
+        for window in windows:
+            rows = rows[(at[rows] < window.start) | (at[rows] > window.end)]
+        kept.append(one.take(rows))
+    return kept
 
 
 def joined_local(

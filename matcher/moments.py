@@ -126,7 +126,7 @@ def at_its_moment(
     if swaying is not None:
         return swaying
     if moved is not None and usual(found.speed) and not found.stands:
-        return _unless_elsewhere(found, motion)
+        return _unless_elsewhere(found, pictures, motion)
     both = motion()
     still = both is not None and stands_still(both[1])
     if moved is not None and still and odd(found.speed):
@@ -140,7 +140,7 @@ def at_its_moment(
         coincides_here = usual(found.speed) and _coincides(found, mine, both)
         if coincides_here and not _may_be_another(found, pictures, _agreement(found, both)):
             return replace(found, moved=(), told=True)
-    doubted = found.stands or odd(found.speed)
+    doubted = found.stands or odd(found.speed) or (still and not usual(found.speed))
     agreement = _agreement(found, both) if moved is not None and doubted else None
     believed = moved is not None and not _contradicted(found, pictures, moves, agreement)
     if believed and not found.stands:
@@ -189,13 +189,18 @@ def _told_of_own_maps(
 
 
 def _unless_elsewhere(
-    found: Found, motion: Callable[[], tuple[Motion, Motion] | None]
+    found: Found,
+    pictures: Sequence[Nominee],
+    motion: Callable[[], tuple[Motion, Motion] | None],
 ) -> Found | None:
-    """What features tell at about the normal speed: of few pictures not what moves as at another
-    moment, and of faint ones with what moves as a witness."""
-    few, faint = len(found.sights) <= FEW_SIGHTS, _faint(found)
-    both = motion() if few or faint else None
-    if few and _moves_as_elsewhere(found, both):
+    """What features tell at about the normal speed: of few pictures, or before a camera that stands
+    still, not what moves as at another moment, and of faint ones with what moves as a witness."""
+    few, faint, both = len(found.sights) <= FEW_SIGHTS, _faint(found), motion()
+    still = both is not None and stands_still(both[1])
+    agreement = _agreement(found, both) if few or still else None
+    if agreement is not None and agreement.elsewhere - agreement.on >= NOT_NEAR:
+        return None
+    if still and _may_be_another(found, pictures, agreement):
         return None
     return replace(found, told=faint and _changes_confirm(found, both))
 
@@ -293,12 +298,6 @@ def _between(found: Found, mine: Sequence[Shot]) -> Floats:
     """When the upload was looked at, from the first to the last time that the reference is seen."""
     first, last = (pick(s.shot.offset for s in found.sights) for pick in (min, max))
     return np.array([s.offset for s in mine if first <= s.offset <= last])
-
-
-def _moves_as_elsewhere(found: Found, motion: tuple[Motion, Motion] | None) -> bool:
-    """Whether what moves agrees with another moment, and clearly less with this one."""
-    agreement = _agreement(found, motion)
-    return agreement is not None and agreement.elsewhere - agreement.on >= NOT_NEAR
 
 
 def _faint(found: Found) -> bool:

@@ -60,7 +60,8 @@ class Sampling:
     `dense`: every frame (references), else keyframes and what fills the gaps (uploads).
     `windows`: look densely, but only here. `strands`: of every picture there, the videos that are
     woven into each other (`matcher.strands`), each by its own clock; none where nothing is woven.
-    `motion`: of every picture there what moves in it, and nothing else.
+    `motion`: of every picture there what moves in it, and nothing else. `filling`: two pictures a
+    second there, where keyframes lie far apart.
     `max_frames`, `seconds` (CPU) and `clock_s` (by the clock) end the look early.
     `pictures`: how many RGB pictures, spread over the upload, a classifier is to be given.
     `describe`: the side in pixels of the pictures that a descriptor model is to be given; 0: none.
@@ -71,6 +72,7 @@ class Sampling:
     windows: tuple[Window, ...] = ()
     strands: bool = False
     motion: bool = False
+    filling: bool = False
     pictures: int = 0
     describe: int = 0
     aside: bool = False

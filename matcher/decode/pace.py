@@ -21,6 +21,7 @@ WHOLE_S = 1.0
 """Of what is shorter every picture is looked at, however briefly it is shown: players stand on the
 last one."""
 WINDOW_STEP_S = 0.1 - 1e-3
+FILLING_STEP_S = 0.5 - 1e-3
 STRETCH = 1.25
 """The steps of a group may be so much longer, to end where its last picture is needed."""
 
@@ -52,8 +53,8 @@ class Picker:
     `max_gap` before the next keyframe, which is looked at as well. Keyframes too come so far apart;
     of long uploads half of that. References, and what does not say how long its pictures are
     shown: `every` picture, 30 a second at most. What is shorter than `WHOLE_S`: all of them.
-    Windows: about ten pictures a second inside of them, nothing elsewhere; for strands or motion as
-    many as of references.
+    Windows: about ten pictures a second inside of them, nothing elsewhere; to fill gaps two, for
+    strands or motion as many as of references.
     """
 
     dense: bool
@@ -76,6 +77,8 @@ class Picker:
             step = 0.0
         elif every_one or (dense and not sampling.windows):
             step = DENSE_STEP_S
+        elif sampling.filling:
+            step = FILLING_STEP_S
         elif sampling.windows:
             step = WINDOW_STEP_S
         thorough = bool(sampling.windows) or dense

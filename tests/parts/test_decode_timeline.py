@@ -242,6 +242,13 @@ def test_some_windows_are_looked_at_picture_by_picture(more):
     assert not picker.takes(12.5, 11.0, picker.step)
 
 
+def test_gaps_are_filled_with_two_pictures_a_second():
+    picker = Picker.of(Sampling(dense=False, windows=(Window(10, 12),), filling=True), 60)
+    assert picker.takes(11.0, 10.5, picker.step)
+    assert not picker.takes(11.0, 10.54, picker.step)
+    assert not picker.takes(12.5, 11.0, picker.step)
+
+
 def test_of_windows_the_budget_is_spread_over_them():
     whole = Picker.of(Sampling(dense=False), 60)
     assert [whole.progress(at, 60.0) for at in (0, 30, 60)] == [0, 0.5, 1]

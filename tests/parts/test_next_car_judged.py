@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 
 from api.settings import Settings
 from api.wiring import Parts, build
+from hashdb.errors import SandboxFailed
 from hashdb.model import Action, Verdict, new_id
+from matcher.check import Checker
 from matcher.digest import digest_file
+from matcher.ports import Sampling
 from tests.media_maker import Rgb, video
 from tests.parts.test_every_picture_judged import HEIGHT, RATE, WIDTH, place
 
@@ -51,9 +55,26 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     made.close()
 
 
-def judged(parts: Parts, frames: list[Rgb]) -> Verdict:
+def elsewhere(seconds: float) -> Iterator[Rgb]:
+    """A camera that is led over another wall."""
+    patches = np.random.default_rng(5).integers(0, 255, (40, 60))
+    wall = np.kron(patches, np.ones((20, 20))).astype(np.uint8)
+    for number in range(round(seconds * RATE)):
+        down, across = 100 + number % 200, number % 600
+        picture = wall[down : down + HEIGHT, across : across + WIDTH]
+        yield np.repeat(picture[..., None], 3, axis=2)
+
+
+def spliced(some: list[Rgb]) -> list[Rgb]:
+    """In the midst of more than half a minute of other footage, so that keyframes alone are looked
+    at first."""
+    return [*elsewhere(17.0), *some, *elsewhere(20.0)]
+
+
+def judged(parts: Parts, frames: list[Rgb], checker: Checker | None = None) -> Verdict:
     media = io.BytesIO(video(iter(frames), rate=RATE, gop=48))
-    return parts.checker.check_media("key_here", new_id("upload"), media, digest_file(media))
+    judge = checker or parts.checker
+    return judge.check_media("key_here", new_id("upload"), media, digest_file(media))
 
 
 @pytest.mark.parametrize("look", range(2, 8))
@@ -67,3 +88,32 @@ def test_the_same_car_is_found(parts: Parts) -> None:
     some = list(road(1, 1, PASSES_AT, 17.2))[first:]
     verdict = judged(parts, [np.ascontiguousarray(p[20:-20, 20:-20]) for p in some])
     assert verdict.action is Action.BLOCK, verdict.reason
+
+
+@pytest.mark.parametrize("look", [2, 5])
+def test_another_car_among_other_footage_is_another_moment(parts: Parts, look: int) -> None:
+    """By keyframes 1.6 seconds apart it was the same."""
+    verdict = judged(parts, spliced(list(road(2, look, 4.1, 12.0))))
+    assert verdict.action is not Action.BLOCK, verdict.reason
+    assert verdict.timings_ms["filling_look"] > 0
+
+
+def test_the_same_car_among_other_footage_is_found(parts: Parts) -> None:
+    first = round(5.2 * RATE)
+    verdict = judged(parts, spliced(list(road(1, 1, PASSES_AT, 17.2))[first:]))
+    assert verdict.action is Action.BLOCK, verdict.reason
+    assert verdict.timings_ms["filling_look"] > 0
+    (segment,) = verdict.matches[0].segments
+    assert (segment.query.start, segment.query.end) == pytest.approx((17, 29), abs=0.5)
+
+
+def test_gaps_that_could_not_be_filled_are_said(parts: Parts) -> None:
+    def failing(media: BinaryIO, sampling: Sampling, signals: Sequence[str], **more: Any) -> Any:
+        if sampling.filling:
+            raise SandboxFailed("died")
+        return parts.sandbox(media, sampling, signals, **more)
+
+    checker = Checker(parts.store, parts.judge, failing, parts.policy)
+    verdict = judged(parts, spliced(list(road(2, 3, 4.1, 9.0))), checker)
+    assert verdict.action is Action.REVIEW
+    assert "part_failed" in verdict.reason.codes

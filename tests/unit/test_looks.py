@@ -46,9 +46,11 @@ from matcher.looks import (
     closer_windows,
     dense_windows,
     described_at,
+    filling_windows,
     is_sparse,
     joined_codes,
     joined_local,
+    outside,
     sure_of_all,
     surer,
     timing_windows,
@@ -252,6 +254,32 @@ def test_what_was_seen_by_keyframes_alone_is_looked_at_closer(moments, windows):
     assert [(w.start, w.end) for w in found] == windows
 
 
+@pytest.mark.parametrize(
+    ("moments", "windows"),
+    [
+        ((), []),
+        ((6.0, 8.0, 10.0), [(4.0, 12.0)]),
+        ((10.0, 6.0, 8.0), [(4.0, 12.0)]),
+        ((0.0,), [(0.0, 2.0)]),
+        ((58.0,), [(56.0, 60.0)]),
+        ((6.0, 8.0, 12.0), [(4.0, 14.0)]),  # one between shows it not
+        ((6.0, 20.0), [(4.0, 8.0), (18.0, 22.0)]),
+        (tuple(np.arange(4.0, 50.0, 2.0)), [(2.0, 32.0)]),  # its beginning
+        ((4.0, *np.arange(20.0, 50.0, 2.0)), [(2.0, 6.0), (18.0, 44.0)]),
+    ],
+)
+def test_gaps_are_filled_around_what_a_camera_shows_that_stands_still(moments, windows):
+    found = filling_windows(moments, np.arange(0.0, 60.0, 2.0), 60.0)
+    assert [(w.start, w.end) for w in found] == windows
+
+
+def test_where_pictures_lie_close_there_are_no_gaps_to_fill():
+    assert filling_windows((6.0, 7.0, 8.0), np.arange(0.0, 30.0), 30.0) == ()
+    some = np.concatenate([np.arange(0.0, 30.0), np.arange(30.0, 60.0, 2.0)])
+    found = filling_windows((6.0, 7.0, 8.0, 40.0), some, 60.0)
+    assert [(w.start, w.end) for w in found] == [(38.0, 42.0)]
+
+
 def test_a_closer_look_has_a_bound():
     moments = np.arange(0, 600, 3 + BRIEF).tolist()
     found = closer_windows(moments, np.arange(0.0, 600.0), 600.0)
@@ -313,6 +341,15 @@ def local(*offsets, counts, mark=0, rendering=Rendering.PLAIN):
         np.full((n, 4), mark, np.float32),
         rendering=rendering,
     )
+
+
+def test_what_lies_outside_of_some_windows_is_told_by_its_moment():
+    one = local(0.0, 2.0, 4.0, 6.0, counts=(1, 2, 1, 3))
+    (kept,) = outside([one], (Window(1.0, 2.0), Window(5.0, 9.0)))
+    assert kept.offsets.tolist() == [0.0, 4.0]
+    assert len(kept.codes) == 2
+    (none,) = outside([one], (Window(0.0, 6.0),))
+    assert none.offsets.tolist() == []
 
 
 @pytest.mark.parametrize(

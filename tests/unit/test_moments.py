@@ -215,6 +215,48 @@ def test_features_at_normal_speed_are_held_against_what_moves(
     assert (at_its_moment(found, mine, index.pictures(1)) is not None) is kept
 
 
+@pytest.mark.parametrize(
+    ("agreement", "lacking", "kept"),
+    [
+        pytest.param(Agreement(0.06, 0.44), False, False, id="what moves is of another moment"),
+        pytest.param(Agreement(0.2, 0.3), False, True, id="of none clearly"),
+        pytest.param(Agreement(0.7, 0.6), True, False, id="others do so, and who comes is missing"),
+        pytest.param(Agreement(0.7, 0.6), False, True, id="others do so, but who comes is seen"),
+        pytest.param(Agreement(0.7, 0.4), True, True, id="nobody else does so"),
+        pytest.param(None, True, True, id="nothing moves"),
+    ],
+)
+def test_before_a_camera_that_stands_still_it_is_asked_however_often_it_was_seen(
+    agreement: Agreement | None,
+    lacking: bool,
+    kept: bool,
+    index: LocalIndex,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(moments, "_agreement", lambda *_: agreement)
+    monkeypatch.setattr(moments, "stands_still", lambda _: True)
+    monkeypatch.setattr(moving, "lacks_what_comes", lambda *_: lacking)
+    motion = Motion(np.arange(40) / 4, np.zeros((40, 16, 16), np.int8))
+    found, mine = seen(copy(panning(1), 8), index)
+    assert len(found.sights) > moments.FEW_SIGHTS
+    judged_again = at_its_moment(found, mine, index.pictures(1), lambda: (motion, motion))
+    assert (judged_again is not None) is kept
+
+
+@pytest.mark.parametrize(("still", "kept"), [(True, False), (False, True)])
+def test_neither_a_usual_speed_nor_an_odd_one_is_asked_where_the_camera_stands_still(
+    still: bool, kept: bool, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a camera that moves it is believed: all of its features tell the moment."""
+    monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(0.1, 0.6))
+    monkeypatch.setattr(moments, "stands_still", lambda _: still)
+    motion = Motion(np.arange(40) / 4, np.zeros((40, 16, 16), np.int8))
+    found, mine = seen(copy(panning(1), 8), index)
+    found = replace(found, speed=1.15)
+    judged_again = at_its_moment(found, mine, index.pictures(1), lambda: (motion, motion))
+    assert (judged_again is not None) is kept
+
+
 def six_seconds_off(index: LocalIndex) -> tuple[Found, list[Shot]]:
     """A copy as found by what stands still alone, and its pictures."""
     query = copy(fixed(PLACE, THEN), 6, offset=9.0)
