@@ -13,9 +13,9 @@ whom it keeps waiting. Then as many as the service answers, four at a time: a la
 of four. While videos are decoded, four uploads of 15 minutes in 720p are in hand, sent again as
 soon as they are answered, refused ones after `Retry-After`. Clips of 10 s in 720p are sent alone,
 one after the other: one that nobody knows, and one of a video of the bank. Last, references are
-added by one service while another one on the same data is asked for them: counted is the time from
-the answer to the first match. A verdict is flushed to the disk before it is answered, so the first
-row is what a flush takes without any service.
+added by one service while another one on the same data is asked for them: counted is the time
+from the answer to the first match. They are withdrawn at the end. A verdict is flushed to the disk
+before it is answered, so the first row is what a flush takes without any service.
 
 The bank is kept in `--work` and used again. Times are this machine's, which the load shares.
 """

@@ -172,3 +172,13 @@ def test_a_body_as_long_as_the_limit_is_read(service: Service, key: str) -> None
     assert answer[0] == 200, answer
     length = b"Content-Length: %d" % (JSON_LIMIT + 1)
     refused(send(service, post(key, length)), "body-too-large", 413)
+
+
+def test_an_answer_comes_in_one_piece(service: Service) -> None:
+    """Its caller would be woken by the headers, and once more by the body."""
+    where = urlsplit(service.url)
+    with closing(socket.create_connection((where.hostname, where.port), timeout=30)) as wire:
+        for _ in range(20):
+            wire.sendall(get())
+            head, body = wire.recv(65536).split(b"\r\n\r\n", 1)
+            assert f"Content-Length: {len(body)}".encode() in head
