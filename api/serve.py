@@ -80,8 +80,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().enqueue_req(conn)
 
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """gunicorn sends the headers, then the body; the caller is woken once, by both together."""
-        conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        """gunicorn sends the headers, then the body; the caller is woken once, by both together.
+        Who waits for "100 Continue" before he sends his own body is not kept waiting."""
+        waits = any(name == "EXPECT" for name, _ in req.headers)
+        conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, not waits)
         try:
             answered: bool = super().handle_request(req, conn)
         finally:

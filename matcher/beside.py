@@ -9,7 +9,7 @@ import numpy as np
 
 from hashdb.model import Alignment, Floats, Motion, Segment, Strand
 from matcher.correlation import Laid, Line
-from matcher.motion import LEAST, UNLIKE, agreement_on, leads_to
+from matcher.motion import LEAST, UNLIKE, agreement_on, leads_to, of_pictures
 
 SURE = 0.95
 """The score from which on an alignment in a strand is believed: each strand is one more upload in
@@ -141,12 +141,12 @@ def seen_otherwise(
     at other moments than the sound's: then the sound is repeated (music, say), and tells none."""
     moments = [f.reference_offset - heard.speed * f.offset for f in heard.frames]
     line = Line(heard.speed, float(np.median(moments)))
-    tracks = {m.track: m for m in upload}
-    mine = [
-        (place.offsets, place.laid, tracks[place.track])
+    seen = [
+        (place.offsets, place.laid, of_pictures(upload, place.track, place.offsets))
         for place in places
-        if place.reference_id == heard.reference_id and place.track in tracks
+        if place.reference_id == heard.reference_id
     ]
+    mine = [(offsets, laid, motion) for offsets, laid, motion in seen if motion is not None]
     told = [agreement_on(line, *one, known) for one in mine]
     agreements = [a for a in told if a is not None]
     # Where it moves as nothing in the reference does, the picture itself may be moved.

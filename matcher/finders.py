@@ -34,7 +34,7 @@ from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
 from matcher.laying import NOMINATING, Found, usual
 from matcher.moments import at_its_moment, at_moment_of_all, is_missing, told_alone
-from matcher.motion import laid_by
+from matcher.motion import laid_by, of_pictures
 from matcher.ports import DescriptorModel
 from matcher.score import not_sure
 from matcher.sharpen import at_normal_speed, sharpened
@@ -202,8 +202,6 @@ class LocalFinder:
         *,
         closer: bool,
     ) -> _Moments:
-        motion = _of_track(look.motion, seen.track)
-        of_all = _of_track(all_motion, seen.track)
         moments = _Moments([], [], set(), set(), [], set())
         for found in localize.lines(seen.shots, seen.sights, backend, still=seen.still):
             name = names[found.reference]
@@ -222,6 +220,7 @@ class LocalFinder:
                 found = localize.at_usual_speed(found, mine, pictures)
             found = sharpened(found, mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
+            motion = of_pictures(look.motion, seen.track, found.shown_at)
             both = partial(self._motion_beside, motion, name, found.track)
             settled = at_normal_speed(found, mine, pictures)
             moment = at_its_moment(settled, mine, pictures, both)
@@ -231,6 +230,7 @@ class LocalFinder:
             open_still = moment is None or not moment.told
             if open_still and found.reference in seen.banned and len(found.sights) > 1:
                 moments.untimed.append(found.shown_at)
+                of_all = of_pictures(all_motion, seen.track, found.shown_at)
                 every = self._motion_beside(of_all, name, found.track)
                 if every is not None and len(moments.untimed) <= MOST_TIMED:
                     moment = at_moment_of_all(found, moment, mine, pictures, *every) or moment
@@ -327,10 +327,6 @@ class NeuralFinder:
                 if found is not None and found.score >= FLOOR:
                     alignments.append(found)
         return Beside(tuple(alignments))
-
-
-def _of_track(motion: Iterable[Motion], track: int) -> Motion | None:
-    return {m.track: m for m in motion}.get(track)
 
 
 def motion_of(store: Store, name: str) -> Motion | None:

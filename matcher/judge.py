@@ -45,7 +45,7 @@ from matcher.kinship import Kinship
 from matcher.laying import usual
 from matcher.looks import sure_of_all
 from matcher.lookup import Found, Lookup
-from matcher.motion import odd, stands_still
+from matcher.motion import odd, of_pictures, stands_still
 from matcher.ports import DescriptorModel
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
 from matcher.score import as_match, as_one_scene, is_close, not_sure
@@ -318,21 +318,31 @@ class Judge:
         return self._neural.find(look) if self._neural else NOTHING_BESIDE
 
     def standing(self, beside: Beside, matches: Iterable[Match]) -> tuple[float, ...]:
-        """When pictures show references whose camera stands still, in seconds of the upload."""
+        """When pictures show references, of others than allow-lists, whose camera stands still, in
+        seconds of the upload."""
         seen = [(place.reference_id, place.offsets.tolist()) for place in beside.places]
         seen += [
-            (match.reference.id, [f.offset for a in match.alignments for f in a.frames])
+            (match.reference.id, [f.offset for f in alignment.frames])
             for match in matches
+            for alignment in match.alignments
+            if alignment.signal_type in ("pdq", "local")
         ]
-        stands = {name: self._stands_still(name) for name in {name for name, _ in seen}}
-        return tuple(sorted({at for name, offsets in seen if stands[name] for at in offsets}))
+        stands = {
+            name: reference.bank.action is not Action.ALLOW and self._stands_still(name)
+            for name, reference in self._references({name for name, _ in seen}).items()
+        }
+        shown = {at for name, offsets in seen if stands.get(name) for at in offsets}
+        return tuple(sorted(shown))
 
     def _moment(self, alignment: Alignment, motion: Sequence[Motion]) -> Moment:
         """What motion says of an alignment by PDQ in which all may be one scene."""
         known = motion_of(self._store, alignment.reference_id) if motion else None
         if alignment.signal_type != "pdq" or known is None:
             return UNTOLD
-        each = [still_told(alignment, one, known) for one in motion]
+        offsets = np.array([f.offset for f in alignment.frames])
+        tracks = dict.fromkeys(m.track for m in motion)
+        seen = [of_pictures(motion, track, offsets) for track in tracks]
+        each = [still_told(alignment, one, known) for one in seen if one is not None]
         return next(
             (m for m in each if m.alignment is not None),
             Moment(None, other=any(m.other for m in each)),

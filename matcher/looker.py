@@ -30,6 +30,7 @@ from matcher.looks import (
     is_sparse,
     joined_codes,
     joined_local,
+    near,
     outside,
     surer,
     timing_windows,
@@ -91,9 +92,11 @@ class Looker:
             matches, failures = self.find(look, watch, local.and_also(others))
         fuller, missed = self._fill(media, look, local, matches, watch)
         if fuller is not look:
-            look = fuller
-            local, unseen = self._find_beside(look, watch, "local_features", find_local)
-            matches, failures = self.find(look, watch, local.and_also(others))
+            filled, lost = self._find_beside(fuller, watch, "local_features", find_local)
+            found, failed = self.find(fuller, watch, filled.and_also(others))
+            missed = (*missed, *lost, *failed)
+            if not (lost or failed):
+                look, local, matches = fuller, filled, found
         all_motion: tuple[Motion, ...] = ()
         windows = timing_windows(local.untimed, look.coverage.total_s)
         if windows and self._first_action(query, look, matches) is not Action.BLOCK:
@@ -250,12 +253,12 @@ class Looker:
         sampling = Sampling(dense=False, windows=windows, filling=True, seconds=self._seconds)
         signals = tuple(s for s in self._signals() if s not in ("videohash", "sound"))
         between, ended = self._once_more(media, sampling, signals, "filling_look", watch)
-        if between is None:
+        if between is None or ended:
             return look, ended
         prints = joined_codes(look.fingerprints, between.fingerprints)
         local_features = joined_local(outside(look.local, windows), between.local)
-        motion = between.motion or look.motion
-        return replace(look, fingerprints=prints, local=local_features, motion=motion), ended
+        motion = (*look.motion, *between.motion)
+        return replace(look, fingerprints=prints, local=local_features, motion=motion), ()
 
     def _look_at_motion(
         self, media: BinaryIO, windows: tuple[Window, ...], watch: Stopwatch
@@ -347,9 +350,11 @@ class Looker:
         unseen: tuple[Failure, ...] = ()
         if closer:
             find_local = partial(self._judge.find_local, usual_only=True, all_motion=all_motion)
-            moves = is_sparse(looked) and dense.motion
-            near = replace(look, motion=dense.motion) if moves else look
-            nearer, unseen = self._find_beside(near, watch, "local_features", find_local)
+            sparse = any(is_sparse(near(looked, window)) for window in closer)
+            motion = (*look.motion, *dense.motion) if sparse else look.motion
+            nearer, unseen = self._find_beside(
+                replace(look, motion=motion), watch, "local_features", find_local
+            )
             local = local if unseen else local.or_surer(nearer)
         found, failures = self.find(look, watch, local.and_also(sound))
         failures = (*unseen, *failures)

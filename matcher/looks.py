@@ -152,21 +152,30 @@ def is_sparse(looked: Floats) -> bool:
     return len(looked) > 1 and float(looked[-1] - looked[0]) > SPARSE_S * (len(looked) - 1)
 
 
+def near(looked: Floats, window: Window) -> Floats:
+    """The pictures that were `looked` at that lie in the window or, as keyframes do, beside
+    it."""
+    first, last = window.start - FILL_MARGIN, window.end + FILL_MARGIN
+    return looked[(looked >= first) & (looked <= last)]
+
+
 def filling_windows(moments: Sequence[float], looked: Floats, total: float) -> tuple[Window, ...]:
     """Where gaps are to be filled: around these moments, in seconds, where the pictures that were
-    `looked` at, (n,) rising seconds, lie far apart; of what is longer the first part."""
+    `looked` at, (n,) rising seconds, lie far apart. Where that is more than may be filled, each
+    stretch has an equal share: what is shorter all of it, what is longer its first part."""
     windows: list[Window] = []
     for run in _runs(sorted(moments)):
-        first, last = max(0.0, run[0] - FILL_MARGIN), min(total, run[-1] + FILL_MARGIN)
-        if is_sparse(looked[(looked >= first) & (looked <= last)]):
-            windows = _merged([*windows, Window(first, last)])
-    left, some = FILL_SECONDS, []
-    for window in windows:
-        end = min(window.end, window.start + left)
-        if end > window.start:
-            some.append(Window(window.start, end))
+        pictures = near(looked, Window(run[0], run[-1]))
+        if len(pictures) < 2 or is_sparse(pictures):
+            wide = Window(max(0.0, run[0] - FILL_MARGIN), min(total, run[-1] + FILL_MARGIN))
+            windows = _merged([*windows, wide])
+    left, filled = FILL_SECONDS, []
+    windows.sort(key=lambda w: w.end - w.start)
+    for rest, window in zip(range(len(windows), 0, -1), windows, strict=True):
+        end = min(window.end, window.start + left / rest)
+        filled.append(Window(window.start, end))
         left -= end - window.start
-    return tuple(some)
+    return tuple(_merged(filled))
 
 
 def closer_windows(moments: Sequence[float], looked: Floats, total: float) -> tuple[Window, ...]:

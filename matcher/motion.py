@@ -9,6 +9,7 @@ elsewhere, and another hour's best line is one among many.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +111,13 @@ class Agreement:
 def odd(speed: float) -> bool:
     """Whether a line of that speed can be had by chance where a camera stands still."""
     return abs(float(np.log2(abs(speed) or 1e-3))) > 2 * USUAL or speed <= 0
+
+
+def of_pictures(motion: Iterable[Motion], track: int, offsets: Floats) -> Motion | None:
+    """Of what several looks saw move in an upload, that of the look in which most of a track's
+    pictures at `offsets` (n,), seconds, are; None where there is none of that track."""
+    mine = [m for m in motion if m.track == track]
+    return max(mine, key=lambda m: int(np.isin(m.offsets, offsets).sum()), default=None)
 
 
 def stands_still(reference: Motion) -> bool:

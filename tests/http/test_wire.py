@@ -7,10 +7,13 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+from gunicorn.workers.gthread import ThreadWorker
 
+from api.serve import Worker
 from api.uploads import JSON_LIMIT
 from tests.services import Place, Service, serving
 
@@ -182,3 +185,19 @@ def test_an_answer_comes_in_one_piece(service: Service) -> None:
             wire.sendall(get())
             head, body = wire.recv(65536).split(b"\r\n\r\n", 1)
             assert f"Content-Length: {len(body)}".encode() in head
+
+
+@pytest.mark.parametrize(
+    ("headers", "held_back"),
+    [([("HOST", "x")], [1, 0]), ([("HOST", "x"), ("EXPECT", "100-continue")], [0, 0])],
+)
+def test_who_waits_for_100_continue_is_not_kept_waiting(
+    headers: list[tuple[str, str]], held_back: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gunicorn sends it before the application is asked, and the kernel would hold it back."""
+    said: list[int] = []
+    wire = SimpleNamespace(setsockopt=lambda level, name, value: said.append(int(value)))
+    monkeypatch.setattr(ThreadWorker, "handle_request", lambda *_: True)
+    worker = Worker.__new__(Worker)
+    assert worker.handle_request(SimpleNamespace(headers=headers), SimpleNamespace(sock=wire))
+    assert said == held_back

@@ -26,9 +26,9 @@ WIDTH, HEIGHT = 480, 360
 SECONDS = 24
 
 
-def place() -> Rgb:
+def place(seed: int = 11) -> Rgb:
     """A wall with many corners."""
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seed)
     wall = np.kron(rng.integers(60, 200, (18, 24)), np.ones((20, 20))).astype(np.uint8)
     for _ in range(60):
         at = tuple(rng.integers(0, (WIDTH, HEIGHT)).tolist())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from api.settings import Settings
 from api.wiring import Parts, build
 from hashdb.errors import SandboxFailed
-from hashdb.model import Action, Verdict, new_id
+from hashdb.model import Action, MediaFingerprints, Verdict, new_id
 from matcher.check import Checker
 from matcher.digest import digest_file
 from matcher.ports import Sampling
@@ -30,9 +33,9 @@ def car(look: int) -> Rgb:
     return np.repeat(np.kron(patches, np.ones((20, 20)))[..., None], 3, axis=2).astype(np.uint8)
 
 
-def road(hour: int, look: int, passes_at: float, seconds: float) -> Iterator[Rgb]:
-    """The place, with the grain of that hour, and the car that passes."""
-    empty, body, rng = place(), car(look), np.random.default_rng(hour)
+def road(hour: int, look: int, passes_at: float, seconds: float, where: int = 11) -> Iterator[Rgb]:
+    """A place, with the grain of that hour, and the car that passes."""
+    empty, body, rng = place(where), car(look), np.random.default_rng(hour)
     for number in range(round(seconds * RATE)):
         picture = empty.astype(np.int16)
         left = round(PIXELS_A_S * (number / RATE - passes_at)) - LENGTH
@@ -117,3 +120,50 @@ def test_gaps_that_could_not_be_filled_are_said(parts: Parts) -> None:
     verdict = judged(parts, spliced(list(road(2, 3, 4.1, 9.0))), checker)
     assert verdict.action is Action.REVIEW
     assert "part_failed" in verdict.reason.codes
+
+
+def test_what_was_seen_stands_where_a_limit_ends_the_filling(parts: Parts) -> None:
+    def ending(media: BinaryIO, sampling: Sampling, signals: Sequence[str], **more: Any) -> Any:
+        seen = parts.sandbox(media, sampling, signals, **more)
+        if not sampling.filling:
+            return seen
+        return replace(seen, coverage=replace(seen.coverage, truncated=True), local=())
+
+    checker = Checker(parts.store, parts.judge, ending, parts.policy)
+    first = round(5.2 * RATE)
+    copy = list(road(1, 1, PASSES_AT, 17.2))[first:]
+    verdict = judged(parts, spliced(copy), checker)
+    assert verdict.action is Action.BLOCK
+    assert "part_failed" in verdict.reason.codes
+
+
+def test_a_search_after_the_filling_that_failed_takes_nothing_away(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, asked = parts.judge.find_local, iter(range(9))
+
+    def failing(look: MediaFingerprints, **more: Any) -> Any:
+        if next(asked) == 1:
+            raise RuntimeError("no")
+        return find(look, **more)
+
+    monkeypatch.setattr(parts.judge, "find_local", failing)
+    first = round(5.2 * RATE)
+    verdict = judged(parts, spliced(list(road(1, 1, PASSES_AT, 17.2))[first:]))
+    assert verdict.action is Action.BLOCK
+    assert "index_failed" in verdict.reason.codes
+
+
+def test_a_second_place_is_held_against_what_moves_too(parts: Parts, tmp_path: Path) -> None:
+    """Half a minute of one banked road, of another hour, and another car on the second one."""
+    with closing(build(Settings.from_env({"SEAWALL_DATA_DIR": str(tmp_path)}))) as both:
+        with both.store.begin() as tx:
+            bank = tx.banks.create("roads")
+        for some in (road(1, 1, PASSES_AT, SECONDS), road(1, 9, PASSES_AT, SECONDS, 77)):
+            media = io.BytesIO(video(some, rate=RATE, gop=60))
+            both.enroller.add_media(bank, media, digest_file(media), actor="here")
+        upload = [*road(7, 4, 20.0, 34.0, 77), *elsewhere(5.0)]
+        upload += [*road(2, 2, 4.1, 14.0), *elsewhere(3.0)]
+        verdict = judged(both, upload)
+    assert verdict.action is not Action.BLOCK, verdict.reason
+    assert verdict.timings_ms["filling_look"] > 0

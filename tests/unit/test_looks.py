@@ -50,6 +50,7 @@ from matcher.looks import (
     is_sparse,
     joined_codes,
     joined_local,
+    near,
     outside,
     sure_of_all,
     surer,
@@ -423,3 +424,19 @@ class TestUnsure:
 
     def test_a_look_that_hashes_saw_little_of_is_not(self):
         assert unsure(Action.REVIEW, (), self.FLAT)
+
+
+def test_the_seconds_that_may_be_filled_are_shared() -> None:
+    """Half a minute of one place does not take what is behind it."""
+    moments = (*np.arange(4.0, 42.0, 2.0), 50.0, *np.arange(60.0, 100.0, 2.0))
+    found = filling_windows(moments, np.arange(0.0, 120.0, 2.0), 120.0)
+    assert [(w.start, w.end) for w in found] == [(2.0, 15.0), (48.0, 52.0), (58.0, 71.0)]
+
+
+def test_of_pictures_further_apart_one_is_enough_to_fill_around_it() -> None:
+    found = filling_windows((10.0,), np.arange(0.0, 60.0, 5.0), 60.0)
+    assert [(w.start, w.end) for w in found] == [(8.0, 12.0)]
+
+
+def test_keyframes_beside_a_window_are_near_it() -> None:
+    assert near(np.arange(0.0, 30.0, 2.0), Window(9.0, 11.0)).tolist() == [8.0, 10.0, 12.0]

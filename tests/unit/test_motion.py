@@ -22,6 +22,7 @@ from matcher.motion import (
     laid_by,
     laid_whole,
     leads_to,
+    of_pictures,
     stands_still,
 )
 from matcher.score import STILL, rescore
@@ -565,3 +566,17 @@ def test_the_same_moves_where_what_differs_agrees(
     moment = still_told(still, upload, reference)
     assert moment.alignment is not None
     assert moment.same is same
+
+
+def test_of_several_looks_the_one_that_has_the_pictures_tells_what_moves() -> None:
+    def looked(track: int, *offsets: float) -> Motion:
+        grids = np.zeros((len(offsets), 16, 16), np.int8)
+        return Motion(np.array(offsets), grids, track)
+
+    wide, closer, other = looked(0, 0, 2, 4, 6), looked(0, 3, 3.5, 4, 4.5), looked(1, 0, 1)
+    some = (wide, closer, other)
+    assert of_pictures(some, 0, np.array([0.0, 2.0, 6.0])) is wide
+    assert of_pictures(some, 0, np.array([3.0, 3.5, 4.5])) is closer
+    assert of_pictures(some, 0, np.array([4.0])) is wide
+    assert of_pictures(some, 1, np.array([4.0])) is other
+    assert of_pictures(some, 2, np.array([4.0])) is None
