@@ -41,8 +41,8 @@ CLEARER = 1.1
 """How much more of what moves another line of time must show, where the first shows some."""
 
 FEW_SIGHTS = 10
-"""Sights at about the normal speed up to which what moves is asked whether it is of another moment:
-more of them are no chance."""
+"""Sights at about the normal speed up to which what moves is asked whether it is of another moment,
+where the camera moves: more of them are no chance."""
 
 FAINT = 0.08
 """Part of a moving reference's features from which on a picture that shows them says all it can."""
@@ -114,8 +114,8 @@ def at_its_moment(
     missing: the place is the same, the moment is another.
 
     `mine`: the query's shots in that rendering; `motion` gives the query's and the reference's,
-    where both are known; it is asked where features leave the moment open: to hold an hour against
-    an hour takes some seconds.
+    where both are known. They are held against each other where features leave the moment open, or
+    the camera stands still: of an hour and an hour that takes some seconds.
     """
     moves = moving.Masks(pictures)
     moved = moving.moved(found, moves)

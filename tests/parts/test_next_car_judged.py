@@ -167,3 +167,14 @@ def test_a_second_place_is_held_against_what_moves_too(parts: Parts, tmp_path: P
         verdict = judged(both, upload)
     assert verdict.action is not Action.BLOCK, verdict.reason
     assert verdict.timings_ms["filling_look"] > 0
+
+
+def test_what_an_allow_list_holds_has_no_gaps_filled(tmp_path: Path) -> None:
+    with closing(build(Settings.from_env({"SEAWALL_DATA_DIR": str(tmp_path)}))) as made:
+        with made.store.begin() as tx:
+            bank = tx.banks.create("roads", action=Action.ALLOW)
+        media = io.BytesIO(video(road(1, 1, PASSES_AT, SECONDS), rate=RATE, gop=60))
+        made.enroller.add_media(bank, media, digest_file(media), actor="here")
+        verdict = judged(made, spliced(list(road(2, 3, 4.1, 9.0))))
+    assert verdict.action is Action.ALLOW
+    assert "filling_look" not in verdict.timings_ms
