@@ -117,10 +117,11 @@ def exchange(
 def exchanged(*arguments: Any) -> list[Answered]:
     """`exchange`, in a process of its own."""
     context = multiprocessing.get_context("spawn")
-    answers = context.SimpleQueue()
-    process = context.Process(target=_tell, args=(answers, *arguments))
+    answers, end = context.Pipe(duplex=False)
+    process = context.Process(target=_tell, args=(end, *arguments))
     process.start()
-    told: list[Answered] | Exception = answers.get()
+    end.close()  # so that the pipe ends with the process, should it not even start
+    told: list[Answered] | Exception = answers.recv()
     process.join()
     if isinstance(told, Exception):
         raise told
@@ -130,9 +131,9 @@ def exchanged(*arguments: Any) -> list[Answered]:
 def _tell(answers: Any, *arguments: Any) -> None:
     gc.disable()  # a pause of the load's own would be charged to the service
     try:
-        answers.put(exchange(*arguments))
+        answers.send(exchange(*arguments))
     except Exception as error:
-        answers.put(error)
+        answers.send(error)
 
 
 def _connected(host: str | None, port: int | None) -> socket.socket:

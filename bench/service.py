@@ -297,7 +297,9 @@ def spreading(target: Target, other: Target, bank: str, n: int) -> Told:
             matched = any(m["reference_id"] == added[-1] for m in matches)
         told.note(time.monotonic() - began, status, text)
     for reference_id in added:  # so that the bank is the same when it is used again
-        target.ask(adding, b"", "application/json", f"/references/{reference_id}", "DELETE")
+        path = f"/references/{reference_id}"
+        status, text, _ = target.ask(adding, b"", "application/json", path, "DELETE")
+        assert status == 200, text
     return told
 
 

@@ -142,7 +142,7 @@ def seen_otherwise(
     moments = [f.reference_offset - heard.speed * f.offset for f in heard.frames]
     line = Line(heard.speed, float(np.median(moments)))
     seen = [
-        (place.offsets, place.laid, of_pictures(upload, place.track, place.offsets))
+        (place.offsets, place.laid, of_pictures(upload, place.offsets).get(place.track))
         for place in places
         if place.reference_id == heard.reference_id
     ]

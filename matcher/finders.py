@@ -220,7 +220,7 @@ class LocalFinder:
                 found = localize.at_usual_speed(found, mine, pictures)
             found = sharpened(found, mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
-            motion = of_pictures(look.motion, seen.track, found.shown_at)
+            motion = of_pictures(look.motion, found.shown_at).get(seen.track)
             both = partial(self._motion_beside, motion, name, found.track)
             settled = at_normal_speed(found, mine, pictures)
             moment = at_its_moment(settled, mine, pictures, both)
@@ -230,7 +230,7 @@ class LocalFinder:
             open_still = moment is None or not moment.told
             if open_still and found.reference in seen.banned and len(found.sights) > 1:
                 moments.untimed.append(found.shown_at)
-                of_all = of_pictures(all_motion, seen.track, found.shown_at)
+                of_all = of_pictures(all_motion, found.shown_at).get(seen.track)
                 every = self._motion_beside(of_all, name, found.track)
                 if every is not None and len(moments.untimed) <= MOST_TIMED:
                     moment = at_moment_of_all(found, moment, mine, pictures, *every) or moment

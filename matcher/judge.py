@@ -339,10 +339,8 @@ class Judge:
         known = motion_of(self._store, alignment.reference_id) if motion else None
         if alignment.signal_type != "pdq" or known is None:
             return UNTOLD
-        offsets = np.array([f.offset for f in alignment.frames])
-        tracks = dict.fromkeys(m.track for m in motion)
-        seen = [of_pictures(motion, track, offsets) for track in tracks]
-        each = [still_told(alignment, one, known) for one in seen if one is not None]
+        seen = of_pictures(motion, np.array([f.offset for f in alignment.frames]))
+        each = [still_told(alignment, one, known) for one in seen.values()]
         return next(
             (m for m in each if m.alignment is not None),
             Moment(None, other=any(m.other for m in each)),

@@ -113,11 +113,17 @@ def odd(speed: float) -> bool:
     return abs(float(np.log2(abs(speed) or 1e-3))) > 2 * USUAL or speed <= 0
 
 
-def of_pictures(motion: Iterable[Motion], track: int, offsets: Floats) -> Motion | None:
-    """Of what several looks saw move in an upload, that of the look in which most of a track's
-    pictures at `offsets` (n,), seconds, are; None where there is none of that track."""
-    mine = [m for m in motion if m.track == track]
-    return max(mine, key=lambda m: int(np.isin(m.offsets, offsets).sum()), default=None)
+def of_pictures(motion: Iterable[Motion], offsets: Floats) -> dict[int, Motion]:
+    """Of what several looks saw move in an upload, for each track that of the look in which most of
+    the pictures at `offsets` (n,), seconds, are."""
+    tracks: dict[int, list[Motion]] = {}
+    for one in motion:
+        tracks.setdefault(one.track, []).append(one)
+
+    def has(one: Motion) -> int:
+        return int(np.isin(one.offsets, offsets).sum())
+
+    return {track: max(looks, key=has) for track, looks in tracks.items()}
 
 
 def stands_still(reference: Motion) -> bool:

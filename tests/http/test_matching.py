@@ -91,13 +91,15 @@ def test_nor_is_it_taken_in_a_form_field(service: Service, field: str, text: str
     assert [e["pointer"] for e in errors] == [f"/{field}"]
 
 
-def test_the_same_upload_gets_the_same_verdict(service: Service) -> None:
+@pytest.mark.parametrize("given", [{"upload_id": "u1"}, {}], ids=["the caller's id", "one made"])
+def test_the_same_upload_gets_the_same_verdict(service: Service, given: dict[str, str]) -> None:
     service.bank()
-    before = service.match(upload_id="u1")
+    before = service.match(**given)
+    same = before.json["upload_id"]
     service.reference()
-    assert service.match(upload_id="u1").json == before.json
-    assert service.match(upload_id="u2").json["action"] == "block"
-    problem(service.match(OTHER, upload_id="u1"), "upload-conflict")
+    assert service.match(upload_id=same).json == before.json
+    assert service.match().json["action"] == "block"
+    problem(service.match(OTHER, upload_id=same), "upload-conflict")
 
 
 def test_an_upload_id_belongs_to_its_key(service: Service) -> None:

@@ -575,8 +575,8 @@ def test_of_several_looks_the_one_that_has_the_pictures_tells_what_moves() -> No
 
     wide, closer, other = looked(0, 0, 2, 4, 6), looked(0, 3, 3.5, 4, 4.5), looked(1, 0, 1)
     some = (wide, closer, other)
-    assert of_pictures(some, 0, np.array([0.0, 2.0, 6.0])) is wide
-    assert of_pictures(some, 0, np.array([3.0, 3.5, 4.5])) is closer
-    assert of_pictures(some, 0, np.array([4.0])) is wide
-    assert of_pictures(some, 1, np.array([4.0])) is other
-    assert of_pictures(some, 2, np.array([4.0])) is None
+    assert of_pictures(some, np.array([0.0, 2.0, 6.0]))[0] is wide
+    assert of_pictures(some, np.array([3.0, 3.5, 4.5]))[0] is closer
+    assert of_pictures(some, np.array([4.0]))[0] is wide
+    assert of_pictures(some, np.array([4.0]))[1] is other
+    assert 2 not in of_pictures(some, np.array([4.0]))
