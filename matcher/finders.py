@@ -7,7 +7,7 @@ nothing of its kind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -31,6 +31,7 @@ from hashdb.store import Store
 from matcher import consensus, described, heard, localize, moving, nearest, sighting, telling
 from matcher.ahead import Ahead
 from matcher.align import is_still
+from matcher.backwards import Seen, as_played, backwards
 from matcher.beside import NOTHING_BESIDE, Beside, Place
 from matcher.laying import NOMINATING, Found, usual
 from matcher.moments import at_its_moment, at_moment_of_all, is_missing, told_alone
@@ -55,18 +56,6 @@ MOST_REFERENCES = 100
 MOST_TIMED = 8
 """Lines of time in a track, those of the references that are seen best, that are asked of every
 picture: one takes up to a second (`every_picture.MOST_HELD`)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """One track's pictures, and what of enforced references was seen in them; `still`: the ordinals
-    of those that are images; `banned`: of those that no allow-list holds."""
-
-    track: int
-    shots: list[sighting.Shot]
-    sights: list[sighting.Sight]
-    still: list[int]
-    banned: list[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,30 +103,37 @@ class LocalFinder:
         found = NOTHING_BESIDE
         for track in sorted({f.track for f in look.local}):
             before = ahead.found(track, indexed[0], stands) if ahead else sighting.NOTHING_AHEAD
-            seen = self._seen(look, track, *indexed, before)
-            told = self._track(look, seen, *indexed, all_motion, usual_only=usual_only)
-            found = found.and_also(told)
+            seen = self._seen(look, track, *indexed, before, all_motion)
+            found = found.and_also(self._either_way(seen, *indexed, closer=usual_only))
         return found
 
-    def _track(
-        self,
-        look: MediaFingerprints,
-        seen: _Seen,
-        backend: LocalBackend,
-        names: Sequence[str],
-        all_motion: Sequence[Motion],
-        *,
-        usual_only: bool,
+    def _either_way(
+        self, seen: Seen, backend: LocalBackend, names: Sequence[str], *, closer: bool
     ) -> Beside:
-        moments = self._at_moments(look, seen, backend, names, all_motion, closer=usual_only)
+        """What is on lines of time, and of what they leave unsure, on lines of an upload that is
+        played backwards."""
+        forth = self._track(seen, backend, names, closer=closer)
+        sure = {a.reference_id for a in forth.alignments if a.score >= SURE}
+        clear = {s.nominee.reference for s in seen.sights if s.agreement.inliers >= NOMINATING}
+        left = {i for i in clear.difference(seen.still) if names[i] not in sure}
+        if not left or seen.total_s <= 0:
+            return forth
+        back = self._track(backwards(seen, left), backend, names, closer=closer)
+        found = tuple(as_played(a, seen) for a in back.alignments)
+        return forth.or_backwards(replace(back, alignments=found))
+
+    def _track(
+        self, seen: Seen, backend: LocalBackend, names: Sequence[str], *, closer: bool
+    ) -> Beside:
+        moments = self._at_moments(seen, backend, names, closer=closer)
         tell = partial(
             telling.alignment,
             track=seen.track,
             samples=np.unique([s.offset for s in seen.shots]),
-            total_s=look.coverage.total_s,
-            alike=codes_by_offset(look.fingerprints, seen.track),
+            total_s=seen.total_s,
+            alike=seen.alike,
         )
-        kept = [f for f in moments.at if not usual_only or usual(f.speed) or f.told]
+        kept = [f for f in moments.at if not closer or usual(f.speed) or f.told]
         told = (tell(found, names[found.reference]) for found in kept)
         alignments = [
             not_sure(a) if a.reference_id in moments.untold else a
@@ -146,7 +142,7 @@ class LocalFinder:
         ]
         # where nothing that moves is seen, it may be another moment as well
         aligned = {a.reference_id for a in alignments}
-        single = look.coverage.total_s <= 0
+        single = seen.total_s <= 0
         moves = {a.reference_id for a in alignments if not is_still(a)}
         not_still = aligned - moments.untold if single else moves
         images = {names[i] for i in seen.still}
@@ -177,30 +173,28 @@ class LocalFinder:
         backend: LocalBackend,
         names: Sequence[str],
         before: Mapping[int, sighting.Nominated],
-    ) -> _Seen:
+        all_motion: Sequence[Motion],
+    ) -> Seen:
         shots = sighting.shots(f for f in look.local if f.track == track)
         sights = sighting.sighted(shots, backend, before)
         named = {names[s.nominee.reference]: s.nominee.reference for s in sights}
         with self._store.read() as tx:
             references = tx.banks.references_by_ids(named)
         counted = {named[i] for i, r in references.items() if r.enforceable}
-        return _Seen(
+        return Seen(
             track,
+            look.coverage.total_s,
             shots,
             [s for s in sights if s.nominee.reference in counted],
             [named[i] for i, r in references.items() if r.kind is MediaKind.IMAGE],
             [named[i] for i, r in references.items() if r.bank.action is not Action.ALLOW],
+            look.motion,
+            all_motion,
+            codes_by_offset(look.fingerprints, track),
         )
 
     def _at_moments(
-        self,
-        look: MediaFingerprints,
-        seen: _Seen,
-        backend: LocalBackend,
-        names: Sequence[str],
-        all_motion: Sequence[Motion],
-        *,
-        closer: bool,
+        self, seen: Seen, backend: LocalBackend, names: Sequence[str], *, closer: bool
     ) -> _Moments:
         moments = _Moments([], [], set(), set(), [], set())
         for found in localize.lines(seen.shots, seen.sights, backend, still=seen.still):
@@ -209,7 +203,7 @@ class LocalFinder:
                 moments.at.append(found)
                 continue
             pictures = backend.pictures(found.reference, found.track)
-            if look.coverage.total_s <= 0:
+            if seen.total_s <= 0:
                 moments.at.append(found)
                 if not told_alone(found, pictures):
                     moments.untold.add(name)
@@ -220,7 +214,7 @@ class LocalFinder:
                 found = localize.at_usual_speed(found, mine, pictures)
             found = sharpened(found, mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
-            motion = of_pictures(look.motion, found.shown_at).get(seen.track)
+            motion = of_pictures(seen.motion, found.shown_at).get(seen.track)
             both = partial(self._motion_beside, motion, name, found.track)
             settled = at_normal_speed(found, mine, pictures)
             moment = at_its_moment(settled, mine, pictures, both)
@@ -230,7 +224,7 @@ class LocalFinder:
             open_still = moment is None or not moment.told
             if open_still and found.reference in seen.banned and len(found.sights) > 1:
                 moments.untimed.append(found.shown_at)
-                of_all = of_pictures(all_motion, found.shown_at).get(seen.track)
+                of_all = of_pictures(seen.all_motion, found.shown_at).get(seen.track)
                 every = self._motion_beside(of_all, name, found.track)
                 if every is not None and len(moments.untimed) <= MOST_TIMED:
                     moment = at_moment_of_all(found, moment, mine, pictures, *every) or moment

@@ -225,10 +225,10 @@ def at_moment_of_all(
     if told is None or settled is None:
         return None
     elsewhere = moment is None or not _leads_alike(moment, told.line)
-    if elsewhere and not _is_no_chance(told) and not _is_agreed(told, found):
-        alike = told.correlation >= SAME
-        missing = not alike and moving.moved(settled, moving.Masks(pictures)) is None
-        if told.events < FEW_EVENTS or missing or moving.lacks_what_comes(settled, pictures):
+    if elsewhere and not _is_no_chance(told):
+        if not _is_clear(told):
+            return None
+        if not _leads_alike(found, told.line) and _is_missing(settled, told, pictures):
             return None
     seen = {s.shot.row for s in settled.sights}
     unseen = np.array([s.offset for s in mine if s.row not in seen])
@@ -270,10 +270,18 @@ def _is_no_chance(told: Told) -> bool:
     return told.events >= MANY_EVENTS and (goes_on or told.correlation >= SAME)
 
 
-def _is_agreed(told: Told, found: Found) -> bool:
-    """Whether it is clear, and the line that features alone have found."""
+def _is_clear(told: Told) -> bool:
+    """Whether so much agrees, on this line and on no other, that features need not say the same."""
     clear = told.correlation >= AGREED and told.above >= AGREED_ABOVE
-    return clear and told.events >= FEW_EVENTS and _leads_alike(found, told.line)
+    return clear and told.events >= FEW_EVENTS
+
+
+def _is_missing(settled: Found, told: Told, pictures: Sequence[Nominee]) -> bool:
+    """Whether what moves, or is seen at one time only, is not found on the told line."""
+    alike = told.correlation >= SAME
+    if not alike and moving.moved(settled, moving.Masks(pictures)) is None:
+        return True
+    return moving.lacks_what_comes(settled, pictures)
 
 
 def _on_told_line(

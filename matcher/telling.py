@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -121,7 +121,7 @@ def alignment(
     track: int,
     samples: Floats,
     total_s: float,
-    alike: dict[float, Codes],
+    alike: Mapping[float, Codes],
 ) -> Alignment | None:
     """The sights of one line as an alignment.
 
@@ -174,7 +174,7 @@ def _reaching(found: Found, samples: Floats, total_s: float) -> tuple[Floats, Fl
     return before, after
 
 
-def _groups(found: Found, alike: dict[float, Codes]) -> list[int]:
+def _groups(found: Found, alike: Mapping[float, Codes]) -> list[int]:
     """Numbers of the pictures: those in which nothing moves share one, and of the others those
     with PDQ codes that look alike. Where all look alike, what moves makes them different; where
     all that moves tells their moments, each is one."""

@@ -48,8 +48,8 @@ def told_by_all(
     [
         (3.0, 6, 0.9, False, True),
         (3.0, 6, 0.9, True, False),  # one event, which happens alike at another hour
-        (6.0, 6, 0.5, True, False),  # and what moves is not seen
-        (6.0, 6, 0.9, True, True),
+        (6.0, 6, 0.5, True, False),  # so are two
+        (6.0, 6, 0.9, True, False),  # nor is it clear
         (9.0, 18, 0.5, True, True),  # as many are no chance
         (9.0, 19, 0.5, True, False),  # another car that passes by
         (7.1, 25, 0.91, True, True),  # the very same moves
@@ -94,6 +94,19 @@ def test_many_events_that_are_the_same_outweigh_what_is_not_seen_to_come(
     shots, (found, *_) = looked_for(copy(panning(1), 8), index)
     line = Told(Line(1.0, found.offset), correlation, 0.3, 9.0, 40)
     monkeypatch.setattr(moving, "lacks_what_comes", lambda *_: True)
+    asked = told_by_all(line, found, None, shots, index, monkeypatch)
+    assert (asked is not None) == told
+
+
+@pytest.mark.parametrize(
+    ("correlation", "above", "told"), [(0.6, 0.4, True), (0.59, 0.45, False), (0.9, 0.39, False)]
+)
+def test_what_every_picture_tells_against_features_must_be_clear(
+    correlation: float, above: float, told: bool, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another hour agreed by 0.56 with what it is not, by 0.47 more than elsewhere."""
+    shots, (found, *_) = looked_for(copy(panning(1), 8), index)
+    line = Told(Line(1.0, found.offset), correlation, above, 5.0, 40)
     asked = told_by_all(line, found, None, shots, index, monkeypatch)
     assert (asked is not None) == told
 
