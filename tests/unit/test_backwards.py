@@ -1,0 +1,162 @@
+"""An upload that is looked at from its end, with made footage (`tests.made_world`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hashdb.index.local import LocalIndex
+from hashdb.model import (
+    Alignment,
+    FrameMatch,
+    LocalFeatures,
+    Motion,
+    Orientation,
+    Rendering,
+    Segment,
+    SegmentPair,
+    View,
+)
+from matcher import localize, sighting
+from matcher.backwards import Seen, as_played, backwards
+from matcher.beside import Beside
+from matcher.laying import usual
+from matcher.moments import at_its_moment
+from tests.made_world import aligned, best, copy, index_of, panning, reference
+
+SECONDS = 10.3
+
+
+@pytest.fixture(scope="module")
+def index() -> LocalIndex:
+    return index_of(reference(panning(1)), reference(panning(2)))
+
+
+def seen(
+    features: Sequence[LocalFeatures], index: LocalIndex, motion: Sequence[Motion] = ()
+) -> Seen:
+    shots = sighting.shots(features)
+    alike = {s.offset: np.full(32, s.row, np.uint8) for s in shots}
+    sights = sighting.sighted(shots, index)
+    return Seen(0, SECONDS, shots, sights, [], [0, 1], motion, motion, alike)
+
+
+def moments(one: Seen) -> list[tuple[int, float, Rendering]]:
+    return [(s.row, s.offset, s.rendering) for s in one.shots]
+
+
+def test_twice_is_as_it_was(index: LocalIndex) -> None:
+    rng = np.random.default_rng(3)
+    grids = rng.integers(-90, 90, (5, 4, 4)).astype(np.int8)
+    motion = Motion(np.array([0.5, 1.0, 3.0, 3.5, 9.0]), grids, 0, np.zeros((4, 4), np.uint8))
+    plain = copy(panning(1), speed=-1.0, offset=14.0)
+    one = seen([plain, replace(plain, rendering=Rendering.MIRRORED)], index, [motion])
+    back = backwards(one, [0, 1])
+    (turned,) = back.motion
+    assert turned.offsets == pytest.approx([1.3, 6.8, 7.3, 9.3, 9.8])
+    np.testing.assert_array_equal(turned.grids, grids[::-1])
+    assert {o: c[0] for o, c in back.alike.items()} == {
+        SECONDS - s.offset: s.row for s in one.shots
+    }
+    again = backwards(back, [0, 1])
+    assert [row for row, *_ in moments(again)] == [row for row, *_ in moments(one)]
+    np.testing.assert_allclose([s.offset for s in again.shots], [s.offset for s in one.shots])
+    np.testing.assert_allclose(again.all_motion[0].offsets, motion.offsets)
+    np.testing.assert_array_equal(again.motion[0].grids, grids)
+    assert [s.nominee.offset for s in again.sights] == [s.nominee.offset for s in one.sights]
+
+
+def test_time_rises_and_the_same_rows_are_asked_about_in_a_mirror(index: LocalIndex) -> None:
+    one = seen([copy(panning(1), step=0.5)], index)
+    for some in (one, replace(one, shots=one.shots[:-1])):  # of an even and an odd number
+        back = backwards(some, [0])
+        rows, offsets = ([getattr(s, name) for s in back.shots] for name in ("row", "offset"))
+        assert rows == sorted(rows)
+        assert offsets == sorted(offsets)
+        parity = {some.total_s - s.offset: s.row % 2 for s in some.shots}
+        assert {s.offset: s.row % 2 for s in back.shots} == parity
+
+
+def test_only_references_that_are_named_are_looked_for(index: LocalIndex) -> None:
+    one = seen([copy(panning(1)), replace(copy(panning(2)), rendering=Rendering.MIRRORED)], index)
+    assert {s.nominee.reference for s in one.sights} >= {0}
+    assert {s.nominee.reference for s in backwards(one, [0]).sights} == {0}
+    assert not backwards(one, []).sights
+
+
+def test_footage_that_is_played_backwards_is_found(index: LocalIndex) -> None:
+    query = copy(panning(1), speed=-1.0, offset=14.0)
+    assert best(query, index) < 0.5
+    one = seen([query], index)
+    back = backwards(one, [0])
+    found, *_ = localize.lines(back.shots, back.sights, index, still=[])
+    assert usual(found.speed)
+    moment = at_its_moment(found, list(back.shots), index.pictures(0))
+    assert moment is not None
+    told = as_played(aligned(moment, replace(query, offsets=SECONDS - query.offsets[::-1])), one)
+    assert told.score > 0.95
+    assert told.speed == pytest.approx(-1.0, abs=0.05)
+    assert [f.offset for f in told.frames] == sorted(f.offset for f in told.frames)
+    assert {f.offset for f in told.frames} <= set(query.offsets.tolist())
+    for frame in told.frames:
+        assert frame.reference_offset == pytest.approx(14.0 - frame.offset, abs=0.3)
+    (segment,) = told.segments
+    assert (segment.query.start, segment.query.end) == pytest.approx((0, 10), abs=0.6)
+    assert (segment.reference.start, segment.reference.end) == pytest.approx((4, 14), abs=0.6)
+
+
+def test_what_is_found_is_told_by_the_clock_of_the_upload(index: LocalIndex) -> None:
+    one = seen([copy(panning(1), step=0.1)], index)
+    offsets = [s.offset for s in one.shots][20:23]
+    frames = tuple(
+        FrameMatch(SECONDS - at, 3.0 + i, 5, i, 0, View.FULL, before=0.2, after=0.4)
+        for i, at in enumerate(offsets[::-1])
+    )
+    pairs = (
+        SegmentPair(Segment(1.0, 2.5), Segment(3.0, 4.5)),
+        SegmentPair(Segment(8.0, 8.5), Segment(9.0, 9.5)),
+    )
+    told = as_played(
+        Alignment("a", "local", Orientation.ORIGINAL, pairs, frames, 0.97, 1.5, 7.0), one
+    )
+    assert [f.offset for f in told.frames] == offsets  # to the bit
+    assert [f.reference_offset for f in told.frames] == [5.0, 4.0, 3.0]
+    assert {(f.before, f.after) for f in told.frames} == {(0.4, 0.2)}
+    assert [(p.query.start, p.query.end) for p in told.segments] == [
+        pytest.approx((1.8, 2.3)),
+        pytest.approx((7.8, 9.3)),
+    ]
+    assert [p.reference for p in told.segments] == [Segment(9.0, 9.5), Segment(3.0, 4.5)]
+    assert (told.score, told.speed, told.evidence) == (0.97, -1.5, 7.0)
+
+
+def found(reference: str, score: float, speed: float = 1.0) -> Alignment:
+    return Alignment(reference, "local", Orientation.ORIGINAL, (), (), score, speed)
+
+
+@pytest.mark.parametrize(("score", "told"), [(0.94, 0.5), (0.96, 0.96)])
+def test_it_must_be_sure_backwards(score: float, told: float) -> None:
+    forth = Beside((found("a", 0.5),))
+    (one,) = forth.or_backwards(Beside((found("a", score, -1.0),))).alignments
+    assert (one.score, one.speed) == (told, -1.0 if told == score else 1.0)
+
+
+def test_a_moment_that_is_found_backwards_is_no_other() -> None:
+    forth = Beside(
+        (found("c", 0.2),),
+        other_moment=frozenset("ab"),
+        any_moment=frozenset("c"),
+        missing=frozenset("ab"),
+        unsure=(3.0,),
+    )
+    back = Beside((found("a", 0.97), found("b", 0.3)), other_moment=frozenset("d"))
+    both = forth.or_backwards(back)
+    assert [(a.reference_id, a.score) for a in both.alignments] == [("c", 0.2), ("a", 0.97)]
+    assert (both.other_moment, both.missing, both.unsure) == ({"b"}, {"b"}, (3.0,))
+    assert both.any_moment == {"c"}
+    again = forth.or_backwards(Beside((found("c", 0.97),), any_moment=frozenset("c")))
+    assert again.any_moment == {"c"}
+    assert not forth.or_backwards(Beside((found("c", 0.97),))).any_moment
