@@ -82,16 +82,16 @@ class Beside:
             missing=(self.missing | apart.missing) - found,
         )
 
-    def or_backwards(self, back: Beside) -> Beside:
+    def or_otherwise(self, other: Beside) -> Beside:
         """The same, but of each reference the alignments of whichever is surer of it, this or what
-        was found of the upload played backwards: as of strands, if that is sure."""
-        kept = _surer(self.alignments, [a for a in back.alignments if a.score >= SURE])
+        was found where the upload plays it otherwise: as of strands, if that is sure."""
+        kept = _surer(self.alignments, [a for a in other.alignments if a.score >= SURE])
         found = frozenset(a.reference_id for a in kept if a not in self.alignments)
         return replace(
             self,
             alignments=kept,
             other_moment=self.other_moment - found,
-            any_moment=(self.any_moment - found) | (back.any_moment & found),
+            any_moment=(self.any_moment - found) | (other.any_moment & found),
             missing=self.missing - found,
         )
 

@@ -25,17 +25,19 @@ from hashdb.model import (
     Reference,
     View,
 )
-from hashdb.ports import LocalBackend
+from hashdb.ports import LocalBackend, Nominee
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
 from matcher import consensus, described, heard, localize, moving, nearest, sighting, telling
 from matcher.ahead import Ahead
 from matcher.align import is_still
-from matcher.backwards import Seen, as_played, backwards
 from matcher.beside import NOTHING_BESIDE, Beside, Place
 from matcher.laying import NOMINATING, Found, usual
 from matcher.moments import at_its_moment, at_moment_of_all, is_missing, told_alone
-from matcher.motion import laid_by, of_pictures
+from matcher.motion import laid_by, of_pictures, stands_still
+from matcher.pieces import joined, shots_during
+from matcher.pieces import pieces as cut_up
+from matcher.played import Seen, as_played, backwards, only
 from matcher.ports import DescriptorModel
 from matcher.score import not_sure
 from matcher.sharpen import at_normal_speed, sharpened
@@ -104,28 +106,41 @@ class LocalFinder:
         for track in sorted({f.track for f in look.local}):
             before = ahead.found(track, indexed[0], stands) if ahead else sighting.NOTHING_AHEAD
             seen = self._seen(look, track, *indexed, before, all_motion)
-            found = found.and_also(self._either_way(seen, *indexed, closer=usual_only))
+            found = found.and_also(self._played(seen, *indexed, closer=usual_only))
         return found
 
-    def _either_way(
+    def _played(
         self, seen: Seen, backend: LocalBackend, names: Sequence[str], *, closer: bool
     ) -> Beside:
-        """What is on lines of time, and of what they leave unsure, on lines of an upload that is
-        played backwards."""
-        forth = self._track(seen, backend, names, closer=closer)
-        sure = {a.reference_id for a in forth.alignments if a.score >= SURE}
-        clear = {s.nominee.reference for s in seen.sights if s.agreement.inliers >= NOMINATING}
-        left = {i for i in clear.difference(seen.still) if names[i] not in sure}
-        if not left or seen.total_s <= 0:
-            return forth
-        back = self._track(backwards(seen, left), backend, names, closer=closer)
-        found = tuple(as_played(a, seen) for a in back.alignments)
-        return forth.or_backwards(replace(back, alignments=found))
+        """What is on lines of time; of what those leave unsure, what is on lines of an upload that
+        is played backwards, and then of one that is cut up into pieces, either way."""
+        find = partial(self._track, backend=backend, names=names, closer=closer)
+        found = find(seen)
+        for pieces in (False, True):
+            left = _unsure(seen, found, names)
+            if not left or seen.total_s <= 0:
+                break
+            some = only(seen, {s.nominee.reference for s in left}.difference(seen.still))
+            back = find(backwards(some), pieces=pieces)
+            other = replace(back, alignments=tuple(as_played(a, seen) for a in back.alignments))
+            if pieces:
+                other = other.and_also(find(some, pieces=True))
+                other = replace(other, alignments=tuple(joined(other.alignments)))
+            found = found.or_otherwise(other)
+        left = _unsure(seen, found, names)
+        untimed = found.untimed if left else ()
+        return replace(found, unsure=tuple(sorted({s.shot.offset for s in left})), untimed=untimed)
 
     def _track(
-        self, seen: Seen, backend: LocalBackend, names: Sequence[str], *, closer: bool
+        self,
+        seen: Seen,
+        *,
+        backend: LocalBackend,
+        names: Sequence[str],
+        closer: bool,
+        pieces: bool = False,
     ) -> Beside:
-        moments = self._at_moments(seen, backend, names, closer=closer)
+        moments = self._at_moments(seen, backend, names, closer=closer, pieces=pieces)
         tell = partial(
             telling.alignment,
             track=seen.track,
@@ -148,22 +163,15 @@ class LocalFinder:
         images = {names[i] for i in seen.still}
         shown = [f for f in kept if single and f.reference in seen.still]
         pictures = [(names[f.reference], sight) for f in shown for sight in f.sights]
-        sure = {a.reference_id for a in alignments if a.score >= SURE}
-        unsure = {
-            s.shot.offset
-            for s in seen.sights
-            if s.agreement.inliers >= NOMINATING and names[s.nominee.reference] not in sure
-        }
         return Beside(
             tuple(alignments),
             frozenset(moments.other - aligned),
             frozenset(aligned - images - not_still),
-            tuple(sorted(unsure)),
-            tuple(moments.places),
-            frozenset(name for name, sight in pictures if telling.is_whole(sight)),
-            frozenset(name for name, sight in pictures if telling.is_bare(sight)),
-            tuple(moments.untimed),
-            frozenset(moments.missing - aligned),
+            places=tuple(moments.places),
+            whole=frozenset(name for name, sight in pictures if telling.is_whole(sight)),
+            bare=frozenset(name for name, sight in pictures if telling.is_bare(sight)),
+            untimed=tuple(moments.untimed),
+            missing=frozenset(moments.missing - aligned),
         )
 
     def _seen(
@@ -194,15 +202,27 @@ class LocalFinder:
         )
 
     def _at_moments(
-        self, seen: Seen, backend: LocalBackend, names: Sequence[str], *, closer: bool
+        self,
+        seen: Seen,
+        backend: LocalBackend,
+        names: Sequence[str],
+        *,
+        closer: bool,
+        pieces: bool,
     ) -> _Moments:
         moments = _Moments([], [], set(), set(), [], set())
-        for found in localize.lines(seen.shots, seen.sights, backend, still=seen.still):
+        if pieces:
+            some = cut_up(seen.shots, seen.sights, backend)
+        else:
+            some = localize.lines(seen.shots, seen.sights, backend, still=seen.still)
+        for found in some:
             name = names[found.reference]
             if found.reference in seen.still:
                 moments.at.append(found)
                 continue
             pictures = backend.pictures(found.reference, found.track)
+            if pieces and self._is_fixed(found, name, pictures):
+                continue  # any of its moments has pieces of any other
             if seen.total_s <= 0:
                 moments.at.append(found)
                 if not told_alone(found, pictures):
@@ -212,7 +232,10 @@ class LocalFinder:
             odd = not (usual(found.speed) or found.own)
             if odd and moving.is_fixed(found.sights, moving.Masks(pictures)):
                 found = localize.at_usual_speed(found, mine, pictures)
-            found = sharpened(found, mine, pictures)
+            if pieces:  # too short to tell another speed
+                mine = shots_during(found.sights, mine)
+            else:
+                found = sharpened(found, mine, pictures)
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             motion = of_pictures(seen.motion, found.shown_at).get(seen.track)
             both = partial(self._motion_beside, motion, name, found.track)
@@ -236,6 +259,13 @@ class LocalFinder:
                 moments.at.append(moment)
         return moments
 
+    def _is_fixed(self, found: Found, name: str, pictures: Sequence[Nominee]) -> bool:
+        """Whether it was filmed by a camera that stands still, by what is seen of it or by all."""
+        if moving.is_fixed(found.sights, moving.Masks(pictures)):
+            return True
+        known = motion_of(self._store, name)
+        return known is not None and stands_still(known)
+
     def _motion_beside(
         self, motion: Motion | None, name: str, track: int
     ) -> tuple[Motion, Motion] | None:
@@ -244,6 +274,13 @@ class LocalFinder:
         if motion is None or known is None or known.track != track:
             return None
         return motion, known
+
+
+def _unsure(seen: Seen, found: Beside, names: Sequence[str]) -> list[sighting.Sight]:
+    """Sights that are clear, of references that nothing found is sure of."""
+    sure = {a.reference_id for a in found.alignments if a.score >= SURE}
+    clear = (s for s in seen.sights if s.agreement.inliers >= NOMINATING)
+    return [s for s in clear if names[s.nominee.reference] not in sure]
 
 
 class SoundFinder:

@@ -87,6 +87,9 @@ WEIGHTS = {
 
 _SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "card", "videohash", "sound", "neural")
 
+MEET_S = 0.01
+"""Seconds that stretches of two pieces which meet may share."""
+
 _JOINING = ("pdq", "phash", "local")
 """Of these what goes on between two pieces was seen: sound goes on under other pictures."""
 
@@ -194,7 +197,7 @@ def as_match(
     segments: list[SegmentPair] = [whole] if whole else []
     for alignment in ranked:
         for pair in alignment.segments:
-            beside = [p for p in segments if _overlap(p.query, pair.query)]
+            beside = [p for p in segments if _overlap(p.query, pair.query) or _leads_on(p, pair)]
             joins = alignment.signal_type in _JOINING and alignment.score >= SURELY
             if not all(_continues(p, pair) for p in beside) or (len(beside) > 1 and not joins):
                 continue
@@ -272,7 +275,14 @@ def together(alignments: Iterable[Alignment], prior: float | None = None) -> flo
 
 
 def _overlap(one: Segment, other: Segment) -> bool:
-    return one.start <= other.end and other.start <= one.end
+    """Whether they share more than an end, where two pieces of footage may meet."""
+    return min(one.end, other.end) - max(one.start, other.start) > MEET_S
+
+
+def _leads_on(one: SegmentPair, other: SegmentPair) -> bool:
+    """Whether they meet, on one line of time."""
+    meet = one.query.start <= other.query.end and other.query.start <= one.query.end
+    return meet and _continues(one, other)
 
 
 def _continues(one: SegmentPair, other: SegmentPair) -> bool:

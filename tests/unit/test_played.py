@@ -21,10 +21,12 @@ from hashdb.model import (
     View,
 )
 from matcher import localize, sighting
-from matcher.backwards import Seen, as_played, backwards
 from matcher.beside import Beside
 from matcher.laying import usual
 from matcher.moments import at_its_moment
+from matcher.pieces import joined
+from matcher.played import Seen, as_played, backwards, only
+from matcher.score import rescore
 from tests.made_world import aligned, best, copy, index_of, panning, reference
 
 SECONDS = 10.3
@@ -54,14 +56,14 @@ def test_twice_is_as_it_was(index: LocalIndex) -> None:
     motion = Motion(np.array([0.5, 1.0, 3.0, 3.5, 9.0]), grids, 0, np.zeros((4, 4), np.uint8))
     plain = copy(panning(1), speed=-1.0, offset=14.0)
     one = seen([plain, replace(plain, rendering=Rendering.MIRRORED)], index, [motion])
-    back = backwards(one, [0, 1])
+    back = backwards(one)
     (turned,) = back.motion
     assert turned.offsets == pytest.approx([1.3, 6.8, 7.3, 9.3, 9.8])
     np.testing.assert_array_equal(turned.grids, grids[::-1])
     assert {o: c[0] for o, c in back.alike.items()} == {
         SECONDS - s.offset: s.row for s in one.shots
     }
-    again = backwards(back, [0, 1])
+    again = backwards(back)
     assert [row for row, *_ in moments(again)] == [row for row, *_ in moments(one)]
     np.testing.assert_allclose([s.offset for s in again.shots], [s.offset for s in one.shots])
     np.testing.assert_allclose(again.all_motion[0].offsets, motion.offsets)
@@ -72,7 +74,7 @@ def test_twice_is_as_it_was(index: LocalIndex) -> None:
 def test_time_rises_and_the_same_rows_are_asked_about_in_a_mirror(index: LocalIndex) -> None:
     one = seen([copy(panning(1), step=0.5)], index)
     for some in (one, replace(one, shots=one.shots[:-1])):  # of an even and an odd number
-        back = backwards(some, [0])
+        back = backwards(some)
         rows, offsets = ([getattr(s, name) for s in back.shots] for name in ("row", "offset"))
         assert rows == sorted(rows)
         assert offsets == sorted(offsets)
@@ -83,15 +85,15 @@ def test_time_rises_and_the_same_rows_are_asked_about_in_a_mirror(index: LocalIn
 def test_only_references_that_are_named_are_looked_for(index: LocalIndex) -> None:
     one = seen([copy(panning(1)), replace(copy(panning(2)), rendering=Rendering.MIRRORED)], index)
     assert {s.nominee.reference for s in one.sights} >= {0}
-    assert {s.nominee.reference for s in backwards(one, [0]).sights} == {0}
-    assert not backwards(one, []).sights
+    assert {s.nominee.reference for s in only(one, [0]).sights} == {0}
+    assert not only(one, []).sights
 
 
 def test_footage_that_is_played_backwards_is_found(index: LocalIndex) -> None:
     query = copy(panning(1), speed=-1.0, offset=14.0)
     assert best(query, index) < 0.5
     one = seen([query], index)
-    back = backwards(one, [0])
+    back = backwards(one)
     found, *_ = localize.lines(back.shots, back.sights, index, still=[])
     assert usual(found.speed)
     moment = at_its_moment(found, list(back.shots), index.pictures(0))
@@ -140,7 +142,7 @@ def found(reference: str, score: float, speed: float = 1.0) -> Alignment:
 @pytest.mark.parametrize(("score", "told"), [(0.94, 0.5), (0.96, 0.96)])
 def test_it_must_be_sure_backwards(score: float, told: float) -> None:
     forth = Beside((found("a", 0.5),))
-    (one,) = forth.or_backwards(Beside((found("a", score, -1.0),))).alignments
+    (one,) = forth.or_otherwise(Beside((found("a", score, -1.0),))).alignments
     assert (one.score, one.speed) == (told, -1.0 if told == score else 1.0)
 
 
@@ -153,10 +155,78 @@ def test_a_moment_that_is_found_backwards_is_no_other() -> None:
         unsure=(3.0,),
     )
     back = Beside((found("a", 0.97), found("b", 0.3)), other_moment=frozenset("d"))
-    both = forth.or_backwards(back)
+    both = forth.or_otherwise(back)
     assert [(a.reference_id, a.score) for a in both.alignments] == [("c", 0.2), ("a", 0.97)]
     assert (both.other_moment, both.missing, both.unsure) == ({"b"}, {"b"}, (3.0,))
     assert both.any_moment == {"c"}
-    again = forth.or_backwards(Beside((found("c", 0.97),), any_moment=frozenset("c")))
+    again = forth.or_otherwise(Beside((found("c", 0.97),), any_moment=frozenset("c")))
     assert again.any_moment == {"c"}
-    assert not forth.or_backwards(Beside((found("c", 0.97),))).any_moment
+    assert not forth.or_otherwise(Beside((found("c", 0.97),))).any_moment
+
+
+# --- pieces --------------------------------------------------------------------------------------
+
+
+def piece(
+    at: float, moment: float, *, speed: float = 1.0, name: str = "a", alike: bool = False
+) -> Alignment:
+    """Five pictures, half a second apart, from `at` on, of a reference from `moment` on."""
+    frames = [
+        FrameMatch(
+            at + i / 2,
+            moment + speed * i / 2,
+            65,
+            0 if alike else i,
+            0,
+            View.FULL,
+            before=0.25,
+            after=0.25,
+        )
+        for i in range(5)
+    ]
+    none = Alignment(name, "local", Orientation.ORIGINAL, (), (), 0.0, speed)
+    one = rescore(none, frames, video=True)
+    assert one is not None
+    return one
+
+
+def test_pieces_of_one_reference_add_up() -> None:
+    one, other = piece(0.0, 2.0), piece(3.0, 11.0)
+    (both,) = joined([one, other])
+    assert both.evidence == pytest.approx(one.evidence + other.evidence)
+    assert both.score > one.score
+    shown = [x for p in both.segments for x in (p.reference.start, p.reference.end)]
+    assert shown == pytest.approx([1.75, 4.25, 10.75, 13.25])
+    assert {f.line for f in both.frames} == {0, 1}
+
+
+def test_a_moment_that_is_shown_again_counts_once() -> None:
+    one = piece(0.0, 2.0)
+    (both,) = joined([one, piece(3.0, 2.1), piece(6.0, 4.1, speed=-1.0)])
+    assert both.evidence == pytest.approx(one.evidence)
+    assert len(both.segments) == 3
+
+
+def test_pictures_that_look_alike_count_once_in_a_piece_as_before() -> None:
+    one, other = piece(0.0, 2.0), piece(3.0, 11.0, alike=True)
+    (both,) = joined([one, replace(other, score=0.6)])
+    assert both.evidence < one.evidence + 2 * other.evidence
+    assert len({f.group for f in both.frames}) == 6
+
+
+def test_a_picture_is_in_one_piece_only() -> None:
+    (both,) = joined([piece(0.0, 2.0), piece(1.0, 11.0)])
+    assert sorted(f.offset for f in both.frames) == [i / 2 for i in range(7)]
+
+
+def test_what_is_not_likely_is_no_piece() -> None:
+    one = piece(0.0, 2.0)
+    (both,) = joined([one, replace(piece(3.0, 11.0), score=0.49)])
+    assert both.evidence == one.evidence
+    assert not joined([replace(one, score=0.49)])
+
+
+def test_pieces_of_two_references_or_in_a_mirror_are_apart() -> None:
+    mirrored = replace(piece(6.0, 11.0), orientation=Orientation.FLIP_HORIZONTAL)
+    some = joined([piece(0.0, 2.0), piece(3.0, 11.0, name="b"), mirrored])
+    assert len(some) == 3

@@ -31,8 +31,13 @@ class Seen:
     alike: Mapping[float, Codes]
 
 
-def backwards(seen: Seen, references: Collection[int]) -> Seen:
-    """The same from its end, of these references (ordinals) alone."""
+def only(seen: Seen, references: Collection[int]) -> Seen:
+    """Of these references (ordinals) alone."""
+    return replace(seen, sights=[s for s in seen.sights if s.nominee.reference in references])
+
+
+def backwards(seen: Seen) -> Seen:
+    """The same from its end."""
     last = max((s.row for s in seen.shots), default=0)
     even = last + last % 2  # so that mirrors and negatives of the same rows are asked about
 
@@ -42,11 +47,7 @@ def backwards(seen: Seen, references: Collection[int]) -> Seen:
     return replace(
         seen,
         shots=[turned(shot) for shot in seen.shots[::-1]],
-        sights=[
-            replace(sight, shot=turned(sight.shot))
-            for sight in seen.sights
-            if sight.nominee.reference in references
-        ],
+        sights=[replace(sight, shot=turned(sight.shot)) for sight in seen.sights],
         motion=[_motion(one, seen.total_s) for one in seen.motion],
         all_motion=[_motion(one, seen.total_s) for one in seen.all_motion],
         alike={seen.total_s - offset: code for offset, code in seen.alike.items()},
