@@ -23,7 +23,7 @@ test test-heavy: export OPENBLAS_NUM_THREADS := 1
 test test-heavy: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-milvus bench-copies bench-lookalikes bench-compositions bench-cost bench-decode bench-keyframes bench-robustness bench-images bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks bench-purge descriptor-model clean
+.PHONY: help install demo serve lint types imports format test test-heavy test-all lock bench bench-index bench-milvus bench-copies bench-lookalikes bench-playing bench-compositions bench-cost bench-decode bench-keyframes bench-robustness bench-images bench-peers bench-descriptor bench-scale bench-scale-hashes bench-service bench-tasks bench-purge descriptor-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -95,6 +95,9 @@ bench-copies: $(STAMP) ## judge everyday copies of the videos in MEDIA=folder
 
 bench-lookalikes: $(STAMP) ## judge excerpts of either half of the videos in MEDIA=folder by the other
 	$(PY) -m bench.lookalikes $(MEDIA) $(BENCH_ARGS)
+
+bench-playing: $(STAMP) ## judge cropped copies of the videos in MEDIA=folder that are backwards, looped, shuffled
+	$(PY) -m bench.playing $(MEDIA) $(BENCH_ARGS)
 
 bench-compositions: $(STAMP) ## banned videos and films in one picture, with and without an allow-list
 	$(PY) -m bench.compositions $(MEDIA) --work $(WORK) $(BENCH_ARGS)

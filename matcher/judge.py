@@ -48,10 +48,14 @@ from matcher.lookup import Found, Lookup
 from matcher.motion import odd, of_pictures, stands_still
 from matcher.ports import DescriptorModel
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
-from matcher.score import as_match, as_one_scene, is_close, not_sure
+from matcher.score import as_match, as_one_scene, close_part, not_sure
 from matcher.sound_kinship import SoundKinship
 from matcher.sound_rarity import sound_rarities
 from matcher.still_scenes import UNTOLD, Moment, still_told
+
+CLOSE_BACKWARDS = 0.25
+"""The part of its pictures that must be close of footage played backwards, where local features see
+another moment. (Another hour of a conveyor belt has 5 of 31, copies of flames 24 of 58 and up.)"""
 
 
 class Judge:
@@ -341,25 +345,23 @@ class Judge:
             return UNTOLD
         seen = of_pictures(motion, np.array([f.offset for f in alignment.frames]))
         each = [still_told(alignment, one, known) for one in seen.values()]
-        return next(
-            (m for m in each if m.alignment is not None),
-            Moment(None, other=any(m.other for m in each)),
-        )
+        untold = Moment(None, other=any(m.other for m in each))
+        return next((m for m in each if m.alignment is not None), untold)
 
     def _by_chance(self, alignment: Alignment, beside: Beside) -> bool:
         """Whether it is at a moment that local features cannot tell, or of another: of a camera
         that stands still the pictures differ by who walks through them, and some line of time goes
         through those that look alike. So it is of any camera where local features see the place at
-        another moment, and no picture is close."""
-        name = alignment.reference_id
-        if name in beside.other_moment and not is_close(alignment):
+        another moment, and no picture is close, or hardly any of footage played backwards."""
+        name, least = alignment.reference_id, CLOSE_BACKWARDS if alignment.speed < 0 else 0.0
+        if name in beside.other_moment and close_part(alignment) <= least:
             return True
         return beside.untold(name) and self._stands_still(name)
 
     def _odd(self, alignment: Alignment) -> bool:
         """Whether it is of a camera that stands still, at a speed that few copies have, and has no
         picture that is close."""
-        if is_still(alignment) or is_close(alignment) or not odd(alignment.speed):
+        if is_still(alignment) or close_part(alignment) > 0 or not odd(alignment.speed):
             return False
         return self._stands_still(alignment.reference_id)
 

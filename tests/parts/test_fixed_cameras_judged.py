@@ -167,11 +167,34 @@ def test_a_moment_told_to_hashes_is_held_against_what_features_miss(
     monkeypatch.setattr(
         "matcher.judge.still_told", lambda one, *_: Moment(one, other=False, same=same)
     )
-    monkeypatch.setattr("matcher.judge.is_close", lambda _: False)
+    monkeypatch.setattr("matcher.judge.close_part", lambda _: 0.0)
     told = frozenset([name])
     beside = Beside(other_moment=told, missing=told if missing else frozenset())
     matches = found(parts, prints(footage(1)), [moving(3, still=still)], beside)
     assert bool(matches) is counts
+
+
+@pytest.mark.parametrize(
+    ("speed", "close", "counts"),
+    [
+        pytest.param(1.0, 0.1, True, id="a picture of many is close"),
+        pytest.param(-1.0, 0.25, False, id="backwards, hardly any is"),
+        pytest.param(-1.0, 0.26, True, id="backwards, more are"),
+        pytest.param(1.0, 0.0, False, id="none is"),
+    ],
+)
+def test_hashes_that_lead_elsewhere_than_features_must_be_close(
+    parts: ServiceParts,
+    speed: float,
+    close: float,
+    counts: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes = footage(1)
+    name = known(parts, codes, still=False)
+    monkeypatch.setattr("matcher.judge.close_part", lambda _: close)
+    query = prints(codes if speed > 0 else np.ascontiguousarray(codes[::-1]))
+    assert bool(found(parts, query, beside=Beside(other_moment=frozenset([name])))) is counts
 
 
 @pytest.mark.parametrize(
@@ -198,7 +221,7 @@ def test_another_speed_before_a_fixed_camera_may_be_another_who_does_the_same(
         return Moment(replace(one, speed=speed), other=False, same=same)
 
     monkeypatch.setattr("matcher.judge.still_told", told)
-    monkeypatch.setattr("matcher.judge.is_close", lambda _: False)
+    monkeypatch.setattr("matcher.judge.close_part", lambda _: 0.0)
     beside = Beside(any_moment=frozenset([name]))
     (match,) = found(parts, prints(footage(1)), [moving(3, still=still)], beside)
     assert (match.score > 0.9) is sure
