@@ -6,7 +6,8 @@ nothing of its kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -33,11 +34,17 @@ from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
 from matcher.laying import NOMINATING, Found, usual
-from matcher.moments import at_its_moment, at_moment_of_all, is_missing, told_alone
+from matcher.moments import (
+    at_its_moment,
+    at_moment_of_all,
+    is_missing,
+    is_surely_told,
+    told_alone,
+)
 from matcher.motion import laid_by, of_pictures, stands_still
 from matcher.pieces import joined, shots_during
 from matcher.pieces import pieces as cut_up
-from matcher.played import Seen, as_played, backwards, only
+from matcher.played import Seen, as_played, backwards, is_another_pass, only
 from matcher.ports import DescriptorModel
 from matcher.score import not_sure
 from matcher.sharpen import at_normal_speed, sharpened
@@ -106,30 +113,15 @@ class LocalFinder:
         for track in sorted({f.track for f in look.local}):
             before = ahead.found(track, indexed[0], stands) if ahead else sighting.NOTHING_AHEAD
             seen = self._seen(look, track, *indexed, before, all_motion)
-            found = found.and_also(self._played(seen, *indexed, closer=usual_only))
+            find = partial(self._track, backend=indexed[0], names=indexed[1], closer=usual_only)
+            told = find(seen)
+            if seen.total_s > 0 and not look.strands:
+                told = _played_otherwise(seen, told, indexed[1], find)
+            left = _unsure(seen, told, indexed[1])
+            unsure = tuple(sorted({s.shot.offset for s in left}))
+            told = replace(told, unsure=unsure, untimed=told.untimed if left else ())
+            found = found.and_also(told)
         return found
-
-    def _played(
-        self, seen: Seen, backend: LocalBackend, names: Sequence[str], *, closer: bool
-    ) -> Beside:
-        """What is on lines of time; of what those leave unsure, what is on lines of an upload that
-        is played backwards, and then of one that is cut up into pieces, either way."""
-        find = partial(self._track, backend=backend, names=names, closer=closer)
-        found = find(seen)
-        for pieces in (False, True):
-            left = _unsure(seen, found, names)
-            if not left or seen.total_s <= 0:
-                break
-            some = only(seen, {s.nominee.reference for s in left}.difference(seen.still))
-            back = find(backwards(some), pieces=pieces)
-            other = replace(back, alignments=tuple(as_played(a, seen) for a in back.alignments))
-            if pieces:
-                other = other.and_also(find(some, pieces=True))
-                other = replace(other, alignments=tuple(joined(other.alignments)))
-            found = found.or_otherwise(other)
-        left = _unsure(seen, found, names)
-        untimed = found.untimed if left else ()
-        return replace(found, unsure=tuple(sorted({s.shot.offset for s in left})), untimed=untimed)
 
     def _track(
         self,
@@ -138,9 +130,12 @@ class LocalFinder:
         backend: LocalBackend,
         names: Sequence[str],
         closer: bool,
+        otherwise: bool = False,
         pieces: bool = False,
     ) -> Beside:
-        moments = self._at_moments(seen, backend, names, closer=closer, pieces=pieces)
+        moments = self._at_moments(
+            seen, backend, names, closer=closer, otherwise=otherwise, pieces=pieces
+        )
         tell = partial(
             telling.alignment,
             track=seen.track,
@@ -148,7 +143,8 @@ class LocalFinder:
             total_s=seen.total_s,
             alike=seen.alike,
         )
-        kept = [f for f in moments.at if not closer or usual(f.speed) or f.told]
+        odd = not (closer or otherwise)
+        kept = [f for f in moments.at if odd or usual(f.speed) or f.told]
         told = (tell(found, names[found.reference]) for found in kept)
         alignments = [
             not_sure(a) if a.reference_id in moments.untold else a
@@ -208,6 +204,7 @@ class LocalFinder:
         names: Sequence[str],
         *,
         closer: bool,
+        otherwise: bool,
         pieces: bool,
     ) -> _Moments:
         moments = _Moments([], [], set(), set(), [], set())
@@ -221,7 +218,8 @@ class LocalFinder:
                 moments.at.append(found)
                 continue
             pictures = backend.pictures(found.reference, found.track)
-            if pieces and self._is_fixed(found, name, pictures):
+            fixed = otherwise and self._is_fixed(found, name, pictures)
+            if pieces and fixed:
                 continue  # any of its moments has pieces of any other
             if seen.total_s <= 0:
                 moments.at.append(found)
@@ -232,10 +230,11 @@ class LocalFinder:
             odd = not (usual(found.speed) or found.own)
             if odd and moving.is_fixed(found.sights, moving.Masks(pictures)):
                 found = localize.at_usual_speed(found, mine, pictures)
-            if pieces:  # too short to tell another speed
-                mine = shots_during(found.sights, mine)
-            else:
-                found = sharpened(found, mine, pictures)
+            mine = shots_during(found.sights, mine) if pieces else mine
+            sharp = sharpened(found, mine, pictures)
+            if otherwise and not fixed and is_another_pass(sharp):
+                continue
+            found = found if pieces else sharp  # of two seconds the speed is not measured
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             motion = of_pictures(seen.motion, found.shown_at).get(seen.track)
             both = partial(self._motion_beside, motion, name, found.track)
@@ -251,6 +250,8 @@ class LocalFinder:
                 every = self._motion_beside(of_all, name, found.track)
                 if every is not None and len(moments.untimed) <= MOST_TIMED:
                     moment = at_moment_of_all(found, moment, mine, pictures, *every) or moment
+            if fixed and moment and not (moment.timed or is_surely_told(moment, both)):
+                moment = None
             if moment is None:
                 moments.other.add(name)
                 if is_missing(found, mine, pictures, both):
@@ -276,11 +277,37 @@ class LocalFinder:
         return motion, known
 
 
+def _played_otherwise(
+    seen: Seen, found: Beside, names: Sequence[str], find: Callable[..., Beside]
+) -> Beside:
+    """What was `found` on lines of time; and of what those leave unsure, what is on lines of an
+    upload that is played backwards, and then of one that is cut up into pieces, either way."""
+    for pieces in (False, True):
+        left = _unsure(seen, found, names)
+        some = only(seen, {s.nominee.reference for s in left}.difference(seen.still))
+        if not some.sights:
+            break
+        back = find(backwards(some), otherwise=True, pieces=pieces)
+        other = replace(back, alignments=tuple(as_played(a, seen) for a in back.alignments))
+        if pieces:
+            other = other.and_also(find(some, otherwise=True, pieces=True))
+            whole = joined(other.alignments, _clearly_shown(left, names))
+            other = replace(other, alignments=tuple(whole))
+        found = found.or_otherwise(other)
+    return found
+
+
 def _unsure(seen: Seen, found: Beside, names: Sequence[str]) -> list[sighting.Sight]:
     """Sights that are clear, of references that nothing found is sure of."""
     sure = {a.reference_id for a in found.alignments if a.score >= SURE}
     clear = (s for s in seen.sights if s.agreement.inliers >= NOMINATING)
     return [s for s in clear if names[s.nominee.reference] not in sure]
+
+
+def _clearly_shown(sights: Iterable[sighting.Sight], names: Sequence[str]) -> Counter[str]:
+    """Of how many pictures each reference's sights are."""
+    shown = {(s.nominee.reference, s.shot.row) for s in sights}
+    return Counter(names[reference] for reference, _ in shown)
 
 
 class SoundFinder:

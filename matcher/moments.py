@@ -236,6 +236,18 @@ def at_moment_of_all(
     return replace(settled, timed=True, followed=tuple(unseen[there].tolist()))
 
 
+def is_surely_told(
+    found: Found, motion: Callable[[], tuple[Motion, Motion] | None] = lambda: None
+) -> bool:
+    """Whether the same moves on the line, before a camera that stands still, or what moves agrees
+    there by `AGREED`, and by so much more than elsewhere."""
+    agreement = _agreement(found, motion())
+    if agreement is None:
+        return False
+    clear = agreement.on - agreement.elsewhere >= AGREED_ABOVE
+    return is_same(agreement, found.speed) or (agreement.on >= AGREED and clear)
+
+
 def is_missing(
     found: Found,
     mine: Sequence[Shot],

@@ -6,7 +6,7 @@ pictures are looked for that follow each other in the reference as they do in th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,8 +34,9 @@ MOST = 12
 SAME_S = 0.25
 """Pictures of several pieces that show moments of a reference so close together count as one."""
 
-LIKELY = 0.5
-"""The score from which on what one piece shows counts beside others."""
+LIKELY, EXPLAINED = 0.5, 0.45
+"""The score from which on what one piece shows counts beside others; and the part of the pictures
+which clearly show a reference that its pieces must be."""
 
 
 def pieces(some: Sequence[Shot], sights: Sequence[Sight], index: LocalBackend) -> list[Found]:
@@ -72,8 +73,8 @@ def _runs(nothing: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> 
         during = shots_during(run, mine)
         offset = float(np.median([s.nominee.offset - s.shot.offset for s in run]))
         led, seen = together(1.0, offset, run, during, pictures, known, still=False)
+        one = on_line(nothing, 1.0, offset, led, seen)
         if len(seen) >= FEWEST:
-            one = on_line(nothing, 1.0, offset, led, seen)
             stands = not one.own_maps and alike_beside(one, during, pictures, known)
             found.append(replace(one, stands=stands))
     return found
@@ -109,15 +110,21 @@ def _strongest(sights: Sequence[Sight]) -> list[Sight]:
     return [sights[i] for i in best.tolist()]
 
 
-def joined(pieces: Iterable[Alignment]) -> list[Alignment]:
+def joined(pieces: Iterable[Alignment], clear: Mapping[str, int]) -> list[Alignment]:
     """Of each reference its likely pieces as one alignment, in one placing of the picture, each a
-    line of its own; a moment that is shown again counts once. Its speed is the surest piece's."""
+    line of its own; a moment that is shown again counts once. Its speed is the surest piece's.
+    `clear`: how many pictures clearly show each reference; nothing where its pieces are too few of
+    them."""
     each: dict[tuple[str, Orientation], list[Alignment]] = {}
     for piece in sorted(pieces, key=lambda a: -a.evidence):
         if piece.score >= LIKELY:
             each.setdefault((piece.reference_id, piece.orientation), []).append(piece)
     told = [rescore(some[0], _once(some), video=True) for some in each.values()]
-    return [one for one in told if one is not None]
+    return [
+        one
+        for one in told
+        if one is not None and len(one.frames) >= EXPLAINED * clear[one.reference_id]
+    ]
 
 
 def _once(pieces: Sequence[Alignment]) -> list[FrameMatch]:

@@ -6,10 +6,12 @@ the same for footage that is played backwards, if it is looked at from its end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hashdb.model import Alignment, Codes, Motion, Segment
+from matcher.laying import Found
 from matcher.sighting import Shot, Sight
 
 
@@ -29,6 +31,30 @@ class Seen:
     motion: Sequence[Motion]
     all_motion: Sequence[Motion]
     alike: Mapping[float, Codes]
+
+
+NEARLY = 0.25
+"""Octaves around the normal speed of what is played backwards, or in pieces, as it is measured:
+those of two seconds tell it no better. (Another pass over a lot has 0.8.)"""
+
+AWAY_S, ELSEWHERE = 4.0, 0.25
+"""The part of what shots show of a reference on a line that they may show so many seconds off it,
+whichever map lays it. (Another pass over a lot shows 0.31 to 0.52 of it, copies mostly nothing.)"""
+
+
+def is_another_pass(found: Found) -> bool:
+    """Whether a camera that moves may pass a place again, as one does that is led to and fro: at
+    its own pace, or so that the same shots show other moments as well."""
+    if found.speed <= 0 or abs(math.log2(found.speed)) > NEARLY:
+        return True
+    most = {s.shot.row: 0 for s in found.sights}
+    for sight in found.seen:
+        row, inliers = sight.shot.row, sight.agreement.inliers
+        off = abs(sight.nominee.offset - found.speed * sight.shot.offset - found.offset)
+        if row in most and off > AWAY_S:
+            most[row] = max(most[row], inliers)
+    on = sum(s.agreement.inliers for s in found.sights)
+    return sum(most.values()) > ELSEWHERE * on
 
 
 def only(seen: Seen, references: Collection[int]) -> Seen:

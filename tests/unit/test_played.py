@@ -22,12 +22,12 @@ from hashdb.model import (
 )
 from matcher import localize, sighting
 from matcher.beside import Beside
-from matcher.laying import usual
+from matcher.laying import Found, usual
 from matcher.moments import at_its_moment
 from matcher.pieces import joined
-from matcher.played import Seen, as_played, backwards, only
+from matcher.played import Seen, as_played, backwards, is_another_pass, only
 from matcher.score import rescore
-from tests.made_world import aligned, best, copy, index_of, panning, reference
+from tests.made_world import aligned, best, copy, index_of, looked_for, panning, reference
 
 SECONDS = 10.3
 
@@ -164,6 +164,8 @@ def test_a_moment_that_is_found_backwards_is_no_other() -> None:
     assert not forth.or_otherwise(Beside((found("c", 0.97),))).any_moment
 
 
+FEW = {"a": 5, "b": 5}
+
 # --- pieces --------------------------------------------------------------------------------------
 
 
@@ -192,7 +194,7 @@ def piece(
 
 def test_pieces_of_one_reference_add_up() -> None:
     one, other = piece(0.0, 2.0), piece(3.0, 11.0)
-    (both,) = joined([one, other])
+    (both,) = joined([one, other], FEW)
     assert both.evidence == pytest.approx(one.evidence + other.evidence)
     assert both.score > one.score
     shown = [x for p in both.segments for x in (p.reference.start, p.reference.end)]
@@ -202,31 +204,72 @@ def test_pieces_of_one_reference_add_up() -> None:
 
 def test_a_moment_that_is_shown_again_counts_once() -> None:
     one = piece(0.0, 2.0)
-    (both,) = joined([one, piece(3.0, 2.1), piece(6.0, 4.1, speed=-1.0)])
+    (both,) = joined([one, piece(3.0, 2.1), piece(6.0, 4.1, speed=-1.0)], FEW)
     assert both.evidence == pytest.approx(one.evidence)
     assert len(both.segments) == 3
 
 
 def test_pictures_that_look_alike_count_once_in_a_piece_as_before() -> None:
     one, other = piece(0.0, 2.0), piece(3.0, 11.0, alike=True)
-    (both,) = joined([one, replace(other, score=0.6)])
+    (both,) = joined([one, replace(other, score=0.6)], FEW)
     assert both.evidence < one.evidence + 2 * other.evidence
     assert len({f.group for f in both.frames}) == 6
 
 
 def test_a_picture_is_in_one_piece_only() -> None:
-    (both,) = joined([piece(0.0, 2.0), piece(1.0, 11.0)])
+    (both,) = joined([piece(0.0, 2.0), piece(1.0, 11.0)], FEW)
     assert sorted(f.offset for f in both.frames) == [i / 2 for i in range(7)]
 
 
 def test_what_is_not_likely_is_no_piece() -> None:
     one = piece(0.0, 2.0)
-    (both,) = joined([one, replace(piece(3.0, 11.0), score=0.49)])
+    (both,) = joined([one, replace(piece(3.0, 11.0), score=0.49)], FEW)
     assert both.evidence == one.evidence
-    assert not joined([replace(one, score=0.49)])
+    assert not joined([replace(one, score=0.49)], FEW)
 
 
 def test_pieces_of_two_references_or_in_a_mirror_are_apart() -> None:
     mirrored = replace(piece(6.0, 11.0), orientation=Orientation.FLIP_HORIZONTAL)
-    some = joined([piece(0.0, 2.0), piece(3.0, 11.0, name="b"), mirrored])
+    some = joined([piece(0.0, 2.0), piece(3.0, 11.0, name="b"), mirrored], FEW)
     assert len(some) == 3
+
+
+@pytest.mark.parametrize(("clear", "told"), [(22, True), (23, False)])
+def test_pieces_must_be_much_of_what_shows_the_reference(clear: int, told: bool) -> None:
+    """Two of five pictures, where a camera passes a place again."""
+    some = joined([piece(0.0, 2.0), piece(3.0, 11.0)], {"a": clear})
+    assert bool(some) is told
+
+
+# --- another pass --------------------------------------------------------------------------------
+
+
+def on_line(index: LocalIndex, speed: float = 1.0) -> Found:
+    _, (found, *_) = looked_for(copy(panning(1), 8, speed=speed), index)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("speed", "another"), [(1.0, False), (0.85, False), (0.8, True), (1.25, True), (0.0, True)]
+)
+def test_another_pass_has_a_pace_of_its_own(speed: float, another: bool, index: LocalIndex) -> None:
+    assert is_another_pass(replace(on_line(index), speed=speed, seen=())) is another
+
+
+@pytest.mark.parametrize(
+    ("off", "part", "another"), [(5.0, 0.3, True), (5.0, 0.2, False), (3.0, 0.9, False)]
+)
+def test_shots_of_another_pass_show_other_moments_too(
+    off: float, part: float, another: bool, index: LocalIndex
+) -> None:
+    found = on_line(index)
+    again = [
+        replace(
+            sight,
+            nominee=replace(sight.nominee, offset=sight.shot.offset + found.offset + off),
+            agreement=replace(sight.agreement, inliers=round(part * sight.agreement.inliers)),
+        )
+        for sight in found.sights
+    ]
+    there = replace(found, speed=1.0, seen=(*found.sights, *again))
+    assert is_another_pass(there) is another
