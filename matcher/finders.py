@@ -42,7 +42,7 @@ from matcher.moments import (
     told_alone,
 )
 from matcher.motion import laid_by, of_pictures, stands_still
-from matcher.pieces import joined, shots_during
+from matcher.pieces import EXPLAINED, joined, shots_during
 from matcher.pieces import pieces as cut_up
 from matcher.played import Seen, as_played, backwards, is_another_pass, only
 from matcher.ports import DescriptorModel
@@ -117,7 +117,8 @@ class LocalFinder:
             told = find(seen)
             if seen.total_s > 0 and not look.strands:
                 told = _played_otherwise(seen, told, indexed[1], find)
-            left = _unsure(seen, told, indexed[1])
+            sure = _sure(told)
+            left = [s for s in _clear(seen) if indexed[1][s.nominee.reference] not in sure]
             unsure = tuple(sorted({s.shot.offset for s in left}))
             told = replace(told, unsure=unsure, untimed=told.untimed if left else ())
             found = found.and_also(told)
@@ -280,33 +281,40 @@ class LocalFinder:
 def _played_otherwise(
     seen: Seen, found: Beside, names: Sequence[str], find: Callable[..., Beside]
 ) -> Beside:
-    """What was `found` on lines of time; and of what those leave unsure, what is on lines of an
+    """What was `found` on lines of time; and of what those leave open, what is on lines of an
     upload that is played backwards, and then of one that is cut up into pieces, either way."""
+    clear = _clearly_shown(seen, names)
     for pieces in (False, True):
-        left = _unsure(seen, found, names)
-        some = only(seen, {s.nominee.reference for s in left}.difference(seen.still))
+        sure = _sure(found)
+        left = {name for name in clear if sure.get(name, 0) < EXPLAINED * clear[name]}
+        some = only(seen, {i for i in seen.references if names[i] in left})
         if not some.sights:
             break
         back = find(backwards(some), otherwise=True, pieces=pieces)
         other = replace(back, alignments=tuple(as_played(a, seen) for a in back.alignments))
         if pieces:
             other = other.and_also(find(some, otherwise=True, pieces=True))
-            whole = joined(other.alignments, _clearly_shown(left, names))
-            other = replace(other, alignments=tuple(whole))
+            other = replace(other, alignments=tuple(joined(other.alignments, clear)))
         found = found.or_otherwise(other)
     return found
 
 
-def _unsure(seen: Seen, found: Beside, names: Sequence[str]) -> list[sighting.Sight]:
-    """Sights that are clear, of references that nothing found is sure of."""
-    sure = {a.reference_id for a in found.alignments if a.score >= SURE}
-    clear = (s for s in seen.sights if s.agreement.inliers >= NOMINATING)
-    return [s for s in clear if names[s.nominee.reference] not in sure]
+def _clear(seen: Seen) -> list[sighting.Sight]:
+    return [s for s in seen.sights if s.agreement.inliers >= NOMINATING]
 
 
-def _clearly_shown(sights: Iterable[sighting.Sight], names: Sequence[str]) -> Counter[str]:
-    """Of how many pictures each reference's sights are."""
-    shown = {(s.nominee.reference, s.shot.row) for s in sights}
+def _sure(found: Beside) -> dict[str, int]:
+    """References that something found is sure of, and how many pictures are in it."""
+    sure: dict[str, int] = {}
+    for one in found.alignments:
+        if one.score >= SURE:
+            sure[one.reference_id] = max(len(one.frames), sure.get(one.reference_id, 0))
+    return sure
+
+
+def _clearly_shown(seen: Seen, names: Sequence[str]) -> Counter[str]:
+    """How many pictures clearly show each reference."""
+    shown = {(s.nominee.reference, s.shot.row) for s in _clear(seen)}
     return Counter(names[reference] for reference, _ in shown)
 
 

@@ -32,6 +32,11 @@ class Seen:
     all_motion: Sequence[Motion]
     alike: Mapping[float, Codes]
 
+    @property
+    def references(self) -> set[int]:
+        """The ordinals of videos that are seen."""
+        return {s.nominee.reference for s in self.sights}.difference(self.still)
+
 
 NEARLY = 0.25
 """Octaves around the normal speed of what is played backwards, or in pieces, as it is measured:
