@@ -6,8 +6,7 @@ nothing of its kind.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -33,24 +32,21 @@ from matcher import consensus, described, heard, localize, moving, nearest, sigh
 from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
-from matcher.laying import NOMINATING, Found, usual
+from matcher.laying import Found, usual
 from matcher.moments import (
     at_its_moment,
-    at_moment_of_all,
     is_missing,
     is_surely_told,
     told_alone,
 )
+from matcher.moments_of_all import at_moment_of_all
 from matcher.motion import laid_by, of_pictures, stands_still
-from matcher.pieces import EXPLAINED, joined, shots_during
 from matcher.pieces import pieces as cut_up
-from matcher.played import Seen, as_played, backwards, is_another_pass, only
+from matcher.pieces import shots_during
+from matcher.played import Seen, is_another_pass, played_otherwise, sure_of
 from matcher.ports import DescriptorModel
 from matcher.score import not_sure
 from matcher.sharpen import at_normal_speed, sharpened
-
-SURE = 0.9
-"""A closer look is not needed at an alignment with this score."""
 
 FLOOR = 0.05
 """Alignments of less evidence are noise: one picture at the edge of the radius says 0.75."""
@@ -116,9 +112,9 @@ class LocalFinder:
             find = partial(self._track, backend=indexed[0], names=indexed[1], closer=usual_only)
             told = find(seen)
             if seen.total_s > 0 and not look.strands:
-                told = _played_otherwise(seen, told, indexed[1], find)
-            sure = _sure(told)
-            left = [s for s in _clear(seen) if indexed[1][s.nominee.reference] not in sure]
+                told = played_otherwise(seen, told, indexed[1], find)
+            sure = sure_of(told)
+            left = [s for s in seen.clear if indexed[1][s.nominee.reference] not in sure]
             unsure = tuple(sorted({s.shot.offset for s in left}))
             told = replace(told, unsure=unsure, untimed=told.untimed if left else ())
             found = found.and_also(told)
@@ -276,46 +272,6 @@ class LocalFinder:
         if motion is None or known is None or known.track != track:
             return None
         return motion, known
-
-
-def _played_otherwise(
-    seen: Seen, found: Beside, names: Sequence[str], find: Callable[..., Beside]
-) -> Beside:
-    """What was `found` on lines of time; and of what those leave open, what is on lines of an
-    upload that is played backwards, and then of one that is cut up into pieces, either way."""
-    clear = _clearly_shown(seen, names)
-    for pieces in (False, True):
-        sure = _sure(found)
-        left = {name for name in clear if sure.get(name, 0) < EXPLAINED * clear[name]}
-        some = only(seen, {i for i in seen.references if names[i] in left})
-        if not some.sights:
-            break
-        back = find(backwards(some), otherwise=True, pieces=pieces)
-        other = replace(back, alignments=tuple(as_played(a, seen) for a in back.alignments))
-        if pieces:
-            other = other.and_also(find(some, otherwise=True, pieces=True))
-            other = replace(other, alignments=tuple(joined(other.alignments, clear)))
-        found = found.or_otherwise(other)
-    return found
-
-
-def _clear(seen: Seen) -> list[sighting.Sight]:
-    return [s for s in seen.sights if s.agreement.inliers >= NOMINATING]
-
-
-def _sure(found: Beside) -> dict[str, int]:
-    """References that something found is sure of, and how many pictures are in it."""
-    sure: dict[str, int] = {}
-    for one in found.alignments:
-        if one.score >= SURE:
-            sure[one.reference_id] = max(len(one.frames), sure.get(one.reference_id, 0))
-    return sure
-
-
-def _clearly_shown(seen: Seen, names: Sequence[str]) -> Counter[str]:
-    """How many pictures clearly show each reference."""
-    shown = {(s.nominee.reference, s.shot.row) for s in _clear(seen)}
-    return Counter(names[reference] for reference, _ in shown)
 
 
 class SoundFinder:

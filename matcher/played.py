@@ -1,4 +1,4 @@
-"""What is seen in one track of an upload, by its clock and by one that runs backwards. Pure.
+"""How an upload may play what is seen in it: backwards, or cut up into pieces. Pure.
 
 Whatever tells of a line of time (which speeds are usual, what moves, what lies on other lines) is
 the same for footage that is played backwards, if it is looked at from its end.
@@ -7,11 +7,14 @@ the same for footage that is played backwards, if it is looked at from its end.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hashdb.model import Alignment, Codes, Motion, Segment
-from matcher.laying import Found
+from matcher.beside import Beside
+from matcher.laying import NOMINATING, Found
+from matcher.pieces import EXPLAINED, joined
 from matcher.sighting import Shot, Sight
 
 
@@ -33,10 +36,18 @@ class Seen:
     alike: Mapping[float, Codes]
 
     @property
+    def clear(self) -> list[Sight]:
+        """Sights by which a picture starts a line."""
+        return [s for s in self.sights if s.agreement.inliers >= NOMINATING]
+
+    @property
     def references(self) -> set[int]:
         """The ordinals of videos that are seen."""
         return {s.nominee.reference for s in self.sights}.difference(self.still)
 
+
+SURE = 0.9
+"""A closer look is not needed at an alignment with this score."""
 
 NEARLY = 0.25
 """Octaves around the normal speed of what is played backwards, or in pieces, as it is measured:
@@ -102,3 +113,39 @@ def as_played(found: Alignment, seen: Seen) -> Alignment:
     return replace(
         found, frames=tuple(frames[::-1]), segments=tuple(segments[::-1]), speed=-found.speed
     )
+
+
+def played_otherwise(
+    seen: Seen, found: Beside, names: Sequence[str], find: Callable[..., Beside]
+) -> Beside:
+    """What was `found` on lines of time; and of what those leave open, what is on lines of an
+    upload that is played backwards, and then of one that is cut up into pieces, either way."""
+    clear = _clearly_shown(seen, names)
+    for pieces in (False, True):
+        sure = sure_of(found)
+        left = {name for name in clear if sure.get(name, 0) < EXPLAINED * clear[name]}
+        some = only(seen, {i for i in seen.references if names[i] in left})
+        if not some.sights:
+            break
+        back = find(backwards(some), otherwise=True, pieces=pieces)
+        other = replace(back, alignments=tuple(as_played(a, seen) for a in back.alignments))
+        if pieces:
+            other = other.and_also(find(some, otherwise=True, pieces=True))
+            other = replace(other, alignments=tuple(joined(other.alignments, clear)))
+        found = found.or_otherwise(other)
+    return found
+
+
+def sure_of(found: Beside) -> dict[str, int]:
+    """References that something found is sure of, and how many pictures are in it."""
+    sure: dict[str, int] = {}
+    for one in found.alignments:
+        if one.score >= SURE:
+            sure[one.reference_id] = max(len(one.frames), sure.get(one.reference_id, 0))
+    return sure
+
+
+def _clearly_shown(seen: Seen, names: Sequence[str]) -> Counter[str]:
+    """How many pictures clearly show each reference."""
+    shown = {(s.nominee.reference, s.shot.row) for s in seen.clear}
+    return Counter(names[reference] for reference, _ in shown)

@@ -13,7 +13,7 @@ from hashdb.ports import Nominee
 from matcher import moments, moving, verify
 from matcher.correlation import Line
 from matcher.laying import Found
-from matcher.moments import at_its_moment, told_alone
+from matcher.moments import at_its_moment, is_surely_told, told_alone
 from matcher.motion import Agreement, Comparison
 from matcher.sighting import Shot, Sight, picture_of
 from tests.made_world import (
@@ -459,3 +459,27 @@ def test_who_is_missing_speaks_against_a_line_on_which_little_agrees(
     monkeypatch.setattr(moving, "lacks_what_comes", lambda *_: lacks)
     agreement = Agreement(on, elsewhere)
     assert moments._contradicted(replace(found, stands=stands), [], masks, agreement) is against
+
+
+@pytest.mark.parametrize(
+    ("on", "elsewhere", "told"),
+    [
+        (0.9, 0.89, True),  # the same moves
+        (0.76, 0.5, True),
+        (0.76, 0.52, False),  # another moment agrees nearly as well
+        (0.61, 0.2, True),
+        (0.61, 0.22, False),
+        (0.59, 0.1, False),
+    ],
+)
+def test_what_moves_tells_a_moment_surely(
+    on: float, elsewhere: float, told: bool, index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = seen(copy(fixed(PLACE, THEN), 6), index)
+    monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(on, elsewhere))
+    assert is_surely_told(replace(found, speed=1.0)) is told
+
+
+def test_nothing_is_surely_told_where_motion_is_not_known(index: LocalIndex) -> None:
+    found, _ = seen(copy(fixed(PLACE, THEN), 6), index)
+    assert not is_surely_told(found)

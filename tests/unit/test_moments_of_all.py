@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from hashdb.index.local import LocalIndex
-from matcher import moments, moving
+from matcher import moments_of_all, moving
 from matcher.correlation import Line
 from matcher.every_picture import Told
 from matcher.laying import Found
-from matcher.moments import at_moment_of_all
+from matcher.moments_of_all import at_moment_of_all
 from matcher.sighting import Shot
 from tests.made_world import (
     NO_MOTION,
@@ -37,8 +37,8 @@ def told_by_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Found | None:
     """What is said where every picture tells that line, and goes on by it from 100 s on."""
-    monkeypatch.setattr(moments, "line_by_all", lambda *_: line)
-    monkeypatch.setattr(moments, "followed", lambda _, at, *more: at >= 100.0)
+    monkeypatch.setattr(moments_of_all, "line_by_all", lambda *_: line)
+    monkeypatch.setattr(moments_of_all, "followed", lambda _, at, *more: at >= 100.0)
     pictures = index.pictures(found.reference)
     return at_moment_of_all(found, moment, shots, pictures, NO_MOTION, NO_MOTION)
 

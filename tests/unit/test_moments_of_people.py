@@ -136,7 +136,7 @@ def test_where_what_moves_is_at_its_best_who_comes_must_be_seen(
     monkeypatch.setattr(moments, "coincides", lambda *_: True)
     monkeypatch.setattr(moments, "_agreement", lambda *_: Agreement(0.7, elsewhere))
     found, mine, pictures = stood_before(people)
-    there = moments._on_told_line(found, Line(1.0, 5.0), mine, pictures)
+    there = moments.on_told_line(found, Line(1.0, 5.0), mine, pictures)
     assert there is not None
     found = replace(there, stands=True, told=False)
     moment = at_its_moment(found, mine, pictures, lambda: (NO_MOTION, NO_MOTION))

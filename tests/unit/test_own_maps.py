@@ -11,11 +11,12 @@ import pytest
 
 from hashdb.index.local import LocalIndex
 from hashdb.model import Floats, LocalFeatures, Motion, Rendering
-from matcher import laying, localize, moments, sighting
+from matcher import laying, localize, moments, moments_of_all, sighting
 from matcher.correlation import Laid, Line
 from matcher.every_picture import Told
 from matcher.laying import Found
-from matcher.moments import SAME, at_its_moment, at_moment_of_all
+from matcher.moments import SAME, at_its_moment
+from matcher.moments_of_all import at_moment_of_all
 from matcher.motion import ALIKE, LEAST, Agreement, Comparison
 from matcher.sighting import Shot, Sight
 from tests.made_world import (
@@ -249,7 +250,7 @@ def test_no_picture_of_them_is_asked_for_all_its_changes(
 ) -> None:
     """Between those that were described nobody knows how they are laid."""
     told = Told(Line(1.0, 4.0), 0.9, 0.5, 9.0, 9.0)
-    monkeypatch.setattr(moments, "line_by_all", lambda *_: told)
+    monkeypatch.setattr(moments_of_all, "line_by_all", lambda *_: told)
     query = copy(fixed(10, 12), 8, by=MOVES["turns"])
     found, some = standing(query, index)
     motion = Motion(np.arange(40) / 5, np.zeros((40, 16, 16), np.int8))
