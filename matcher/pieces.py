@@ -68,15 +68,16 @@ def _runs(nothing: Found, mine: Sequence[Shot], pictures: Sequence[Nominee]) -> 
         run = _strongest(rest)
         if len(run) < FEWEST:
             break
-        taken = {s.shot.row for s in run}
-        rest = [s for s in rest if s.shot.row not in taken]
         during = shots_during(run, mine)
         offset = float(np.median([s.nominee.offset - s.shot.offset for s in run]))
         led, seen = together(1.0, offset, run, during, pictures, known, still=False)
-        one = on_line(nothing, 1.0, offset, led, seen)
         if len(seen) >= FEWEST:
+            one = on_line(nothing, 1.0, offset, led, seen)
             stands = not one.own_maps and alike_beside(one, during, pictures, known)
             found.append(replace(one, stands=stands))
+        # what no map lays with the others may be on a run of its own
+        taken = {s.shot.row for s in (seen if len(seen) >= FEWEST else run)}
+        rest = [s for s in rest if s.shot.row not in taken]
     return found
 
 
