@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from hashdb.model import Alignment, Codes, Motion, Segment
+from matcher import verify
 from matcher.beside import Beside
-from matcher.laying import NOMINATING, Found
+from matcher.laying import NOMINATING, SLACK, Found
 from matcher.pieces import EXPLAINED, joined
 from matcher.sighting import Shot, Sight
 
@@ -58,10 +61,18 @@ AWAY_S, ELSEWHERE = 4.0, 0.25
 whichever map lays it. (Another pass over a lot shows 0.31 to 0.52 of it, copies mostly nothing.)"""
 
 
+STEADY = 0.4
+"""The part of the features of all shots that one map lays, at least: where a camera passes a place
+again, its shots drift. (Of another pass over a lot 0.17 to 0.48, copies mostly 0.5 and more.)"""
+
+
 def is_another_pass(found: Found) -> bool:
     """Whether a camera that moves may pass a place again, as one does that is led to and fro: at
-    its own pace, or so that the same shots show other moments as well."""
+    its own pace, or so that the same shots show other moments as well, or drift."""
     if found.speed <= 0 or abs(math.log2(found.speed)) > NEARLY:
+        return True
+    on = sum(s.agreement.inliers for s in found.sights)
+    if found.own_maps or _unshifted(found.sights) < STEADY * on:
         return True
     most = {s.shot.row: 0 for s in found.sights}
     for sight in found.seen:
@@ -69,8 +80,15 @@ def is_another_pass(found: Found) -> bool:
         off = abs(sight.nominee.offset - found.speed * sight.shot.offset - found.offset)
         if row in most and off > AWAY_S:
             most[row] = max(most[row], inliers)
-    on = sum(s.agreement.inliers for s in found.sights)
     return sum(most.values()) > ELSEWHERE * on
+
+
+def _unshifted(sights: Sequence[Sight]) -> int:
+    """How many features one map lays in all shots, where each may be shifted (`SHIFT`): the map
+    with the median shift."""
+    common = sights[0].agreement.map.copy()
+    common[:, 2] = np.median([s.agreement.map[:, 2] for s in sights], axis=0)
+    return sum(verify.measured(common, s.pairs, SLACK).inliers for s in sights)
 
 
 def only(seen: Seen, references: Collection[int]) -> Seen:

@@ -273,3 +273,25 @@ def test_shots_of_another_pass_show_other_moments_too(
     ]
     there = replace(found, speed=1.0, seen=(*found.sights, *again))
     assert is_another_pass(there) is another
+
+
+@pytest.mark.parametrize(("apart", "another"), [(0.0, False), (40.0, True)])
+def test_shots_of_another_pass_drift(apart: float, another: bool, index: LocalIndex) -> None:
+    """By the map with the median shift hardly any of their features lie where they should."""
+    found = on_line(index)
+    drifting = []
+    for i, sight in enumerate(found.sights):
+        shift = np.array([[0.0, 0.0, apart * (i % 3 - 1)], [0.0, 0.0, 0.0]])
+        moved = replace(sight.agreement, map=sight.agreement.map + shift)
+        pairs = replace(sight.pairs, target=sight.pairs.target + shift[:, 2])
+        drifting.append(replace(sight, agreement=moved, pairs=pairs))
+    assert is_another_pass(replace(found, speed=1.0, sights=tuple(drifting), seen=())) is another
+
+
+def test_pictures_with_maps_of_their_own_may_be_of_another_pass(index: LocalIndex) -> None:
+    found = on_line(index)
+    turned = found.sights[0].agreement.map @ np.diag([1.0, 1.1, 1.0])
+    own = replace(found.sights[0], agreement=replace(found.sights[0].agreement, map=turned))
+    there = replace(found, speed=1.0, seen=())
+    assert not is_another_pass(there)
+    assert is_another_pass(replace(there, sights=(own, *found.sights[1:])))
