@@ -69,6 +69,7 @@ def _pad_features(state: object, padding: Padding) -> None:
     more["incidents"] = (more["incidents"] + int(own["incidents"].max(initial=-1)) + 1).astype(
         np.int32
     )
+    more["tracks"] = np.zeros(len(more["references"]), own["tracks"].dtype)
     index = LocalIndex()
     index.load({name: np.concatenate([own[name], more.pop(name)]) for name in own})
     state.local = index  # type: ignore[attr-defined]
