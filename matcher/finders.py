@@ -6,7 +6,7 @@ nothing of its kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -33,12 +33,7 @@ from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
 from matcher.laying import Found, usual
-from matcher.moments import (
-    at_its_moment,
-    is_missing,
-    is_surely_told,
-    told_alone,
-)
+from matcher.moments import at_its_moment, is_missing, is_surely_told, told_alone
 from matcher.moments_of_all import at_moment_of_all
 from matcher.motion import laid_by, of_pictures, stands_still
 from matcher.pieces import pieces as cut_up
@@ -235,16 +230,11 @@ class LocalFinder:
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             motion = of_pictures(seen.motion, found.shown_at).get(seen.track)
             both = partial(self._motion_beside, motion, name, found.track)
-            settled = at_normal_speed(found, mine, pictures)
-            moment = at_its_moment(settled, mine, pictures, both)
-            if settled is not found and not closer and (moment is None or not moment.told):
-                # of pictures a second apart only what moves tells that much
-                moment = at_its_moment(found, mine, pictures, both)
-            open_still = moment is None or not moment.told
-            if open_still and found.reference in seen.banned and len(found.sights) > 1:
+            moment = _first_moment(found, mine, pictures, both, closer=closer)
+            told = moment is not None and moment.told
+            if not told and found.reference in seen.banned and len(found.sights) > 1:
                 moments.untimed.append(found.shown_at)
-                of_all = of_pictures(seen.all_motion, found.shown_at).get(seen.track)
-                every = self._motion_beside(of_all, name, found.track)
+                every = self._all_motion(found, seen, name)
                 if every is not None and len(moments.untimed) <= MOST_TIMED:
                     moment = at_moment_of_all(found, moment, mine, pictures, *every) or moment
             if fixed and moment and not (moment.timed or is_surely_told(moment, both)):
@@ -256,6 +246,11 @@ class LocalFinder:
             else:
                 moments.at.append(moment)
         return moments
+
+    def _all_motion(self, found: Found, seen: Seen, name: str) -> tuple[Motion, Motion] | None:
+        """As `_motion_beside`, of every picture."""
+        motion = of_pictures(seen.all_motion, found.shown_at).get(seen.track)
+        return self._motion_beside(motion, name, found.track)
 
     def _is_fixed(self, found: Found, name: str, pictures: Sequence[Nominee]) -> bool:
         """Whether it was filmed by a camera that stands still, by what is seen of it or by all."""
@@ -272,6 +267,23 @@ class LocalFinder:
         if motion is None or known is None or known.track != track:
             return None
         return motion, known
+
+
+def _first_moment(
+    found: Found,
+    mine: Sequence[sighting.Shot],
+    pictures: Sequence[Nominee],
+    both: Callable[[], tuple[Motion, Motion] | None],
+    *,
+    closer: bool,
+) -> Found | None:
+    """At which moment it is, at the normal speed if it may be."""
+    settled = at_normal_speed(found, mine, pictures)
+    moment = at_its_moment(settled, mine, pictures, both)
+    if settled is not found and not closer and (moment is None or not moment.told):
+        # of pictures a second apart only what moves tells that much
+        return at_its_moment(found, mine, pictures, both)
+    return moment
 
 
 class SoundFinder:
