@@ -30,21 +30,20 @@ from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
 from matcher import heard
 from matcher.ahead import Ahead
-from matcher.align import align, is_still, upper_bound
+from matcher.align import align, is_still
 from matcher.beside import NOTHING_BESIDE, Beside, seen_otherwise
 from matcher.finders import (
     FLOOR,
     LocalFinder,
     NeuralFinder,
     SoundFinder,
-    best_references,
     codes_by_offset,
     motion_of,
 )
 from matcher.kinship import Kinship
 from matcher.laying import usual
 from matcher.looks import sure_of_all
-from matcher.lookup import Found, Lookup
+from matcher.lookup import Found, Lookup, likeliest
 from matcher.motion import odd, of_pictures, stands_still
 from matcher.ports import DescriptorModel
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
@@ -130,16 +129,16 @@ class Judge:
         samples = _samples(fingerprints)
         named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
         references = self._references(named)
-        likeliest = _likeliest(found, references)
+        likely = likeliest(found, references)
         known = [
             self._as_seen(a, beside, motion)
             for a in beside.alignments
             if a.reference_id in references and references[a.reference_id].enforceable
         ]
-        weigh = self._weighing(likeliest, known, references, fingerprints)
+        weigh = self._weighing(likely, known, references, fingerprints)
         aligned = [
             self._aligned(one, references[one.reference_id], samples, beside, motion, total_s)
-            for one in likeliest
+            for one in likely
         ]
         hashed = [a for a in aligned if a is not None and a.signal_type == "pdq"]
         known = self._beside_hash(known, beside, hashed, fingerprints)
@@ -179,6 +178,8 @@ class Judge:
             total_s=total_s,
             samples=samples[one.query.track],
         )
+        if alignment is not None and self._hardly_backwards(alignment, beside):
+            return None
         odd_line = alignment is not None and self._odd(alignment)
         if alignment is not None and (
             odd_line or is_still(alignment) or self._by_chance(alignment, beside)
@@ -358,6 +359,14 @@ class Judge:
             return True
         return beside.untold(name) and self._stands_still(name)
 
+    def _hardly_backwards(self, alignment: Alignment, beside: Beside) -> bool:
+        """Whether a camera that moves is shown backwards by few pictures that are close, where
+        local features, which look backwards, too, see another moment."""
+        name = alignment.reference_id
+        if alignment.speed >= 0 or name not in beside.other_moment or self._stands_still(name):
+            return False
+        return 0 < close_part(alignment) <= CLOSE_BACKWARDS
+
     def _odd(self, alignment: Alignment) -> bool:
         """Whether it is of a camera that stands still, at a speed that few copies have, and has no
         picture that is close."""
@@ -376,22 +385,6 @@ def _samples(fingerprints: Iterable[Fingerprint]) -> dict[int, Floats]:
     for one in fingerprints:
         offsets.setdefault(one.track, []).append(one.offsets)
     return {track: np.unique(np.concatenate(some)) for track, some in offsets.items()}
-
-
-def _likeliest(found: Sequence[Found], references: dict[str, Reference]) -> list[Found]:
-    """Hits in references that may count, without those that could not score; the best first."""
-    bounds: dict[str, float] = {}
-    kept = []
-    for one in found:
-        reference = references.get(one.reference_id)
-        if reference is None or not reference.enforceable:
-            continue
-        bound = upper_bound(one.query.signal_type, one.hits)
-        if bound >= FLOOR:
-            bounds[reference.id] = max(bounds.get(reference.id, 0.0), bound)
-            kept.append(one)
-    chosen = set(best_references(bounds, references))
-    return [one for one in kept if one.reference_id in chosen]
 
 
 def _whole(reference: Reference, total_s: float | None) -> SegmentPair:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Codes, Fingerprint, Orientation
+from hashdb.model import Codes, Fingerprint, Orientation, Reference
 from hashdb.signals import CARD, OF_PDQ, SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
-from matcher.align import FrameHits
+from matcher.align import FrameHits, upper_bound
+from matcher.finders import FLOOR, best_references
 
 _IN_NEGATIVE = (Orientation.ORIGINAL, Orientation.FLIP_HORIZONTAL)
 """Placings that are also looked up with their colours inverted."""
@@ -163,3 +164,19 @@ def _by_query(
                 ),
             ),
         )
+
+
+def likeliest(found: Sequence[Found], references: dict[str, Reference]) -> list[Found]:
+    """Hits in references that may count, without those that could not score; the best first."""
+    bounds: dict[str, float] = {}
+    kept = []
+    for one in found:
+        reference = references.get(one.reference_id)
+        if reference is None or not reference.enforceable:
+            continue
+        bound = upper_bound(one.query.signal_type, one.hits)
+        if bound >= FLOOR:
+            bounds[reference.id] = max(bounds.get(reference.id, 0.0), bound)
+            kept.append(one)
+    chosen = set(best_references(bounds, references))
+    return [one for one in kept if one.reference_id in chosen]
