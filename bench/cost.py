@@ -172,19 +172,21 @@ def row(cost: Cost) -> str:
 
 
 def summary(costs: Sequence[Cost]) -> Iterator[str]:
-    """How many lie within what they may cost."""
-    close = [c.first_pass_s / c.bar_s for c in costs if c.gap_s <= MAX_GAP_S]
-    far = [c.first_pass_s / c.bar_s for c in costs if c.gap_s > MAX_GAP_S]
-    for what, shares, most in (
-        ("all signals", [c.all_signals_s / c.bar_s for c in costs], 1.0),
+    """How many lie within what they may cost, and what all take together of what they may."""
+    close = [(c.first_pass_s, c.bar_s) for c in costs if c.gap_s <= MAX_GAP_S]
+    far = [(c.first_pass_s, c.bar_s) for c in costs if c.gap_s > MAX_GAP_S]
+    for what, some, most in (
+        ("all signals", [(c.all_signals_s, c.bar_s) for c in costs], 1.0),
         ("first pass, keyframes close", close, CLOSE_BAR),
         ("first pass, gaps filled", far, FAR_BAR),
     ):
-        if shares:
+        if some:
+            shares = [spent / bar for spent, bar in some]
             within = sum(share <= most for share in shares)
+            together = sum(spent for spent, _ in some) / sum(bar for _, bar in some)
             yield (
                 f"{what}: {within} of {len(shares)} within {most:g} of the bar; "
-                f"median {median(shares):.2f}, most {max(shares):.2f}"
+                f"median {median(shares):.2f}, most {max(shares):.2f}, together {together:.2f}"
             )
 
 
