@@ -18,8 +18,10 @@ def test_what_lies_within_is_counted_by_how_far_keyframes_lie_apart(tmp_path: Pa
     costs = (SMALL, LARGE, replace(LARGE, first_pass_s=0.6))
     assert list(summary(costs)) == [
         "all signals: 2 of 3 within 1 of the bar; median 0.75, most 1.10, together 0.82",
-        "first pass, keyframes close: 1 of 2 within 0.25 of the bar; median 0.28, most 0.30, together 0.28",
-        "first pass, gaps filled: 1 of 1 within 0.8 of the bar; median 0.70, most 0.70, together 0.70",
+        "first pass, keyframes close: 1 of 2 within 0.25 of the bar; "
+        "median 0.28, most 0.30, together 0.28",
+        "first pass, gaps filled: 1 of 1 within 0.8 of the bar; "
+        "median 0.70, most 0.70, together 0.70",
     ]
     assert list(summary(())) == []
     plot(costs, tmp_path / "cost.svg")
