@@ -93,6 +93,13 @@ def long_enough(path: Path) -> bool:
         return False
 
 
+def chosen(folder: Path, only: Sequence[str]) -> list[Path]:
+    """Its videos with one of these in their names that are long enough, and no others' copies."""
+    copies = copies_in(related(folder))
+    named = [p for p in videos(folder) if any(part in p.name for part in only)]
+    return [p for p in named if p.name not in copies and long_enough(p)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path)
@@ -100,9 +107,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[""], help="videos with this in their names")
     options = parser.parse_args()
-    copies = copies_in(related(options.folder))
-    named = [p for p in videos(options.folder) if any(part in p.name for part in options.only)]
-    paths = [p for p in named if p.name not in copies and long_enough(p)]
+    paths = chosen(options.folder, options.only)
     for half, name in enumerate(("first", "second")):
         found = judged(paths, half, options.each, options.seed)
         print(f"{len(paths)} videos, the {name} halves are references:")

@@ -26,8 +26,7 @@ from tqdm import tqdm
 
 from api.settings import Settings
 from api.wiring import Parts, build
-from bench.copies import copies_in, related, videos
-from bench.lookalikes import FPS, GAP_S, LONGEST_S, long_enough
+from bench.lookalikes import FPS, GAP_S, LONGEST_S, chosen
 from bench.robustness.video import Coding, Frame, facts, read, write
 from hashdb.model import Action, new_id
 from matcher.digest import digest_file
@@ -146,9 +145,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[""], help="videos with this in their names")
     options = parser.parse_args()
-    copies = copies_in(related(options.folder))
-    named = [p for p in videos(options.folder) if any(part in p.name for part in options.only)]
-    paths = [p for p in named if p.name not in copies and long_enough(p)]
+    paths = chosen(options.folder, options.only)
     found = list(measured(paths, options.seed))
     for still in (False, True):
         rows: dict[str, list[tuple[str, Action]]] = defaultdict(list)
