@@ -15,15 +15,11 @@ import numpy as np
 from hashdb.model import (
     Action,
     Alignment,
-    Codes,
-    Fingerprint,
     Floats,
     MediaFingerprints,
     MediaKind,
     Motion,
-    Orientation,
     Reference,
-    View,
 )
 from hashdb.ports import LocalBackend, Nominee
 from hashdb.snapshot import ReferenceIndex
@@ -38,7 +34,7 @@ from matcher.moments_of_all import at_moment_of_all
 from matcher.motion import laid_by, of_pictures, stands_still
 from matcher.pieces import pieces as cut_up
 from matcher.pieces import shots_during
-from matcher.played import Seen, is_another_pass, played_otherwise, sure_of
+from matcher.played import Seen, codes_by_offset, is_another_pass, played_otherwise, sure_of
 from matcher.ports import DescriptorModel
 from matcher.score import not_sure
 from matcher.sharpen import at_normal_speed, sharpened
@@ -201,7 +197,7 @@ class LocalFinder:
     ) -> _Moments:
         moments = _Moments([], [], set(), set(), [], set())
         if pieces:
-            some = cut_up(seen.shots, seen.sights, backend)
+            some = cut_up(seen.shots, self._moving(seen.sights, names), backend)
         else:
             some = localize.lines(seen.shots, seen.sights, backend, still=seen.still)
         for found in some:
@@ -218,15 +214,9 @@ class LocalFinder:
                 if not told_alone(found, pictures):
                     moments.untold.add(name)
                 continue
-            mine = [s for s in seen.shots if s.rendering is found.rendering]
-            odd = not (usual(found.speed) or found.own)
-            if odd and moving.is_fixed(found.sights, moving.Masks(pictures)):
-                found = localize.at_usual_speed(found, mine, pictures)
-            mine = shots_during(found.sights, mine) if pieces else mine
-            sharp = sharpened(found, mine, pictures)
+            found, mine, sharp = _laid(found, seen, pictures, pieces=pieces)
             if otherwise and not fixed and is_another_pass(sharp):
                 continue
-            found = found if pieces else sharp  # of two seconds the speed is not measured
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             motion = of_pictures(seen.motion, found.shown_at).get(seen.track)
             both = partial(self._motion_beside, motion, name, found.track)
@@ -252,6 +242,14 @@ class LocalFinder:
         motion = of_pictures(seen.all_motion, found.shown_at).get(seen.track)
         return self._motion_beside(motion, name, found.track)
 
+    def _moving(
+        self, sights: Sequence[sighting.Sight], names: Sequence[str]
+    ) -> list[sighting.Sight]:
+        """Those of references whose camera is not known to stand still."""
+        known = {i: motion_of(self._store, names[i]) for i in {s.nominee.reference for s in sights}}
+        still = {i for i, one in known.items() if one is not None and stands_still(one)}
+        return [s for s in sights if s.nominee.reference not in still]
+
     def _is_fixed(self, found: Found, name: str, pictures: Sequence[Nominee]) -> bool:
         """Whether it was filmed by a camera that stands still, by what is seen of it or by all."""
         if moving.is_fixed(found.sights, moving.Masks(pictures)):
@@ -267,6 +265,22 @@ class LocalFinder:
         if motion is None or known is None or known.track != track:
             return None
         return motion, known
+
+
+def _laid(
+    found: Found, seen: Seen, pictures: Sequence[Nominee], *, pieces: bool
+) -> tuple[Found, list[sighting.Shot], Found]:
+    """It on its line, the shots of its rendering, and it on the line that is measured: which is its
+    line, but of pieces, for two seconds tell no speed."""
+    mine = [s for s in seen.shots if s.rendering is found.rendering]
+    if pieces:
+        mine = shots_during(found.sights, mine)
+        return found, mine, sharpened(found, mine, pictures)
+    odd = not (usual(found.speed) or found.own)
+    if odd and moving.is_fixed(found.sights, moving.Masks(pictures)):
+        found = localize.at_usual_speed(found, mine, pictures)
+    sharp = sharpened(found, mine, pictures)
+    return sharp, mine, sharp
 
 
 def _first_moment(
@@ -377,14 +391,3 @@ def best_references(bounds: Mapping[str, float], references: Mapping[str, Refere
         side = [i for i in bounds if (references[i].bank.action is Action.ALLOW) == allowed]
         chosen += sorted(side, key=lambda i: (-bounds[i], i))[:MOST_REFERENCES]
     return chosen
-
-
-def codes_by_offset(fingerprints: Iterable[Fingerprint], track: int) -> dict[float, Codes]:
-    """The whole upright picture's PDQ code at each moment."""
-    return {
-        offset: code
-        for f in fingerprints
-        if f.signal_type == "pdq" and f.track == track and f.view is View.FULL
-        if f.orientation is Orientation.ORIGINAL
-        for offset, code in zip(f.offsets.tolist(), f.codes, strict=True)
-    }

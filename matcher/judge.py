@@ -37,17 +37,17 @@ from matcher.finders import (
     LocalFinder,
     NeuralFinder,
     SoundFinder,
-    codes_by_offset,
     motion_of,
 )
 from matcher.kinship import Kinship
 from matcher.laying import usual
-from matcher.looks import sure_of_all
+from matcher.looks import close_part, sure_of_all
 from matcher.lookup import Found, Lookup, likeliest
 from matcher.motion import odd, of_pictures, stands_still
+from matcher.played import codes_by_offset
 from matcher.ports import DescriptorModel
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
-from matcher.score import as_match, as_one_scene, close_part, not_sure
+from matcher.score import as_match, as_one_scene, not_sure
 from matcher.sound_kinship import SoundKinship
 from matcher.sound_rarity import sound_rarities
 from matcher.still_scenes import UNTOLD, Moment, still_told
@@ -353,9 +353,9 @@ class Judge:
         """Whether it is at a moment that local features cannot tell, or of another: of a camera
         that stands still the pictures differ by who walks through them, and some line of time goes
         through those that look alike. So it is of any camera where local features see the place at
-        another moment, and no picture is close, or hardly any of footage played backwards."""
-        name, least = alignment.reference_id, CLOSE_BACKWARDS if alignment.speed < 0 else 0.0
-        if name in beside.other_moment and close_part(alignment) <= least:
+        another moment, and no picture is close."""
+        name = alignment.reference_id
+        if name in beside.other_moment and not close_part(alignment):
             return True
         return beside.untold(name) and self._stands_still(name)
 

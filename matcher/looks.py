@@ -12,6 +12,7 @@ import numpy as np
 
 from hashdb.model import (
     Action,
+    Alignment,
     Coverage,
     Fingerprint,
     Floats,
@@ -25,7 +26,7 @@ from hashdb.signals import SIGNAL_TYPES
 from matcher.align import is_still
 from matcher.coverage import judged_seconds
 from matcher.ports import Window
-from matcher.score import is_close
+from matcher.score import UNSURE
 
 MARGIN = 3.0
 """Seconds around the ends of a segment that a second, dense look goes over."""
@@ -343,3 +344,15 @@ def joined_local(
                 kept.append(i)
         found.append(both.take(np.array(kept, dtype=np.int64)))
     return tuple(found)
+
+
+def close_part(alignment: Alignment) -> float:
+    """The part of its pictures that say much by themselves, 0 to 1: 64 bits never do."""
+    if alignment.signal_type != "pdq" or not alignment.frames:
+        return 0.0
+    return sum(f.distance <= UNSURE for f in alignment.frames) / len(alignment.frames)
+
+
+def is_close(alignment: Alignment) -> bool:
+    """Whether any of its pictures says much by itself."""
+    return close_part(alignment) > 0

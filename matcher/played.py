@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hashdb.model import Alignment, Codes, Motion, Segment
+from hashdb.model import (
+    Alignment,
+    Codes,
+    Fingerprint,
+    Motion,
+    Orientation,
+    Segment,
+    View,
+)
 from matcher import verify
 from matcher.beside import Beside
 from matcher.laying import NOMINATING, SLACK, Found
@@ -167,3 +175,14 @@ def _clearly_shown(seen: Seen, names: Sequence[str]) -> Counter[str]:
     """How many pictures clearly show each reference."""
     shown = {(s.nominee.reference, s.shot.row) for s in seen.clear}
     return Counter(names[reference] for reference, _ in shown)
+
+
+def codes_by_offset(fingerprints: Iterable[Fingerprint], track: int) -> dict[float, Codes]:
+    """The whole upright picture's PDQ code at each moment."""
+    return {
+        offset: code
+        for f in fingerprints
+        if f.signal_type == "pdq" and f.track == track and f.view is View.FULL
+        if f.orientation is Orientation.ORIGINAL
+        for offset, code in zip(f.offsets.tolist(), f.codes, strict=True)
+    }

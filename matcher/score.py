@@ -161,18 +161,6 @@ def as_one_scene(alignment: Alignment, *, every: bool = False) -> Alignment:
     return rescore(alignment, frames, video=video) or alignment
 
 
-def close_part(alignment: Alignment) -> float:
-    """The part of its pictures that say much by themselves, 0 to 1: 64 bits never do."""
-    if alignment.signal_type != "pdq" or not alignment.frames:
-        return 0.0
-    return sum(f.distance <= UNSURE for f in alignment.frames) / len(alignment.frames)
-
-
-def is_close(alignment: Alignment) -> bool:
-    """Whether any of its pictures says much by itself."""
-    return close_part(alignment) > 0
-
-
 def as_match(
     reference: Reference,
     alignments: Sequence[Alignment],
