@@ -35,7 +35,7 @@ from matcher.classifiers.onnx import OnnxClassifier
 from matcher.classifiers.remote import RemoteClassifier
 from matcher.descriptors.onnx import OnnxDescriptor
 from matcher.enroll import Enroller
-from matcher.hashers import pdq, vpdq
+from matcher.hashers import guided, pdq, vpdq
 from matcher.judge import Judge
 from matcher.landmarks import landmarks, pack_moments
 from matcher.lookback import LookBack
@@ -92,6 +92,8 @@ def build(
     index = reference_index(settings, store, policy, descriptor)
     index.open(progress)
     sandbox = make_sandbox(settings)
+    if "local" in policy.signals:
+        guided.warm()
     judge = Judge(
         store,
         index,
@@ -99,6 +101,7 @@ def build(
         orientations=pdq.orientations,
         degenerate=pdq.degenerate,
         descriptor=descriptor,
+        guide=guided.distances,
     )
     checker = Checker(
         store,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Floats, LocalFeatures, Motion, Rendering
+from hashdb.model import Floats, LocalFeatures, Motion, Rendering, Still
 from matcher.heap import give_back
 from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
 
@@ -72,6 +72,7 @@ class LocalLook:
         self._aside: list[tuple[float, Callable[[], tuple[FrameFeatures, ...]]]] = []
         self._looked_at = 0
         self.seconds = duration
+        self.still: Still | None = None  # the image that was described last
         self._hasher = hasher
         self._alone = alone
         self._number = number
@@ -108,6 +109,8 @@ class LocalLook:
                 self._aside.append((frame.offset, self._hasher.later(frame.luma)))
                 return self._something
             found = self._hasher.query(frame.luma, alone=self._alone)
+            if found and self._alone:
+                self.still = Still(self._hasher.still(frame.luma, found[0]), self._number)
         else:
             if since < STILL_S and self._kept is not None and _still(self._kept, square):
                 return self._something

@@ -24,18 +24,28 @@ from hashdb.model import (
 from hashdb.ports import LocalBackend, Nominee
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
-from matcher import consensus, described, heard, localize, moving, nearest, sighting, telling
+from matcher import (
+    consensus,
+    described,
+    heard,
+    localize,
+    moving,
+    nearest,
+    sighting,
+    stills,
+    telling,
+)
 from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
 from matcher.laying import Found, usual
-from matcher.moments import at_its_moment, is_missing, is_surely_told, told_alone
+from matcher.moments import at_its_moment, is_missing, is_surely_told
 from matcher.moments_of_all import at_moment_of_all
 from matcher.motion import laid_by, of_pictures, stands_still
 from matcher.pieces import pieces as cut_up
 from matcher.pieces import shots_during
 from matcher.played import Seen, codes_by_offset, is_another_pass, played_otherwise, sure_of
-from matcher.ports import DescriptorModel
+from matcher.ports import DescriptorModel, Guide
 from matcher.score import not_sure
 from matcher.sharpen import at_normal_speed, sharpened
 
@@ -72,9 +82,11 @@ class _Moments:
 class LocalFinder:
     """By local features of keyframes."""
 
-    def __init__(self, store: Store, index: ReferenceIndex) -> None:
+    def __init__(self, store: Store, index: ReferenceIndex, guide: Guide | None = None) -> None:
+        """`guide`: looks for what an image should show; without it features say what they find."""
         self._store = store
         self._index = index
+        self._guide = guide
         nearest.warm()
         consensus.warm()
 
@@ -121,9 +133,13 @@ class LocalFinder:
         otherwise: bool = False,
         pieces: bool = False,
     ) -> Beside:
-        moments = self._at_moments(
-            seen, backend, names, closer=closer, otherwise=otherwise, pieces=pieces
-        )
+        single = seen.total_s <= 0
+        if single:
+            moments = self._in_image(seen, backend, names)
+        else:
+            moments = self._at_moments(
+                seen, backend, names, closer=closer, otherwise=otherwise, pieces=pieces
+            )
         tell = partial(
             telling.alignment,
             track=seen.track,
@@ -141,11 +157,10 @@ class LocalFinder:
         ]
         # where nothing that moves is seen, it may be another moment as well
         aligned = {a.reference_id for a in alignments}
-        single = seen.total_s <= 0
         moves = {a.reference_id for a in alignments if not is_still(a)}
         not_still = aligned - moments.untold if single else moves
         images = {names[i] for i in seen.still}
-        shown = [f for f in kept if single and f.reference in seen.still]
+        shown = [f for f in kept if single and f.reference in seen.still and not f.all_over]
         pictures = [(names[f.reference], sight) for f in shown for sight in f.sights]
         return Beside(
             tuple(alignments),
@@ -183,6 +198,7 @@ class LocalFinder:
             look.motion,
             all_motion,
             codes_by_offset(look.fingerprints, track),
+            next((one for one in look.stills if one.track == track), None),
         )
 
     def _at_moments(
@@ -209,11 +225,6 @@ class LocalFinder:
             fixed = otherwise and self._is_fixed(found, name, pictures)
             if pieces and fixed:
                 continue  # any of its moments has pieces of any other
-            if seen.total_s <= 0:
-                moments.at.append(found)
-                if not told_alone(found, pictures):
-                    moments.untold.add(name)
-                continue
             found, mine, sharp = _laid(found, seen, pictures, pieces=pieces)
             if otherwise and not fixed and is_another_pass(sharp):
                 continue
@@ -236,6 +247,13 @@ class LocalFinder:
             else:
                 moments.at.append(moment)
         return moments
+
+    def _in_image(self, seen: Seen, backend: LocalBackend, names: Sequence[str]) -> _Moments:
+        """What an image shows, which has no moments."""
+        asked = partial(stills.shown, still=seen.still, image=seen.image, guide=self._guide)
+        each = list(asked(seen.sights, backend))
+        untold = {names[found.reference] for found, told in each if not told}
+        return _Moments([found for found, _ in each], [], set(), untold, [], set())
 
     def _all_motion(self, found: Found, seen: Seen, name: str) -> tuple[Motion, Motion] | None:
         """As `_motion_beside`, of every picture."""

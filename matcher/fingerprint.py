@@ -283,6 +283,7 @@ def fingerprint(
         motion=tuple(one for one in motions if one is not None),
         to_describe=tuple(some for some in shown if some is not None),
         strands=clocks,
+        stills=tuple(look.still for look in looks if look.still is not None),
     )
 
 

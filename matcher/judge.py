@@ -45,7 +45,7 @@ from matcher.looks import close_part, sure_of_all
 from matcher.lookup import Found, Lookup, likeliest
 from matcher.motion import odd, of_pictures, stands_still
 from matcher.played import codes_by_offset
-from matcher.ports import DescriptorModel
+from matcher.ports import DescriptorModel, Guide
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
 from matcher.score import as_match, as_one_scene, not_sure
 from matcher.sound_kinship import SoundKinship
@@ -62,6 +62,7 @@ class Judge:
 
     `orientations`: (n, bytes) PDQ codes to (n, 8, bytes), for uploads of which only codes came.
     `degenerate`: which PDQ codes come of no picture (or were made up); they match nothing.
+    `guide`: looks for what an image should show of a reference.
     `descriptor`: the model that the index holds descriptors of, where `neural` is wanted.
     """
 
@@ -74,6 +75,7 @@ class Judge:
         orientations: Callable[[Codes], Codes],
         degenerate: Callable[[Codes], NDArray[np.bool_]],
         descriptor: DescriptorModel | None = None,
+        guide: Guide | None = None,
     ) -> None:
         self._store = store
         self._index = index
@@ -82,7 +84,7 @@ class Judge:
         self._kinship = Kinship(store, orientations)
         self._sound_kinship = SoundKinship(store, index)
         wanted = self._signal_types
-        self._local = LocalFinder(store, index) if "local" in wanted else None
+        self._local = LocalFinder(store, index, guide) if "local" in wanted else None
         self._sound = SoundFinder(store, index) if "sound" in wanted else None
         self._neural = (
             NeuralFinder(store, index, descriptor) if descriptor and "neural" in wanted else None

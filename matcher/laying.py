@@ -66,7 +66,7 @@ class Found:
     moves tells this line (`matcher.motion`); `timed`: and how every picture changes does
     (`matcher.every_picture`), which goes on at shots that do not show it, `followed`, seconds;
     `own`: the clearest sight of each shot, at any moment, where those show much more than any one
-    map does."""
+    map does; `all_over`: of an image, which shows a picture of it all over (`matcher.all_over`)."""
 
     reference: int
     rendering: Rendering
@@ -84,6 +84,7 @@ class Found:
     followed: tuple[float, ...] = ()
     own: tuple[Sight, ...] = ()
     track: int = 0
+    all_over: bool = False
 
     @property
     def shown_at(self) -> Floats:

@@ -32,9 +32,6 @@ from matcher.motion import (
 )
 from matcher.sighting import Shot
 
-MOVED_ALONE = 8
-"""Moving features by which an image tells a fixed camera's moment."""
-
 CLEARER = 1.1
 """How much more of what moves another line of time must show, where the first shows some."""
 
@@ -75,20 +72,6 @@ who leaves as he did 0.52 and 0.44.)"""
 AS_WELL, REPEATED = 0.9, 0.8
 """Another moment of a reference agrees as well where it does so to this part; what moves is not
 repeated where no more than this part of it is found at other moments."""
-
-
-def told_alone(found: Found, pictures: Sequence[Nominee]) -> bool:
-    """Whether an image that shows a video's place is of the moment that it was found at: a camera
-    that moves shows it so once; where it stands still, what moves must be there."""
-    moves = moving.Masks(pictures)
-    if not found.sights or not moving.is_fixed(found.sights, moves):
-        return bool(found.sights)
-    # of pictures that differ by what moves only, any may lie on the line
-    for sight in (*found.sights, *found.seen):
-        moved = moving.moved(replace(found, sights=(sight,)), moves)
-        if moved is not None and sum(moved) >= MOVED_ALONE:
-            return True
-    return False
 
 
 def at_its_moment(

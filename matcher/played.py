@@ -20,6 +20,7 @@ from hashdb.model import (
     Motion,
     Orientation,
     Segment,
+    Still,
     View,
 )
 from matcher import verify
@@ -34,7 +35,8 @@ class Seen:
     """One track's pictures, and what of enforced references was seen in them, in an upload of
     `total_s` seconds (0: an image); `still`: the ordinals of those that are images; `banned`: of
     those that no allow-list holds; `motion`: what moves, by one or more looks, and `all_motion` in
-    every picture; `alike`: PDQ codes of the pictures, by their offset."""
+    every picture; `alike`: PDQ codes of the pictures, by their offset; `image`: an image
+    itself, where it is there."""
 
     track: int
     total_s: float
@@ -45,6 +47,7 @@ class Seen:
     motion: Sequence[Motion]
     all_motion: Sequence[Motion]
     alike: Mapping[float, Codes]
+    image: Still | None = None
 
     @property
     def clear(self) -> list[Sight]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hashdb.model import (
     Classification,
     Codes,
+    Ints,
     MediaFingerprints,
     MediaKind,
     Orientation,
@@ -202,6 +203,23 @@ class LocalHasher(Protocol):
 
     def later(self, luma: AnyLuma) -> Callable[[], tuple[FrameFeatures, ...]]:
         """What gives `query` of a video's picture, and holds no more of it than that takes."""
+        ...
+
+    def still(self, luma: AnyLuma, described: FrameFeatures) -> Luma:
+        """An image as `query` described it, of the size that the places it gave are of."""
+        ...
+
+
+class Guide(Protocol):
+    """Looks for a reference's features in an upload's picture, where a map puts them."""
+
+    def __call__(self, luma: Luma, found: NDArray[np.float64], reference: FrameFeatures) -> Ints:
+        """(n,) in how many bits of 256 each differs from what lies there; -1 where it lies outside
+        or would be too small.
+
+        `luma` (H, W): the upload's, in the rendering that the map is of; `found` (2, 3): from the
+        reference's pixels to its.
+        """
         ...
 
 

@@ -10,7 +10,7 @@ from hashdb.model import Alignment, Codes, Floats, FrameMatch, Ints, Orientation
 from matcher import verify
 from matcher.align import group_alike, reach
 from matcher.laying import Found, usual
-from matcher.localize import distance_of
+from matcher.localize import FULL, distance_of
 from matcher.score import STILL, rescore
 from matcher.sighting import Sight, cells_of, picture_of
 
@@ -45,6 +45,10 @@ part that is enough, and how heavily shots of another moment weigh against it.""
 WHOLE, BARE = 0.04, 0.75
 """An image is a whole picture where its corners lie within so much of its sides of the reference's,
 and it is bare where so many of the reference's cells are seen."""
+
+ALL_OVER = 3.0
+"""Times as many inliers as say all that one picture can: what an image says that shows a picture of
+the reference all over."""
 
 BLANK = 0.67
 """How much less a shot that shows nothing of the reference, at any moment, counts among those at an
@@ -91,6 +95,8 @@ def _told(sight: Sight, most: float, found: Found, *, alone: bool) -> float:
     """`most`: a larger share than this is chance, for an edit leaves about the same everywhere.
     `alone`: of an image, whose one picture must show the reference's in most of its cells."""
     seen = sight.agreement
+    if found.all_over:
+        return ALL_OVER * FULL
     told = telling_inliers(
         seen.inliers,
         min(seen.share, most),
@@ -130,7 +136,7 @@ def alignment(
     """
     before, after = _reaching(found, samples, total_s)
     groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
-    sure = steady(found)
+    sure = 1.0 if found.all_over else steady(found)
     most = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
     alone = total_s <= 0
     nearest = 0 if alone else ONE_OF_MANY

@@ -29,6 +29,7 @@ from hashdb.model import (
     Pictures,
     Rendering,
     SoundPeaks,
+    Still,
     Strand,
     View,
 )
@@ -97,6 +98,7 @@ def pack_answer(
         "sound": [_sound_head(one) for one in answer.sound],
         "to_describe": [[*some.pixels.shape[:2], some.track] for some in answer.to_describe],
         "strands": [[one.track, len(one.offsets), one.seconds] for one in answer.strands],
+        "stills": [[*one.luma.shape, one.track] for one in answer.stills],
     }
     return json.dumps(head).encode(), b"".join(_parts(answer))
 
@@ -134,6 +136,8 @@ def _parts(answer: MediaFingerprints) -> Iterator[bytes | memoryview]:
     for strand in answer.strands:
         yield strand.offsets.astype("<f8").tobytes()
         yield strand.moments.astype("<f8").tobytes()
+    for still in answer.stills:
+        yield np.ascontiguousarray(still.luma, dtype=np.uint8).tobytes()
 
 
 def _fingerprint_head(one: Fingerprint) -> dict[str, Any]:
@@ -232,11 +236,14 @@ def unpack_answer(head: dict[str, Any], body: bytes) -> MediaFingerprints:
         if not isinstance(head["strands"], list) or len(head["strands"]) > _MOST_STRANDS:
             raise BadAnswer("too many strands")
         strands = tuple(_strand(shape, rest) for shape in head["strands"])
+        if not isinstance(head["stills"], list) or len(head["stills"]) > _MOST_LISTED:
+            raise BadAnswer("too many stills")
+        stills = tuple(_still(shape, rest) for shape in head["stills"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswer(f"a field is missing or wrong: {error!r}") from None
     rest.end()
     return MediaFingerprints(
-        kind, fingerprints, coverage, shown, local, sound, motion, to_describe, strands
+        kind, fingerprints, coverage, shown, local, sound, motion, to_describe, strands, stills
     )
 
 
@@ -374,6 +381,13 @@ def _strand(shape: object, rest: _Body) -> Strand:
         if not ((times >= 0).all() and (times <= _LONGEST_S).all() and (np.diff(times) > 0).all()):
             raise BadAnswer("a strand's times are out of range, or do not rise")
     return Strand(track, offsets, moments, _seconds(seconds))
+
+
+def _still(shape: object, rest: _Body) -> Still:
+    if not isinstance(shape, list) or len(shape) != 3:
+        raise BadAnswer("no still")
+    height, width = (_whole(side, _MOST_SIDE) for side in shape[:2])
+    return Still(rest.take((height, width), "u1"), _whole(shape[2], 1000))
 
 
 def _picture(shape: object, rest: _Body) -> NDArray[np.uint8]:

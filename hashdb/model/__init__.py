@@ -36,6 +36,7 @@ from hashdb.model.prints import (
     Pictures,
     SignalType,
     SoundPeaks,
+    Still,
     Strand,
 )
 from hashdb.model.verdicts import (
@@ -109,6 +110,7 @@ __all__ = [
     "Signal",
     "SignalType",
     "SoundPeaks",
+    "Still",
     "Standing",
     "Strand",
     "Verdict",

@@ -271,6 +271,15 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Still:
+    """An image as its local features were taken: `luma` (H, W) uint8, of the size that their places
+    are of."""
+
+    luma: NDArray[np.uint8]
+    track: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class MediaFingerprints:
     """What the sandboxed child gives back of one piece of media.
 
@@ -279,6 +288,7 @@ class MediaFingerprints:
     `motion`: beside local features of a video, one value a track.
     `sound`: peaks of the sound, one value a track, where they are wanted and there are any.
     `to_describe`: pictures for a descriptor model, one value a track, where they are wanted.
+    `stills`: of an image, one value a track, where local features are wanted of an upload.
     `strands`: of a look that takes woven videos apart, whose times are all by these clocks.
     `coverage` is about the pictures: a sound that is missing, broken or longer than a limit takes
     nothing from it, as one that was heard adds nothing. `SoundPeaks.seconds` says what was heard.
@@ -293,6 +303,7 @@ class MediaFingerprints:
     motion: tuple[Motion, ...] = ()
     to_describe: tuple[Pictures, ...] = ()
     strands: tuple[Strand, ...] = ()
+    stills: tuple[Still, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

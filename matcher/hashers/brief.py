@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Codes
+from matcher.hashers.pattern import ACROSS, DOWN
 
 Corners = NDArray[np.float64]
 """(n, 6): x, y, diameter, angle in degrees, strength, octave, as OpenCV has them."""
@@ -28,25 +29,6 @@ EDGE = 31
 """Pixels of an octave from its edges within which no corner lies: the pattern would lead out."""
 
 _KERNEL = cv2.getGaussianKernel(7, 2.0)  # as numbers that are not rounded, as ORB has it
-_WORDS = (
-    "vkwsrpubcwfpubzapapzogotldljaacfakbexrywaffecuezuuztjiknapbkengszhzmktlzhajfyazfrusoskxk"
-    "qgtzfghllymdazfxgqikjpkudbhysbtgshumonriwyyarurzpmrrjblufigdrywznfoaalfpkllqhwjevzxunwoq"
-    "uiydahcnxuzohkhzxezjavfbanfjqquvsuxgmuobqdstpjqdanasagbzaqcvgzjutdzvemghlinzbsgsqdvaggjs"
-    "klmgpwsccaiamtnmskspjajzehetbdfjxpzkuzzzgahsjwkrumzpgtioaybskulhufzgagcbokzzphqnjqlamaow"
-    "uovhomqzwoztmemqaadsuuxzzizwtquysatxpbpqqvrhptzawbxqfrgwczjhozpfteujpqqltqynqkvfuvwqcihj"
-    "dyixifkzdsenvmzhrhtcdzfurltulnlzifipuhxzeaffiailvfwaecenofolujwolomjyhzcbehrquuzssxvnjpv"
-    "ezianupzmpousyueqstfajfwiwkkjgkbtsvngthzatilodqxrovjllpapbzzlanhrowqhdkikamouszcrlsgawei"
-    "uovtufutgjgofygfatbfprqwxizqhihuvkwfpbpvcldqbagecndiskyvlamzmfnwacbidldykwlapkqpeajnjtkd"
-    "jzlghcjwtktyayisyyztuizlmznujfklgohuabfaglhffsheimjsaufxossaonxawzxmsfxemyoaekhpmdozaofd"
-    "vcxhpaqhuazeddigdffarhvsqzvajpkksaxbrasmewjqnqqebohoqprfdddwvazzfbhippquxtyftvvbgxhskekw"
-    "mamskgkrflfqrpzzpiqyteyaqmuzymzrknktrcrzpjpodhfoaucoazcatnyanmoraqelevhkahflsevxpuqemhmm"
-    "wsylykzfqnqsmrnxqhrsandssvzyvwwhujvbdrdwuqzrwgxlunzlmhnc"
-)
-_PATTERN = np.frombuffer(_WORDS.encode(), np.uint8).astype(np.float32).reshape(512, 2) - ord("n")
-"""Pixels across and down, of 256 pairs of places: the pattern that was learned in that paper, as
-OpenCV has it (`bit_pattern_31_`; Apache-2.0). In `_WORDS` n is 0, m -1, o 1."""
-
-_ACROSS, _DOWN = (np.ascontiguousarray(column) for column in _PATTERN.T)
 _ROUNDING = np.float32(
     1.5 * 2**23
 )  # what is added to it is rounded to a whole number, half to even
@@ -110,10 +92,10 @@ def describe(picture: NDArray[np.uint8], corners: Corners, *, every: bool) -> Co
     angles = np.radians(corners[:, 3])
     turns = np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
     codes = np.empty((4 if every else 1, len(corners), 32), np.uint8)
-    room = np.empty((2, len(_ACROSS)), np.int64)
+    room = np.empty((2, len(ACROSS)), np.int64)
     _compiled(
         pixels, starts, widths, octaves, places, turns,
-        _ACROSS, _DOWN, _ROUNDING, room[0], room[1], codes,
+        ACROSS, DOWN, _ROUNDING, room[0], room[1], codes,
     )  # fmt: skip
     return codes
 

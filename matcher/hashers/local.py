@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hashdb.model import Floats, Ints, Rendering
 from matcher.hashers import brief
 from matcher.hashers.brief import SCALE, Corners
-from matcher.ports import AnyLuma, FrameFeatures
+from matcher.ports import AnyLuma, FrameFeatures, Luma
 
 PIPELINE = "orb-1"
 REFERENCE_SIDE, REFERENCE_FEATURES = 448, 400
@@ -210,6 +210,11 @@ class LocalHasher:
     def later(self, luma: AnyLuma) -> Callable[[], tuple[FrameFeatures, ...]]:
         """What gives the same as `query`, and holds the scaled picture."""
         return partial(_described, scaled(luma, QUERY_SIDE).copy())
+
+    def still(self, luma: AnyLuma, described: FrameFeatures) -> Luma:
+        """An image as `query` described it."""
+        pictures = (scaled(luma, side) for side, _ in reversed(ONE_QUERY))
+        return next(p for p in pictures if p.shape == (described.height, described.width))
 
 
 def _described(picture: NDArray[np.uint8]) -> tuple[FrameFeatures, ...]:

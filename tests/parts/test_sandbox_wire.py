@@ -17,6 +17,7 @@ from hashdb.model import (
     Orientation,
     Pictures,
     SoundPeaks,
+    Still,
     Strand,
     View,
 )
@@ -52,7 +53,16 @@ def answer() -> MediaFingerprints:
     motion = Motion(np.array([0.5, 0.75]), grids, track=1)
     strand = Strand(1, np.array([0.5, 1.75]), np.array([0.0, 0.25]), 1.5)
     return MediaFingerprints(
-        MediaKind.VIDEO, (one,), coverage, (picture,), (), (peaks,), (motion,), (shown,), (strand,)
+        MediaKind.VIDEO,
+        (one,),
+        coverage,
+        (picture,),
+        (),
+        (peaks,),
+        (motion,),
+        (shown,),
+        (strand,),
+        (Still(np.arange(12, dtype=np.uint8).reshape(3, 4), 2),),
     )
 
 
@@ -100,6 +110,8 @@ def test_there_and_back():
     assert (strand.track, strand.seconds) == (1, 1.5)
     assert strand.offsets.tolist() == [0.5, 1.75]
     assert strand.moments.tolist() == [0.0, 0.25]
+    (still,) = found.stills
+    assert (still.luma.tolist(), still.track) == (answer().stills[0].luma.tolist(), 2)
     (heard,), (said_peaks,) = found.sound, answer().sound
     assert (heard.pipeline, heard.track, heard.seconds) == ("peaks-1", 2, 9.5)
     for name in ("times", "pitches", "levels"):
@@ -220,6 +232,15 @@ def changed(**fields: object) -> dict[str, object]:
         {"strands": [[1, 2, "1"]]},
         {"strands": [[1, 2, float("nan")]]},
         {"strands": [[1, 0, 1.5]] * 9},
+        {"stills": None},
+        {"stills": []},
+        {"stills": [{}]},
+        {"stills": [[3, 4]]},
+        {"stills": [[4, 4, 2]]},
+        {"stills": [[-3, -4, 2]]},
+        {"stills": [[3, 4, -1]]},
+        {"stills": [[10**6, 10**6, 2]]},
+        {"stills": [[0, 0, 2]] * 10_001},
     ],
 )
 def test_wrong_fields_are_no_answer(fields: dict[str, object]):

@@ -33,6 +33,9 @@ class Everything:
     def later(self, luma):
         return lambda: self.query(luma)
 
+    def still(self, luma, described):
+        return luma
+
 
 def look_at(sampling, duration, changes, step=1 / 30, at_once=lambda _: False):
     """A whole track, seen; `changes(moment)`: the picture's shade."""
@@ -143,3 +146,15 @@ def test_motion_is_there_beside_features():
     assert motion.grids.shape[1:] == (16, 16)
     assert np.median(np.diff(motion.offsets)) == pytest.approx(0.25, abs=0.04)
     assert LocalLook(Everything(), 0, REFERENCE, 4.0).motion() is None
+
+
+def test_of_an_image_the_picture_is_kept():
+    for alone, sampling, kept in (
+        (True, UPLOAD, True),
+        (False, UPLOAD, False),
+        (True, REFERENCE, False),
+    ):
+        look = LocalLook(Everything(), 3, sampling, 0.0, alone=alone)
+        look.see(Frame(0.0, NONE), np.zeros((64, 64)))
+        assert (look.still is not None) is kept
+        assert look.still is None or (look.still.track == 3 and look.still.luma is NONE)

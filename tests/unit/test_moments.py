@@ -13,7 +13,7 @@ from hashdb.ports import Nominee
 from matcher import moments, moving, verify
 from matcher.correlation import Line
 from matcher.laying import Found
-from matcher.moments import at_its_moment, is_surely_told, told_alone
+from matcher.moments import at_its_moment, is_surely_told
 from matcher.motion import Agreement, Comparison
 from matcher.sighting import Shot, Sight, picture_of
 from tests.made_world import (
@@ -317,27 +317,6 @@ def test_little_that_moves_is_not_enough_to_refuse() -> None:
     """Fewer moving features than could be told from chance, in a few pictures."""
     held = index_of(reference(fixed(PLACE, THEN, density=1)))
     assert judge(copy(fixed(PLACE, ANOTHER, density=1), 2), held) is not None
-
-
-@pytest.mark.parametrize(
-    ("world", "told"),
-    [
-        pytest.param(fixed(PLACE, THEN), True, id="the moment"),
-        pytest.param(fixed(PLACE, ANOTHER), False, id="another time"),
-        pytest.param(panning(1), True, id="a camera that moves"),
-    ],
-)
-def test_an_image_is_told_by_what_moves(world, told: bool, index: LocalIndex) -> None:
-    found, _ = seen(copy(world, 0.5, lost=0.2), index)
-    assert len(found.sights) == 1
-    assert told_alone(found, index.pictures(found.reference)) is told
-
-
-def test_an_image_of_a_place_where_nothing_moves_is_not_told() -> None:
-    still = [layer(PLACE, 150, pace=0.0)]
-    index = index_of(reference(still))
-    found, _ = seen(copy(still, 0.5, lost=0.2), index)
-    assert not told_alone(found, index.pictures(found.reference))
 
 
 def test_a_short_reference_has_no_pictures_to_compare() -> None:

@@ -1,0 +1,206 @@
+"""An upload's picture described where a reference's features should lie in it: guided matching.
+
+A detector finds some two in five of a picture's corners again. Where a map is known that lays the
+reference's picture onto the upload's, each of its features can be looked for where it should be
+(Hartley and Zisserman, "Multiple View Geometry", 2nd ed. 2004, 11.6: "guided matching"): the upload
+is laid back onto the reference's picture, at the scales at which its features were taken, and
+described there with their angles. By numpy, and by Numba (the extra `fast`) where it is there.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashdb.model import Codes, Floats, Ints
+from matcher.hashers.pattern import ACROSS, DOWN, PATCH
+from matcher.ports import FrameFeatures, Luma
+
+REACH = 2
+"""Pixels of the scale at which a feature was taken, around the place where it should be, in which
+it is looked for: maps are off by so much."""
+
+FINEST = 0.8
+"""A feature is looked for where its patch is at least so much of `PATCH` pixels large in the
+upload: what is smaller was lost when the upload's picture was made small."""
+
+APART = 0.03
+"""Part by which two scales may differ to be one."""
+
+_KERNEL = np.exp(-(np.arange(-3, 4) ** 2) / 8.0)  # sigma 2, as the features' own
+_KERNEL = (_KERNEL / _KERNEL.sum()).astype(np.float32)
+_MARGIN = 22  # pixels: the pattern reaches 18 along an axis, and is looked for `REACH` around
+
+Singles = NDArray[np.float32]
+
+
+def distances(luma: Luma, found: Floats, reference: FrameFeatures) -> Ints:
+    """(n,) of each of the reference's features in how many bits the upload's picture differs from
+    it at the nearest place within `REACH`; -1 where it does not lie in the picture, or too small.
+
+    `luma` (H, W): the upload's, as its own features were taken of it; `found` (2, 3): the map from
+    the reference's pixels to its.
+    """
+    places = reference.places.astype(np.float64)
+    scales = places[:, 2] / PATCH
+    grown = math.sqrt(max(abs(float(np.linalg.det(found[:, :2]))), 1e-12))
+    at = places[:, :2] @ found[:, :2].T + found[:, 2]
+    height, width = luma.shape
+    inside = (at >= 0).all(axis=1) & (at[:, 0] < width) & (at[:, 1] < height)
+    rows = np.flatnonzero(inside & (scales * grown >= FINEST))
+    bits = np.full(len(places), -1, dtype=np.int64)
+    reduced = _halved(luma)
+    for scale in _scales(scales[rows]):
+        mine = rows[np.abs(scales[rows] / scale - 1) <= APART]
+        size = (round(reference.width / scale), round(reference.height / scale))
+        if min(size) <= 2 * _MARGIN:
+            continue
+        laid = _laid(reduced, found, scale, grown, size)
+        spots = np.rint(places[mine, :2] / scale).astype(np.int64)
+        fits = (spots >= _MARGIN).all(axis=1) & (spots < np.array(size) - _MARGIN).all(axis=1)
+        mine, spots = mine[fits], spots[fits]
+        bits[mine] = _nearest(laid, spots, places[mine, 3], reference.codes[mine])
+    return bits
+
+
+def _scales(some: Floats) -> list[float]:
+    """The scales that occur, those within `APART` of each other once."""
+    found: list[float] = []
+    for scale in np.unique(some).tolist():
+        if not found or scale > found[-1] * (1 + APART):
+            found.append(scale)
+    return found
+
+
+def _halved(luma: Luma) -> list[Singles]:
+    """The picture, and each half as large as the one before."""
+    halves: list[Singles] = [luma.astype(np.float32)]
+    while min(halves[-1].shape) >= 2 * PATCH:
+        last = halves[-1]
+        even = last[: last.shape[0] // 2 * 2, : last.shape[1] // 2 * 2]
+        four = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2)
+        halves.append(four.mean(axis=(1, 3), dtype=np.float32))
+    return halves
+
+
+def _laid(
+    reduced: list[Singles], found: Floats, scale: float, grown: float, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """The upload's picture as the reference shows it at a scale, smoothed."""
+    halvings = min(len(reduced) - 1, max(0, round(math.log2(max(scale * grown, 1e-6)) - 0.2)))
+    picture, factor = reduced[halvings], 0.5**halvings
+    turn, shift = found[:, :2] * (scale * factor), found[:, 2] * factor + (factor - 1) / 2
+    width, height = size
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    most = (picture.shape[1] - 1.001, picture.shape[0] - 1.001)
+    across, down = (
+        np.clip(
+            np.float32(turn[axis, 0]) * x + np.float32(turn[axis, 1]) * y + np.float32(shift[axis]),
+            0,
+            most[axis],
+        )
+        for axis in (0, 1)
+    )
+    left, top = across.astype(np.int32), down.astype(np.int32)
+    across -= left
+    down -= top
+    stride, flat = picture.shape[1], picture.ravel()
+    at = top * stride + left
+    upper = flat[at] * (1 - across) + flat[at + 1] * across
+    at += stride
+    lower = flat[at] * (1 - across) + flat[at + 1] * across
+    shown = upper * (1 - down) + lower * down
+    for axis in (0, 1):
+        shown = _smoothed(shown, axis)
+    return np.asarray(np.rint(shown), np.uint8)
+
+
+def _smoothed(shown: Singles, axis: int) -> Singles:
+    around = [(0, 0), (0, 0)]
+    around[axis] = (3, 3)
+    padded = np.pad(shown, around, mode="reflect")
+    out = np.zeros_like(shown)
+    for step, weight in enumerate(_KERNEL.tolist()):
+        window = (
+            padded[step : step + len(shown)]
+            if axis == 0
+            else padded[:, step : step + shown.shape[1]]
+        )
+        out += np.float32(weight) * window
+    return out
+
+
+def _steps(angles: Floats, width: int) -> Ints:
+    """(n, 512) from a spot to each place of the pattern, turned by (n,) degrees."""
+    turns = np.radians(angles)
+    cos, sin = (f(turns).astype(np.float32)[:, None] for f in (np.cos, np.sin))
+    across = np.rint(ACROSS * cos - DOWN * sin).astype(np.int64)
+    down = np.rint(ACROSS * sin + DOWN * cos).astype(np.int64)
+    return np.asarray(down * width + across)
+
+
+def nearest_by_table(laid: NDArray[np.uint8], spots: Ints, angles: Floats, codes: Codes) -> Ints:
+    """(n,) the fewest bits in which the picture around the (n, 2) `spots` differs from codes."""
+    width, pixels = laid.shape[1], laid.ravel()
+    steps, at = _steps(angles, width), spots[:, 1] * width + spots[:, 0]
+    best = np.full(len(at), 256, dtype=np.int64)
+    for down in range(-REACH, REACH + 1):
+        for across in range(-REACH, REACH + 1):
+            shown = pixels[(at + down * width + across)[:, None] + steps]
+            mine = np.packbits(shown[:, 0::2] < shown[:, 1::2], axis=1, bitorder="little")
+            best = np.minimum(best, np.bitwise_count(mine ^ codes).sum(axis=1))
+    return best
+
+
+def _search(
+    pixels: Any, at: Any, steps: Any, width: Any, reach: Any, codes: Any, ones: Any, best: Any
+) -> None:
+    for i in range(len(at)):
+        fewest = 256
+        for down in range(-reach, reach + 1):
+            for across in range(-reach, reach + 1):
+                spot, bits = at[i] + down * width + across, 0
+                for byte in range(32):
+                    mine = np.uint8(0)
+                    for bit in range(8):
+                        k = 16 * byte + 2 * bit
+                        if (
+                            pixels[np.uint64(spot + steps[i, k])]
+                            < pixels[np.uint64(spot + steps[i, k + 1])]
+                        ):
+                            mine |= np.uint8(1 << bit)
+                    bits += ones[mine ^ codes[i, byte]]
+                    if bits >= fewest:
+                        break
+                fewest = min(fewest, bits)
+        best[i] = fewest
+
+
+COMPILED = find_spec("numba") is not None
+if COMPILED:
+    from hashdb.machine import compiled
+
+    _compiled = compiled(_search)
+
+
+def nearest_by_loops(laid: NDArray[np.uint8], spots: Ints, angles: Floats, codes: Codes) -> Ints:
+    """The same."""
+    width = laid.shape[1]
+    best = np.empty(len(spots), dtype=np.int64)
+    at = spots[:, 1] * width + spots[:, 0]
+    _compiled(laid.ravel(), at, _steps(angles, width), width, REACH, codes, _ONES, best)
+    return best
+
+
+_nearest = nearest_by_loops if COMPILED else nearest_by_table
+_ONES = np.bitwise_count(np.arange(256, dtype=np.uint8)).astype(np.int64)
+
+
+def warm() -> None:
+    """Compile now, not with the first image."""
+    codes = np.zeros((1, 32), np.uint8)
+    _nearest(np.zeros((64, 64), np.uint8), np.array([[32, 32]]), np.zeros(1), codes)

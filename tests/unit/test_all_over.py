@@ -1,0 +1,176 @@
+"""Features looked for where a map puts them, and what that says of an image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hashdb.model import Rendering, Still
+from hashdb.ports import Nominee
+from matcher import all_over, verify
+from matcher.all_over import FOUND_BITS, NOT_ASKED, Shown, as_shown, has_gaps
+from matcher.hashers import guided
+from matcher.hashers.local import ONE_QUERY, LocalHasher
+from matcher.hashers.local import scaled as reduced
+from matcher.ports import FrameFeatures
+from matcher.sighting import Shot, Sight
+from tests.unit.test_local_hasher import EDITS, HEIGHT, RENDERED, RENDERINGS, WIDTH, textured
+
+Luma = NDArray[np.uint8]
+HASHER = LocalHasher()
+CHANCE = 80
+
+
+@pytest.fixture(scope="module")
+def original() -> Luma:
+    return textured(1)
+
+
+def described(luma: Luma) -> FrameFeatures:
+    found = HASHER.reference(luma, alone=True)
+    assert found is not None
+    return found
+
+
+def to_upload(where: NDArray[np.float64], known: FrameFeatures) -> NDArray[np.float64]:
+    """From the reference's features' pixels to the edited picture's, which is not scaled."""
+    grown = np.diag([WIDTH / known.width, HEIGHT / known.height, 1.0])
+    return (where @ grown)[:2]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_nearly_all_features_lie_where_the_map_puts_them(edit: str, original: Luma) -> None:
+    shown, where = EDITS[edit](original)
+    known = described(original)
+    bits = guided.distances(shown, to_upload(where, known), known)
+    asked = bits >= 0
+    assert asked.sum() >= 100
+    assert (bits[asked] <= FOUND_BITS).mean() >= 0.9
+
+
+def test_another_picture_has_none_of_them(original: Luma) -> None:
+    known = described(original)
+    bits = guided.distances(textured(2), to_upload(np.eye(3), known), known)
+    assert (bits[bits >= 0] <= FOUND_BITS).mean() < 0.02
+    assert np.median(bits[bits >= 0]) >= CHANCE
+
+
+def test_what_lies_outside_or_is_too_small_is_not_looked_for(original: Luma) -> None:
+    known = described(original)
+    aside = to_upload(np.array([[1.0, 0, WIDTH], [0, 1, 0], [0, 0, 1]]), known)
+    assert (guided.distances(original, aside, known) == -1).all()
+    small = to_upload(np.diag([0.1, 0.1, 1.0]), known)
+    some = guided.distances(cv2.resize(original, None, fx=0.1, fy=0.1), small, known)
+    assert (some == -1).mean() > 0.9
+    assert (some[known.places[:, 2] < 100] == -1).all()
+
+
+@pytest.mark.skipif(not guided.COMPILED, reason="without numba there is one way only")
+def test_both_ways_find_the_same(original: Luma, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, where = EDITS["turned"](original)
+    known = described(original)
+    asked = (shown, to_upload(where, known), known)
+    by_loops = guided.distances(*asked)
+    monkeypatch.setattr(guided, "_nearest", guided.nearest_by_table)
+    assert np.array_equal(by_loops, guided.distances(*asked))
+
+
+# --- what it says of an image ---
+
+
+def sight_of(
+    image: Luma, known: Luma, rendering: Rendering = Rendering.PLAIN
+) -> tuple[Sight, Still]:
+    """The image as the service sees it in a reference's picture."""
+    one, reference = {f.rendering: f for f in HASHER.query(image, alone=True)}, described(known)
+    mine = one[rendering]
+    picture = verify.Picture(mine.codes, mine.places, mine.width, mine.height)
+    nominee = Nominee(
+        9.0, 0, 0.0, reference.codes, reference.places, reference.width, reference.height
+    )
+    other = verify.Picture(reference.codes, reference.places, reference.width, reference.height)
+    pairs = verify.candidates(picture, other)
+    agreement = verify.agreement(pairs)
+    assert agreement is not None
+    still = Still(HASHER.still(image, mine))
+    return Sight(Shot(0, 0.0, rendering, picture), nominee, pairs, agreement), still
+
+
+def shown_as(image: Luma, known: Luma, rendering: Rendering = Rendering.PLAIN) -> Shown:
+    sight, still = sight_of(image, known, rendering)
+    return as_shown([sight], still, guided.distances)
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_a_copy_shows_all_of_it(rendering: Rendering, original: Luma) -> None:
+    image = np.ascontiguousarray(RENDERED[rendering](original))
+    assert shown_as(image, original, rendering).all_over
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_so_does_an_edited_one(edit: str, original: Luma) -> None:
+    assert shown_as(EDITS[edit](original)[0], original) == Shown(
+        all_over=True, gaps=False, lacks=False
+    )
+
+
+def test_somebody_who_stands_elsewhere_leaves_gaps(original: Luma) -> None:
+    then, now = original.copy(), original.copy()
+    rng = np.random.default_rng(3)
+    then[150:330, 200:290] = rng.integers(0, 256, (18, 9)).repeat(10, 0).repeat(10, 1)
+    now[150:330, 400:490] = rng.integers(0, 256, (18, 9)).repeat(10, 0).repeat(10, 1)
+    assert shown_as(then, then).all_over
+    other = shown_as(now, then)
+    assert (other.all_over, other.gaps) == (False, True)
+
+
+def test_a_window_around_another_picture_lacks_it(original: Luma) -> None:
+    around = original.copy()
+    around[60:420, 80:560] = textured(5)[60:420, 80:560]
+    assert shown_as(around, original) == Shown(all_over=False, gaps=True, lacks=True)
+
+
+def test_more_than_a_flat_picture_has_is_no_copy(original: Luma) -> None:
+    """Nothing of the window is missing around it."""
+    flat = original.copy()
+    flat[60:420, 80:560] = 128
+    more = flat.copy()
+    more[130:350, 160:480] = textured(5)[130:350, 160:480]
+    assert shown_as(flat, flat).all_over
+    assert shown_as(more, flat) == Shown(all_over=False, gaps=False, lacks=False)
+
+
+def test_two_pictures_with_one_text_share_that(original: Luma) -> None:
+    """Laid text on text most of the picture lies outside, and nothing speaks against it."""
+    image, other = textured(6), textured(7)
+    image[:120], other[-120:] = original[:120], original[:120]
+    sight, still = sight_of(image, other)
+    assert all_over._shared(sight) < all_over.SHARED
+    assert not as_shown([sight], still, guided.distances).all_over
+
+
+def test_little_that_can_be_looked_for_says_nothing(original: Luma) -> None:
+    sight, still = sight_of(original, original)
+    few = lambda _, __, known: np.where(np.arange(len(known.codes)) < 39, 0, -1)  # noqa: E731
+    assert as_shown([sight], still, few) == NOT_ASKED
+    other = Still(still.luma[:-1])
+    assert as_shown([sight], other, guided.distances) == NOT_ASKED
+
+
+@pytest.mark.parametrize(("side", "gaps"), [(0, False), (1, False), (4, True)])
+def test_gaps_are_what_is_missing_side_by_side(side: int, gaps: bool) -> None:
+    x, y = np.meshgrid(np.arange(20.0), np.arange(20.0))
+    places = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
+    missing = (x < side) & (y < side)
+    assert has_gaps(np.where(missing.ravel(), 100, 20), places) is gaps
+
+
+def test_a_still_is_the_picture_that_was_described(original: Luma) -> None:
+    large = cv2.resize(original, None, fx=3, fy=3)
+    for image in (original, large, original[:200, :300].copy()):
+        found = HASHER.query(image, alone=True)[0]
+        still = HASHER.still(image, found)
+        assert still.shape == (found.height, found.width)
+        assert any(np.array_equal(still, reduced(image, side)) for side, _ in ONE_QUERY)
