@@ -30,7 +30,7 @@ FEWEST, FOUND_PART, LACKING_PART = 40, 0.85, 0.5
 which the image shows something else (a program's window around another picture; of copies that are
 blocked none has less than 0.6)."""
 
-BESIDE, MISSING_BESIDE, MOST_GAPS = 6, 4, 1
+BESIDE, MISSING_BESIDE, MOST_HOLES = 6, 4, 1
 """Where so many of a feature and those nearest to it are missing, something else is there; that may
 be said of so many features. (Of somebody who moved it is said of 6 and more, of copies of 0.)"""
 
@@ -52,15 +52,15 @@ TRIED = 3
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How an image shows a reference's picture: `all_over`, or with `gaps`, or so that it `lacks`
+    """How an image shows a reference's picture: `all_over`, or with `holes`, or so that it `lacks`
     most of what should be seen."""
 
     all_over: bool
-    gaps: bool
+    holes: bool
     lacks: bool
 
 
-NOT_ASKED = Shown(all_over=False, gaps=False, lacks=False)
+NOT_ASKED = Shown(all_over=False, holes=False, lacks=False)
 
 
 def rendered(still: Still, rendering: Rendering) -> Luma:
@@ -74,7 +74,7 @@ def as_shown(sights: Sequence[Sight], still: Still, guide: Guide) -> Shown:
     shows most of."""
     best = sorted(sights, key=lambda s: -s.agreement.inliers)[:TRIED]
     each = [_shown(sight, still, guide) for sight in best]
-    return max(each, key=lambda shown: (shown.all_over, not shown.lacks, not shown.gaps))
+    return max(each, key=lambda shown: (shown.all_over, not shown.lacks, not shown.holes))
 
 
 def _shown(sight: Sight, still: Still, guide: Guide) -> Shown:
@@ -87,20 +87,20 @@ def _shown(sight: Sight, still: Still, guide: Guide) -> Shown:
     if asked.sum() < FEWEST:
         return NOT_ASKED
     part = float((bits[asked] <= FOUND_BITS).mean())
-    gaps = has_gaps(bits, reference.places)
-    whole = part >= FOUND_PART and not gaps
+    holes = has_holes(bits, reference.places)
+    whole = part >= FOUND_PART and not holes
     all_over = whole and _shared(sight) >= SHARED and not _has_more(sight)
-    return Shown(all_over, gaps, part < LACKING_PART)
+    return Shown(all_over, holes, part < LACKING_PART)
 
 
-def has_gaps(bits: Ints, places: Places) -> bool:
+def has_holes(bits: Ints, places: Places) -> bool:
     """Whether features that lie beside each other are missing. `bits` (n,): as of `Guide`; `places`
     (n, 4): the reference's."""
     rows = np.flatnonzero(bits >= 0)
     apart = _squared(places[rows, :2], places[rows, :2])
     nearest = np.argpartition(apart, BESIDE - 1, axis=1)[:, :BESIDE]
     missing = (bits[rows] > MISSING_BITS)[nearest].sum(axis=1)
-    return int((missing >= MISSING_BESIDE).sum()) > MOST_GAPS
+    return int((missing >= MISSING_BESIDE).sum()) > MOST_HOLES
 
 
 def _has_more(sight: Sight) -> bool:

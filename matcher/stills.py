@@ -47,7 +47,7 @@ def shown(
             continue
         how = NOT_ASKED if image is None or guide is None else as_shown(same, image, guide)
         if how.all_over or _inliers(best[of]) >= NOMINATING:
-            told = of[0] in still or told_alone(found, index.pictures(*of), gaps=how.gaps)
+            told = of[0] in still or told_alone(found, index.pictures(*of), holes=how.holes)
             sure = how.all_over or (told and not how.lacks)
             yield replace(found, all_over=how.all_over), sure
 
@@ -72,14 +72,14 @@ def _at(sight: Sight, same: Sequence[Sight], index: LocalBackend, *, still: bool
     return replace(found, stands=stands)
 
 
-def told_alone(found: Found, pictures: Sequence[Nominee], *, gaps: bool = False) -> bool:
+def told_alone(found: Found, pictures: Sequence[Nominee], *, holes: bool = False) -> bool:
     """Whether an image that shows a video's place is of the moment that it was found at: a camera
-    that moves shows it so once; where it stands still, what moves must be there, and with no `gaps`
-    in what is seen, for somebody else may be there as well."""
+    that moves shows it so once; where it stands still, what moves must be there, and no `holes` in
+    what is seen, for somebody else may be there as well."""
     moves = moving.Masks(pictures)
     if not found.sights or not moving.is_fixed(found.sights, moves):
         return bool(found.sights)
-    if gaps:
+    if holes:
         return False
     # of pictures that differ by what moves only, any may lie on the line
     for sight in (*found.sights, *found.seen):

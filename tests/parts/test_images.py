@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import cv2
 import numpy as np
@@ -97,11 +98,13 @@ def test_black_letters_on_nothing_are_looked_at(parts: Parts):
     assert verdict.action is Action.ALLOW, verdict.reason
 
 
-EDITED: dict[str, dict[str, object]] = {
+EDITED: dict[str, dict[str, Any]] = {
     "encoded again": {},
     "mirrored": {},
     "off-centre crop": {"keep": 0.7, "keep_height": 0.7, "x": 0.1, "y": 0.9},
     "rotated by 2 to 15 degrees": {"degrees": 9.0, "corners": "black"},
+    "a quarter of it": {"keep": 0.5, "x": 0.1, "y": 0.9},
+    "its middle, enlarged": {"keep": 0.4, "x": 0.5, "y": 0.5},
     "logo": {"width": 0.2, "corner": "top left", "opacity": 1.0, "seed": 2},
     "picture in picture": {},
 }
@@ -110,12 +113,21 @@ EDITED: dict[str, dict[str, object]] = {
 UNSURE = ("logo", "picture in picture")
 
 
+def part(keep: float, x: float, y: float) -> np.ndarray:
+    """So much of each side of it; 0 and 1: from the left and top, from the right and bottom."""
+    height, width = ATTACK.shape[:2]
+    top, left = int(y * (1 - keep) * height), int(x * (1 - keep) * width)
+    return ATTACK[top : top + int(keep * height), left : left + int(keep * width)]
+
+
 def edited(name: str) -> np.ndarray:
     if name == "picture in picture":
         shown = coarse(90)
         small = stills.within(ATTACK, 640)
         shown[40 : 40 + small.shape[0], 600 : 600 + small.shape[1]] = small
         return shown
+    if name in ("a quarter of it", "its middle, enlarged"):
+        return cv2.resize(part(**EDITED[name]), (1280, 720))
     names = [name] if name in stills.EDITS else []
     return stills.edited(ATTACK, names, {name: EDITED[name]}, ())
 

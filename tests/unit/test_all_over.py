@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hashdb.model import Rendering, Still
 from hashdb.ports import Nominee
 from matcher import all_over, verify
-from matcher.all_over import FOUND_BITS, NOT_ASKED, Shown, as_shown, has_gaps
+from matcher.all_over import FOUND_BITS, NOT_ASKED, Shown, as_shown, has_holes
 from matcher.hashers import guided
 from matcher.hashers.local import ONE_QUERY, LocalHasher
 from matcher.hashers.local import scaled as reduced
@@ -112,24 +112,24 @@ def test_a_copy_shows_all_of_it(rendering: Rendering, original: Luma) -> None:
 @pytest.mark.parametrize("edit", EDITS)
 def test_so_does_an_edited_one(edit: str, original: Luma) -> None:
     assert shown_as(EDITS[edit](original)[0], original) == Shown(
-        all_over=True, gaps=False, lacks=False
+        all_over=True, holes=False, lacks=False
     )
 
 
-def test_somebody_who_stands_elsewhere_leaves_gaps(original: Luma) -> None:
+def test_somebody_who_stands_elsewhere_leaves_holes(original: Luma) -> None:
     then, now = original.copy(), original.copy()
     rng = np.random.default_rng(3)
     then[150:330, 200:290] = rng.integers(0, 256, (18, 9)).repeat(10, 0).repeat(10, 1)
     now[150:330, 400:490] = rng.integers(0, 256, (18, 9)).repeat(10, 0).repeat(10, 1)
     assert shown_as(then, then).all_over
     other = shown_as(now, then)
-    assert (other.all_over, other.gaps) == (False, True)
+    assert (other.all_over, other.holes) == (False, True)
 
 
 def test_a_window_around_another_picture_lacks_it(original: Luma) -> None:
     around = original.copy()
     around[60:420, 80:560] = textured(5)[60:420, 80:560]
-    assert shown_as(around, original) == Shown(all_over=False, gaps=True, lacks=True)
+    assert shown_as(around, original) == Shown(all_over=False, holes=True, lacks=True)
 
 
 def test_more_than_a_flat_picture_has_is_no_copy(original: Luma) -> None:
@@ -139,7 +139,7 @@ def test_more_than_a_flat_picture_has_is_no_copy(original: Luma) -> None:
     more = flat.copy()
     more[130:350, 160:480] = textured(5)[130:350, 160:480]
     assert shown_as(flat, flat).all_over
-    assert shown_as(more, flat) == Shown(all_over=False, gaps=False, lacks=False)
+    assert shown_as(more, flat) == Shown(all_over=False, holes=False, lacks=False)
 
 
 def test_two_pictures_with_one_text_share_that(original: Luma) -> None:
@@ -159,12 +159,12 @@ def test_little_that_can_be_looked_for_says_nothing(original: Luma) -> None:
     assert as_shown([sight], other, guided.distances) == NOT_ASKED
 
 
-@pytest.mark.parametrize(("side", "gaps"), [(0, False), (1, False), (4, True)])
-def test_gaps_are_what_is_missing_side_by_side(side: int, gaps: bool) -> None:
+@pytest.mark.parametrize(("side", "holes"), [(0, False), (1, False), (4, True)])
+def test_holes_are_what_is_missing_side_by_side(side: int, holes: bool) -> None:
     x, y = np.meshgrid(np.arange(20.0), np.arange(20.0))
     places = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
     missing = (x < side) & (y < side)
-    assert has_gaps(np.where(missing.ravel(), 100, 20), places) is gaps
+    assert has_holes(np.where(missing.ravel(), 100, 20), places) is holes
 
 
 def test_a_still_is_the_picture_that_was_described(original: Luma) -> None:

@@ -132,7 +132,7 @@ def test_an_image_of_a_place_where_nothing_moves_is_not_told() -> None:
     assert not told_alone(found, index.pictures(found.reference))
 
 
-def test_gaps_before_a_fixed_camera_may_be_somebody_else(index: LocalIndex) -> None:
+def test_holes_before_a_fixed_camera_may_be_somebody_else(index: LocalIndex) -> None:
     found, _ = seen(copy(fixed(PLACE, THEN), 0.5, lost=0.2), index)
     assert told_alone(found, index.pictures(found.reference))
-    assert not told_alone(found, index.pictures(found.reference), gaps=True)
+    assert not told_alone(found, index.pictures(found.reference), holes=True)
