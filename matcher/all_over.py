@@ -21,18 +21,19 @@ from matcher.ports import FrameFeatures, Guide, Luma
 from matcher.sighting import Sight
 from matcher.verify import Places
 
-FOUND_BITS, MISSING_BITS = 64, 80
+FOUND_BITS, MISSING_BITS = 64, 72
 """Bits within which a feature is found, and beyond which something else is there: at the nearest of
-25 places what is alike by chance differs in some 100."""
+25 places what is alike by chance differs in 65 to 110, the less the coarser it is."""
 
 FEWEST, FOUND_PART, LACKING_PART = 40, 0.85, 0.5
 """Features that are looked for, at least; the part of them that must be found; and the part below
 which the image shows something else (a program's window around another picture; of copies that are
 blocked none has less than 0.6)."""
 
-BESIDE, MISSING_BESIDE, MOST_HOLES = 6, 4, 1
-"""Where so many of a feature and those nearest to it are missing, something else is there; that may
-be said of so many features. (Of somebody who moved it is said of 6 and more, of copies of 0.)"""
+BESIDE, MISSING_BESIDE, MOST_HOLES = 8, 5, 1
+"""Of a feature and those nearest to it, so many in all, so many may not be missing, or something
+else is there; that may be said of so many features. (Of somebody who moved it is said of 4 and
+more, of copies with nothing over them of 0.)"""
 
 COARSE = 59.0
 """Pixels of a patch, in a reference's picture of 896, from which on noise and sharpening make no
@@ -69,15 +70,16 @@ def rendered(still: Still, rendering: Rendering) -> Luma:
     return np.ascontiguousarray(~shown if rendering.inverted else shown)
 
 
-def as_shown(sights: Sequence[Sight], still: Still, guide: Guide) -> Shown:
-    """Of the pictures of one reference, each as it is sighted, how the image shows that which it
-    shows most of."""
-    best = sorted(sights, key=lambda s: -s.agreement.inliers)[:TRIED]
-    each = [_shown(sight, still, guide) for sight in best]
-    return max(each, key=lambda shown: (shown.all_over, not shown.lacks, not shown.holes))
+def best_shown(sights: Sequence[Sight], still: Still, guide: Guide) -> tuple[Shown, Sight]:
+    """Of the pictures of one reference, each as it is sighted, the one that the image shows most
+    of, and how; of those that it shows alike the one with the most inliers."""
+    most = sorted(sights, key=lambda s: -s.agreement.inliers)[:TRIED]
+    each = [(as_shown(sight, still, guide), sight) for sight in most]
+    return max(each, key=lambda one: (one[0].all_over, not one[0].lacks, not one[0].holes))
 
 
-def _shown(sight: Sight, still: Still, guide: Guide) -> Shown:
+def as_shown(sight: Sight, still: Still, guide: Guide) -> Shown:
+    """How the image shows the picture that it is sighted in."""
     shot, one = sight.shot.picture, sight.nominee
     if still.luma.shape != (shot.height, shot.width):
         return NOT_ASKED

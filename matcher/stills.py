@@ -13,7 +13,7 @@ from dataclasses import replace
 from hashdb.model import Still
 from hashdb.ports import LocalBackend, Nominee
 from matcher import moving
-from matcher.all_over import NOT_ASKED, as_shown
+from matcher.all_over import NOT_ASKED, best_shown
 from matcher.laying import NOMINATING, Found, alike_beside, on_line, together
 from matcher.localize import MOST_REFERENCES
 from matcher.ports import Guide
@@ -42,11 +42,13 @@ def shown(
     best = {of: max(seen, key=_inliers) for of, seen in groups.items()}
     for of in sorted(best, key=lambda of: -_inliers(best[of]))[:MOST_REFERENCES]:
         same = [s for s in groups[of] if s.shot.rendering is best[of].shot.rendering]
-        found = _at(best[of], same, index, still=of[0] in still)
-        if found is None:
+        how, sight = NOT_ASKED, best[of]
+        if image is not None and guide is not None:
+            how, sight = best_shown(same, image, guide)
+        if not (how.all_over or _inliers(best[of]) >= NOMINATING):
             continue
-        how = NOT_ASKED if image is None or guide is None else as_shown(same, image, guide)
-        if how.all_over or _inliers(best[of]) >= NOMINATING:
+        found = _at(sight, same, index, still=of[0] in still)
+        if found is not None:
             told = of[0] in still or told_alone(found, index.pictures(*of), holes=how.holes)
             sure = how.all_over or (told and not how.lacks)
             yield replace(found, all_over=how.all_over), sure

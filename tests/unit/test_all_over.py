@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from hashdb.model import Rendering, Still
 from hashdb.ports import Nominee
 from matcher import all_over, verify
-from matcher.all_over import FOUND_BITS, NOT_ASKED, Shown, as_shown, has_holes
+from matcher.all_over import FOUND_BITS, NOT_ASKED, Shown, as_shown, best_shown, has_holes
 from matcher.hashers import guided
 from matcher.hashers.local import ONE_QUERY, LocalHasher
 from matcher.hashers.local import scaled as reduced
@@ -100,7 +102,7 @@ def sight_of(
 
 def shown_as(image: Luma, known: Luma, rendering: Rendering = Rendering.PLAIN) -> Shown:
     sight, still = sight_of(image, known, rendering)
-    return as_shown([sight], still, guided.distances)
+    return as_shown(sight, still, guided.distances)
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
@@ -148,15 +150,27 @@ def test_two_pictures_with_one_text_share_that(original: Luma) -> None:
     image[:120], other[-120:] = original[:120], original[:120]
     sight, still = sight_of(image, other)
     assert all_over._shared(sight) < all_over.SHARED
-    assert not as_shown([sight], still, guided.distances).all_over
+    assert not as_shown(sight, still, guided.distances).all_over
 
 
 def test_little_that_can_be_looked_for_says_nothing(original: Luma) -> None:
     sight, still = sight_of(original, original)
     few = lambda _, __, known: np.where(np.arange(len(known.codes)) < 39, 0, -1)  # noqa: E731
-    assert as_shown([sight], still, few) == NOT_ASKED
+    assert as_shown(sight, still, few) == NOT_ASKED
     other = Still(still.luma[:-1])
-    assert as_shown([sight], other, guided.distances) == NOT_ASKED
+    assert as_shown(sight, other, guided.distances) == NOT_ASKED
+
+
+def test_of_several_pictures_the_one_that_is_all_there_counts(original: Luma) -> None:
+    """Another moment may have as many inliers, or more."""
+    other = original.copy()
+    other[150:330, 200:290] = textured(4)[150:330, 200:290]
+    (less, still), (all_of_it, _) = sight_of(original, other), sight_of(original, original)
+    assert as_shown(less, still, guided.distances).holes
+    many = replace(less, agreement=replace(less.agreement, inliers=10_000))
+    how, sight = best_shown([many, all_of_it], still, guided.distances)
+    assert how.all_over
+    assert sight is all_of_it
 
 
 @pytest.mark.parametrize(("side", "holes"), [(0, False), (1, False), (4, True)])
