@@ -51,6 +51,7 @@ def distances(luma: Luma, found: Floats, reference: FrameFeatures) -> Ints:
     at = places[:, :2] @ found[:, :2].T + found[:, 2]
     height, width = luma.shape
     inside = (at >= 0).all(axis=1) & (at[:, 0] < width) & (at[:, 1] < height)
+    inside &= np.isfinite(places).all(axis=1)  # loops that are compiled look at no bounds
     rows = np.flatnonzero(inside & (scales * grown >= FINEST))
     bits = np.full(len(places), -1, dtype=np.int64)
     reduced = _halved(luma)
@@ -98,12 +99,8 @@ def _laid(
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     most = (picture.shape[1] - 1.001, picture.shape[0] - 1.001)
     across, down = (
-        np.clip(
-            np.float32(turn[axis, 0]) * x + np.float32(turn[axis, 1]) * y + np.float32(shift[axis]),
-            0,
-            most[axis],
-        )
-        for axis in (0, 1)
+        np.clip(np.float32(a) * x + np.float32(b) * y + np.float32(start), 0, end)
+        for (a, b), start, end in zip(turn.tolist(), shift.tolist(), most, strict=True)
     )
     left, top = across.astype(np.int32), down.astype(np.int32)
     across -= left
@@ -114,23 +111,15 @@ def _laid(
     at += stride
     lower = flat[at] * (1 - across) + flat[at + 1] * across
     shown = upper * (1 - down) + lower * down
-    for axis in (0, 1):
-        shown = _smoothed(shown, axis)
-    return np.asarray(np.rint(shown), np.uint8)
+    return np.asarray(np.rint(_smoothed(_smoothed(shown).T).T), np.uint8)
 
 
-def _smoothed(shown: Singles, axis: int) -> Singles:
-    around = [(0, 0), (0, 0)]
-    around[axis] = (3, 3)
-    padded = np.pad(shown, around, mode="reflect")
+def _smoothed(shown: Singles) -> Singles:
+    """Down its columns."""
+    padded = np.pad(shown, ((3, 3), (0, 0)), mode="reflect")
     out = np.zeros_like(shown)
-    for step, weight in enumerate(_KERNEL.tolist()):
-        window = (
-            padded[step : step + len(shown)]
-            if axis == 0
-            else padded[:, step : step + shown.shape[1]]
-        )
-        out += np.float32(weight) * window
+    for step, weight in enumerate(_KERNEL):
+        out += weight * padded[step : step + len(shown)]
     return out
 
 

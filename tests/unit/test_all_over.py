@@ -69,6 +69,19 @@ def test_what_lies_outside_or_is_too_small_is_not_looked_for(original: Luma) -> 
     assert (some[known.places[:, 2] < 100] == -1).all()
 
 
+def test_places_that_are_no_numbers_are_not_looked_for(original: Luma) -> None:
+    """A partner's list may hold them."""
+    known = described(original)
+    for column in range(4):
+        places = known.places.copy()
+        places[7, column] = np.nan
+        bits = guided.distances(
+            original, to_upload(np.eye(3), known), replace(known, places=places)
+        )
+        assert bits[7] == -1
+        assert (bits >= 0).sum() >= 1000
+
+
 @pytest.mark.skipif(not guided.COMPILED, reason="without numba there is one way only")
 def test_both_ways_find_the_same(original: Luma, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, where = EDITS["turned"](original)
