@@ -117,7 +117,9 @@ def match_out(match: Match) -> schemas.MatchOut:
             for s in match.signals
         ],
         segments=[
-            schemas.SegmentOut(query=_span(s.query), reference=_span(s.reference))
+            schemas.SegmentOut(
+                query=_span(s.query), reference=_span(s.reference), backwards=s.backwards
+            )
             for s in match.segments
         ],
     )

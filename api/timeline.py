@@ -24,7 +24,8 @@ FONT = 'font-family="system-ui, sans-serif" font-size="13"'
 
 def timeline_svg(verdict: Verdict) -> str:
     """The verdict's action and reason, and for each of its first matches the upload's time line
-    above the reference's, with the segments that show the same footage drawn between them."""
+    above the reference's, with the segments that show the same footage drawn between them: crossed
+    where it is played backwards."""
     lines = textwrap.wrap(verdict.reason.text, 100)[:4]
     top = 48 + 18 * len(lines)
     parts = [*_head(verdict, lines)]
@@ -77,11 +78,12 @@ def _match(match: Match, verdict: Verdict, top: float) -> list[str]:
     for pair in match.segments:
         a, b = _ends(pair.query, upload_s)
         c, d = _ends(pair.reference, reference_s)
+        first, last = (d, c) if pair.backwards else (c, d)
         parts += [
             f'<rect x="{a:.1f}" y="{upper}" width="{b - a:.1f}" height="{BAR}" fill="{colour}"/>',
             f'<rect x="{c:.1f}" y="{lower}" width="{d - c:.1f}" height="{BAR}" fill="{colour}"/>',
             f'<polygon points="{a:.1f},{upper + BAR} {b:.1f},{upper + BAR} '
-            f'{d:.1f},{lower} {c:.1f},{lower}" fill="{colour}" fill-opacity="0.18"/>',
+            f'{last:.1f},{lower} {first:.1f},{lower}" fill="{colour}" fill-opacity="0.18"/>',
         ]
     return parts
 

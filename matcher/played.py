@@ -72,9 +72,10 @@ AWAY_S, ELSEWHERE = 4.0, 0.25
 whichever map lays it. (Another pass over a lot shows 0.31 to 0.52 of it, copies mostly nothing.)"""
 
 
-STEADY = 0.4
+STEADY, VERY_STEADY, MANY = 0.4, 0.8, 10
 """The part of the features of all shots that one map lays, at least: where a camera passes a place
-again, its shots drift. (Of another pass over a lot 0.17 to 0.48, copies mostly 0.5 and more.)"""
+again, its shots drift. (Of another pass over a lot 0.17 to 0.48, copies mostly 0.5 and more.) Of so
+many shots that hardly drift other moments say nothing: scenes come back, in films and in games."""
 
 
 def is_another_pass(found: Found) -> bool:
@@ -83,8 +84,11 @@ def is_another_pass(found: Found) -> bool:
     if found.speed <= 0 or abs(math.log2(found.speed)) > NEARLY:
         return True
     on = sum(s.agreement.inliers for s in found.sights)
-    if found.own_maps or _unshifted(found.sights) < STEADY * on:
+    steady = _unshifted(found.sights)
+    if found.own_maps or steady < STEADY * on:
         return True
+    if len(found.sights) >= MANY and steady >= VERY_STEADY * on:
+        return False
     most = {s.shot.row: 0 for s in found.sights}
     for sight in found.seen:
         row, inliers = sight.shot.row, sight.agreement.inliers
@@ -136,7 +140,11 @@ def as_played(found: Alignment, seen: Seen) -> Alignment:
         replace(f, offset=offsets[f.offset], before=f.after, after=f.before) for f in found.frames
     ]
     segments = [
-        replace(pair, query=Segment(seen.total_s - pair.query.end, seen.total_s - pair.query.start))
+        replace(
+            pair,
+            query=Segment(seen.total_s - pair.query.end, seen.total_s - pair.query.start),
+            backwards=not pair.backwards,
+        )
         for pair in found.segments
     ]
     return replace(

@@ -21,12 +21,12 @@ from hashdb.model import (
     FrameMatch,
     Match,
     Reference,
-    Segment,
     SegmentPair,
     Signal,
 )
 from hashdb.signals import SIGNAL_TYPES
 from matcher.calibration import CALIBRATION, Scale
+from matcher.segments import continues, leads_on, overlap, segments_of, still_segment, union
 
 UNSURE = 18
 """Bits of PDQ at which one picture alone is not confident by the default policy."""
@@ -48,9 +48,6 @@ SURELY = 0.95
 
 COMMON = 0.1
 """The rarity up to which a picture is no part of a segment, as it adds next to nothing."""
-
-LONGEST_GAP_S = 2.5
-"""Seconds without a match between matches on one line of time that show the same footage still."""
 
 TOLERANCE = 0.35
 """Seconds by which a hit may lie off its line: half a query's finest sampling, and rounding."""
@@ -87,9 +84,6 @@ WEIGHTS = {
 
 _SHARPEST = ("sha256", "md5", "pdq", "phash", "local", "card", "videohash", "sound", "neural")
 
-MEET_S = 0.01
-"""Seconds that stretches of two pieces which meet may share."""
-
 _JOINING = ("pdq", "phash", "local")
 """Of these what goes on between two pieces was seen: sound goes on under other pictures."""
 
@@ -111,7 +105,7 @@ def rescore(
     return replace(
         alignment,
         frames=ordered,
-        segments=_segments(shown) if video else _still_segment(shown),
+        segments=segments_of(shown) if video else still_segment(shown),
         score=CALIBRATION.probability(
             by_kind(alignment.signal_type, ordered),
             scale=_scale(alignment.signal_type, video=video),
@@ -192,13 +186,13 @@ def as_match(
     segments: list[SegmentPair] = [whole] if whole else []
     for alignment in ranked:
         for pair in alignment.segments:
-            beside = [p for p in segments if _overlap(p.query, pair.query) or _leads_on(p, pair)]
+            beside = [p for p in segments if overlap(p.query, pair.query) or leads_on(p, pair)]
             joins = alignment.signal_type in _JOINING and alignment.score >= SURELY
-            if not all(_continues(p, pair) for p in beside) or (len(beside) > 1 and not joins):
+            if not all(continues(p, pair) for p in beside) or (len(beside) > 1 and not joins):
                 continue
             longest_first = sorted(beside, key=lambda p: -p.query.seconds)
             segments = [p for p in segments if p not in beside]
-            segments.append(reduce(_union, [*longest_first, pair]))
+            segments.append(reduce(union, [*longest_first, pair]))
     return Match(
         reference,
         score=max([*best.values(), together(alignments, prior)]),
@@ -269,39 +263,6 @@ def together(alignments: Iterable[Alignment], prior: float | None = None) -> flo
     return CALIBRATION.probability(found, prior=prior)
 
 
-def _overlap(one: Segment, other: Segment) -> bool:
-    """Whether they share more than an end, where two pieces of footage may meet."""
-    return min(one.end, other.end) - max(one.start, other.start) > MEET_S
-
-
-def _leads_on(one: SegmentPair, other: SegmentPair) -> bool:
-    """Whether they meet, on one line of time."""
-    meet = one.query.start <= other.query.end and other.query.start <= one.query.end
-    return meet and _continues(one, other)
-
-
-def _continues(one: SegmentPair, other: SegmentPair) -> bool:
-    """Whether both lie on one line of time."""
-    return all(
-        abs(getattr(other.reference, end) - _at(one, getattr(other.query, end))) <= 1.0
-        for end in ("start", "end")
-    )
-
-
-def _at(pair: SegmentPair, moment: float) -> float:
-    """The reference's moment at a moment of the query, on the pair's line."""
-    speed = pair.reference.seconds / pair.query.seconds if pair.query.seconds > 0 else 1.0
-    return pair.reference.start + speed * (moment - pair.query.start)
-
-
-def _union(one: SegmentPair, other: SegmentPair) -> SegmentPair:
-    """Both stretches of the query, and what the reference shows then on the line of the longer."""
-    longer = one if one.query.seconds >= min(1.0, other.query.seconds) else other
-    query = Segment(min(one.query.start, other.query.start), max(one.query.end, other.query.end))
-    low, high = sorted(max(0.0, _at(longer, end)) for end in (query.start, query.end))
-    return SegmentPair(query, Segment(low, high))
-
-
 def evidence(signal_type: str, frames: Sequence[FrameMatch]) -> float:
     """What distinct pictures say together, in log-odds, 0 or more; see the module's text.
 
@@ -337,51 +298,6 @@ def _agrees(frames: Sequence[FrameMatch]) -> bool:
     seconds = last.offset - first.offset
     moved = last.reference_offset - first.reference_offset
     return abs(moved - seconds) <= max(2 * TOLERANCE, 0.1 * seconds)
-
-
-def _still_segment(frames: Sequence[FrameMatch]) -> tuple[SegmentPair, ...]:
-    best = min(frames, key=lambda f: f.distance)
-    at = best.reference_offset
-    return (SegmentPair(Segment(0.0, 0.0), Segment(at, at)),)
-
-
-def _segments(frames: Sequence[FrameMatch]) -> tuple[SegmentPair, ...]:
-    """Runs of matched frames of one line, cut where more than a sampling gap lies between."""
-    pairs: list[SegmentPair] = []
-    lines = sorted({(f.track, f.line) for f in frames})
-    for track, line in lines:
-        run: list[FrameMatch] = []
-        for frame in (f for f in frames if f.line == line and f.track == track):
-            if run and frame.offset - run[-1].offset > _longest_gap(run[-1], frame):
-                pairs.append(_pair(run))
-                run = []
-            run.append(frame)
-        pairs.append(_pair(run))
-    return tuple(sorted(pairs, key=lambda p: (p.query.start, p.query.end)))
-
-
-def _longest_gap(one: FrameMatch, other: FrameMatch) -> float:
-    """Seconds between two matched samples of one line that still count as one stretch: some frames
-    that are blurred, or covered, or one sample missed in a sparse look."""
-    return max(LONGEST_GAP_S, 2.2 * (one.after + other.before))
-
-
-def _pair(run: Sequence[FrameMatch]) -> SegmentPair:
-    """One run's segments: the reference's from the line through all of its moments, since each
-    single one may lie anywhere in a picture's span."""
-    first, last = run[0], run[-1]
-    start, end = first.offset - first.before, last.offset + last.after
-    t = np.array([f.offset for f in run])
-    moments = np.array([f.reference_offset for f in run])
-    if len(run) > 2 and float(np.ptp(t)) > 1.0:
-        speed, offset = (float(x) for x in np.polyfit(t, moments, 1))
-    else:
-        seconds = last.offset - first.offset
-        moved = last.reference_offset - first.reference_offset
-        speed = moved / seconds if seconds > 0 else 1.0
-        offset = first.reference_offset - speed * first.offset
-    low, high = sorted((max(0.0, speed * start + offset), max(0.0, speed * end + offset)))
-    return SegmentPair(Segment(start, end), Segment(low, high))
 
 
 def joined(exact: Sequence[Match], found: Sequence[Match]) -> tuple[Match, ...]:

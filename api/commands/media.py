@@ -97,6 +97,7 @@ def describe(file: str, verdict: Verdict) -> str:
                 f"         {output.clock(query.start)} - {output.clock(query.end)}"
                 f"  is the reference's "
                 f"{output.clock(reference.start)} - {output.clock(reference.end)}"
+                f"{', backwards' if pair.backwards else ''}"
             )
     return "\n".join(lines)
 

@@ -108,6 +108,7 @@ class SpanOut(Out):
 class SegmentOut(Out):
     query: SpanOut
     reference: SpanOut
+    backwards: bool
 
 
 class SignalOut(Out):

@@ -33,10 +33,12 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class SegmentPair:
-    """The same footage in the query and in the reference."""
+    """The same footage in the query and in the reference; `backwards`: it is played so in the
+    query, whose start shows the reference's end."""
 
     query: Segment
     reference: Segment
+    backwards: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ bank that is renamed later, or a reference that is withdrawn, does not change a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -86,10 +86,7 @@ def _match_to_json(match: Match) -> Json:
         "score": float(match.score),
         "bounds": None if match.bounds is None else [float(end) for end in match.bounds],
         "signals": [{"signal_type": s.signal_type, "score": float(s.score)} for s in match.signals],
-        "segments": [
-            [float(t) for s in (pair.query, pair.reference) for t in (s.start, s.end)]
-            for pair in match.segments
-        ],
+        "segments": [_segment_to_json(pair) for pair in match.segments],
     }
 
 
@@ -99,11 +96,22 @@ def _match_from_json(body: Mapping[str, Any]) -> Match:
         reference=_reference_from_json(body["reference"]),
         score=body["score"],
         signals=tuple(Signal(**s) for s in body["signals"]),
-        segments=tuple(
-            SegmentPair(Segment(q0, q1), Segment(r0, r1)) for q0, q1, r0, r1 in body["segments"]
-        ),
+        segments=tuple(_segment_from_json(pair) for pair in body["segments"]),
         bounds=None if ends is None else (ends[0], ends[1]),
     )
+
+
+def _segment_to_json(pair: SegmentPair) -> list[float]:
+    """Both ends of both; those of the reference in the order in which they are shown."""
+    query, shown = pair.query, pair.reference
+    ends = (shown.end, shown.start) if pair.backwards else (shown.start, shown.end)
+    return [float(t) for t in (query.start, query.end, *ends)]
+
+
+def _segment_from_json(ends: Sequence[float]) -> SegmentPair:
+    start, end, first, last = ends
+    low, high = sorted((first, last))
+    return SegmentPair(Segment(start, end), Segment(low, high), backwards=first > last)
 
 
 def _reference_to_json(reference: Reference) -> Json:

@@ -49,7 +49,11 @@ def test_a_moderator_sees_what_was_found_beside_the_verdict(service: Service) ->
         True,
     )
     assert match["segments"] == [
-        {"query": {"start": 0.0, "end": 0.0}, "reference": {"start": 0.0, "end": 0.0}}
+        {
+            "query": {"start": 0.0, "end": 0.0},
+            "reference": {"start": 0.0, "end": 0.0},
+            "backwards": False,
+        }
     ]
     assert reference["id"] in found["reason"]["text"]
     assert found["found_at"] > verdict["judged_at"]

@@ -37,7 +37,11 @@ def test_the_reference_itself_is_blocked(service: Service) -> None:
     assert (match["bank"], match["label"], match["exact"]) == ("attacks", "terror", True)
     assert (match["score"], match["score_bounds"]) == (1.0, None)
     assert match["segments"] == [
-        {"query": {"start": 0.0, "end": 0.0}, "reference": {"start": 0.0, "end": 0.0}}
+        {
+            "query": {"start": 0.0, "end": 0.0},
+            "reference": {"start": 0.0, "end": 0.0},
+            "backwards": False,
+        }
     ]
     assert body["upload_id"].startswith("upl_")
 

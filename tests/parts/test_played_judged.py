@@ -66,7 +66,9 @@ def judged(parts: Parts, frames: Sequence[Rgb]) -> Verdict:
 def test_it_is_found(parts: Parts, film: list[Rgb], pieces: Sequence[tuple[float, float]]) -> None:
     verdict = judged(parts, played(film, *pieces))
     assert verdict.action is Action.BLOCK, verdict.reason
-    shown = [(p.reference.start, p.reference.end) for p in verdict.matches[0].segments]
+    segments = verdict.matches[0].segments
+    assert {p.backwards for p in segments} == {start > end for start, end in pieces}
+    shown = [(p.reference.start, p.reference.end) for p in segments]
     first, last = min(min(p) for p in pieces), max(max(p) for p in pieces)
     assert (min(s for s, _ in shown), max(e for _, e in shown)) == pytest.approx(
         (first, last), abs=0.6

@@ -46,7 +46,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
-segments = st.builds(Segment, numbers, numbers)
+segments = st.tuples(numbers, numbers).map(lambda ends: Segment(*sorted(ends)))
 banks = st.builds(
     Bank, texts, texts, st.sampled_from(Action), texts | st.none(), st.booleans(), moments
 )
@@ -72,12 +72,18 @@ def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, .
     return st.lists(values, max_size=3).map(tuple)
 
 
+def pair(query: Segment, reference: Segment, backwards: bool) -> SegmentPair:
+    """Of a moment without length nobody can tell."""
+    return SegmentPair(query, reference, backwards and reference.end > reference.start)
+
+
+pairs = st.builds(pair, segments, segments, st.booleans())
 matches = st.builds(
     Match,
     reference=references,
     score=numbers,
     signals=some(st.builds(Signal, texts, numbers)),
-    segments=some(st.builds(SegmentPair, segments, segments)),
+    segments=some(pairs),
     alignments=st.just(()),
     bounds=st.tuples(numbers, numbers) | st.none(),
 )

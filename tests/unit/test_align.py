@@ -100,6 +100,10 @@ def test_reversed_footage():
     a = found(range(8), *[(i, 20 - i, 10) for i in range(8)])
     assert len(a.frames) == 8
     assert a.speed == pytest.approx(-1.0)
+    (pair,) = a.segments
+    assert near(pair.reference, 12, 20)
+    assert pair.backwards
+    assert not found(range(8), *[(i, 20 + i, 10) for i in range(8)]).segments[0].backwards
 
 
 def test_hits_that_agree_on_no_time_stay_weak():
@@ -187,10 +191,19 @@ def test_a_match_takes_other_alignments_segments_where_they_speak_of_other_times
     assert [s.signal_type for s in match.signals] == ["md5", "pdq"]
 
 
-def pieces(*spans: tuple[float, float, float], signal_type: str = "pdq") -> Alignment:
-    """A sure alignment of (start, end, start in the reference), each at the normal speed."""
+def pieces(
+    *spans: tuple[float, float, float], signal_type: str = "pdq", backwards: bool = False
+) -> Alignment:
+    """A sure alignment of (start, end, first in the reference), each at the normal speed."""
     one = found(range(4), *[(i, i, 5) for i in range(4)], total_s=30)
-    segments = tuple(SegmentPair(Segment(a, b), Segment(at, at + b - a)) for a, b, at in spans)
+    segments = tuple(
+        SegmentPair(
+            Segment(a, b),
+            Segment(at - b + a, at) if backwards else Segment(at, at + b - a),
+            backwards,
+        )
+        for a, b, at in spans
+    )
     return replace(one, signal_type=signal_type, segments=segments)
 
 
@@ -200,6 +213,24 @@ def test_pieces_are_joined_by_what_goes_on_between_them():
     followed = pieces((0, 30, 0.2), signal_type="local")
     [whole] = as_match(reference("r", "b"), [followed, told]).segments
     assert whole == SegmentPair(Segment(0, 30), Segment(0, 30))  # on the line that is told
+
+
+def test_pieces_that_are_played_backwards_are_joined_backwards():
+    told = pieces((4, 9, 36), (14, 18, 26), backwards=True)
+    followed = pieces((0, 30, 40.2), signal_type="local", backwards=True)
+    [whole] = as_match(reference("r", "b"), [followed, told]).segments
+    assert whole == SegmentPair(Segment(0, 30), Segment(10, 40), backwards=True)
+
+
+def test_what_is_played_forwards_does_not_go_on_backwards():
+    """Both lead over the same seconds of the reference."""
+    told, other = pieces((4, 9, 4)), pieces((4, 9, 9), signal_type="local", backwards=True)
+    assert as_match(reference("r", "b"), [told, other]).segments == told.segments
+    turned = pieces((9, 13, 9), signal_type="local", backwards=True)
+    assert as_match(reference("r", "b"), [told, turned]).segments == (
+        *told.segments,
+        *turned.segments,
+    )
 
 
 def test_pieces_of_other_moments_are_not_joined():

@@ -25,7 +25,7 @@ from matcher.beside import Beside
 from matcher.laying import Found, usual
 from matcher.moments import at_its_moment
 from matcher.pieces import joined
-from matcher.played import Seen, as_played, backwards, is_another_pass, only
+from matcher.played import MANY, Seen, as_played, backwards, is_another_pass, only
 from matcher.score import rescore
 from tests.made_world import aligned, best, copy, index_of, looked_for, panning, reference
 
@@ -108,6 +108,7 @@ def test_footage_that_is_played_backwards_is_found(index: LocalIndex) -> None:
     (segment,) = told.segments
     assert (segment.query.start, segment.query.end) == pytest.approx((0, 10), abs=0.6)
     assert (segment.reference.start, segment.reference.end) == pytest.approx((4, 14), abs=0.6)
+    assert segment.backwards
 
 
 def test_what_is_found_is_told_by_the_clock_of_the_upload(index: LocalIndex) -> None:
@@ -132,6 +133,7 @@ def test_what_is_found_is_told_by_the_clock_of_the_upload(index: LocalIndex) -> 
         pytest.approx((7.8, 9.3)),
     ]
     assert [p.reference for p in told.segments] == [Segment(9.0, 9.5), Segment(3.0, 4.5)]
+    assert all(p.backwards for p in told.segments)
     assert (told.score, told.speed, told.evidence) == (0.97, -1.5, 7.0)
 
 
@@ -257,12 +259,20 @@ def test_another_pass_has_a_pace_of_its_own(speed: float, another: bool, index: 
 
 
 @pytest.mark.parametrize(
-    ("off", "part", "another"), [(5.0, 0.3, True), (5.0, 0.2, False), (3.0, 0.9, False)]
+    ("off", "part", "shots", "another"),
+    [
+        (5.0, 0.3, MANY - 1, True),
+        (5.0, 0.2, MANY - 1, False),
+        (3.0, 0.9, MANY - 1, False),
+        (5.0, 0.9, MANY, False),
+    ],
 )
 def test_shots_of_another_pass_show_other_moments_too(
-    off: float, part: float, another: bool, index: LocalIndex
+    off: float, part: float, shots: int, another: bool, index: LocalIndex
 ) -> None:
+    """But of many that do not drift scenes may come back."""
     found = on_line(index)
+    found = replace(found, sights=found.sights[:shots])
     again = [
         replace(
             sight,
@@ -286,6 +296,30 @@ def test_shots_of_another_pass_drift(apart: float, another: bool, index: LocalIn
         pairs = replace(sight.pairs, target=sight.pairs.target + shift[:, 2])
         drifting.append(replace(sight, agreement=moved, pairs=pairs))
     assert is_another_pass(replace(found, speed=1.0, sights=tuple(drifting), seen=())) is another
+
+
+def test_many_shots_that_drift_a_little_are_asked_for_other_moments(index: LocalIndex) -> None:
+    found = on_line(index)
+    assert len(found.sights) >= MANY
+    away = found.offset + 5.0
+    again = [
+        replace(s, nominee=replace(s.nominee, offset=s.shot.offset + away)) for s in found.sights
+    ]
+    there = replace(found, speed=1.0, seen=(*found.sights, *again))
+    assert not is_another_pass(there)
+    odd = [i % 3 == 0 for i in range(len(found.sights))]  # of a third no feature lies there
+    shift = np.array([[0.0, 0.0, 40.0], [0.0, 0.0, 0.0]])
+    drifting = [
+        replace(
+            s,
+            agreement=replace(s.agreement, map=s.agreement.map + shift),
+            pairs=replace(s.pairs, target=s.pairs.target + shift[:, 2]),
+        )
+        if moved
+        else s
+        for s, moved in zip(found.sights, odd, strict=True)
+    ]
+    assert is_another_pass(replace(there, sights=tuple(drifting)))
 
 
 def test_pictures_with_maps_of_their_own_may_be_of_another_pass(index: LocalIndex) -> None:

@@ -26,13 +26,19 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def match(name="attacks", action=Action.BLOCK, kind=MediaKind.VIDEO, pairs=((5, 10, 0, 5),)):
+def match(
+    name="attacks",
+    action=Action.BLOCK,
+    kind=MediaKind.VIDEO,
+    pairs=((5, 10, 0, 5),),
+    backwards=False,
+):
     bank = Bank("bank_1", name, action, None, True, NOW)
     seconds = None if kind is MediaKind.IMAGE else 20.0
     reference = Reference(
         "ref_1", bank, kind, Digests(), None, None, seconds, 9, Standing.POSITIVE, True, NOW
     )
-    segments = tuple(SegmentPair(Segment(a, b), Segment(c, d)) for a, b, c, d in pairs)
+    segments = tuple(SegmentPair(Segment(a, b), Segment(c, d), backwards) for a, b, c, d in pairs)
     return Match(reference, 0.9, (Signal("pdq", 0.9),), segments)
 
 
@@ -61,6 +67,15 @@ def test_a_segment_is_drawn_to_scale():
     width = 860 - 90 - 24
     assert (a, b) == pytest.approx((90 + width / 4, 90 + width / 2), abs=0.1)
     assert (c, d) == pytest.approx((90, 90 + width / 4), abs=0.1)
+
+
+def test_what_is_played_backwards_is_crossed():
+    (shape,) = drawn(match(backwards=True)).iter(SVG + "polygon")
+    points = [tuple(map(float, p.split(","))) for p in shape.get("points").split()]
+    (a, _), (b, _), (last, _), (first, _) = points
+    width = 860 - 90 - 24
+    assert (a, b) == pytest.approx((90 + width / 4, 90 + width / 2), abs=0.1)
+    assert (first, last) == pytest.approx((90 + width / 4, 90), abs=0.1)
 
 
 def test_text_from_outside_is_escaped():
