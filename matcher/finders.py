@@ -6,7 +6,7 @@ nothing of its kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -39,15 +39,14 @@ from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside, Place
 from matcher.laying import Found, usual
-from matcher.moments import at_its_moment, is_missing, is_surely_told
+from matcher.moments import is_missing, is_surely_told
 from matcher.moments_of_all import at_moment_of_all
 from matcher.motion import laid_by, of_pictures, stands_still
 from matcher.pieces import pieces as cut_up
-from matcher.pieces import shots_during
 from matcher.played import Seen, codes_by_offset, is_another_pass, played_otherwise, sure_of
 from matcher.ports import DescriptorModel, Guide
 from matcher.score import not_sure
-from matcher.sharpen import at_normal_speed, sharpened
+from matcher.settling import first_moment, laid
 
 FLOOR = 0.05
 """Alignments of less evidence are noise: one picture at the edge of the radius says 0.75."""
@@ -225,13 +224,13 @@ class LocalFinder:
             fixed = otherwise and self._is_fixed(found, name, pictures)
             if pieces and fixed:
                 continue  # any of its moments has pieces of any other
-            found, mine, sharp = _laid(found, seen, pictures, pieces=pieces)
+            found, mine, sharp = laid(found, seen, pictures, pieces=pieces)
             if otherwise and not fixed and is_another_pass(sharp):
                 continue
             moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             motion = of_pictures(seen.motion, found.shown_at).get(seen.track)
             both = partial(self._motion_beside, motion, name, found.track)
-            moment = _first_moment(found, mine, pictures, both, closer=closer)
+            moment = first_moment(found, mine, pictures, both, closer=closer)
             told = moment is not None and moment.told
             if not told and found.reference in seen.banned and len(found.sights) > 1:
                 moments.untimed.append(found.shown_at)
@@ -283,39 +282,6 @@ class LocalFinder:
         if motion is None or known is None or known.track != track:
             return None
         return motion, known
-
-
-def _laid(
-    found: Found, seen: Seen, pictures: Sequence[Nominee], *, pieces: bool
-) -> tuple[Found, list[sighting.Shot], Found]:
-    """It on its line, the shots of its rendering, and it on the line that is measured: which is its
-    line, but of pieces, for two seconds tell no speed."""
-    mine = [s for s in seen.shots if s.rendering is found.rendering]
-    if pieces:
-        mine = shots_during(found.sights, mine)
-        return found, mine, sharpened(found, mine, pictures)
-    odd = not (usual(found.speed) or found.own)
-    if odd and moving.is_fixed(found.sights, moving.Masks(pictures)):
-        found = localize.at_usual_speed(found, mine, pictures)
-    sharp = sharpened(found, mine, pictures)
-    return sharp, mine, sharp
-
-
-def _first_moment(
-    found: Found,
-    mine: Sequence[sighting.Shot],
-    pictures: Sequence[Nominee],
-    both: Callable[[], tuple[Motion, Motion] | None],
-    *,
-    closer: bool,
-) -> Found | None:
-    """At which moment it is, at the normal speed if it may be."""
-    settled = at_normal_speed(found, mine, pictures)
-    moment = at_its_moment(settled, mine, pictures, both)
-    if settled is not found and not closer and (moment is None or not moment.told):
-        # of pictures a second apart only what moves tells that much
-        return at_its_moment(found, mine, pictures, both)
-    return moment
 
 
 class SoundFinder:
