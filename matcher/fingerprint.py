@@ -122,8 +122,7 @@ class _Track:
         self.merges = merge = sampling.dense and not sampling.windows
         self.look = parts.look
         self.borders = parts.borders()
-        uploaded = video and not merge
-        self.panes = parts.panes() if parts.panes is not None and uploaded else None
+        self.panes = parts.panes() if parts.panes is not None and not merge else None
 
         def rows(hasher: Hasher, view: View) -> Rows:
             return Rows(
@@ -240,7 +239,7 @@ def fingerprint(
 
     Uploads (`sampling.dense` not set, or `windows` given): every sampled frame by itself, in all
     placings that its hasher gives; the view `trimmed` beside `full` where borders were found, and
-    of videos `pane`, `pane2` and `pane3` where pictures within the picture were.
+    `pane`, `pane2` and `pane3` where pictures within the picture were.
     References (`dense`): the original placing only, near-identical neighbours merged into spans.
     With `sampling.motion` there is nothing but what moves.
     Frames below the signal type's quality give no code and are counted as flat. Of a video,

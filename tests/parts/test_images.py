@@ -141,6 +141,16 @@ def test_an_edited_image_is_found(parts: Parts, name: str) -> None:
     assert len(verdict.matches) == 1
 
 
+def test_a_banned_picture_within_another_is_found(parts: Parts) -> None:
+    """So small that next to no features are found; its pane's hash is."""
+    shown, small = coarse(90), cv2.resize(ATTACK, (400, 225), interpolation=cv2.INTER_AREA)
+    shown[80:305, 500:900] = small
+    verdict = check(parts, shown)
+    assert verdict.action is Action.BLOCK, verdict.reason
+    assert "pdq" in {s.signal_type for s in verdict.matches[0].signals}
+    assert len(verdict.matches) == 1
+
+
 def test_another_moment_of_the_same_camera_is_not_blocked(parts: Parts) -> None:
     """Local features see the place; the hash of the whole picture says that it is another one."""
     assert check(parts, PLACE).action is Action.BLOCK
