@@ -141,13 +141,13 @@ def test_an_edited_image_is_found(parts: Parts, name: str) -> None:
     assert len(verdict.matches) == 1
 
 
-def test_a_banned_picture_within_another_is_found(parts: Parts) -> None:
-    """So small that next to no features are found; its pane's hash is."""
-    shown, small = coarse(90), cv2.resize(ATTACK, (400, 225), interpolation=cv2.INTER_AREA)
-    shown[80:305, 500:900] = small
-    verdict = check(parts, shown)
+@pytest.mark.parametrize("phone", [True, False], ids=["phone", "browser"])
+def test_a_screenshot_of_a_banned_picture_is_found(parts: Parts, phone: bool) -> None:
+    """It fills little of it, so that few features are found; its pane's hash is."""
+    shot = {"screenshot": {"phone": phone, "seed": 2}}
+    verdict = check(parts, stills.edited(ATTACK, ["screenshot"], shot, ()))
     assert verdict.action is Action.BLOCK, verdict.reason
-    assert "pdq" in {s.signal_type for s in verdict.matches[0].signals}
+    assert {s.signal_type for s in verdict.matches[0].signals} >= {"pdq", "local"}
     assert len(verdict.matches) == 1
 
 
