@@ -182,7 +182,8 @@ class LocalFinder:
         all_motion: Sequence[Motion],
     ) -> Seen:
         shots = sighting.shots(f for f in look.local if f.track == track)
-        sights = sighting.sighted(shots, backend, before)
+        alone = look.coverage.total_s <= 0
+        sights = sighting.sighted(shots, backend, before, alone=alone)
         named = {names[s.nominee.reference]: s.nominee.reference for s in sights}
         with self._store.read() as tx:
             references = tx.banks.references_by_ids(named)

@@ -27,6 +27,11 @@ VERIFIED, FIRST = 10, 4
 """Nominees that are verified for one picture of the query, in all renderings: the first of them by
 votes, and the others of references that are seen in any picture: they may speak against it too."""
 
+EACH = 3
+"""Nominees of each rendering that are verified of an image: no other pictures bring it to light,
+and a mirror has more votes by chance, of much that looks alike, than a banned picture that is
+small."""
+
 CLEARLY, BESIDE, EVERY = 10, 0.2, 3
 """Where a reference is clearly seen, with so many inliers, and so much of a picture's features lies
 beside it, the index is asked about those alone: a film around other footage has more votes for many
@@ -133,16 +138,20 @@ def cells_of(sight: Sight) -> int:
 
 
 def sighted(
-    some: Sequence[Shot], index: LocalBackend, ahead: Mapping[int, Nominated] = NOTHING_AHEAD
+    some: Sequence[Shot],
+    index: LocalBackend,
+    ahead: Mapping[int, Nominated] = NOTHING_AHEAD,
+    *,
+    alone: bool = False,
 ) -> list[Sight]:
     """All verified nominees of the shots: of the plain ones, and of every other one in a mirror or
     a negative, which are rarer; what they find is then followed through all (`localize.lines`).
-    `ahead`: what was found of rows already."""
+    `ahead`: what was found of rows already; `alone`: they are of an image."""
     each: dict[int, Nominated] = {}
     for row, mine in by_row(some).items():
         before = ahead.get(row)
         same = before is not None and before.is_of(mine)
-        each[row] = ahead[row] if same else nominated(mine, index)
+        each[row] = ahead[row] if same else nominated(mine, index, alone=alone)
     order = list(dict.fromkeys(s.row for s in some if each[s.row].names(s)))
     found = [sight for row in order for sight in each[row].sights]
     seen = {sight.nominee.reference for sight in found}
@@ -151,14 +160,15 @@ def sighted(
     return found
 
 
-def nominated(some: Sequence[Shot], index: LocalBackend) -> Nominated:
-    """What the index names for the shots of one row."""
+def nominated(some: Sequence[Shot], index: LocalBackend, *, alone: bool = False) -> Nominated:
+    """What the index names for the shots of one row, which may be an image's, `alone`."""
     named: list[tuple[Nominee, Shot]] = []
     for shot in some:
         if asked_about(shot.rendering, shot.row):
             named += [(nominee, shot) for nominee in _named(shot, shot.picture, index)]
     named.sort(key=lambda pair: -pair[0].votes)
-    first, later = named[:FIRST], named[FIRST:VERIFIED]
+    first = _each(named) if alone else named[:FIRST]
+    later = [pair for pair in named[:VERIFIED] if pair not in first]
     sights = _sights(first)
     if sights and sights[0].shot.row % EVERY == 0:
         asked = {_key(pair) for pair in first}
@@ -169,6 +179,14 @@ def nominated(some: Sequence[Shot], index: LocalBackend) -> Nominated:
     return Nominated(
         tuple(some), frozenset(s.rendering for _, s in named), tuple(later), tuple(sights)
     )
+
+
+def _each(named: Sequence[tuple[Nominee, Shot]]) -> list[tuple[Nominee, Shot]]:
+    """The first `EACH` of each rendering."""
+    found: dict[Rendering, list[tuple[Nominee, Shot]]] = {}
+    for pair in named:
+        found.setdefault(pair[1].rendering, []).append(pair)
+    return [pair for mine in found.values() for pair in mine[:EACH]]
 
 
 def _key(pair: tuple[Nominee, Shot]) -> tuple[Rendering, int, int, float]:

@@ -32,6 +32,10 @@ MOST_PICTURES = 256
 SHARES = float(1 << 24)
 """Shares of a vote are multiples of its inverse, so that sums do not depend on their order."""
 
+FEWEST_INCIDENTS = 20
+"""A bank of fewer is taken to hold so many: of two that hold a feature both may be the attack, as a
+film and a still of it are, and neither is common for that."""
+
 KIN = 0.25
 """Part of a picture's features that a reference must hold, in place, to be of its incident."""
 
@@ -87,7 +91,8 @@ def rarity(pairs: Pairs, queries: int, incidents: int) -> Floats:
 
 def rarity_of(held: Floats, incidents: int) -> Floats:
     """As `rarity` gives it, by how many incidents hold each."""
-    rare: Floats = 1.0 - np.log(np.maximum(held, 1.0)) / np.log(incidents + 1.0)
+    among = max(incidents, FEWEST_INCIDENTS)
+    rare: Floats = 1.0 - np.log(np.maximum(held, 1.0)) / np.log(among + 1.0)
     return rare**2
 
 

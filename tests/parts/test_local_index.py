@@ -359,6 +359,21 @@ def test_a_feature_that_many_references_have_says_little() -> None:
     assert found[0][1] > 3 * found[1][1]
 
 
+def test_a_film_and_a_still_of_it_may_be_all_that_a_bank_holds() -> None:
+    """Two incidents, to all that an index knows: of the film's pictures few are like the still."""
+    rng = np.random.default_rng(12)
+    still = made(rng)
+    film = track(*(made(rng) for _ in range(7)), seen(still, rng, bits=12, part=0.9))
+    alone, index = filled(still), filled(still)
+    index.add([(1, film)])
+    assert len(set(index.arrays()["incidents"].tolist())) == 2
+    query = seen(still, rng)
+    [(_, votes)] = answers(alone, query)
+    both = dict(answers(index, query))
+    assert both.keys() >= {0, 1}
+    assert both[0] >= 0.5 * votes
+
+
 def test_versions_of_one_incident_do_not_weaken_each_other() -> None:
     """Forty versions, and a logo that forty other references have."""
     rng = np.random.default_rng(28)

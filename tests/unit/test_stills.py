@@ -104,6 +104,20 @@ def test_a_faint_sight_counts_where_all_of_the_picture_is_there() -> None:
     assert FEWEST <= 150
 
 
+def test_a_small_picture_is_not_crowded_out_by_mirrors_of_another() -> None:
+    """Of which many more are named for the image, by more votes."""
+    index = index_of(reference(panning(1)), reference(panning(2), seconds=30.0))
+    image = copy(panning(1), 0.5, offset=7.0, lost=0.85)
+    mirrors = [
+        copy(panning(2), 0.5, offset=9.0, lost=0.3, rendering=rendering)
+        for rendering in (Rendering.MIRRORED, Rendering.INVERTED, Rendering.MIRRORED_INVERTED)
+    ]
+    some = sighting.shots([image, *mirrors])
+    of_a_video = {s.nominee.reference for s in sighting.sighted(some, index)}
+    of_an_image = {s.nominee.reference for s in sighting.sighted(some, index, alone=True)}
+    assert (of_a_video, of_an_image) == ({1}, {0, 1})
+
+
 def test_without_the_image_nothing_is_looked_for(index: LocalIndex) -> None:
     """Of hashes and of uploads that were judged before there is none."""
     ((found, _), *_) = shown(copy(panning(1), 0.5, lost=0.2), index)
