@@ -71,14 +71,15 @@ def rendered(still: Still, rendering: Rendering) -> Luma:
 
 
 def best_shown(sights: Sequence[Sight], still: Still, guide: Guide) -> tuple[Shown, Sight]:
-    """Of the pictures of one reference, each as it is sighted, the one that the image shows most
-    of, and how; of those that it shows alike the one with the most inliers."""
-    each: list[tuple[Shown, Sight]] = []
-    for sight in sorted(sights, key=lambda s: -s.agreement.inliers)[:TRIED]:
-        each.append((as_shown(sight, still, guide), sight))
-        if each[-1][0].all_over:
-            return each[-1]
-    return max(each, key=lambda one: (not one[0].lacks, not one[0].holes))
+    """Of the pictures of one reference, each as it is sighted, the one that the image shows all
+    over, else the one with the most inliers, and how it shows it."""
+    first, *others = sorted(sights, key=lambda s: -s.agreement.inliers)[:TRIED]
+    how = as_shown(first, still, guide)
+    if not how.all_over:
+        for sight in others:
+            if (other := as_shown(sight, still, guide)).all_over:
+                return other, sight
+    return how, first
 
 
 def as_shown(sight: Sight, still: Still, guide: Guide) -> Shown:

@@ -252,7 +252,8 @@ class LocalFinder:
         """What an image shows, which has no moments."""
         asked = partial(stills.shown, still=seen.still, image=seen.image, guide=self._guide)
         each = list(asked(seen.sights, backend))
-        untold = {names[found.reference] for found, told in each if not told}
+        sure = {names[found.reference] for found, told in each if told}
+        untold = {names[found.reference] for found, told in each if not told} - sure
         return _Moments([found for found, _ in each], [], set(), untold, [], set())
 
     def _all_motion(self, found: Found, seen: Seen, name: str) -> tuple[Motion, Motion] | None:

@@ -143,7 +143,7 @@ def as_played(found: Alignment, seen: Seen) -> Alignment:
         replace(
             pair,
             query=Segment(seen.total_s - pair.query.end, seen.total_s - pair.query.start),
-            backwards=not pair.backwards,
+            backwards=pair.reference.seconds > 0 and not pair.backwards,
         )
         for pair in found.segments
     ]

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from hashdb.model import Still
+from hashdb.model import Rendering, Still
 from hashdb.ports import LocalBackend, Nominee
 from matcher import moving
 from matcher.all_over import NOT_ASKED, best_shown
 from matcher.laying import NOMINATING, Found, alike_beside, on_line, together
-from matcher.localize import MOST_REFERENCES
+from matcher.localize import MOST_REFERENCES, outshone
 from matcher.ports import Guide
 from matcher.sighting import Sight
 from matcher.verify import Candidates
@@ -32,26 +32,29 @@ def shown(
     image: Still | None,
     guide: Guide | None,
 ) -> Iterator[tuple[Found, bool]]:
-    """The references that the image shows, each at the picture of it that is seen best, in whatever
-    rendering, if that is clear or the image shows it all over; and whether it is sure that this is
-    the moment, and no other picture. `still`: ordinals of those that are images; without the
-    `image` itself, and a `guide`, none is looked for all over."""
-    groups: dict[tuple[int, int], list[Sight]] = {}
+    """The references that the image shows, each in its renderings at the picture of it that is seen
+    best, if that is clear or the image shows it all over; and whether it is sure that this is the
+    moment, and no other picture. `still`: ordinals of those that are images; without the `image`
+    itself, and a `guide`, none is looked for all over."""
+    groups: dict[tuple[int, int, Rendering], list[Sight]] = {}
     for sight in sights:
-        groups.setdefault((sight.nominee.reference, sight.nominee.track), []).append(sight)
+        nominee, rendering = sight.nominee, sight.shot.rendering
+        groups.setdefault((nominee.reference, nominee.track, rendering), []).append(sight)
     best = {of: max(seen, key=_inliers) for of, seen in groups.items()}
     for of in sorted(best, key=lambda of: -_inliers(best[of]))[:MOST_REFERENCES]:
-        same = [s for s in groups[of] if s.shot.rendering is best[of].shot.rendering]
+        same, (reference, track, _) = groups[of], of
         how, sight = NOT_ASKED, best[of]
         if image is not None and guide is not None:
             how, sight = best_shown(same, image, guide)
         if not (how.all_over or _inliers(best[of]) >= NOMINATING):
             continue
-        found = _at(sight, same, index, still=of[0] in still)
-        if found is not None:
-            told = of[0] in still or told_alone(found, index.pictures(*of), holes=how.holes)
-            sure = how.all_over or (told and not how.lacks)
-            yield replace(found, all_over=how.all_over), sure
+        found = _at(sight, same, index, still=reference in still)
+        others = [s for s in sights if (s.nominee.reference, s.nominee.track) == of[:2]]
+        if found is None or (outshone(found, others) and not how.all_over):
+            continue
+        pictures = index.pictures(reference, track)
+        told = reference in still or told_alone(found, pictures, holes=how.holes)
+        yield replace(found, all_over=how.all_over), how.all_over or (told and not how.lacks)
 
 
 def _inliers(sight: Sight) -> int:

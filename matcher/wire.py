@@ -387,6 +387,8 @@ def _still(shape: object, rest: _Body) -> Still:
     if not isinstance(shape, list) or len(shape) != 3:
         raise BadAnswer("no still")
     height, width = (_whole(side, _MOST_SIDE) for side in shape[:2])
+    if min(height, width) < _LEAST_SIDE:
+        raise BadAnswer("a still without a picture")
     return Still(rest.take((height, width), "u1"), _whole(shape[2], 1000))
 
 

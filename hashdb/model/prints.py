@@ -279,7 +279,7 @@ class Still:
     track: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class MediaFingerprints:
     """What the sandboxed child gives back of one piece of media.
 

@@ -54,6 +54,8 @@ def distances(luma: Luma, found: Floats, reference: FrameFeatures) -> Ints:
     inside &= np.isfinite(places).all(axis=1)  # loops that are compiled look at no bounds
     rows = np.flatnonzero(inside & (scales * grown >= FINEST))
     bits = np.full(len(places), -1, dtype=np.int64)
+    if min(height, width) < PATCH:
+        return bits
     reduced = _halved(luma)
     for scale in _scales(scales[rows]):
         mine = rows[np.abs(scales[rows] / scale - 1) <= APART]

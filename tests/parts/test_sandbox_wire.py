@@ -62,7 +62,7 @@ def answer() -> MediaFingerprints:
         (motion,),
         (shown,),
         (strand,),
-        (Still(np.arange(12, dtype=np.uint8).reshape(3, 4), 2),),
+        (Still(np.arange(72, dtype=np.uint8).reshape(8, 9), 2),),
     )
 
 
@@ -235,12 +235,13 @@ def changed(**fields: object) -> dict[str, object]:
         {"stills": None},
         {"stills": []},
         {"stills": [{}]},
-        {"stills": [[3, 4]]},
-        {"stills": [[4, 4, 2]]},
-        {"stills": [[-3, -4, 2]]},
-        {"stills": [[3, 4, -1]]},
+        {"stills": [[8, 9]]},
+        {"stills": [[9, 9, 2]]},
+        {"stills": [[-8, -9, 2]]},
+        {"stills": [[1, 72, 2]]},
+        {"stills": [[8, 9, -1]]},
         {"stills": [[10**6, 10**6, 2]]},
-        {"stills": [[0, 0, 2]] * 10_001},
+        {"stills": [[8, 9, 2]] * 10_001},
     ],
 )
 def test_wrong_fields_are_no_answer(fields: dict[str, object]):

@@ -157,6 +157,24 @@ def test_more_than_a_flat_picture_has_is_no_copy(original: Luma) -> None:
     assert shown_as(more, flat) == Shown(all_over=False, holes=False, lacks=False)
 
 
+def test_what_cannot_be_asked_takes_nothings_place(original: Luma) -> None:
+    """A sight by chance, which says nothing, is no better than one with holes."""
+    other = original.copy()
+    other[150:330, 200:290] = textured(4)[150:330, 200:290]
+    less, still = sight_of(original, other)
+    tiny = less.agreement.map * np.array([[0.13], [0.13]])
+    chance = replace(less, agreement=replace(less.agreement, map=tiny, inliers=6))
+    assert as_shown(chance, still, guided.distances) == NOT_ASKED
+    how, sight = best_shown([chance, less], still, guided.distances)
+    assert (how.holes, sight) == (True, less)
+
+
+def test_a_picture_of_one_row_is_none(original: Luma) -> None:
+    known = described(original)
+    for shape in ((1, 640), (480, 1), (1, 1)):
+        assert (guided.distances(np.zeros(shape, np.uint8), np.eye(3)[:2], known) == -1).all()
+
+
 def test_two_pictures_with_one_text_share_that(original: Luma) -> None:
     """Laid text on text most of the picture lies outside, and nothing speaks against it."""
     image, other = textured(6), textured(7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,24 @@ def test_of_two_renderings_the_better_counts(index: LocalIndex) -> None:
     (found, _), *others = shown([mirrored, plain], index)
     assert (found.rendering, found.offset) == (Rendering.PLAIN, 7.0)
     assert all(other.reference != found.reference for other, _ in others)
+
+
+def test_an_image_may_show_both_renderings_beside_each_other(index: LocalIndex) -> None:
+    """Half of a picture, and that half in a mirror."""
+    whole = copy(panning(1), 0.5, offset=7.0, lost=0.1, by=np.array([[1.0, 0, 0], [0, 1, 0]]))
+    left = whole.places[:, 0] < WIDTH / 2 - 10
+    sides = [
+        replace(
+            whole,
+            codes=whole.codes[kept],
+            places=whole.places[kept],
+            starts=np.array([0, kept.sum()]),
+            rendering=rendering,
+        )
+        for kept, rendering in ((left, Rendering.PLAIN), (left, Rendering.MIRRORED))
+    ]
+    found = [f.rendering for f, _ in shown(sides, index)]
+    assert sorted(found) == [Rendering.MIRRORED, Rendering.PLAIN]
 
 
 def test_an_image_all_over_another_moment_of_a_fixed_camera_is_told(index: LocalIndex) -> None:
