@@ -250,8 +250,9 @@ class LocalFinder:
 
     def _in_image(self, seen: Seen, backend: LocalBackend, names: Sequence[str]) -> _Moments:
         """What an image shows, which has no moments."""
-        asked = partial(stills.shown, still=seen.still, image=seen.image, guide=self._guide)
-        each = list(asked(seen.sights, backend))
+        each = stills.shown(
+            seen.sights, backend, still=seen.still, image=seen.image, guide=self._guide
+        )
         sure = {names[found.reference] for found, told in each if told}
         untold = {names[found.reference] for found, told in each if not told} - sure
         return _Moments([found for found, _ in each], [], set(), untold, [], set())

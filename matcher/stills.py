@@ -7,7 +7,7 @@ camera moves, what moves is there, or all of a picture is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hashdb.model import Rendering, Still
@@ -31,7 +31,7 @@ def shown(
     still: Sequence[int],
     image: Still | None,
     guide: Guide | None,
-) -> Iterator[tuple[Found, bool]]:
+) -> list[tuple[Found, bool]]:
     """The references that the image shows, each in its renderings at the picture of it that is seen
     best, if that is clear or the image shows it all over; and whether it is sure that this is the
     moment, and no other picture. `still`: ordinals of those that are images; without the `image`
@@ -41,6 +41,7 @@ def shown(
         nominee, rendering = sight.nominee, sight.shot.rendering
         groups.setdefault((nominee.reference, nominee.track, rendering), []).append(sight)
     best = {of: max(seen, key=_inliers) for of, seen in groups.items()}
+    shows = []
     for of in sorted(best, key=lambda of: -_inliers(best[of]))[:MOST_REFERENCES]:
         same, (reference, track, _) = groups[of], of
         how, sight = NOT_ASKED, best[of]
@@ -54,7 +55,9 @@ def shown(
             continue
         pictures = index.pictures(reference, track)
         told = reference in still or told_alone(found, pictures, holes=how.holes)
-        yield replace(found, all_over=how.all_over), how.all_over or (told and not how.lacks)
+        sure = how.all_over or (told and not how.lacks)
+        shows.append((replace(found, all_over=how.all_over), sure))
+    return shows
 
 
 def _inliers(sight: Sight) -> int:

@@ -82,14 +82,14 @@ def test_places_that_are_no_numbers_are_not_looked_for(original: Luma) -> None:
         assert (bits >= 0).sum() >= 1000
 
 
-@pytest.mark.skipif(not guided.COMPILED, reason="without numba there is one way only")
 def test_both_ways_find_the_same(original: Luma, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, where = EDITS["turned"](original)
     known = described(original)
-    asked = (shown, to_upload(where, known), known)
-    by_loops = guided.distances(*asked)
-    monkeypatch.setattr(guided, "_nearest", guided.nearest_by_table)
-    assert np.array_equal(by_loops, guided.distances(*asked))
+    found = []
+    for way in (guided.nearest_by_table, guided.nearest_by_loops):
+        monkeypatch.setattr(guided, "_nearest", way)
+        found.append(guided.distances(shown, to_upload(where, known), known))
+    assert np.array_equal(*found)
 
 
 # --- what it says of an image ---
