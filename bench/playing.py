@@ -30,7 +30,7 @@ from bench.lookalikes import FPS, GAP_S, LONGEST_S, chosen
 from bench.robustness.video import Coding, Frame, facts, read, write
 from hashdb.model import Action, new_id
 from matcher.digest import digest_file
-from matcher.finders import motion_of
+from matcher.moment_finder import motion_of
 from matcher.motion import stands_still
 
 HALVED_S, EXCERPT_S, KEPT = 28.0, (10.0, 14.0), (0.6, 0.8)

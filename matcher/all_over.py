@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashdb.model import Ints, Rendering, Still
+from hashdb.model import Grey, Ints, Rendering
 from matcher import verify
 from matcher.ports import FrameFeatures, Guide, Luma
 from matcher.sighting import Sight
@@ -64,31 +64,31 @@ class Shown:
 NOT_ASKED = Shown(all_over=False, holes=False, lacks=False)
 
 
-def rendered(still: Still, rendering: Rendering) -> Luma:
+def rendered(grey: Grey, rendering: Rendering) -> Luma:
     """The image as it is described in that rendering."""
-    shown = still.luma[:, ::-1] if rendering.mirrored else still.luma
+    shown = grey.luma[:, ::-1] if rendering.mirrored else grey.luma
     return np.ascontiguousarray(~shown if rendering.inverted else shown)
 
 
-def best_shown(sights: Sequence[Sight], still: Still, guide: Guide) -> tuple[Shown, Sight]:
+def best_shown(sights: Sequence[Sight], grey: Grey, guide: Guide) -> tuple[Shown, Sight]:
     """Of the pictures of one reference, each as it is sighted, the one that the image shows all
     over, else the one with the most inliers, and how it shows it."""
     first, *others = sorted(sights, key=lambda s: -s.agreement.inliers)[:TRIED]
-    how = as_shown(first, still, guide)
+    how = as_shown(first, grey, guide)
     if not how.all_over:
         for sight in others:
-            if (other := as_shown(sight, still, guide)).all_over:
+            if (other := as_shown(sight, grey, guide)).all_over:
                 return other, sight
     return how, first
 
 
-def as_shown(sight: Sight, still: Still, guide: Guide) -> Shown:
+def as_shown(sight: Sight, grey: Grey, guide: Guide) -> Shown:
     """How the image shows the picture that it is sighted in."""
     shot, one = sight.shot.picture, sight.nominee
-    if still.luma.shape != (shot.height, shot.width):
+    if grey.luma.shape != (shot.height, shot.width):
         return NOT_ASKED
     reference = FrameFeatures(Rendering.PLAIN, one.codes, one.places, one.width, one.height)
-    bits = guide(rendered(still, sight.shot.rendering), sight.agreement.map, reference)
+    bits = guide(rendered(grey, sight.shot.rendering), sight.agreement.map, reference)
     asked = bits >= 0
     if asked.sum() < FEWEST:
         return NOT_ASKED

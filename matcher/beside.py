@@ -35,7 +35,9 @@ class Beside:
     upload, at which a reference was seen that no alignment makes sure. `places`: of all references
     that pictures show, told or not. `whole`: references that are images and all of the upload;
     `bare`: those of them with nothing over it, of which a hash sees as much. `untimed`: when places
-    are shown whose moment what moves does not tell, (n,) seconds each."""
+    are shown whose moment what moves does not tell, (n,) seconds each; `doubted`: when they are
+    shown at a moment that may be another, at which somebody else does the same; `refuted`:
+    references that it turned out to be of."""
 
     alignments: tuple[Alignment, ...] = ()
     other_moment: frozenset[str] = frozenset()
@@ -46,17 +48,21 @@ class Beside:
     bare: frozenset[str] = frozenset()
     untimed: tuple[Floats, ...] = ()
     missing: frozenset[str] = frozenset()
+    doubted: tuple[Floats, ...] = ()
+    refuted: frozenset[str] = frozenset()
 
     def or_surer(self, other: Beside) -> Beside:
-        """`other`, but of each reference the alignments of whichever is surer of it."""
-        kept = _surer(self.alignments, other.alignments)
+        """`other`, but of each reference the alignments of whichever is surer of it, unless that
+        was refuted."""
+        mine = [a for a in self.alignments if a.reference_id not in other.refuted]
+        kept = _surer(mine, other.alignments)
         found = frozenset(a.reference_id for a in kept)
-        mine = frozenset(a.reference_id for a in kept if a in self.alignments)
+        held = frozenset(a.reference_id for a in kept if a in mine)
         return replace(
             other,
             alignments=kept,
             other_moment=other.other_moment - found,
-            any_moment=other.any_moment | (self.any_moment & mine),
+            any_moment=other.any_moment | (self.any_moment & held),
             places=other.places or self.places,
             whole=self.whole | other.whole,
             bare=self.bare | other.bare,
@@ -106,6 +112,8 @@ class Beside:
             self.bare | other.bare,
             (*self.untimed, *other.untimed),
             self.missing | other.missing,
+            (*self.doubted, *other.doubted),
+            self.refuted | other.refuted,
         )
 
     def untold(self, reference_id: str) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Floats, LocalFeatures, Motion, Rendering, Still
+from hashdb.model import Floats, Grey, LocalFeatures, Motion, Rendering
 from matcher.heap import give_back
 from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
 
@@ -34,6 +34,9 @@ RACING = 0.5
 # Motion: of a reference often and coarsely (0.25 kB a grid); of an upload each picture finely,
 # since the reference may fill only a part of it.
 MOTION_GAP_S, REFERENCE_GRID, QUERY_GRID = 0.25, 16, 64
+# Where all pictures are looked at for what moves, so often one is given back, of 150 kB: what is
+# there for an instant moves on in a tenth of a second.
+GREY_GAP_S = 0.125
 
 
 def sets_aside(duration: float) -> bool:
@@ -72,7 +75,7 @@ class LocalLook:
         self._aside: list[tuple[float, Callable[[], tuple[FrameFeatures, ...]]]] = []
         self._looked_at = 0
         self.seconds = duration
-        self.still: Still | None = None  # the image that was described last
+        self.grey: Grey | None = None  # the image that was described last
         self._hasher = hasher
         self._alone = alone
         self._number = number
@@ -110,7 +113,7 @@ class LocalLook:
                 return self._something
             found = self._hasher.query(frame.luma, alone=self._alone)
             if found and self._alone:
-                self.still = Still(self._hasher.still(frame.luma, found[0]), self._number)
+                self.grey = Grey(self._hasher.grey(frame.luma, found[0]), self._number)
         else:
             if since < STILL_S and self._kept is not None and _still(self._kept, square):
                 return self._something
@@ -198,6 +201,21 @@ class MotionWatch:
         usual = np.median(grids, axis=0).astype(np.float32)
         away = np.clip(np.rint(grids - usual), -127, 127).astype(np.int8)
         return Motion(np.array(self._offsets), away, track, np.rint(usual).astype(np.uint8))
+
+
+class GreyWatch:
+    """Some pictures of one track, in grey."""
+
+    def __init__(self, hasher: LocalHasher, number: int) -> None:
+        self._hasher = hasher
+        self._number = number
+        self.greys: list[Grey] = []
+
+    def see(self, frame: Frame) -> None:
+        """One picture; passed over within `GREY_GAP_S` of the last one."""
+        if not self.greys or frame.offset - self.greys[-1].offset >= GREY_GAP_S - 1e-3:
+            luma = self._hasher.grey(frame.luma)
+            self.greys.append(Grey(luma, self._number, frame.offset))
 
 
 def _still(before: Floats, square: Floats) -> bool:

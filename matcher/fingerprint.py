@@ -17,6 +17,7 @@ from hashdb.errors import CorruptMedia, MediaTimeout
 from hashdb.model import (
     Coverage,
     Fingerprint,
+    Grey,
     MediaFingerprints,
     MediaKind,
     Motion,
@@ -26,7 +27,7 @@ from hashdb.model import (
 )
 from hashdb.signals import CARD, SIGNAL_TYPES
 from matcher.coverage import Reach, judged, track_seconds
-from matcher.features import QUERY_GRID, LocalLook, MotionWatch
+from matcher.features import QUERY_GRID, GreyWatch, LocalLook, MotionWatch
 from matcher.ground import DARK, EMPTY_GROUND, FLAT_GROUND, blank, flat_ground, ground
 from matcher.heap import give_back
 from matcher.helper import AT_ONCE_BYTES, Helper
@@ -119,6 +120,9 @@ class _Track:
         self.shown = shown
         self.video = video
         self.watched = MotionWatch(QUERY_GRID) if sampling.motion else None
+        self.grey: GreyWatch | None = None
+        if sampling.motion and parts.local is not None:
+            self.grey = GreyWatch(parts.local, number)
         self.merges = merge = sampling.dense and not sampling.windows
         self.look = parts.look
         self.borders = parts.borders()
@@ -148,6 +152,8 @@ class _Track:
         """Hash one frame; whether it could be judged: a code or features were taken of it, or there
         is nothing in it at all."""
         whole = self.look(frame.luma)
+        if self.grey is not None:
+            self.grey.see(frame)
         if self.watched is not None:
             self.watched.see(frame.offset, whole.square)
             return True
@@ -200,6 +206,13 @@ class _Track:
         if self.watched is not None:
             return self.watched.motion(self.number)
         return self.local.motion() if self.local is not None and self.video else None
+
+    def greys(self) -> Iterator[Grey]:
+        """The image that local features were taken of, or some pictures beside what moves."""
+        if self.grey is not None:
+            yield from self.grey.greys
+        elif self.local is not None and self.local.grey is not None:
+            yield self.local.grey
 
     def fingerprints(self) -> Iterator[Fingerprint]:
         for rows in (*self.rows.values(), self.cards):
@@ -282,7 +295,7 @@ def fingerprint(
         motion=tuple(one for one in motions if one is not None),
         to_describe=tuple(some for some in shown if some is not None),
         strands=clocks,
-        stills=tuple(look.still for look in looks if look.still is not None),
+        greys=tuple(grey for t in tracks for grey in t.greys()),
     )
 
 

@@ -37,14 +37,14 @@ from matcher.finders import (
     LocalFinder,
     NeuralFinder,
     SoundFinder,
-    motion_of,
 )
 from matcher.kinship import Kinship
 from matcher.laying import usual
 from matcher.looks import close_part, sure_of_all
 from matcher.lookup import Found, Lookup, likeliest
+from matcher.moment_finder import motion_of
 from matcher.motion import odd, of_pictures, stands_still
-from matcher.played import codes_by_offset
+from matcher.played import NOT_WATCHED, Watched, codes_by_offset
 from matcher.ports import DescriptorModel, Guide
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
 from matcher.score import as_match, as_one_scene, not_sure
@@ -301,12 +301,12 @@ class Judge:
         *,
         usual_only: bool = False,
         ahead: Ahead | None = None,
-        all_motion: Sequence[Motion] = (),
+        every: Watched = NOT_WATCHED,
     ) -> Beside:
         """See `finders.LocalFinder`; nothing where local features are not wanted."""
         if self._local is None:
             return NOTHING_BESIDE
-        return self._local.find(look, usual_only=usual_only, ahead=ahead, all_motion=all_motion)
+        return self._local.find(look, usual_only=usual_only, ahead=ahead, every=every)
 
     def settled(self, look: MediaFingerprints, matches: Iterable[Match]) -> bool:
         """Whether hashes found (`matches`) all of the upload, so that local features need not be

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from hashdb.errors import BadMedia, DescriptorUnavailable, SandboxFailed, SeawallError
-from hashdb.model import Action, Match, MediaFingerprints, Motion, Query
+from hashdb.model import Action, Match, MediaFingerprints, Query
 from matcher.ahead import Ahead
 from matcher.beside import NOTHING_BESIDE, Beside
 from matcher.decide import Evidence, Failure, decide
@@ -23,6 +23,7 @@ from matcher.looks import (
     SPARSE_S,
     WHOLE_S,
     all_windows,
+    checking_windows,
     closer_windows,
     dense_windows,
     described_at,
@@ -37,6 +38,7 @@ from matcher.looks import (
     unsure,
     woven_windows,
 )
+from matcher.played import NOT_WATCHED, Watched
 from matcher.policy import Policy
 from matcher.ports import FingerprintMedia, Sampling, Window
 from matcher.stopwatch import Stopwatch
@@ -97,13 +99,15 @@ class Looker:
             missed = (*missed, *lost, *failed)
             if not (lost or failed):
                 look, local, matches = fuller, filled, found
-        all_motion: tuple[Motion, ...] = ()
-        windows = timing_windows(local.untimed, look.coverage.total_s)
-        if windows and self._first_action(query, look, matches) is not Action.BLOCK:
-            all_motion, unmoved = self._look_at_motion(media, windows, watch)
+        every, total = NOT_WATCHED, look.coverage.total_s
+        action = self._first_action(query, look, matches)
+        timing = () if action is Action.BLOCK else timing_windows(local.untimed, total)
+        checking = () if action is Action.ALLOW else checking_windows(local.doubted, total)
+        if timing or checking:
+            every, unmoved = self._look_at_motion(media, timing, checking, watch)
             missed = (*missed, *unmoved)
-            if all_motion:
-                find_local = partial(find_local, all_motion=all_motion)
+            if every.greys:
+                find_local = partial(find_local, every=every)
                 timed, untimed = self._find_beside(look, watch, "local_features", find_local)
                 local, missed = (local if untimed else local.or_surer(timed)), (*missed, *untimed)
                 matches, failures = self.find(look, watch, local.and_also(others))
@@ -114,9 +118,7 @@ class Looker:
             if apart is not local:
                 local = apart
                 matches, failures = self.find(look, watch, local.and_also(others))
-        look, matches, second = self._look_again(
-            media, look, matches, local, others, all_motion, watch
-        )
+        look, matches, second = self._look_again(media, look, matches, local, others, every, watch)
         return Looked(look, matches, (*unseen, *unheard, *untold, *missed, *failures, *second))
 
     def _first_look(
@@ -261,12 +263,20 @@ class Looker:
         return replace(look, fingerprints=prints, local=local_features, motion=motion), ()
 
     def _look_at_motion(
-        self, media: BinaryIO, windows: tuple[Window, ...], watch: Stopwatch
-    ) -> tuple[tuple[Motion, ...], tuple[Failure, ...]]:
-        """What moves in every picture of the windows."""
+        self,
+        media: BinaryIO,
+        timing: tuple[Window, ...],
+        checking: tuple[Window, ...],
+        watch: Stopwatch,
+    ) -> tuple[Watched, tuple[Failure, ...]]:
+        """Some pictures of the windows, and what moves in all of them if any are for `timing`:
+        between others there are gaps."""
+        windows = all_windows(timing, checking)
         sampling = Sampling(dense=False, windows=windows, motion=True, seconds=self._seconds)
         every, ended = self._once_more(media, sampling, (), "motion_look", watch)
-        return () if every is None else every.motion, ended
+        if every is None:
+            return NOT_WATCHED, ended
+        return Watched(every.motion if timing else (), every.greys), ended
 
     def _look_apart(
         self,
@@ -329,7 +339,7 @@ class Looker:
         matches: tuple[Match, ...],
         local: Beside,
         sound: Beside,
-        all_motion: tuple[Motion, ...],
+        every: Watched,
         watch: Stopwatch,
     ) -> tuple[MediaFingerprints, tuple[Match, ...], tuple[Failure, ...]]:
         """Where something was found, the frames around it looked at one by one; by local features
@@ -349,13 +359,14 @@ class Looker:
         look = replace(look, fingerprints=prints, local=joined_local(look.local, dense.local))
         unseen: tuple[Failure, ...] = ()
         if closer:
-            find_local = partial(self._judge.find_local, usual_only=True, all_motion=all_motion)
+            find_local = partial(self._judge.find_local, usual_only=True, every=every)
             sparse = any(is_sparse(near(looked, window)) for window in closer)
             motion = (*look.motion, *dense.motion) if sparse else look.motion
             nearer, unseen = self._find_beside(
                 replace(look, motion=motion), watch, "local_features", find_local
             )
-            local = local if unseen else local.or_surer(nearer)
+            # what it doubts are other lines: those from before were looked at already
+            local = local if unseen else local.or_surer(replace(nearer, refuted=frozenset()))
         found, failures = self.find(look, watch, local.and_also(sound))
         failures = (*unseen, *failures)
         if not ended:

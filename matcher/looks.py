@@ -58,6 +58,10 @@ which the gaps are filled; and most of them in all."""
 TIMED_SECONDS = 30.0
 """Most seconds in which every picture is looked at for what moves."""
 
+CHECKED_PLACES, CHECKED, CHECKED_S = 2, 10, 0.3
+"""Places at a doubtful moment that are looked at once more, pictures of each, and seconds around
+each: the reference's nearest picture is half a second from the next one."""
+
 AROUND_S, LEAST_S, FOLLOW_S = 0.5, 3.0, 6.0
 """Seconds before the first and after the last of them that count too; the fewest in all; and how
 far around them it is followed what they show."""
@@ -207,6 +211,17 @@ def timing_windows(shown: Sequence[Floats], total: float) -> tuple[Window, ...]:
         if sum(w.end - w.start for w in tried) <= TIMED_SECONDS:
             windows = tried
     return tuple(windows)
+
+
+def checking_windows(shown: Sequence[Floats], total: float) -> tuple[Window, ...]:
+    """Where to look whether what is there for an instant only is that of the reference: around some
+    of the pictures at which each of a few places is `shown`, (n,) seconds each."""
+    windows = []
+    for pictures in sorted(shown, key=len, reverse=True)[:CHECKED_PLACES]:
+        some = np.linspace(0, len(pictures) - 1, min(CHECKED, len(pictures))).round().astype(int)
+        for at in np.sort(pictures)[some].tolist():
+            windows.append(Window(max(0.0, at - CHECKED_S), min(total, at + CHECKED_S)))
+    return tuple(_merged(windows))
 
 
 def around(shown: Floats) -> tuple[float, float]:

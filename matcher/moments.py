@@ -187,6 +187,19 @@ def is_surely_told(
     return is_same(agreement, found.speed) or (agreement.on >= AGREED and clear)
 
 
+def is_doubtful(
+    found: Found, motion: Callable[[], tuple[Motion, Motion] | None] = lambda: None
+) -> bool:
+    """Whether what moves on the line, before a camera that stands still, may be somebody else who
+    does much the same: it is not the same by `SAME_FASTER`, nor by `SAME` and `AGREED_ABOVE` more
+    than elsewhere."""
+    agreement = _agreement(found, motion())
+    if agreement is None:
+        return True
+    clear = agreement.on - agreement.elsewhere >= AGREED_ABOVE
+    return agreement.on < SAME_FASTER and not (agreement.on >= SAME and clear)
+
+
 def is_missing(
     found: Found,
     mine: Sequence[Shot],

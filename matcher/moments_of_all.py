@@ -1,7 +1,9 @@
-"""The moment of a reference that is told by how every picture of an upload changes. Pure.
+"""The moment of a reference that is told by every picture of an upload. Pure but for what
+describes pictures.
 
 Where few pictures leave the moment open (`matcher.moments`), all of them are looked at; how they
 change leads to one line of time (`matcher.every_picture`), and is held against what features say.
+Or it is told by what is there for an instant only (`matcher.instants`).
 """
 
 from __future__ import annotations
@@ -11,14 +13,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from hashdb.model import Motion
+from hashdb.model import Grey, Motion
 from hashdb.ports import Nominee
 from matcher import moving
 from matcher.correlation import Line
 from matcher.every_picture import Told, followed, line_by_all
+from matcher.instants import line_by_instants
 from matcher.laying import Found
 from matcher.moments import AGREED, AGREED_ABOVE, SAME, SAME_FASTER, on_told_line
 from matcher.motion import SAME_S, laid_by
+from matcher.ports import Guide
 from matcher.sighting import Shot
 
 FEW_EVENTS, MANY_EVENTS, MOST_OF_ALL = 4.0, 8.0, 0.5
@@ -62,6 +66,20 @@ def at_moment_of_all(
     unseen = np.array([s.offset for s in mine if s.row not in seen])
     there = followed(told.line, unseen, laid, upload, reference)
     return replace(settled, timed=True, followed=tuple(unseen[there].tolist()))
+
+
+def at_its_instants(
+    found: Found,
+    mine: Sequence[Shot],
+    pictures: Sequence[Nominee],
+    greys: Sequence[Grey],
+    guide: Guide,
+) -> Found | None:
+    """What was found before a camera that stands still, on the line of time that what is there for
+    an instant only tells; None where it tells none. As for `line_by_instants`."""
+    told = line_by_instants(found, pictures, greys, guide)
+    settled = None if told is None else on_told_line(found, told.line, mine, pictures)
+    return None if settled is None else replace(settled, timed=True)
 
 
 def _leads_alike(found: Found, line: Line) -> bool:

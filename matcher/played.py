@@ -17,10 +17,10 @@ from hashdb.model import (
     Alignment,
     Codes,
     Fingerprint,
+    Grey,
     Motion,
     Orientation,
     Segment,
-    Still,
     View,
 )
 from matcher import verify
@@ -31,12 +31,27 @@ from matcher.sighting import Shot, Sight
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Watched:
+    """What a look at every picture saw: what moves in them, and some of them in grey."""
+
+    motion: Sequence[Motion] = ()
+    greys: Sequence[Grey] = ()
+
+    def of(self, track: int) -> list[Grey]:
+        """The pictures of a track."""
+        return [g for g in self.greys if g.track == track]
+
+
+NOT_WATCHED = Watched()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Seen:
     """One track's pictures, and what of enforced references was seen in them, in an upload of
     `total_s` seconds (0: an image); `still`: the ordinals of those that are images; `banned`: of
-    those that no allow-list holds; `motion`: what moves, by one or more looks, and `all_motion` in
-    every picture; `alike`: PDQ codes of the pictures, by their offset; `image`: an image
-    itself, where it is there."""
+    those that no allow-list holds; `motion`: what moves, by one or more looks; `every`: what
+    a look at every picture saw; `alike`: PDQ codes of the pictures, by their offset; `image`: an
+    image itself, where it is there."""
 
     track: int
     total_s: float
@@ -45,9 +60,9 @@ class Seen:
     still: Sequence[int]
     banned: Sequence[int]
     motion: Sequence[Motion]
-    all_motion: Sequence[Motion]
+    every: Watched
     alike: Mapping[float, Codes]
-    image: Still | None = None
+    image: Grey | None = None
 
     @property
     def clear(self) -> list[Sight]:
@@ -124,7 +139,10 @@ def backwards(seen: Seen) -> Seen:
         shots=[turned(shot) for shot in seen.shots[::-1]],
         sights=[replace(sight, shot=turned(sight.shot)) for sight in seen.sights],
         motion=[_motion(one, seen.total_s) for one in seen.motion],
-        all_motion=[_motion(one, seen.total_s) for one in seen.all_motion],
+        every=Watched(
+            [_motion(one, seen.total_s) for one in seen.every.motion],
+            [replace(g, offset=seen.total_s - g.offset) for g in seen.every.greys[::-1]],
+        ),
         alike={seen.total_s - offset: code for offset, code in seen.alike.items()},
     )
 

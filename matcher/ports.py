@@ -61,8 +61,8 @@ class Sampling:
     `dense`: every frame (references), else keyframes and what fills the gaps (uploads).
     `windows`: look densely, but only here. `strands`: of every picture there, the videos that are
     woven into each other (`matcher.strands`), each by its own clock; none where nothing is woven.
-    `motion`: of every picture there what moves in it, and nothing else. `filling`: two pictures a
-    second there, where keyframes lie far apart.
+    `motion`: of every picture there what moves in it, some pictures in grey, and nothing else.
+    `filling`: two pictures a second there, where keyframes lie far apart.
     `max_frames`, `seconds` (CPU) and `clock_s` (by the clock) end the look early.
     `pictures`: how many RGB pictures, spread over the upload, a classifier is to be given.
     `describe`: the side in pixels of the pictures that a descriptor model is to be given; 0: none.
@@ -205,8 +205,9 @@ class LocalHasher(Protocol):
         """What gives `query` of a video's picture, and holds no more of it than that takes."""
         ...
 
-    def still(self, luma: AnyLuma, described: FrameFeatures) -> Luma:
-        """An image as `query` described it, of the size that the places it gave are of."""
+    def grey(self, luma: AnyLuma, described: FrameFeatures | None = None) -> Luma:
+        """A picture as `query` describes it, of the size that the places it gives are of: a video's
+        or, where that is given, an image that was `described`."""
         ...
 
 

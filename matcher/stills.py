@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hashdb.model import Rendering, Still
+from hashdb.model import Grey, Rendering
 from hashdb.ports import LocalBackend, Nominee
 from matcher import moving
 from matcher.all_over import NOT_ASKED, best_shown
@@ -29,7 +29,7 @@ def shown(
     index: LocalBackend,
     *,
     still: Sequence[int],
-    image: Still | None,
+    image: Grey | None,
     guide: Guide | None,
 ) -> list[tuple[Found, bool]]:
     """The references that the image shows, each in its renderings at the picture of it that is seen

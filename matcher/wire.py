@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hashdb.model import (
     Coverage,
     Fingerprint,
+    Grey,
     LocalFeatures,
     MediaFingerprints,
     MediaKind,
@@ -29,7 +30,6 @@ from hashdb.model import (
     Pictures,
     Rendering,
     SoundPeaks,
-    Still,
     Strand,
     View,
 )
@@ -98,7 +98,7 @@ def pack_answer(
         "sound": [_sound_head(one) for one in answer.sound],
         "to_describe": [[*some.pixels.shape[:2], some.track] for some in answer.to_describe],
         "strands": [[one.track, len(one.offsets), one.seconds] for one in answer.strands],
-        "stills": [[*one.luma.shape, one.track] for one in answer.stills],
+        "greys": [[*one.luma.shape, one.track, one.offset] for one in answer.greys],
     }
     return json.dumps(head).encode(), b"".join(_parts(answer))
 
@@ -136,8 +136,8 @@ def _parts(answer: MediaFingerprints) -> Iterator[bytes | memoryview]:
     for strand in answer.strands:
         yield strand.offsets.astype("<f8").tobytes()
         yield strand.moments.astype("<f8").tobytes()
-    for still in answer.stills:
-        yield np.ascontiguousarray(still.luma, dtype=np.uint8).tobytes()
+    for grey in answer.greys:
+        yield np.ascontiguousarray(grey.luma, dtype=np.uint8).tobytes()
 
 
 def _fingerprint_head(one: Fingerprint) -> dict[str, Any]:
@@ -236,14 +236,14 @@ def unpack_answer(head: dict[str, Any], body: bytes) -> MediaFingerprints:
         if not isinstance(head["strands"], list) or len(head["strands"]) > _MOST_STRANDS:
             raise BadAnswer("too many strands")
         strands = tuple(_strand(shape, rest) for shape in head["strands"])
-        if not isinstance(head["stills"], list) or len(head["stills"]) > _MOST_LISTED:
-            raise BadAnswer("too many stills")
-        stills = tuple(_still(shape, rest) for shape in head["stills"])
+        if not isinstance(head["greys"], list) or len(head["greys"]) > _MOST_LISTED:
+            raise BadAnswer("too many grey pictures")
+        greys = tuple(_grey(shape, rest) for shape in head["greys"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswer(f"a field is missing or wrong: {error!r}") from None
     rest.end()
     return MediaFingerprints(
-        kind, fingerprints, coverage, shown, local, sound, motion, to_describe, strands, stills
+        kind, fingerprints, coverage, shown, local, sound, motion, to_describe, strands, greys
     )
 
 
@@ -383,13 +383,14 @@ def _strand(shape: object, rest: _Body) -> Strand:
     return Strand(track, offsets, moments, _seconds(seconds))
 
 
-def _still(shape: object, rest: _Body) -> Still:
-    if not isinstance(shape, list) or len(shape) != 3:
-        raise BadAnswer("no still")
+def _grey(shape: object, rest: _Body) -> Grey:
+    if not isinstance(shape, list) or len(shape) != 4:
+        raise BadAnswer("no grey picture")
     height, width = (_whole(side, _MOST_SIDE) for side in shape[:2])
     if min(height, width) < _LEAST_SIDE:
-        raise BadAnswer("a still without a picture")
-    return Still(rest.take((height, width), "u1"), _whole(shape[2], 1000))
+        raise BadAnswer("a grey picture without a pixel")
+    luma = rest.take((height, width), "u1")
+    return Grey(luma, _whole(shape[2], 1000), _seconds(shape[3]))
 
 
 def _picture(shape: object, rest: _Body) -> NDArray[np.uint8]:

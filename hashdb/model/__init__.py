@@ -29,6 +29,7 @@ from hashdb.model.prints import (
     Digests,
     Fingerprint,
     Floats,
+    Grey,
     Ints,
     LocalFeatures,
     MediaFingerprints,
@@ -36,7 +37,6 @@ from hashdb.model.prints import (
     Pictures,
     SignalType,
     SoundPeaks,
-    Still,
     Strand,
 )
 from hashdb.model.verdicts import (
@@ -110,7 +110,7 @@ __all__ = [
     "Signal",
     "SignalType",
     "SoundPeaks",
-    "Still",
+    "Grey",
     "Standing",
     "Strand",
     "Verdict",

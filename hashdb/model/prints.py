@@ -271,12 +271,13 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Still:
-    """An image as its local features were taken: `luma` (H, W) uint8, of the size that their places
-    are of."""
+class Grey:
+    """A picture as its local features are taken: `luma` (H, W) uint8, of the size that their places
+    are of; `offset`: seconds, 0 of an image."""
 
     luma: NDArray[np.uint8]
     track: int = 0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -288,7 +289,8 @@ class MediaFingerprints:
     `motion`: beside local features of a video, one value a track.
     `sound`: peaks of the sound, one value a track, where they are wanted and there are any.
     `to_describe`: pictures for a descriptor model, one value a track, where they are wanted.
-    `stills`: of an image, one value a track, where local features are wanted of an upload.
+    `greys`: of an image, one value a track, where local features are wanted of an upload; of a look
+    at what moves, some a second, in the order of their time.
     `strands`: of a look that takes woven videos apart, whose times are all by these clocks.
     `coverage` is about the pictures: a sound that is missing, broken or longer than a limit takes
     nothing from it, as one that was heard adds nothing. `SoundPeaks.seconds` says what was heard.
@@ -303,7 +305,7 @@ class MediaFingerprints:
     motion: tuple[Motion, ...] = ()
     to_describe: tuple[Pictures, ...] = ()
     strands: tuple[Strand, ...] = ()
-    stills: tuple[Still, ...] = ()
+    greys: tuple[Grey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

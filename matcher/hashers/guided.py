@@ -125,19 +125,19 @@ def _smoothed(shown: Singles) -> Singles:
     return out
 
 
-def _steps(angles: Floats, width: int) -> Ints:
-    """(n, 512) from a spot to each place of the pattern, turned by (n,) degrees."""
+def _turns(angles: Floats) -> tuple[Singles, Singles]:
+    """(n,) cosine and sine of degrees."""
     turns = np.radians(angles)
-    cos, sin = (f(turns).astype(np.float32)[:, None] for f in (np.cos, np.sin))
-    across = np.rint(ACROSS * cos - DOWN * sin).astype(np.int64)
-    down = np.rint(ACROSS * sin + DOWN * cos).astype(np.int64)
-    return np.asarray(down * width + across)
+    return np.cos(turns).astype(np.float32), np.sin(turns).astype(np.float32)
 
 
 def nearest_by_table(laid: NDArray[np.uint8], spots: Ints, angles: Floats, codes: Codes) -> Ints:
     """(n,) the fewest bits in which the picture around the (n, 2) `spots` differs from codes."""
     width, pixels = laid.shape[1], laid.ravel()
-    steps, at = _steps(angles, width), spots[:, 1] * width + spots[:, 0]
+    cos, sin = (turn[:, None] for turn in _turns(angles))
+    right = np.rint(ACROSS * cos - DOWN * sin).astype(np.int64)
+    lower = np.rint(ACROSS * sin + DOWN * cos).astype(np.int64)
+    steps, at = lower * width + right, spots[:, 1] * width + spots[:, 0]
     best = np.full(len(at), 256, dtype=np.int64)
     for down in range(-REACH, REACH + 1):
         for across in range(-REACH, REACH + 1):
@@ -148,9 +148,22 @@ def nearest_by_table(laid: NDArray[np.uint8], spots: Ints, angles: Floats, codes
 
 
 def _search(
-    pixels: Any, at: Any, steps: Any, width: Any, reach: Any, codes: Any, ones: Any, best: Any
+    pixels: Any,
+    at: Any,
+    turns: Any,
+    width: Any,
+    reach: Any,
+    codes: Any,
+    pattern: Any,
+    ones: Any,
+    steps: Any,
+    best: Any,
 ) -> None:
     for i in range(len(at)):
+        cos, sin = turns[0, i], turns[1, i]
+        for k in range(len(steps)):
+            x, y = pattern[0, k], pattern[1, k]
+            steps[k] = int(np.rint(x * sin + y * cos)) * width + int(np.rint(x * cos - y * sin))
         fewest = 256
         for down in range(-reach, reach + 1):
             for across in range(-reach, reach + 1):
@@ -160,8 +173,8 @@ def _search(
                     for bit in range(8):
                         k = 16 * byte + 2 * bit
                         if (
-                            pixels[np.uint64(spot + steps[i, k])]
-                            < pixels[np.uint64(spot + steps[i, k + 1])]
+                            pixels[np.uint64(spot + steps[k])]
+                            < pixels[np.uint64(spot + steps[k + 1])]
                         ):
                             mine |= np.uint8(1 << bit)
                     bits += ones[mine ^ codes[i, byte]]
@@ -183,11 +196,13 @@ def nearest_by_loops(laid: NDArray[np.uint8], spots: Ints, angles: Floats, codes
     width = laid.shape[1]
     best = np.empty(len(spots), dtype=np.int64)
     at = spots[:, 1] * width + spots[:, 0]
-    _compiled(laid.ravel(), at, _steps(angles, width), width, REACH, codes, _ONES, best)
+    turns, steps = np.stack(_turns(angles)), np.empty(len(ACROSS), dtype=np.int64)
+    _compiled(laid.ravel(), at, turns, width, REACH, codes, _PATTERN, _ONES, steps, best)
     return best
 
 
 _nearest = nearest_by_loops if COMPILED else nearest_by_table
+_PATTERN = np.stack([ACROSS, DOWN])
 _ONES = np.bitwise_count(np.arange(256, dtype=np.uint8)).astype(np.int64)
 
 

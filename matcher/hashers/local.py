@@ -211,8 +211,10 @@ class LocalHasher:
         """What gives the same as `query`, and holds the scaled picture."""
         return partial(_described, scaled(luma, QUERY_SIDE).copy())
 
-    def still(self, luma: AnyLuma, described: FrameFeatures) -> Luma:
-        """An image as `query` described it."""
+    def grey(self, luma: AnyLuma, described: FrameFeatures | None = None) -> Luma:
+        """A video's picture as `query` describes it, or an image as it was `described`."""
+        if described is None:
+            return scaled(luma, QUERY_SIDE)
         pictures = (scaled(luma, side) for side, _ in reversed(ONE_QUERY))
         return next(p for p in pictures if p.shape == (described.height, described.width))
 

@@ -18,6 +18,7 @@ from hashdb.model import Action, MediaFingerprints, Verdict, new_id
 from matcher.beside import Beside
 from matcher.check import Checker
 from matcher.digest import digest_file
+from matcher.played import NOT_WATCHED
 from matcher.ports import Sampling
 from tests.media_maker import Rgb, video
 
@@ -114,7 +115,7 @@ def test_a_search_that_failed_takes_nothing_away(
     find = parts.judge.find_local
 
     def failing(look: MediaFingerprints, **more: Any) -> Beside:
-        if more.get("all_motion"):
+        if more.get("every", NOT_WATCHED).motion:
             raise RuntimeError("no")
         return find(look, **more)
 

@@ -11,13 +11,13 @@ import pytest
 from hashdb.model import (
     Coverage,
     Fingerprint,
+    Grey,
     MediaFingerprints,
     MediaKind,
     Motion,
     Orientation,
     Pictures,
     SoundPeaks,
-    Still,
     Strand,
     View,
 )
@@ -62,7 +62,7 @@ def answer() -> MediaFingerprints:
         (motion,),
         (shown,),
         (strand,),
-        (Still(np.arange(72, dtype=np.uint8).reshape(8, 9), 2),),
+        (Grey(np.arange(72, dtype=np.uint8).reshape(8, 9), 2, 1.5),),
     )
 
 
@@ -110,8 +110,9 @@ def test_there_and_back():
     assert (strand.track, strand.seconds) == (1, 1.5)
     assert strand.offsets.tolist() == [0.5, 1.75]
     assert strand.moments.tolist() == [0.0, 0.25]
-    (still,) = found.stills
-    assert (still.luma.tolist(), still.track) == (answer().stills[0].luma.tolist(), 2)
+    (grey,) = found.greys
+    assert grey.luma.tolist() == answer().greys[0].luma.tolist()
+    assert (grey.track, grey.offset) == (2, 1.5)
     (heard,), (said_peaks,) = found.sound, answer().sound
     assert (heard.pipeline, heard.track, heard.seconds) == ("peaks-1", 2, 9.5)
     for name in ("times", "pitches", "levels"):
@@ -232,16 +233,19 @@ def changed(**fields: object) -> dict[str, object]:
         {"strands": [[1, 2, "1"]]},
         {"strands": [[1, 2, float("nan")]]},
         {"strands": [[1, 0, 1.5]] * 9},
-        {"stills": None},
-        {"stills": []},
-        {"stills": [{}]},
-        {"stills": [[8, 9]]},
-        {"stills": [[9, 9, 2]]},
-        {"stills": [[-8, -9, 2]]},
-        {"stills": [[1, 72, 2]]},
-        {"stills": [[8, 9, -1]]},
-        {"stills": [[10**6, 10**6, 2]]},
-        {"stills": [[8, 9, 2]] * 10_001},
+        {"greys": None},
+        {"greys": []},
+        {"greys": [{}]},
+        {"greys": [[8, 9, 2]]},
+        {"greys": [[9, 9, 2, 1.5]]},
+        {"greys": [[-8, -9, 2, 1.5]]},
+        {"greys": [[1, 72, 2, 1.5]]},
+        {"greys": [[8, 9, -1, 1.5]]},
+        {"greys": [[8, 9, 2, -1.5]]},
+        {"greys": [[8, 9, 2, float("nan")]]},
+        {"greys": [[8, 9, 2, "1"]]},
+        {"greys": [[10**6, 10**6, 2, 1.5]]},
+        {"greys": [[8, 9, 2, 1.5]] * 10_001},
     ],
 )
 def test_wrong_fields_are_no_answer(fields: dict[str, object]):

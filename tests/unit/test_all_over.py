@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hashdb.model import Rendering, Still
+from hashdb.model import Grey, Rendering
 from hashdb.ports import Nominee
 from matcher import all_over, verify
 from matcher.all_over import FOUND_BITS, NOT_ASKED, Shown, as_shown, best_shown, has_holes
@@ -97,7 +97,7 @@ def test_both_ways_find_the_same(original: Luma, monkeypatch: pytest.MonkeyPatch
 
 def sight_of(
     image: Luma, known: Luma, rendering: Rendering = Rendering.PLAIN
-) -> tuple[Sight, Still]:
+) -> tuple[Sight, Grey]:
     """The image as the service sees it in a reference's picture."""
     one, reference = {f.rendering: f for f in HASHER.query(image, alone=True)}, described(known)
     mine = one[rendering]
@@ -109,7 +109,7 @@ def sight_of(
     pairs = verify.candidates(picture, other)
     agreement = verify.agreement(pairs)
     assert agreement is not None
-    still = Still(HASHER.still(image, mine))
+    still = Grey(HASHER.grey(image, mine))
     return Sight(Shot(0, 0.0, rendering, picture), nominee, pairs, agreement), still
 
 
@@ -188,7 +188,7 @@ def test_little_that_can_be_looked_for_says_nothing(original: Luma) -> None:
     sight, still = sight_of(original, original)
     few = lambda _, __, known: np.where(np.arange(len(known.codes)) < 39, 0, -1)  # noqa: E731
     assert as_shown(sight, still, few) == NOT_ASKED
-    other = Still(still.luma[:-1])
+    other = Grey(still.luma[:-1])
     assert as_shown(sight, other, guided.distances) == NOT_ASKED
 
 
@@ -216,6 +216,6 @@ def test_a_still_is_the_picture_that_was_described(original: Luma) -> None:
     large = cv2.resize(original, None, fx=3, fy=3)
     for image in (original, large, original[:200, :300].copy()):
         found = HASHER.query(image, alone=True)[0]
-        still = HASHER.still(image, found)
+        still = HASHER.grey(image, found)
         assert still.shape == (found.height, found.width)
         assert any(np.array_equal(still, reduced(image, side)) for side, _ in ONE_QUERY)

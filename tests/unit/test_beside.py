@@ -190,3 +190,13 @@ def test_one_place_that_agrees_is_enough(banked: Motion):
     both = [early, Motion(right.offsets, right.grids, 1)]
     assert seen_otherwise(heard(FROM_S), [place(0)], both, banked)
     assert not seen_otherwise(heard(FROM_S), [place(0), place(1)], both, banked)
+
+
+def test_what_turns_out_to_be_of_another_moment_is_not_kept():
+    first = Beside((found("a", 0.9), found("b", 0.9)), doubted=(np.array([1.0, 2.0]),))
+    looked = Beside((found("a", 0.1),), other_moment=frozenset({"b"}), refuted=frozenset("ab"))
+    both = first.or_surer(looked)
+    assert scores(both) == [("a", 0.1)]
+    assert both.untold("b")
+    joined = first.and_also(looked)
+    assert (len(joined.doubted), joined.refuted) == (1, {"a", "b"})

@@ -12,6 +12,7 @@ from matcher.features import (
     LOCAL_MOST,
     QUERY_GAP_S,
     STILL_S,
+    GreyWatch,
     LocalLook,
 )
 from matcher.ports import Frame, FrameFeatures, Sampling, Window
@@ -33,7 +34,7 @@ class Everything:
     def later(self, luma):
         return lambda: self.query(luma)
 
-    def still(self, luma, described):
+    def grey(self, luma, described=None):
         return luma
 
 
@@ -156,5 +157,14 @@ def test_of_an_image_the_picture_is_kept():
     ):
         look = LocalLook(Everything(), 3, sampling, 0.0, alone=alone)
         look.see(Frame(0.0, NONE), np.zeros((64, 64)))
-        assert (look.still is not None) is kept
-        assert look.still is None or (look.still.track == 3 and look.still.luma is NONE)
+        assert (look.grey is not None) is kept
+        assert look.grey is None or (look.grey.track == 3 and look.grey.luma is NONE)
+
+
+def test_where_every_picture_is_looked_at_some_are_kept():
+    watch = GreyWatch(Everything(), 3)
+    for number in range(60):
+        watch.see(Frame(number / 30, NONE))
+    assert [(g.track, round(g.offset, 3)) for g in watch.greys] == [
+        (3, round(number / 30, 3)) for number in range(0, 60, 4)
+    ]

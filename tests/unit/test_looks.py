@@ -43,6 +43,7 @@ from matcher.looks import (
     all_windows,
     around,
     as_look,
+    checking_windows,
     closer_windows,
     dense_windows,
     described_at,
@@ -318,6 +319,27 @@ def test_the_look_for_what_is_woven_in_has_a_bound():
 def test_where_places_are_shown_every_picture_is_looked_at(shown, windows):
     found = timing_windows([np.array(each) for each in shown], 40.0)
     assert [(w.start, w.end) for w in found] == windows
+
+
+@pytest.mark.parametrize(
+    ("shown", "middles"),
+    [
+        ([], []),
+        ([[3.0, 2.0], [9.0]], [2.0, 3.0, 9.0]),
+        ([[2.0], [4.0, 5.0], [6.0, 7.0, 8.0]], [4.0, 5.0, 6.0, 7.0, 8.0]),  # two places
+        ([range(1, 38)], [1.0, 5.0, 9.0, 13.0, 17.0, 21.0, 25.0, 29.0, 33.0, 37.0]),
+    ],
+)
+def test_what_is_doubtful_is_looked_at_around_some_of_its_pictures(shown, middles):
+    found = checking_windows([np.array(each, dtype=float) for each in shown], 40.0)
+    assert [(w.start + w.end) / 2 for w in found] == pytest.approx(middles)
+    assert [w.end - w.start for w in found] == pytest.approx([0.6] * len(middles))
+
+
+def test_what_is_looked_at_around_doubtful_pictures_lies_in_the_upload():
+    found = checking_windows([np.array([0.1, 0.5, 39.9])], 40.0)
+    assert [w.start for w in found] == pytest.approx([0.0, 39.6])
+    assert [w.end for w in found] == pytest.approx([0.8, 40.0])
 
 
 def test_every_picture_counts_around_those_that_show_a_place():

@@ -12,6 +12,7 @@ from hashdb.index.local import LocalIndex
 from hashdb.model import (
     Alignment,
     FrameMatch,
+    Grey,
     LocalFeatures,
     Motion,
     Orientation,
@@ -25,7 +26,7 @@ from matcher.beside import Beside
 from matcher.laying import Found, usual
 from matcher.moments import at_its_moment
 from matcher.pieces import joined
-from matcher.played import MANY, Seen, as_played, backwards, is_another_pass, only
+from matcher.played import MANY, Seen, Watched, as_played, backwards, is_another_pass, only
 from matcher.score import rescore
 from tests.made_world import aligned, best, copy, index_of, looked_for, panning, reference
 
@@ -38,12 +39,15 @@ def index() -> LocalIndex:
 
 
 def seen(
-    features: Sequence[LocalFeatures], index: LocalIndex, motion: Sequence[Motion] = ()
+    features: Sequence[LocalFeatures],
+    index: LocalIndex,
+    motion: Sequence[Motion] = (),
+    greys: Sequence[Grey] = (),
 ) -> Seen:
     shots = sighting.shots(features)
     alike = {s.offset: np.full(32, s.row, np.uint8) for s in shots}
     sights = sighting.sighted(shots, index)
-    return Seen(0, SECONDS, shots, sights, [], [0, 1], motion, motion, alike)
+    return Seen(0, SECONDS, shots, sights, [], [0, 1], motion, Watched(motion, greys), alike)
 
 
 def moments(one: Seen) -> list[tuple[int, float, Rendering]]:
@@ -54,8 +58,9 @@ def test_twice_is_as_it_was(index: LocalIndex) -> None:
     rng = np.random.default_rng(3)
     grids = rng.integers(-90, 90, (5, 4, 4)).astype(np.int8)
     motion = Motion(np.array([0.5, 1.0, 3.0, 3.5, 9.0]), grids, 0, np.zeros((4, 4), np.uint8))
+    greys = [Grey(np.full((8, 8), i, np.uint8), 0, at) for i, at in enumerate((0.5, 2.0))]
     plain = copy(panning(1), speed=-1.0, offset=14.0)
-    one = seen([plain, replace(plain, rendering=Rendering.MIRRORED)], index, [motion])
+    one = seen([plain, replace(plain, rendering=Rendering.MIRRORED)], index, [motion], greys)
     back = backwards(one)
     (turned,) = back.motion
     assert turned.offsets == pytest.approx([1.3, 6.8, 7.3, 9.3, 9.8])
@@ -63,10 +68,12 @@ def test_twice_is_as_it_was(index: LocalIndex) -> None:
     assert {o: c[0] for o, c in back.alike.items()} == {
         SECONDS - s.offset: s.row for s in one.shots
     }
+    told = [(int(grey.luma[0, 0]), grey.offset) for grey in back.every.greys]
+    assert told == [(1, SECONDS - 2.0), (0, SECONDS - 0.5)]
     again = backwards(back)
     assert [row for row, *_ in moments(again)] == [row for row, *_ in moments(one)]
     np.testing.assert_allclose([s.offset for s in again.shots], [s.offset for s in one.shots])
-    np.testing.assert_allclose(again.all_motion[0].offsets, motion.offsets)
+    np.testing.assert_allclose(again.every.motion[0].offsets, motion.offsets)
     np.testing.assert_array_equal(again.motion[0].grids, grids)
     assert [s.nominee.offset for s in again.sights] == [s.nominee.offset for s in one.sights]
 

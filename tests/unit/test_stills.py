@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hashdb.index.local import LocalIndex
-from hashdb.model import LocalFeatures, Rendering, Still
+from hashdb.model import Grey, LocalFeatures, Rendering
 from matcher import sighting, stills
 from matcher.laying import Found
 from matcher.stills import told_alone
@@ -48,7 +48,7 @@ def shown(
         sights,
         index,
         still=still,
-        image=None if bits is None else Still(np.zeros((HEIGHT, WIDTH), np.uint8)),
+        image=None if bits is None else Grey(np.zeros((HEIGHT, WIDTH), np.uint8)),
         guide=lambda _, __, known: np.full(len(known.codes), bits),
     )
 
