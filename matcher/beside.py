@@ -70,13 +70,15 @@ class Beside:
         )
 
     def or_apart(self, apart: Beside, strands: Sequence[Strand]) -> Beside:
-        """The same, but of each reference the alignments of whichever is surer of it, this or what
-        was found in the `strands` of the upload taken apart."""
+        """The same, but of each reference that was not refuted the alignments of whichever is surer
+        of it, this or what was found in the `strands` of the upload taken apart."""
         clocks = {s.track: s for s in strands if len(s.offsets)}
         shown = [
             _as_shown(a, clocks[a.frames[0].track])
             for a in apart.alignments
-            if a.frames[0].track in clocks and a.score >= SURE
+            if a.frames[0].track in clocks
+            and a.score >= SURE
+            and a.reference_id not in self.refuted
         ]
         kept = _surer(self.alignments, shown)
         found = frozenset(a.reference_id for a in kept)

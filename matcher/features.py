@@ -36,7 +36,7 @@ RACING = 0.5
 MOTION_GAP_S, REFERENCE_GRID, QUERY_GRID = 0.25, 16, 64
 # Where all pictures are looked at for what moves, so often one is given back, of 150 kB: what is
 # there for an instant moves on in a tenth of a second.
-GREY_GAP_S = 0.125
+GREY_GAP_S, GREYS_MOST = 0.125, 400
 
 
 def sets_aside(duration: float) -> bool:
@@ -204,15 +204,18 @@ class MotionWatch:
 
 
 class GreyWatch:
-    """Some pictures of one track, in grey."""
+    """Some pictures of one track of `tracks`, in grey, the first so many."""
 
-    def __init__(self, hasher: LocalHasher, number: int) -> None:
+    def __init__(self, hasher: LocalHasher, number: int, tracks: int = 1) -> None:
         self._hasher = hasher
+        self._most = GREYS_MOST // max(1, tracks)
         self._number = number
         self.greys: list[Grey] = []
 
     def see(self, frame: Frame) -> None:
         """One picture; passed over within `GREY_GAP_S` of the last one."""
+        if len(self.greys) >= self._most:
+            return
         if not self.greys or frame.offset - self.greys[-1].offset >= GREY_GAP_S - 1e-3:
             luma = self._hasher.grey(frame.luma)
             self.greys.append(Grey(luma, self._number, frame.offset))

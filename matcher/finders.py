@@ -94,7 +94,7 @@ class LocalFinder:
             told = find(seen)
             if seen.total_s > 0 and not look.strands:
                 told = played_otherwise(seen, told, indexed[1], find)
-            sure = sure_of(told)
+            sure = {*sure_of(told), *told.refuted}
             left = [s for s in seen.clear if indexed[1][s.nominee.reference] not in sure]
             unsure = tuple(sorted({s.shot.offset for s in left}))
             told = replace(told, unsure=unsure, untimed=told.untimed if left else ())

@@ -112,6 +112,7 @@ class _Track:
         sampling: Sampling,
         local: LocalLook | None,
         shown: ShownLook | None,
+        grey: GreyWatch | None,
         *,
         video: bool,
     ) -> None:
@@ -120,9 +121,7 @@ class _Track:
         self.shown = shown
         self.video = video
         self.watched = MotionWatch(QUERY_GRID) if sampling.motion else None
-        self.grey: GreyWatch | None = None
-        if sampling.motion and parts.local is not None:
-            self.grey = GreyWatch(parts.local, number)
+        self.grey = grey
         self.merges = merge = sampling.dense and not sampling.windows
         self.look = parts.look
         self.borders = parts.borders()
@@ -386,12 +385,14 @@ def _track(
 ) -> _Track:
     """What one track's pictures go through."""
     duration, video = track_seconds(info, number), info.kind is MediaKind.VIDEO
-    features = shown = None
+    features = shown = grey = None
     if local and parts.local is not None:
         features = LocalLook(parts.local, number, sampling, duration, alone=not video)
     if sampling.describe and video and not sampling.windows:
         shown = ShownLook(number, sampling, duration, info.tracks)
-    return _Track(number, parts, hashers, sampling, features, shown, video=video)
+    if sampling.motion and parts.local is not None:
+        grey = GreyWatch(parts.local, number, info.tracks)
+    return _Track(number, parts, hashers, sampling, features, shown, grey, video=video)
 
 
 def _upright_first(fingerprints: Iterator[Fingerprint]) -> tuple[Fingerprint, ...]:

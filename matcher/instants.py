@@ -23,14 +23,15 @@ from matcher.all_over import FOUND_BITS, rendered
 from matcher.correlation import Line
 from matcher.laying import Found
 from matcher.localize import FORWARD
+from matcher.looks import CHECKED_S, checked_at
 from matcher.ports import FrameFeatures, Guide
 from matcher.sighting import Sight
 
-FEWEST_GREYS = 12
-"""Pictures of the upload, at least."""
+FEWEST_GREYS, MOST_GREYS = 12, 120
+"""Pictures of the upload, at least and, nearest to where it was found, at most: 15 seconds."""
 
-MOST_FEATURES, MOST_PICTURES = 4000, 500
-"""Features that are looked for in each picture of the upload, at most: some 10 ms of work; and the
+MOST_FEATURES, MOST_PICTURES = 4000, 200
+"""Features that are looked for in each picture of the upload, at most: some 20 ms of work; and the
 reference's pictures that they are of, those nearest to where it was found."""
 
 AWAY_S, AWAY_PART, FEWEST_AWAY = 0.6, 0.1, 6
@@ -58,9 +59,9 @@ on it shows another moment, where fewer than this part of them are found as ofte
 still. (Of other hours that were taken for copies 0.06 and 0.08; of copies of four fixed cameras
 0.23 and more.)"""
 
-STANDING_LEAST = 0.1
-"""The part of what stands still that the map lays where it is, at least. (Of copies 0.36 and more,
-of cars alike that pass elsewhere 0.06 at most.)"""
+STANDING, STANDING_LEAST = 100, 0.1
+"""Features that stand still, at least, of which so large a part must lie where the map lays it. (Of
+copies 0.36 and more, of cars alike that pass elsewhere 0.06 at most.)"""
 
 _STANDING = 8  # pictures in which what stands still is looked for
 _COARSE_S, _LINES = 0.1, 4  # seconds of a coarse line; how many are looked at more finely
@@ -110,6 +111,9 @@ def line_by_instants(
 
     `pictures`: the reference's; `greys`: the upload's, rising, of the track that it was `found` in.
     """
+    middle = float(np.median(found.shown_at))
+    greys = sorted(_alike(found, greys), key=lambda g: abs(g.offset - middle))[:MOST_GREYS]
+    greys.sort(key=lambda g: g.offset)
     looked = _looked_for(found, _nearest(found, pictures), pictures, greys, guide)
     if looked is None:
         return None
@@ -129,27 +133,42 @@ def are_missing(
     """Whether the instants of a reference are missing on the line on which it was found, while what
     stands still is found, or not even that: it shows the same place at another moment, or something
     in another place. As `line_by_instants`."""
-    if found.speed <= 0 or not greys:
+    near = _around(found, greys)
+    if found.speed <= 0 or len(near) < FEWEST_GREYS:
         return False
-    led = found.speed * np.array([g.offset for g in greys]) + found.offset
-    first, last = float(led.min()) - AWAY_S, float(led.max()) + AWAY_S
-    near = [p for p in pictures if first <= p.offset <= last][:MOST_PICTURES]
-    looked = _looked_for(found, near, pictures, greys, guide)
+    led = found.speed * np.array([g.offset for g in near]) + found.offset
+    shown = [p for p in pictures if np.abs(led - p.offset).min() <= AWAY_S]
+    looked = _looked_for(found, shown, pictures, near, guide)
     told = None if looked is None else _finer(looked, Line(found.speed, found.offset))
     if told is None or told.instants < LACKED or told.pictures < LACKED_PICTURES:
         return False
-    standing = _standing_part(found, near, pictures, greys, guide)
+    asked, standing = _standing(found, shown, pictures, near, guide)
+    if asked < STANDING:
+        return False
     return standing < STANDING_LEAST or told.part < LACKED_PART * standing
 
 
-def _standing_part(
+def _around(found: Found, greys: Sequence[Grey]) -> list[Grey]:
+    """Those around some of the pictures that show what was found."""
+    some = checked_at(found.shown_at)
+    same = _alike(found, greys)
+    return [g for g in same if float(np.abs(some - g.offset).min()) <= CHECKED_S + SLACK_S]
+
+
+def _alike(found: Found, greys: Sequence[Grey]) -> list[Grey]:
+    """Those of the size of the pictures that it was found in."""
+    shot = found.sights[0].shot.picture
+    return [g for g in greys if g.luma.shape == (shot.height, shot.width)]
+
+
+def _standing(
     found: Found,
     near: Sequence[Nominee],
     pictures: Sequence[Nominee],
     greys: Sequence[Grey],
     guide: Guide,
-) -> float:
-    """The part of the features that stand still that some pictures show."""
+) -> tuple[int, float]:
+    """How many features that stand still some pictures should show, and the part that they do."""
     moves = moving.Masks(pictures)
     some = greys[:: max(1, len(greys) // _STANDING)]
     asked = shown = 0
@@ -161,7 +180,7 @@ def _standing_part(
         bits = guide(rendered(grey, found.rendering), sight.agreement.map, features)
         asked += int((bits >= 0).sum())
         shown += int(((bits >= 0) & (bits <= FOUND_BITS)).sum())
-    return shown / max(1, asked)
+    return asked, shown / max(1, asked)
 
 
 def _sights_at(found: Found, greys: Sequence[Grey]) -> list[Sight]:
@@ -188,13 +207,11 @@ def _looked_for(
 ) -> _LookedFor | None:
     """Which of the upload's pictures show which moving features of the reference's pictures `near`,
     by the maps of the sights nearest to them; None where there are too few."""
-    shot = found.sights[0].shot.picture
-    greys = [g for g in greys if g.luma.shape == (shot.height, shot.width)]
     if len(greys) < FEWEST_GREYS:
         return None
     moves = moving.Masks(pictures)
     most = max(FEWEST, MOST_FEATURES // max(1, len(near)))
-    rows = [np.flatnonzero(moves[p.offset])[:most] for p in near]
+    rows = [_spread(np.flatnonzero(moves[p.offset]), most) for p in near]
     some = [(p, r) for p, r in zip(near, rows, strict=True) if len(r) >= FEWEST]
     if not some:
         return None
@@ -213,6 +230,13 @@ def _looked_for(
     moments = np.array([p.offset for p, _ in some])[kept]
     there = (shown[seen] >= 0) & (shown[seen] <= FOUND_BITS)
     return _LookedFor(at, moments, starts, there)
+
+
+def _spread(rows: Ints, most: int) -> Ints:
+    """No more of them than that, of all sizes: the finest come first."""
+    if len(rows) <= most:
+        return rows
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, most).astype(int)])
 
 
 def _nearest(found: Found, pictures: Sequence[Nominee]) -> list[Nominee]:

@@ -106,11 +106,13 @@ class Looker:
         if timing or checking:
             every, unmoved = self._look_at_motion(media, timing, checking, watch)
             missed = (*missed, *unmoved)
-            if every.greys:
+            if every.motion or every.greys:
                 find_local = partial(find_local, every=every)
                 timed, untimed = self._find_beside(look, watch, "local_features", find_local)
-                local, missed = (local if untimed else local.or_surer(timed)), (*missed, *untimed)
-                matches, failures = self.find(look, watch, local.and_also(others))
+                local = local if untimed else local.or_surer(timed)
+                found, failed = self.find(look, watch, local.and_also(others))
+                missed = (*missed, *untimed, *failed)
+                matches = matches if failed else found
         windows = woven_windows(local.unsure, look.coverage.total_s)
         if windows and self._first_action(query, look, matches) is not Action.BLOCK:
             apart, unwoven = self._look_apart(media, windows, local, watch)

@@ -59,8 +59,8 @@ TIMED_SECONDS = 30.0
 """Most seconds in which every picture is looked at for what moves."""
 
 CHECKED_PLACES, CHECKED, CHECKED_S = 2, 10, 0.3
-"""Places at a doubtful moment that are looked at once more, pictures of each, and seconds around
-each: the reference's nearest picture is half a second from the next one."""
+"""Places at a doubtful moment that are looked at once more, those that are shown most often;
+pictures of each, and seconds around each: the reference's pictures are half a second apart."""
 
 AROUND_S, LEAST_S, FOLLOW_S = 0.5, 3.0, 6.0
 """Seconds before the first and after the last of them that count too; the fewest in all; and how
@@ -218,10 +218,16 @@ def checking_windows(shown: Sequence[Floats], total: float) -> tuple[Window, ...
     of the pictures at which each of a few places is `shown`, (n,) seconds each."""
     windows = []
     for pictures in sorted(shown, key=len, reverse=True)[:CHECKED_PLACES]:
-        some = np.linspace(0, len(pictures) - 1, min(CHECKED, len(pictures))).round().astype(int)
-        for at in np.sort(pictures)[some].tolist():
+        for at in checked_at(pictures).tolist():
             windows.append(Window(max(0.0, at - CHECKED_S), min(total, at + CHECKED_S)))
     return tuple(_merged(windows))
+
+
+def checked_at(shown: Floats) -> Floats:
+    """The pictures, (n,) seconds, rising, around which instants are looked for where a place is
+    `shown` at a doubtful moment."""
+    some = np.linspace(0, len(shown) - 1, min(CHECKED, len(shown))).round().astype(int)
+    return np.asarray(np.sort(shown)[some])
 
 
 def around(shown: Floats) -> tuple[float, float]:

@@ -23,6 +23,10 @@ from matcher.ports import Guide
 from matcher.settling import first_moment, laid
 from matcher.sighting import Shot, Sight
 
+MOST_DOUBTED, MOST_LOOKED_FOR = 4, 3
+"""Moments of a track that are doubted, and references whose instants are looked for to tell one: of
+a camera that many references are of there are many. Each takes one to three seconds."""
+
 MOST_TIMED = 8
 """Lines of time in a track, those of the references that are seen best, that are asked of every
 picture: one takes up to a second (`every_picture.MOST_HELD`)."""
@@ -93,6 +97,12 @@ class MomentFinder:
             both = partial(self._motion_beside, seen.motion, found, name, seen.track)
             scene = _Scene(name, found, mine, pictures, both)
             moment = self._moment(scene, seen, moments, closer=closer)
+            if (
+                not otherwise
+                and moment is not None
+                and self._is_refuted(moment, scene, seen, moments)
+            ):
+                moment = None
             if fixed and moment and not (moment.timed or is_surely_told(moment, both)):
                 moment = None
             if moment is not None:
@@ -113,13 +123,25 @@ class MomentFinder:
             moments.untimed.append(found.shown_at)
             if len(moments.untimed) <= MOST_TIMED:
                 moment = self._timed(scene, moment, seen) or moment
-        if moment is None or moment.timed or not self._is_doubtful(moment, scene):
-            return moment
+        return moment
+
+    def _is_refuted(self, moment: Found, scene: _Scene, seen: Seen, moments: Moments) -> bool:
+        """Whether the moment may be another one before a camera that stands still, and what is
+        there at that moment only was looked for, and is not."""
+        if moment.timed or moment.reference not in seen.banned or len(moment.sights) < 2:
+            return False
+        if len(moments.doubted) >= MOST_DOUBTED:
+            return False
+        if not self._is_fixed(moment, scene.name, scene.pictures):
+            return False
+        if not is_doubtful(moment, scene.both):
+            return False
         moments.doubted.append(moment.shown_at)
-        if not self._lacks_instants(moment, pictures, seen):
-            return moment
+        greys = seen.every.of(seen.track)
+        if self._guide is None or not are_missing(moment, scene.pictures, greys, self._guide):
+            return False
         moments.refuted.add(scene.name)
-        return None
+        return True
 
     def _timed(self, scene: _Scene, moment: Found | None, seen: Seen) -> Found | None:
         """What was found, at the moment that every picture tells; None where they were not looked
@@ -131,21 +153,12 @@ class MomentFinder:
             return timed
         greys = seen.every.of(seen.track)
         of = (found.reference, found.track, found.rendering)
-        if not greys or of in self._looked_for or not self._is_fixed(found, scene.name, pictures):
+        if not greys or of in self._looked_for or len(self._looked_for) >= MOST_LOOKED_FOR:
+            return None
+        if not self._is_fixed(found, scene.name, pictures):
             return None
         self._looked_for.add(of)
         return at_its_instants(found, mine, pictures, greys, self._guide)
-
-    def _is_doubtful(self, moment: Found, scene: _Scene) -> bool:
-        """Whether it may be another moment before a camera that stands still."""
-        fixed = self._is_fixed(moment, scene.name, scene.pictures)
-        return fixed and is_doubtful(moment, scene.both)
-
-    def _lacks_instants(self, moment: Found, pictures: Sequence[Nominee], seen: Seen) -> bool:
-        """Whether it was looked for what is there at that moment only, and it is not."""
-        if self._guide is None or not moment.sights:
-            return False
-        return are_missing(moment, pictures, seen.every.of(seen.track), self._guide)
 
     def _moving(self, sights: Sequence[Sight]) -> list[Sight]:
         """Those of references whose camera is not known to stand still."""

@@ -200,3 +200,9 @@ def test_what_turns_out_to_be_of_another_moment_is_not_kept():
     assert both.untold("b")
     joined = first.and_also(looked)
     assert (len(joined.doubted), joined.refuted) == (1, {"a", "b"})
+
+
+def test_what_was_refuted_does_not_come_back_in_a_strand():
+    apart = Beside((in_strand("a", 0.99, 1), in_strand("b", 0.99, 1)))
+    both = Beside(refuted=frozenset("a")).or_apart(apart, CLOCKS)
+    assert scores(both) == [("b", 0.99)]

@@ -168,3 +168,10 @@ def test_where_every_picture_is_looked_at_some_are_kept():
     assert [(g.track, round(g.offset, 3)) for g in watch.greys] == [
         (3, round(number / 30, 3)) for number in range(0, 60, 4)
     ]
+
+
+def test_no_more_of_them_are_kept_than_one_answer_holds():
+    watch = GreyWatch(Everything(), 0, tracks=100)
+    for number in range(60):
+        watch.see(Frame(number, NONE))
+    assert [g.offset for g in watch.greys] == [0, 1, 2, 3]

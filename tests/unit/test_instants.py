@@ -185,3 +185,50 @@ def test_no_more_features_are_looked_for_than_is_said(
     upload = greys(1)
     line_by_instants(found(upload, pictures), pictures, upload, counting)
     assert max(asked) <= 320
+
+
+def test_pictures_of_elsewhere_say_nothing(pictures: list[Nominee]) -> None:
+    """Of an upload that shows another scene before its copy, looked at there alone."""
+    upload = greys(1)
+    one = found(upload, pictures)
+    blank = [replace(g, luma=np.zeros_like(g.luma), offset=g.offset + 20) for g in upload]
+    assert not are_missing(one, pictures, blank, guided.distances)
+    assert not are_missing(one, pictures, [*upload, *blank], guided.distances)
+    other = [replace(g, luma=g.luma[:-2]) for g in upload]
+    assert not are_missing(one, pictures, other, guided.distances)
+
+
+def test_what_is_missing_is_missing_in_a_place_that_is_shown_for_minutes(
+    pictures: list[Nominee],
+) -> None:
+    """Only pictures of the reference that lie near those that were looked at are asked."""
+    upload = greys(2)
+    one = found(upload, pictures)
+    far = [replace(p, offset=p.offset + SECONDS * n) for n in range(1, 30) for p in pictures]
+    last = replace(one.sights[-1], shot=replace(one.sights[-1].shot, offset=400.0))
+    long = replace(one, sights=(*one.sights, last))
+    assert are_missing(long, [*pictures, *far], upload, guided.distances)
+
+
+def test_a_small_copy_is_told_in_a_long_reference(
+    pictures: list[Nominee], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The finest features come first, and are lost in it."""
+    monkeypatch.setattr(instants, "MOST_FEATURES", 12 * len(pictures))
+    upload = [
+        replace(g, luma=cv2.resize(g.luma, None, fx=0.65, fy=0.65, interpolation=cv2.INTER_AREA))
+        for g in greys(1)
+    ]
+    told = line_by_instants(found(upload, pictures), pictures, upload, guided.distances)
+    assert told is not None
+    assert told.line.offset == pytest.approx(START, abs=0.5)
+
+
+def test_where_too_little_stands_still_nothing_is_said_of_it(
+    pictures: list[Nominee], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = greys(1)
+    aside = found(upload, pictures, shift=60.0)
+    assert are_missing(aside, pictures, upload, guided.distances)
+    monkeypatch.setattr(instants, "STANDING", 10**6)
+    assert not are_missing(aside, pictures, upload, guided.distances)
