@@ -30,9 +30,10 @@ from matcher.sighting import Sight
 FEWEST_GREYS, MOST_GREYS = 12, 120
 """Pictures of the upload, at least and, nearest to where it was found, at most: 15 seconds."""
 
-MOST_FEATURES, MOST_PICTURES = 4000, 200
+MOST_FEATURES, MOST_PICTURES, NEAR_S = 4000, 200, 900.0
 """Features that are looked for in each picture of the upload, at most: some 20 ms of work; and the
-reference's pictures that they are of, those nearest to where it was found."""
+reference's pictures that they are of, those nearest to where it was found, within so many seconds.
+"""
 
 AWAY_S, AWAY_PART, FEWEST_AWAY = 0.6, 0.1, 6
 """A feature is there for an instant where no more than this part of the upload's pictures that lie
@@ -242,8 +243,9 @@ def _spread(rows: Ints, most: int) -> Ints:
 def _nearest(found: Found, pictures: Sequence[Nominee]) -> list[Nominee]:
     """Those of the reference's pictures that are nearest to where it was found, in their order."""
     middle = float(np.median([s.nominee.offset for s in found.sights]))
-    near = sorted(pictures, key=lambda p: abs(p.offset - middle))[:MOST_PICTURES]
-    return sorted(near, key=lambda p: p.offset)
+    near = [p for p in pictures if abs(p.offset - middle) <= NEAR_S]
+    nearest = sorted(near, key=lambda p: abs(p.offset - middle))[:MOST_PICTURES]
+    return sorted(nearest, key=lambda p: p.offset)
 
 
 def _coarse(looked: _LookedFor) -> Iterator[Line]:
