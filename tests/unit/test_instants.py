@@ -16,8 +16,9 @@ from hashdb.ports import Nominee
 from matcher import instants, verify
 from matcher.hashers import guided
 from matcher.hashers.local import LocalHasher
-from matcher.instants import FEWEST_GREYS, are_missing, line_by_instants
+from matcher.instants import FEWEST_GREYS, Told, are_missing, line_by_instants
 from matcher.laying import Found
+from matcher.ports import FrameFeatures
 from matcher.sighting import Shot, Sight
 from matcher.verify import Agreement, Picture
 
@@ -155,36 +156,37 @@ def test_of_few_pictures_nothing_is_told(pictures: list[Nominee]) -> None:
     assert not are_missing(replace(one, speed=0.0), pictures, upload, guided.distances)
 
 
+def told_and_asked(pictures: list[Nominee]) -> tuple[Told | None, int]:
+    """What is told of a copy, and for how many features a picture it was looked at most."""
+    asked: list[int] = []
+
+    def counting(luma: Luma, where: NDArray[np.float64], known: FrameFeatures) -> NDArray[np.int64]:
+        asked.append(len(known.codes))
+        return guided.distances(luma, where, known)
+
+    upload = greys(1)
+    return line_by_instants(found(upload, pictures), pictures, upload, counting), max(asked)
+
+
 def test_of_a_long_reference_what_lies_near_is_looked_for(
     pictures: list[Nominee], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(instants, "MOST_PICTURES", 12)
-    asked: list[int] = []
-
-    def counting(luma: Luma, where: NDArray[np.float64], reference: object) -> NDArray[np.int64]:
-        asked.append(len(reference.codes))  # type: ignore[attr-defined]
-        return guided.distances(luma, where, reference)  # type: ignore[arg-type]
-
-    upload = greys(1)
-    told = line_by_instants(found(upload, pictures), pictures, upload, counting)
+    told, asked = told_and_asked(pictures)
     assert told is not None
     assert told.line.offset == pytest.approx(START, abs=0.5)
-    assert 0 < max(asked) < sum(len(p.codes) for p in pictures) / 2
+    assert asked < sum(len(p.codes) for p in pictures) / 2
 
 
-def test_no_more_features_are_looked_for_than_is_said(
+def test_what_lies_far_away_is_not_looked_for(
     pictures: list[Nominee], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(instants, "MOST_FEATURES", 10**6)
+    _, usual = told_and_asked(pictures)
+    far = [replace(p, offset=p.offset + 10**6) for p in pictures]
+    assert told_and_asked([*pictures, *far])[1] <= usual
     monkeypatch.setattr(instants, "MOST_FEATURES", 320)
-    asked: list[int] = []
-
-    def counting(luma: Luma, where: NDArray[np.float64], reference: object) -> NDArray[np.int64]:
-        asked.append(len(reference.codes))  # type: ignore[attr-defined]
-        return guided.distances(luma, where, reference)  # type: ignore[arg-type]
-
-    upload = greys(1)
-    line_by_instants(found(upload, pictures), pictures, upload, counting)
-    assert max(asked) <= 320
+    assert told_and_asked(pictures)[1] <= 320
 
 
 def test_pictures_of_elsewhere_say_nothing(pictures: list[Nominee]) -> None:
