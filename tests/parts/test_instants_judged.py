@@ -4,9 +4,9 @@ moment, where something else moves over all of it; and speaks against one where 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from api.settings import Settings
 from api.wiring import Parts, build
+from hashdb.errors import SandboxFailed
 from hashdb.model import Action, Verdict, new_id
 from matcher import moment_finder
+from matcher.check import Checker
 from matcher.digest import digest_file
+from matcher.ports import Sampling
 from tests.media_maker import Rgb, video
 
 RATE = 24
@@ -155,3 +158,17 @@ def test_what_is_doubtful_and_missing_is_another_moment(
     verdict, said = asked(parts, monkeypatch, 120)
     assert any(said)
     assert verdict.action is Action.ALLOW, verdict.reason
+
+
+def test_a_check_that_fails_takes_no_block_away(parts: Parts) -> None:
+    def failing(media: BinaryIO, sampling: Sampling, signals: Sequence[str], **more: Any) -> Any:
+        if sampling.motion:
+            raise SandboxFailed("died")
+        return parts.sandbox(media, sampling, signals, **more)
+
+    frames = cropped(hour_of(1, START, LENGTH), 240)
+    media = io.BytesIO(video(frames, rate=RATE, gop=48))
+    checker = Checker(parts.store, parts.judge, failing, parts.policy)
+    verdict = checker.check_media("key_here", new_id("upload"), media, digest_file(media))
+    assert verdict.action is Action.BLOCK, verdict.reason
+    assert verdict.matches
