@@ -34,8 +34,8 @@ RACING = 0.5
 # Motion: of a reference often and coarsely (0.25 kB a grid); of an upload each picture finely,
 # since the reference may fill only a part of it.
 MOTION_GAP_S, REFERENCE_GRID, QUERY_GRID = 0.25, 16, 64
-# Where all pictures are looked at for what moves, so often one is given back, of 150 kB: what is
-# there for an instant moves on in a tenth of a second.
+# Where all pictures are looked at for what moves, so often one is given back (150 kB of 16:9, 262
+# of a square), of all tracks together so many at most: who passes moves on in a tenth of a second.
 GREY_GAP_S, GREYS_MOST = 0.125, 400
 
 

@@ -115,7 +115,8 @@ def line_by_instants(
     middle = float(np.median(found.shown_at))
     greys = sorted(_alike(found, greys), key=lambda g: abs(g.offset - middle))[:MOST_GREYS]
     greys.sort(key=lambda g: g.offset)
-    looked = _looked_for(found, _nearest(found, pictures), pictures, greys, guide)
+    moves = moving.Masks(pictures)
+    looked = _looked_for(found, _nearest(found, pictures), moves, greys, guide)
     if looked is None:
         return None
     lines = [*_coarse(looked)]
@@ -139,11 +140,12 @@ def are_missing(
         return False
     led = found.speed * np.array([g.offset for g in near]) + found.offset
     shown = [p for p in pictures if np.abs(led - p.offset).min() <= AWAY_S]
-    looked = _looked_for(found, shown, pictures, near, guide)
+    moves = moving.Masks(pictures)
+    looked = _looked_for(found, shown, moves, near, guide)
     told = None if looked is None else _finer(looked, Line(found.speed, found.offset))
     if told is None or told.instants < LACKED or told.pictures < LACKED_PICTURES:
         return False
-    asked, standing = _standing(found, shown, pictures, near, guide)
+    asked, standing = _standing(found, shown, moves, near, guide)
     if asked < STANDING:
         return False
     return standing < STANDING_LEAST or told.part < LACKED_PART * standing
@@ -165,12 +167,11 @@ def _alike(found: Found, greys: Sequence[Grey]) -> list[Grey]:
 def _standing(
     found: Found,
     near: Sequence[Nominee],
-    pictures: Sequence[Nominee],
+    moves: moving.Masks,
     greys: Sequence[Grey],
     guide: Guide,
 ) -> tuple[int, float]:
     """How many features that stand still some pictures should show, and the part that they do."""
-    moves = moving.Masks(pictures)
     some = greys[:: max(1, len(greys) // _STANDING)]
     asked = shown = 0
     for grey, sight in zip(some, _sights_at(found, some), strict=True):
@@ -202,7 +203,7 @@ def _features(some: Sequence[tuple[Nominee, Ints]]) -> FrameFeatures:
 def _looked_for(
     found: Found,
     near: Sequence[Nominee],
-    pictures: Sequence[Nominee],
+    moves: moving.Masks,
     greys: Sequence[Grey],
     guide: Guide,
 ) -> _LookedFor | None:
@@ -210,7 +211,6 @@ def _looked_for(
     by the maps of the sights nearest to them; None where there are too few."""
     if len(greys) < FEWEST_GREYS:
         return None
-    moves = moving.Masks(pictures)
     most = max(FEWEST, MOST_FEATURES // max(1, len(near)))
     rows = [_spread(np.flatnonzero(moves[p.offset]), most) for p in near]
     some = [(p, r) for p, r in zip(near, rows, strict=True) if len(r) >= FEWEST]
