@@ -52,6 +52,11 @@ from matcher.sound_kinship import SoundKinship
 from matcher.sound_rarity import sound_rarities
 from matcher.still_scenes import UNTOLD, Moment, still_told
 
+CLOSE = 0.1
+"""The part of its pictures of which more must be close, where local features see the place at
+another moment. (Another fire before a fixed camera has 1 of 12, a copy of it at 144 lines 10 of
+47.)"""
+
 CLOSE_BACKWARDS = 0.25
 """The part of its pictures that must be close of footage played backwards, where local features see
 another moment. (Another hour of a conveyor belt has 5 of 31, copies of flames 24 of 58 and up.)"""
@@ -355,9 +360,9 @@ class Judge:
         """Whether it is at a moment that local features cannot tell, or of another: of a camera
         that stands still the pictures differ by who walks through them, and some line of time goes
         through those that look alike. So it is of any camera where local features see the place at
-        another moment, and no picture is close."""
+        another moment, and hardly any picture is close."""
         name = alignment.reference_id
-        if name in beside.other_moment and not close_part(alignment):
+        if name in beside.other_moment and close_part(alignment) <= CLOSE:
             return True
         return beside.untold(name) and self._stands_still(name)
 

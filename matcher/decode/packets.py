@@ -166,6 +166,7 @@ def read_index(
     by_all = cover or (all(not s.duration for s in chosen) and bool(container.duration))
     wanted: list[Any] = list(container.streams) if by_all else list(chosen)
     wanted = [s for s in wanted if s.type in ("video", "audio")]
+    units = {s.index: float(s.time_base or 0) for s in wanted}  # a fraction costs much each time
     latest = 0.0
     kept: deque[Packet[Any]] | None = deque()
     room = KEPT_BYTES
@@ -178,7 +179,7 @@ def read_index(
             else:
                 kept = None
         if by_all and packet.pts is not None:
-            latest = max(latest, float(packet.pts * packet.time_base))
+            latest = max(latest, packet.pts * units.get(packet.stream_index, 0.0))
         if count >= _MOST_PACKETS:  # what lies behind them would not be judged
             raise MediaTooLarge(f"more than {_MOST_PACKETS} packets")
     gap = SPLICED_GAP_S if container.format.name in SPLICED else LONGEST_GAP_S
