@@ -21,11 +21,11 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from bench.copies import videos
-from bench.robustness import engines, plots, report
+from bench.robustness import engines, large, plots, report
 from bench.robustness.found import Answers, digest_of
 from bench.robustness.padding import Padding
-from bench.robustness.report import Asked, Result
 from bench.robustness.samples import TIERS, Benchmark, Sample, load
+from bench.robustness.worth import Asked, Result, evaluate
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Run:
         self._bank = digest_of(
             (p for _, p in self._references), *(r.id for r, _ in self._references)
         )
-        padded = "" if self._padding is None else "-padded"
+        padded = "" if self._padding is None else f"-{self._padding.name}"
         self._answers = work / f"answers-{name}{padded}.jsonl"
         self._noted = work / f"engine-{name}{padded}.json"
 
@@ -90,6 +90,7 @@ class Run:
             about["rule"],
             {name: answer for name, answer in found.items() if answer is not None},
             about["unread"],
+            padded_gb=about.get("padded_gb", 0.0),
         )
 
     def _ask(
@@ -105,7 +106,8 @@ class Run:
             for sample in self._bar(samples, "samples"):
                 answer = engine.judge(sample, located(self._work, sample.path))
                 answers.add(answer, files[sample.id])
-            return {"version": engine.version, "rule": engine.rule, "unread": unread}
+            about: dict[str, object] = {"version": engine.version, "rule": engine.rule}
+            return about | {"unread": unread, "padded_gb": getattr(engine, "padded_gb", 0.0)}
         finally:
             engine.close()
 
@@ -120,6 +122,12 @@ def fragment(results: Sequence[Result]) -> str:
         "![Found per tier and engine, in percent](robustness-recall.svg)\n",
         report.side_by_side(results, lambda v: v.shipped),
         report.LEGEND,
+        report.standing(results),
+        "By score alone, at a threshold that no negative reaches (each engine at its own best):\n",
+        report.side_by_side(results, lambda v: v.swept, kinds=False),
+        "Seawall, tier by tier ([robustness.csv](robustness.csv) has the same of each edit):\n",
+        *(report.by_tier(r) for r in results if r.asked.name == "seawall"),
+        *(report.news(r) for r in results if r.asked.name == "seawall"),
         "False alarms, blocks + reviews:\n",
         report.false_alarms(results),
         report.bullets(f"{r.asked.name} ({r.asked.version}): {r.asked.rule}." for r in results),
@@ -150,8 +158,10 @@ def parse() -> argparse.Namespace:
         "--padded",
         nargs=2,
         type=float,
+        action="append",
+        default=[],
         metavar="MILLIONS",
-        help="make Seawall's bank so large: frame hashes, local features (such as 10 50)",
+        help="ask in a bank made so large, too: frame hashes, local features (such as 10 50)",
     )
     parser.add_argument("--every", type=int, default=1, help="judge each so many'th sample only")
     return parser.parse_args()
@@ -165,13 +175,31 @@ def made(options: argparse.Namespace) -> Benchmark:
     return load(options.work / "samples.json")
 
 
-def padding(options: argparse.Namespace, benchmark: Benchmark) -> Padding | None:
-    if options.padded is None:
-        return None
-    codes, features = (round(1e6 * millions) for millions in options.padded)
+def paddings(options: argparse.Namespace, benchmark: Benchmark) -> list[Padding]:
     sources = {name for s in benchmark.samples if s.truth for name in s.sources}
     others = tuple(p for p in videos(options.folder) if p.name not in sources)
-    return Padding(codes, features, others)
+    each = ([round(1e6 * millions) for millions in sizes] for sizes in options.padded)
+    return [Padding(codes, features, others) for codes, features in each]
+
+
+def in_large_banks(
+    options: argparse.Namespace,
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
+    small: Result,
+    folder: Path,
+) -> None:
+    """Ask Seawall in banks that are padded, and show what becomes of it, beside the `small` one."""
+    grown = [large.Grown(0, 0, small)]
+    for padding in paddings(options, benchmark):
+        asked = Run("seawall", options.work, benchmark, samples, padding).asked()
+        result = evaluate(asked, samples)
+        grown.append(large.Grown(padding.codes, padding.features, result))
+    print(large.table_of(grown))
+    for target in (folder, options.docs):
+        if target:
+            large.as_csv(grown, target / "robustness-padded.csv")
+            large.draw(grown, target / "robustness-padded.svg")
 
 
 def main() -> int:
@@ -179,6 +207,9 @@ def main() -> int:
     names = list(engines.ENGINES) if options.engines == "all" else options.engines.split(",")
     if unknown := sorted(set(names) - set(engines.ENGINES)):
         print(f"unknown engines: {', '.join(unknown)}", file=sys.stderr)
+        return 2
+    if options.padded and "seawall" not in names:
+        print("only Seawall's bank is padded", file=sys.stderr)
         return 2
     options.work.mkdir(parents=True, exist_ok=True)
     benchmark = made(options)
@@ -188,12 +219,12 @@ def main() -> int:
         return 2
     asked = []
     for name in names:
-        run = Run(name, options.work, benchmark, samples, padding(options, benchmark))
+        run = Run(name, options.work, benchmark, samples)
         if name in options.again:
             run.forget()
         asked.append(run.asked())
     gone = [a for a in asked if a.missing is not None]
-    results = [report.evaluate(a, samples) for a in asked if a.missing is None]
+    results = [evaluate(a, samples) for a in asked if a.missing is None]
     title = f"Robustness: {len(samples)} samples, {len(benchmark.references)} references"
     title += f", split {options.split}, seed {benchmark.seed}"
     folder = options.work / "report"
@@ -201,9 +232,13 @@ def main() -> int:
     if results:
         plots.draw(results, samples, folder)
     print(report.markdown(results, gone, title))
-    if options.docs and results:
+    if options.padded:
+        small = next(r for r in results if r.asked.name == "seawall")
+        in_large_banks(options, benchmark, samples, small, folder)
+    elif options.docs and results:
         plots.draw(results, samples, options.docs)
         (options.docs / "robustness-table.md").write_text(fragment(results))
+        report.as_csv(options.docs / "robustness.csv", results)
     return 1 if any(r.asked.name == "seawall" and r.alarms.blocked for r in results) else 0
 
 

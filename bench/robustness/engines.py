@@ -97,7 +97,8 @@ class Recorder:
 
 class Seawall:
     """The service's own parts as `api.wiring` makes them, at their defaults, in this process.
-    `look`: what makes fingerprints of uploads, where that is not the sandbox."""
+    `padded_gb`: what the padding holds, once it was asked. `look`: what makes fingerprints of
+    uploads, where that is not the sandbox."""
 
     rule = "the packaged policy"
 
@@ -109,6 +110,7 @@ class Seawall:
         look: FingerprintMedia | None = None,
     ) -> None:
         self._padding = padding
+        self.padded_gb = 0.0
         self.version = version_of("seawall")
         self._folder = folder
         noted = folder / "enrolled.json"
@@ -147,7 +149,7 @@ class Seawall:
     def judge(self, sample: Sample, path: Path) -> Found:
         if self._padding is not None:
             self._parts.index.refresh()
-            pad(self._parts.index, self._padding)
+            self.padded_gb = pad(self._parts.index, self._padding)
             self._padding = None
         self._recorder.matches = ()
         began = cpu_seconds()

@@ -23,9 +23,10 @@ from bench.robustness.metrics import recall
 from bench.robustness.plan import Planner
 from bench.robustness.plan_images import Plan, made_frame, picture_frame, plan
 from bench.robustness.recipes import Recipe
-from bench.robustness.report import Result, number, percent, table
+from bench.robustness.report import number, percent, table
 from bench.robustness.samples import TIERS, Benchmark, Sample
 from bench.robustness.video import Frame
+from bench.robustness.worth import Result, evaluate
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ def fragment(results: Sequence[Result], of: Sequence[Sample], images: frozenset[
         summary(results, of, images),
         LEGEND,
         report.side_by_side(results, lambda v: v.shipped),
+        report.standing(results),
         "False alarms, blocks + reviews:\n",
         report.false_alarms(results),
         report.bullets(f"{r.asked.name} ({r.asked.version}): {r.asked.rule}." for r in results),
@@ -159,7 +161,7 @@ def main() -> int:
             run.forget()
         asked.append(run.asked())
     gone = [a for a in asked if a.missing is not None]
-    results = [report.evaluate(a, some) for a in asked if a.missing is None]
+    results = [evaluate(a, some) for a in asked if a.missing is None]
     title = f"Images: {len(some)} uploads, {len(benchmark.references)} references"
     title += f", split {options.split}, seed {benchmark.seed}"
     report.write(mine / "report", results, gone, some, title)

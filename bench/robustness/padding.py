@@ -37,15 +37,21 @@ class Padding:
     features: int
     others: tuple[Path, ...]
 
+    @property
+    def name(self) -> str:
+        """As part of a file's name: millions of either."""
+        return f"padded-{self.codes / 1e6:g}-{self.features / 1e6:g}"
 
-def pad(index: ReferenceIndex, padding: Padding) -> None:
-    """Once, when all references are enrolled."""
+
+def pad(index: ReferenceIndex, padding: Padding) -> float:
+    """Once, when all references are enrolled. Gigabytes that this process holds for it."""
     state = index._state
     before = resident()
     _pad_codes(state, padding.codes)
     _pad_features(state, padding)
     now = resident()
     tqdm.write(f"padded: {(now - before) / 1e9:.1f} GB more, {now / 1e9:.1f} GB in all")
+    return (now - before) / 1e9
 
 
 def _pad_codes(state: object, size: int) -> None:

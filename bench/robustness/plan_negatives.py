@@ -13,16 +13,19 @@ from bench.robustness.plan import ALONE, Planner, edited, shape, slug
 from bench.robustness.recipes import Recipe
 from bench.robustness.sources import Source
 
-MADE = 9
+MADE = 14
 """Of every kind of made picture, at size 1."""
 
-LOOKALIKES = 6
+LOOKALIKES = 9
 """Of every reference that is a first half."""
 
-WITH_EFFECTS = 4
+WITH_EFFECTS = 6
 """The same with an effect, of every such reference."""
 
-OVERLAID = 4
+EDITED = 3
+"""Of every distractor, with two edits each."""
+
+OVERLAID = 6
 """Of every overlay, over distractors and over flat grounds each."""
 
 
@@ -36,7 +39,7 @@ def planned(planner: Planner) -> Iterator[Recipe]:
 
 
 def distractors(planner: Planner) -> Iterator[Recipe]:
-    """Each as it is, and twice with two edits."""
+    """Each as it is, and some more with two edits."""
     some = planner.distractors[: planner.count(len(planner.distractors))]
     for source in some:
         stem = slug(source.name)
@@ -44,7 +47,7 @@ def distractors(planner: Planner) -> Iterator[Recipe]:
             f"negative-plain-{stem}", "file", "negative", "other footage", source.split,
             str(source.path), sources=(source.name,),
         )  # fmt: skip
-        for number in range(2):
+        for number in range(EDITED):
             name = f"negative-edited-{number}-{stem}"
             names = _two_edits(planner.rng(f"{name} edits"))
             yield edited(

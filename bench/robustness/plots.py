@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.robustness.metrics import best_scores, wilson
-from bench.robustness.report import Result, tiers_of
+from bench.robustness.report import tiers_of
 from bench.robustness.samples import Sample
+from bench.robustness.worth import Result
 
 COLOURS = ("#0b5394", "#e69138", "#6aa84f", "#a64d79", "#45818e", "#999999", "#bf9000", "#cc0000")
 """An engine each, in the order of the results; the same in all pictures."""

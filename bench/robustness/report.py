@@ -5,97 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from bench.robustness.found import Found
-from bench.robustness.metrics import (
-    Alarms,
-    Rate,
-    Recall,
-    Wrong,
-    alarms,
-    alarms_by_kind,
-    cpu_per_minute,
-    micro_ap,
-    news_blocked,
-    recall,
-    recall_by,
-    scored_pairs,
-    true_pairs,
-    wrongly_blocked,
-)
+from bench.robustness.metrics import Rate, Recall
 from bench.robustness.samples import TIERS, Sample
-from bench.robustness.spans import Ends, Fit, end_errors, fit, found_boxes, segment_ap, true_boxes
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """An engine and its answers, by sample. `unread`: references that it could not take, and why;
-    `missing`: why there are no answers at all."""
-
-    name: str
-    version: str
-    rule: str
-    found: Mapping[str, Found]
-    unread: Mapping[str, str]
-    missing: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What the answers of one engine are worth; `kinds` by tier and kind, `negatives` by kind."""
-
-    asked: Asked
-    alarms: Alarms
-    negatives: Mapping[str, Alarms]
-    all: Recall
-    tiers: Mapping[str, Recall]
-    kinds: Mapping[tuple[str, str], Recall]
-    wrong: tuple[Wrong, ...]
-    news_blocked: tuple[str, ...]
-    micro_ap: float
-    segment_ap: float
-    fit: Fit
-    ends: Ends
-    cpu: float
-    errors: Mapping[str, str]
-
-    @property
-    def has_times(self) -> bool:
-        return any(n.segments for f in self.asked.found.values() for n in f.named)
-
-
-def evaluate(asked: Asked, samples: Sequence[Sample]) -> Result:
-    """`samples`: those of one split that the engine answered."""
-    found = asked.found
-    alarm = alarms(samples, found)
-    bar = max(alarm.highest, 0.0)
-    kinds: dict[tuple[str, str], Recall] = {}
-    for tier in TIERS:
-        within = [s for s in samples if s.tier == tier]
-        for kind, value in recall_by(within, found, lambda s: s.kind, bar).items():
-            kinds[tier, kind] = value
-    truth = true_boxes(samples)
-    return Result(
-        asked=asked,
-        alarms=alarm,
-        negatives=alarms_by_kind(samples, found),
-        all=recall(samples, found, bar),
-        tiers=recall_by(samples, found, lambda s: s.tier, bar),
-        kinds=kinds,
-        wrong=wrongly_blocked(samples, found),
-        news_blocked=news_blocked(samples, found),
-        micro_ap=micro_ap(true_pairs(samples), scored_pairs(samples, found)),
-        segment_ap=segment_ap(truth, found_boxes(samples, found, weak=True)),
-        fit=fit(samples, found),
-        ends=end_errors(samples, found),
-        cpu=cpu_per_minute(samples, found),
-        errors={s.id: str(found[s.id].error) for s in samples if found[s.id].error},
-    )
+from bench.robustness.worth import Asked, Result, Worth
 
 
 def percent(rate: Rate | None, *, bounds: bool = False) -> str:
@@ -159,14 +77,16 @@ def ends(errors: Sequence[float] | np.ndarray) -> str:
     return f"{np.median(errors):.2f} / {np.percentile(errors, 90):.2f}"
 
 
-def side_by_side(results: Sequence[Result], rate: Callable[[Recall], Rate]) -> str:
-    """Rows: tiers and their kinds; columns: n, then a column an engine."""
+def side_by_side(
+    results: Sequence[Result], rate: Callable[[Recall], Rate], *, kinds: bool = True
+) -> str:
+    """Rows: tiers and, with `kinds`, theirs; columns: n, then a column an engine."""
     rows: list[list[str]] = []
     for tier in tiers_of(results):
         rows.append(_row(f"**{tier}**", [r.tiers.get(tier) for r in results], rate, bounds=True))
-        kinds = dict.fromkeys(k for r in results for t, k in r.kinds if t == tier)
-        for kind in kinds:
-            if list(kinds) != [tier]:
+        every = dict.fromkeys(k for r in results for t, k in r.kinds if t == tier)
+        for kind in every:
+            if kinds and list(every) != [tier]:
                 rows.append(_row(kind, [r.kinds.get((tier, kind)) for r in results], rate))
     return table(["", "n", *(r.asked.name for r in results)], rows)
 
@@ -209,6 +129,72 @@ def details(result: Result) -> str:
 def _detail(name: str, value: Recall) -> list[str]:
     rates = (value.shipped, value.acted, value.swept)
     return [name, str(value.shipped.of), *(percent(r, bounds=True) for r in rates)]
+
+
+def by_tier(result: Result) -> str:
+    """One engine's tiers: all that is measured of them."""
+    head = ["", "n", "found", "by score alone", "µAP", "segment AP", "precision", "recall", "F"]
+    head += ["ends off, s", "in the reference", "scores: 10 / 50 / 90 %", "CPU s a minute"]
+    rows = []
+    for tier in tiers_of([result]):
+        value, worth = result.tiers[tier], result.worth[tier, ""]
+        of = worth.fit
+        rows.append(
+            [
+                tier,
+                str(value.shipped.of),
+                percent(value.shipped, bounds=True),
+                percent(value.swept),
+                number(worth.micro_ap),
+                *(number(n) for n in (worth.segment_ap, of.precision, of.recall, of.f)),
+                ends(worth.ends.sample),
+                ends(worth.ends.reference),
+                " / ".join(number(n) for n in worth.scores),
+                number(worth.cpu, 1),
+            ]
+        )
+    return table(head, rows)
+
+
+def standing(results: Sequence[Result], name: str = "seawall") -> str:
+    """In which rows another engine finds more than this one, and in which as much."""
+    mine = next((r for r in results if r.asked.name == name), None)
+    others = [r for r in results if r.asked.name != name]
+    if mine is None or not others:
+        return ""
+    ahead, level = [], []
+    every = {(tier, ""): value for tier, value in mine.tiers.items()} | dict(mine.kinds)
+    for (tier, kind), value in every.items():
+        if not kind and any(t == tier and k == tier for t, k in mine.kinds):
+            continue  # it has one kind, of its own name
+        rates = {r.asked.name: _rate(r, tier, kind) for r in others}
+        most = max(rates.values())
+        best = [other for other, rate in rates.items() if rate == most]
+        row = f"{kind or f'all {tier}'} ({', '.join(best)})"
+        if most > value.shipped.value:
+            ahead.append(row)
+        elif most and most == value.shipped.value:
+            level.append(row)
+    return (
+        f"Rows in which another engine finds more than {name}: {'; '.join(ahead) or 'none'}.\n\n"
+        f"Rows in which one finds as much: {'; '.join(level) or 'none'}.\n"
+    )
+
+
+def _rate(r: Result, tier: str, kind: str) -> float:
+    value = r.kinds.get((tier, kind)) if kind else r.tiers.get(tier)
+    return 0.0 if value is None else value.shipped.value
+
+
+def news(result: Result) -> str:
+    """What became of quotes in the news: a review is what they should ask for."""
+    if "news" not in result.tiers:
+        return ""
+    value, blocked = result.tiers["news"].shipped, len(result.news_blocked)
+    return (
+        f"Of {value.of} quotes in the news {result.asked.name} sends {value.hits - blocked} to "
+        f"review, as it should, and blocks {blocked}.\n"
+    )
 
 
 LEGEND = """\
@@ -269,14 +255,7 @@ def write(
     """report.md, report.csv and report.json in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.md").write_text(markdown(results, gone, title))
-    with (folder / "report.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["engine", "tier", "kind", "n", *_columns()])
-        for r in results:
-            for tier, value in r.tiers.items():
-                rows.writerow([r.asked.name, tier, "", value.shipped.of, *_numbers(value)])
-            for (tier, kind), value in r.kinds.items():
-                rows.writerow([r.asked.name, tier, kind, value.shipped.of, *_numbers(value)])
+    as_csv(folder / "report.csv", results)
     body = {
         "title": title,
         "missing": {asked.name: asked.missing for asked in gone},
@@ -286,13 +265,59 @@ def write(
     (folder / "report.json").write_text(json.dumps(body, indent=1))
 
 
-def _columns() -> list[str]:
-    return [f"{name}{part}" for name in ("found", "acted", "swept") for part in ("", "_lo", "_hi")]
+_RATES = ("found", "acted", "swept")
+_WORTH = (
+    "micro_ap", "segment_ap", "segment_precision", "segment_recall", "segment_f",
+    "ends_s_median", "ends_s_90", "reference_ends_s_median", "reference_ends_s_90",
+    "score_10", "score_50", "score_90", "cpu_s_a_minute",
+)  # fmt: skip
+_ALARMS = ("blocked", "reviewed", "highest_score")
+
+
+def as_csv(path: Path, results: Sequence[Result]) -> None:
+    """A row for each engine, tier and kind; a tier as a whole has no kind. Of negatives how many
+    were blocked, and asked for a review; of copies all else."""
+    rates = [f"{name}{part}" for name in _RATES for part in ("", "_lo", "_hi")]
+    columns = ("engine", "tier", "kind", "n", *rates, *_WORTH, *_ALARMS)
+    with path.open("w", newline="") as file:
+        rows = csv.DictWriter(file, columns)
+        rows.writeheader()
+        for r in results:
+            every = {(tier, ""): value for tier, value in r.tiers.items()} | dict(r.kinds)
+            for (tier, kind), value in every.items():
+                about = {"engine": r.asked.name, "tier": tier, "kind": kind, "n": value.shipped.of}
+                numbers = _worths(r.worth[tier, kind], timed=r.has_times)
+                rows.writerow(about | dict(zip(rates, _numbers(value), strict=True)) | numbers)
+            for kind, alarm in {"": r.alarms, **r.negatives}.items():
+                about = {"engine": r.asked.name, "tier": "negative", "kind": kind}
+                counts = (alarm.block.hits, alarm.review.hits, _short(alarm.highest))
+                rows.writerow(
+                    about | {"n": alarm.block.of} | dict(zip(_ALARMS, counts, strict=True))
+                )
 
 
 def _numbers(value: Recall) -> list[float]:
     rates = (value.shipped, value.acted, value.swept)
     return [round(n, 4) for r in rates for n in (r.value, *r.bounds)]
+
+
+def _worths(worth: Worth, *, timed: bool) -> dict[str, object]:
+    """`timed`: the engine says when; without that what is of times stays empty."""
+    off = [
+        float(np.percentile(errors, part)) if len(errors) else math.nan
+        for errors in (worth.ends.sample, worth.ends.reference)
+        for part in (50, 90)
+    ]
+    of = worth.fit
+    times = [worth.segment_ap, of.precision, of.recall, of.f, *off]
+    times = times if timed else [math.nan] * len(times)
+    numbers = (worth.micro_ap, *times, *worth.scores, worth.cpu)
+    return {name: _short(n) for name, n in zip(_WORTH, numbers, strict=True)}
+
+
+def _short(value: float) -> float | None:
+    known = _finite(value)
+    return None if known is None else round(known, 4)
 
 
 def _as_json(r: Result) -> dict[str, object]:
