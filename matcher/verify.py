@@ -297,18 +297,24 @@ def seen_inside(found: Map, reference: Picture, query: Picture) -> NDArray[np.bo
     return consensus.inside(found, reference.places, query.width, query.height, least)
 
 
-def covered(found: Agreement, reference: Picture, query: Picture) -> float:
-    """0 to 1: in how many cells of the reference's picture, of those in which some features should
-    be seen, a fair part of them is. What two pictures share besides (letters, a program's window, a
-    table) lies in some of the cells; a copy shows all that nothing lies over."""
+def by_cell(found: Agreement, reference: Picture, query: Picture, cells: int) -> tuple[Ints, Ints]:
+    """In each of `cells` x `cells` cells of the reference's picture: how many of its features
+    should be seen in the query's, and how many of those agree; (cells * cells,) each."""
     inside = seen_inside(found.map, reference, query)
     matched = np.zeros(len(inside), dtype=np.bool_)
     matched[found.references] = True
     size = (reference.width, reference.height)
-    column, row = np.clip(reference.places[:, :2] * _CELLS // size, 0, _CELLS - 1).T
-    cell = (row * _CELLS + column).astype(np.int64)
-    hoped = np.bincount(cell[inside], minlength=_CELLS**2)
-    seen = np.bincount(cell[inside & matched], minlength=_CELLS**2)
+    column, row = np.clip(reference.places[:, :2] * cells // size, 0, cells - 1).T
+    cell = (row * cells + column).astype(np.int64)
+    hoped = np.bincount(cell[inside], minlength=cells**2)
+    return hoped, np.bincount(cell[inside & matched], minlength=cells**2)
+
+
+def covered(found: Agreement, reference: Picture, query: Picture) -> float:
+    """0 to 1: in how many cells of the reference's picture, of those in which some features should
+    be seen, a fair part of them is. What two pictures share besides (letters, a program's window, a
+    table) lies in some of the cells; a copy shows all that nothing lies over."""
+    hoped, seen = by_cell(found, reference, query, _CELLS)
     asked = hoped >= _CELL_FEWEST
     if not asked.any():
         return 0.0
