@@ -25,6 +25,11 @@ FILLING_STEP_S = 0.5 - 1e-3
 STRETCH = 1.25
 """The steps of a group may be so much longer, to end where its last picture is needed."""
 
+BEHIND_S, BEHIND_EVERY = (0.05, 0.15, 0.1), 3
+"""Seconds behind a keyframe at which a picture is looked at in its place, in turn, of every third
+keyframe that is decoded by itself: who uploads chooses what keyframes show. (Each takes as long as
+some two keyframes.)"""
+
 _SLACK = 1e-3
 _ROUNDING = 1e-6
 _FAR_STEPS = 20  # so far behind, nothing is said of what will be taken
@@ -51,7 +56,8 @@ class Picker:
     seconds, or a ninth of a short upload, so that there are ten of them. Pictures between them come
     half as far apart at least as `max_gap`, 2 seconds or a tenth of a short upload, and end
     `max_gap` before the next keyframe, which is looked at as well. Keyframes too come so far apart;
-    of long uploads half of that. References, and what does not say how long its pictures are
+    of long uploads half of that; in place of every third one that is decoded by itself a picture a
+    little `behind` it is looked at. References, and what does not say how long its pictures are
     shown: `every` picture, 30 a second at most. What is shorter than `WHOLE_S`: all of them.
     Windows: about ten pictures a second inside of them, nothing elsewhere; to fill gaps two, for
     strands or motion as many as of references.
@@ -98,6 +104,13 @@ class Picker:
         if end - start > (self._reach(final) if final else self.key_gap) + _SLACK:
             return Look.FORWARD
         return Look.KEYFRAME if start - last >= self.key_step else Look.SKIP
+
+    def behind(self, number: int, start: float, end: float) -> float:
+        """From which moment on a picture is looked at in the group from `start` to `end`, of which
+        the keyframe is all that is wanted, and of which `number` were looked at before."""
+        if number % BEHIND_EVERY != 1:
+            return start
+        return start + min(BEHIND_S[number // BEHIND_EVERY % len(BEHIND_S)], (end - start) / 2)
 
     def pause(self, last: float, end: float, *, final: bool) -> float:
         """Seconds from `last` to the next picture that is wanted, in a group that ends at `end`.

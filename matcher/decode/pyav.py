@@ -189,6 +189,8 @@ class _Track:
         self._group = -1
         self._end, self._final = 0.0, False  # when the group at hand ends, and if the track does
         self._forward = False  # whether the group at hand is being decoded
+        self._after: float | None = None  # when a picture is wanted in place of a keyframe
+        self._keyframes = 0  # that were to be looked at by themselves
         self._fresh = True  # whether the decoder holds nothing
         self._floor = float("-inf")  # pictures before it lack what they refer to
         self._waiting: OrderedDict[int, float] = OrderedDict()
@@ -227,14 +229,18 @@ class _Track:
         self._end, self._final = self._line.group_end(start)
         wanted = self._picker.look(start, self._end, self._taken, final=self._final)
         look = self._affordable(wanted, start)
+        if self._forward and look is not Look.FORWARD:
+            yield from self._drain()
+        self._after = None
         if look is Look.FORWARD:
             if not self._forward:
                 self._restart(start)
             yield from self._go_forward(packet)
-            return
-        if self._forward:
-            yield from self._drain()
-        if look is Look.KEYFRAME:
+        elif look is Look.KEYFRAME and (after := self._behind(start)) > start:
+            self._after = after - SAME_S
+            self._restart(start)
+            yield from self._go_forward(packet)
+        elif look is Look.KEYFRAME:
             self._restart(start)
             before = self._latest
             frames = list(self._send(packet)) + list(self._drain())
@@ -242,6 +248,18 @@ class _Track:
                 self._restart(start)
                 yield from self._go_forward(packet)
             yield from frames
+
+    def _behind(self, start: float) -> float:
+        """Which moment of a group, of which its keyframe would do, is looked at."""
+        number = self._keyframes
+        self._keyframes += 1
+        following = self._group + 1
+        keys, count = self._line.keys, len(self._line.offsets)
+        last = int(keys[following]) if following < len(keys) else count
+        alone = last - self._ordinal < 2 or self._line.by_count
+        if alone or not self._pace.affords(Look.FORWARD, self._progress(start)):
+            return start
+        return self._picker.behind(number, start, self._end)
 
     def _progress(self, at: float) -> float:
         return self._picker.progress(at, self._line.duration)
@@ -259,12 +277,18 @@ class _Track:
     def _go_forward(self, packet: Packet[Any]) -> Iterator[Frame]:
         self._forward = True
         yield from self._send(packet)
-        last = self._latest if self._picker.windows else self._taken
-        if self._picker.is_done(self._end, last, final=self._final):
+        if self._is_done():
             self._forward = False
         elif not self._pace.affords(Look.KEYFRAME, self._progress(self._end)):
             self._forward = False
             self._thinned = True
+
+    def _is_done(self) -> bool:
+        """Whether the rest of the group holds nothing that is wanted."""
+        if self._after is not None:
+            return self._taken >= self._after
+        last = self._latest if self._picker.windows else self._taken
+        return self._picker.is_done(self._end, last, final=self._final)
 
     def _restart(self, floor: float) -> None:
         """Forget what was decoded: what comes next does not follow on it."""
@@ -316,7 +340,7 @@ class _Track:
         if offset < self._floor or offset < 0:
             return
         self._latest = offset
-        if not self._picker.takes(offset, self._taken, self._step(offset)):
+        if not self._takes(offset):
             return
         backdrops = on_each_backdrop(picture)
         draw = partial(displayed_picture, picture)
@@ -329,6 +353,11 @@ class _Track:
             offset += MAX_GAP_S
             if offset >= until - _SHORT_S or self._pace.exhausted:
                 return
+
+    def _takes(self, offset: float) -> bool:
+        if self._after is not None:
+            return self._taken < self._after <= offset
+        return self._picker.takes(offset, self._taken, self._step(offset))
 
     def _step(self, offset: float) -> float:
         """Seconds from the last picture that was taken to the next."""

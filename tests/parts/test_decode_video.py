@@ -214,17 +214,31 @@ def test_of_a_brief_video_every_picture_is_looked_at(pictures: int, rate: int):
 def test_only_keyframes_are_decoded_where_they_are_close():
     data = make.video(make.scenes(29.6), gop=40)  # a keyframe every 1.6 s
     opened, frames = look(data)
-    assert offsets(frames) == pytest.approx(np.arange(0, 30, 1.6).tolist(), abs=0.01)
+    off = np.array(offsets(frames)) - np.arange(0, 30, 1.6)
+    behind = np.flatnonzero(off > 0.01)  # every third is a little behind its keyframe, in turn
+    assert behind.tolist() == [1, 4, 7, 10, 13, 16]
+    assert off[behind] == pytest.approx([0.08, 0.16, 0.16] * 2, abs=0.05)
     assert not opened.truncated
-    assert all(frame.apart for frame in frames)
+    assert all(f.apart is (i not in behind) for i, f in enumerate(frames))
     _, frames = look(make.video(make.scenes(6), gop=1000, options={"bf": "3"}), REFERENCE)
     assert not any(frame.apart for frame in frames)
 
 
+@pytest.mark.parametrize("run", [1, 2, 3])
+def test_who_puts_something_else_into_each_keyframe_hides_nothing(run):
+    """One to three pictures of each fifty are others, keyframes among them."""
+    pictures = list(make.scenes(30))
+    for first in range(0, len(pictures), 50):
+        pictures[first : first + run] = [make.scene(99)] * len(pictures[first : first + run])
+    _, frames = look(make.video(pictures, gop=50))
+    shown = [f.offset for f in frames if not alike(f.luma, make.scene(99))]
+    assert len(frames) <= 16
+    assert sum(at < 27 for at in shown) >= 3
+
+
 def test_ten_keyframes_of_a_short_video_are_enough():
     _, frames = look(make.video(make.scenes(18.8), gop=50))  # a keyframe every 2 s
-    assert offsets(frames) == pytest.approx(np.arange(0, 18.8, 2).tolist(), abs=0.01)
-    assert all(frame.apart for frame in frames)
+    assert offsets(frames) == pytest.approx(np.arange(0, 18.8, 2).tolist(), abs=0.2)
     _, frames = look(make.video(make.scenes(17), gop=50))  # nine of them
     assert len(frames) > 15
 
