@@ -53,9 +53,13 @@ the reference all over."""
 IN_PLACES, IN_PLACES_INLIERS, IN_CELLS, FAIR = 0.37, 100, 8, 0.25
 """The part of the features that should be seen that must lie where a fair part is: in cells, so
 many to either side, of which a quarter as much is found as of all. Where less does, of so many
-inliers, two videos share something that lies over both, such as captions that change at the same
-moments. (Captions of three kinds over other footage: 0.14 to 0.34. Of 168 copies, half of them by
-three to five edits, 0.47 and more.)"""
+inliers, two videos may share no more than something that lies over both, such as captions that
+change at the same moments. (Captions over a quarter to half of other footage: 0.14 to 0.34. Of 168
+copies, half of them by three to five edits, 0.47 and more; with other footage over 60 % of the
+picture 0.22 to 0.39.)"""
+
+MAY_SHARE = 42
+"""The distance of what such a video shows, as one picture: a moderator must look."""
 
 BLANK = 0.67
 """How much less a shot that shows nothing of the reference, at any moment, counts among those at an
@@ -142,11 +146,13 @@ def alignment(
     their offset, by which pictures that look alike are counted once.
     """
     before, after = _reaching(found, samples, total_s)
-    groups = _groups(found, alike) if total_s > 0 else [0] * len(found.sights)
+    alone = total_s <= 0
+    shares = not alone and in_places(found)
+    one = alone or shares
+    groups = [0] * len(found.sights) if one else _groups(found, alike)
     sure = 1.0 if found.all_over else steady(found)
     most = 2.0 * float(np.median([s.agreement.share for s in found.sights]))
-    alone = total_s <= 0
-    nearest = 0 if alone else ONE_OF_MANY
+    nearest = 0 if alone else MAY_SHARE if shares else ONE_OF_MANY
     frames = [
         FrameMatch(
             offset=sight.shot.offset,
@@ -203,12 +209,10 @@ def in_places(found: Found) -> bool:
 
 
 def _groups(found: Found, alike: Mapping[float, Codes]) -> list[int]:
-    """Numbers of the pictures: those in which nothing moves share one, as do all that show some
-    places only, and of the others those with PDQ codes that look alike. Where all look alike, what
-    moves makes them different; where all that moves tells their moments, each is one."""
+    """Numbers of the pictures: those in which nothing moves share one, and of the others those
+    with PDQ codes that look alike. Where all look alike, what moves makes them different; where
+    all that moves tells their moments, each is one."""
     sights = found.sights
-    if in_places(found):
-        return [STILL] * len(sights)
     if found.told:
         return list(range(len(sights)))
     if found.speed == 0.0 or (found.stands and not usual(found.speed)):

@@ -27,8 +27,8 @@ STRETCH = 1.25
 
 BEHIND_S, BEHIND_EVERY = (0.05, 0.15, 0.1), 3
 """Seconds behind a keyframe at which a picture is looked at in its place, in turn, of every third
-keyframe that is decoded by itself: who uploads chooses what keyframes show. (Each takes as long as
-some two keyframes.)"""
+keyframe that is decoded by itself: who uploads chooses what keyframes show. (At 25 pictures a
+second each takes as long as some two keyframes.)"""
 
 _SLACK = 1e-3
 _ROUNDING = 1e-6
@@ -105,12 +105,12 @@ class Picker:
             return Look.FORWARD
         return Look.KEYFRAME if start - last >= self.key_step else Look.SKIP
 
-    def behind(self, number: int, start: float, end: float) -> float:
-        """From which moment on a picture is looked at in the group from `start` to `end`, of which
-        the keyframe is all that is wanted, and of which `number` were looked at before."""
+    def behind(self, number: int) -> float:
+        """How many seconds behind its keyframe a group is looked at of which that is all that is
+        wanted, and of whose like `number` were looked at before; 0: at its keyframe."""
         if number % BEHIND_EVERY != 1:
-            return start
-        return start + min(BEHIND_S[number // BEHIND_EVERY % len(BEHIND_S)], (end - start) / 2)
+            return 0.0
+        return BEHIND_S[number // BEHIND_EVERY % len(BEHIND_S)]
 
     def pause(self, last: float, end: float, *, final: bool) -> float:
         """Seconds from `last` to the next picture that is wanted, in a group that ends at `end`.

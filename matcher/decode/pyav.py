@@ -41,6 +41,7 @@ from matcher.decode.timeline import SAME_S, Timeline
 from matcher.ports import Frame, Limits, MediaInfo, Sampling
 
 _REMEMBERED = 512  # packets whose picture has not come out yet
+_BEHIND_MOST_S = 0.3  # further behind a keyframe it would not be in its place
 _SHORT_S = 0.05  # a standing picture is not given again so shortly before the next
 _REFUSED_SHARE = 0.1
 _REFUSED_FEW = 2
@@ -190,7 +191,8 @@ class _Track:
         self._end, self._final = 0.0, False  # when the group at hand ends, and if the track does
         self._forward = False  # whether the group at hand is being decoded
         self._after: float | None = None  # when a picture is wanted in place of a keyframe
-        self._keyframes = 0  # that were to be looked at by themselves
+        self._spare: tuple[VideoFrame, float] | None = None  # the keyframe, where none comes
+        self._keyframes = 0  # that were to be looked at by themselves, with others close behind
         self._fresh = True  # whether the decoder holds nothing
         self._floor = float("-inf")  # pictures before it lack what they refer to
         self._waiting: OrderedDict[int, float] = OrderedDict()
@@ -223,21 +225,31 @@ class _Track:
         """The frames that the decoder still holds."""
         if self._forward:
             yield from self._drain()
+        yield from self._or_the_keyframe()
+
+    def _or_the_keyframe(self) -> Iterator[Frame]:
+        """The keyframe after all, where no picture behind it came."""
+        spare, self._spare = self._spare, None
+        missed = self._after is not None and self._taken < self._after
+        self._after = None
+        if missed and spare is not None:
+            yield from self._give(*spare)
 
     def _begin_group(self, packet: Packet[Any]) -> Iterator[Frame]:
         start = float(self._line.offsets[self._ordinal])
         self._end, self._final = self._line.group_end(start)
         wanted = self._picker.look(start, self._end, self._taken, final=self._final)
         look = self._affordable(wanted, start)
-        if self._forward and look is not Look.FORWARD:
+        if self._forward and (look is not Look.FORWARD or self._after is not None):
             yield from self._drain()
-        self._after = None
+        yield from self._or_the_keyframe()
         if look is Look.FORWARD:
             if not self._forward:
                 self._restart(start)
             yield from self._go_forward(packet)
         elif look is Look.KEYFRAME and (after := self._behind(start)) > start:
             self._after = after - SAME_S
+            self._spare = None
             self._restart(start)
             yield from self._go_forward(packet)
         elif look is Look.KEYFRAME:
@@ -251,15 +263,22 @@ class _Track:
 
     def _behind(self, start: float) -> float:
         """Which moment of a group, of which its keyframe would do, is looked at."""
+        following = self._group + 1
+        keys, offsets = self._line.keys, self._line.offsets
+        last = int(keys[following]) if following < len(keys) else len(offsets)
+        behind = offsets[self._ordinal + 1 : last] - start
+        behind = behind[(behind > 0) & (behind <= _BEHIND_MOST_S)]
+        if not len(behind) or self._line.by_count:
+            return start
+        if not self._pace.affords(Look.FORWARD, self._progress(start)):
+            return start
         number = self._keyframes
         self._keyframes += 1
-        following = self._group + 1
-        keys, count = self._line.keys, len(self._line.offsets)
-        last = int(keys[following]) if following < len(keys) else count
-        alone = last - self._ordinal < 2 or self._line.by_count
-        if alone or not self._pace.affords(Look.FORWARD, self._progress(start)):
+        wanted = self._picker.behind(number)
+        later = behind[behind >= wanted - SAME_S]
+        if not wanted or not len(later):
             return start
-        return self._picker.behind(number, start, self._end)
+        return start + float(later.min())
 
     def _progress(self, at: float) -> float:
         return self._picker.progress(at, self._line.duration)
@@ -306,6 +325,7 @@ class _Track:
         if packet.pts is not None and not self._line.by_count:
             offset = float(self._line.offsets[self._ordinal])
             due = self._picker.is_due(offset, self._taken, self._line)
+            due |= self._after is not None and offset >= self._after
             if not (due or packet.is_keyframe):
                 self._context.skip_frame = "NONREF"  # it need not be decoded for its own sake
             self._waiting[packet.pts] = offset
@@ -341,7 +361,12 @@ class _Track:
             return
         self._latest = offset
         if not self._takes(offset):
+            if self._after is not None and self._spare is None:
+                self._spare = (picture, offset)
             return
+        yield from self._give(picture, offset)
+
+    def _give(self, picture: VideoFrame, offset: float) -> Iterator[Frame]:
         backdrops = on_each_backdrop(picture)
         draw = partial(displayed_picture, picture)
         until = self._line.held_until(offset)

@@ -64,10 +64,28 @@ def test_captions_alone_are_no_copy(
     mine, others = pictures(banked), pictures(other)
     add(parts, "attacks", saved(tmp_path, captioned(mine), "banked.mp4"))
     innocent = check(parts, saved(tmp_path, captioned(others), "innocent.mp4"))
-    assert innocent.action is Action.ALLOW
+    assert innocent.action is not Action.BLOCK
     copy = check(parts, saved(tmp_path, captioned(mine, WORDS[::-1]), "copy.mp4"))
     assert copy.action is Action.BLOCK
     cropped = [np.ascontiguousarray(f[20:-20, 60:-60]) for f in captioned(mine)]
     copy = check(parts, saved(tmp_path, cropped, "cropped.mp4"))
     assert copy.action is Action.BLOCK
     assert len(mine) == len(others) == RATE * 8
+
+
+@pytest.mark.parametrize(
+    ("kept", "actions"),
+    [
+        pytest.param(0.5, (Action.BLOCK,), id="half of it"),
+        pytest.param(0.4, (Action.BLOCK, Action.REVIEW), id="less than half of it"),
+    ],
+)
+@pytest.mark.parametrize("banked", [ROCKET, BUNNY], ids=["fixed", "film"])
+def test_a_copy_over_which_other_footage_lies_is_no_caption(
+    parts: Parts, tmp_path: Path, banked: Path, kept: float, actions: Sequence[Action]
+) -> None:
+    mine, others = pictures(banked), pictures(BUNNY if banked == ROCKET else ROCKET)
+    add(parts, "attacks", saved(tmp_path, mine, "banked.mp4"))
+    column = round(kept * SIZE[0])
+    covered = [np.hstack([a[:, :column], b[:, column:]]) for a, b in zip(mine, others, strict=True)]
+    assert check(parts, saved(tmp_path, covered, "covered.mp4")).action in actions
