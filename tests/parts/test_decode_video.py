@@ -236,6 +236,22 @@ def test_who_puts_something_else_into_each_keyframe_hides_nothing(run):
     assert sum(at < 27 for at in shown) >= 3
 
 
+@pytest.mark.parametrize("held_ms", [10, 1900], ids=["right behind it", "far behind it"])
+def test_a_keyframe_is_seen_where_no_picture_is_a_little_behind_it(held_ms):
+    """A slide show with one picture more for each slide."""
+    times = [at for n in range(20) for at in (2000 * n, 2000 * n + held_ms)]
+    pictures = [make.scene(n // 2 if n % 2 == 0 else 99) for n in range(40)]
+    _, frames = look(make.video(pictures, gop=2, times_ms=times))
+    seen = [f.offset for f in frames if not alike(f.luma, make.scene(99))]
+    assert seen == pytest.approx(np.arange(0, 40, 2).tolist(), abs=0.01)
+
+
+def test_a_keyframe_is_seen_where_what_follows_is_damaged():
+    data = make.damaged_packets(make.video(make.scenes(40), gop=50), 1.0)
+    _, frames = look(data)
+    assert [f.offset for f in frames] == pytest.approx(np.arange(0, 40, 2).tolist(), abs=0.01)
+
+
 def test_ten_keyframes_of_a_short_video_are_enough():
     _, frames = look(make.video(make.scenes(18.8), gop=50))  # a keyframe every 2 s
     assert offsets(frames) == pytest.approx(np.arange(0, 18.8, 2).tolist(), abs=0.2)
