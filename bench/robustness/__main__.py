@@ -161,7 +161,8 @@ def parse() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="MILLIONS",
-        help="ask in a bank made so large, too: frame hashes, local features (such as 10 50)",
+        help="ask in a bank made so large, too: frame hashes, local features (such as 10 50); "
+        "may be given several times, and then --docs writes these curves alone",
     )
     parser.add_argument("--every", type=int, default=1, help="judge each so many'th sample only")
     return parser.parse_args()
