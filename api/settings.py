@@ -16,6 +16,9 @@ from hashdb.errors import BadSetting, Unavailable
 
 T = TypeVar("T")
 
+LEAST_KEY = 16
+"""Characters of a secret."""
+
 
 def _read(env: Mapping[str, str], name: str, parse: Callable[[str], T], default: T) -> T:
     text = env.get(name, "").strip()
@@ -92,6 +95,13 @@ def _milvus_token(env: Mapping[str, str]) -> str:
         raise BadSetting(f"SEAWALL_MILVUS_TOKEN_FILE={file!r}: {reason}") from None
 
 
+def _sampling_key(text: str) -> str:
+    """A secret; what it says is in no error."""
+    if text and len(text) < LEAST_KEY:
+        raise BadSetting(f"SEAWALL_SAMPLING_KEY has fewer than {LEAST_KEY} characters")
+    return text
+
+
 def _log_level(text: str) -> str:
     level = text.upper()
     if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
@@ -124,6 +134,7 @@ class Settings:
     keep_audit_days: int = 0
     max_upload_mb: int = 2048
     max_pixels: int = 100_000_000
+    sampling_key: str = field(default="", repr=False)
     decode_seconds: float = 120.0
     decode_memory_mb: int = 2048
     decoders: int = 2
@@ -170,6 +181,7 @@ class Settings:
             keep_audit_days=_read(env, "SEAWALL_KEEP_AUDIT_DAYS", _days, 0),
             max_upload_mb=_read(env, "SEAWALL_MAX_UPLOAD_MB", _positive_int, 2048),
             max_pixels=_read(env, "SEAWALL_MAX_PIXELS", _positive_int, 100_000_000),
+            sampling_key=_sampling_key(env.get("SEAWALL_SAMPLING_KEY", "").strip()),
             decode_seconds=_read(env, "SEAWALL_DECODE_SECONDS", _positive_float, 120.0),
             decode_memory_mb=_read(env, "SEAWALL_DECODE_MEMORY_MB", _positive_int, 2048),
             decoders=decoders,

@@ -110,11 +110,17 @@ def build(
         policy,
         classifier=_classifier(settings),
         seconds=settings.decode_seconds,
+        sampling_key=sampling_key(settings, store),
         span=span,
     )
     enroller = make_enroller(store, sandbox, policy, descriptor)
     look_back = LookBack(store, judge, policy)
     return Parts(settings, store, index, sandbox, judge, checker, enroller, look_back, policy)
+
+
+def sampling_key(settings: Settings, store: Store) -> str:
+    """By which the pictures of uploads are drawn."""
+    return settings.sampling_key or store.sampling_key()
 
 
 def _warn_of_unknown_banks(store: Store, policy: Policy) -> None:

@@ -25,8 +25,8 @@ from random import Random
 import av
 from tqdm import tqdm
 
-from api.settings import Settings
 from api.wiring import build
+from bench import settings
 from bench.copies import enrol
 from bench.robustness import layouts, sources
 from bench.robustness.edits import EDITS, EVERYDAY
@@ -186,7 +186,7 @@ def _reports(cast: Cast, seed: int, folder: Path) -> Iterator[tuple[Layout, Path
 def judged(cases: Sequence[Case], banned: Iterable[Path], allowed: Iterable[Path]) -> list[Action]:
     """What the packaged policy makes of each case."""
     with tempfile.TemporaryDirectory() as data:
-        parts = build(Settings.from_env({"SEAWALL_DATA_DIR": data}))
+        parts = build(settings(data))
         try:
             enrol(parts, banned, "banned")
             enrol(parts, allowed, "allowed", Action.ALLOW)

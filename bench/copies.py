@@ -27,8 +27,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from api.settings import Settings
 from api.wiring import Parts, build
+from bench import settings
 from bench.edits import EDITS, Edit, make
 from hashdb.errors import SeawallError
 from hashdb.model import Action, Verdict, new_id
@@ -156,7 +156,7 @@ def main() -> int:
             if p.name in kin_of_references and p not in references
         ]
         samples += [Sample(p, None, None) for p in others]
-        parts = build(Settings.from_env({"SEAWALL_DATA_DIR": str(Path(scratch) / "data")}))
+        parts = build(settings(Path(scratch) / "data"))
         try:
             enrol(parts, references)
             began = time.process_time()

@@ -28,8 +28,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from api.settings import Settings
 from api.wiring import Parts, build
+from bench import settings
 from bench.copies import enrol
 from bench.robustness.engines import cpu_seconds
 from bench.robustness.plots import COLOURS, STYLE
@@ -134,11 +134,9 @@ def measured(folder: Path, work: Path, most: int, seconds: float, runs: int) -> 
             break
     rules = work / "first-pass.toml"
     rules.write_text(FIRST_PASS)
-    every = build(Settings.from_env({"SEAWALL_DATA_DIR": str(work / "data")}))
+    every = build(settings(work / "data"))
     enrol(every, [target for _, target, _ in clips[: len(clips) // 3]])
-    first = build(
-        Settings.from_env({"SEAWALL_DATA_DIR": str(work / "data"), "SEAWALL_POLICY": str(rules)})
-    )
+    first = build(settings(work / "data", SEAWALL_POLICY=str(rules)))
     for parts in (every, first):
         parts.judge.exact = lambda *_, **__: ()  # type: ignore[method-assign]
         judged(parts, clips[0][1])  # what is made once

@@ -21,8 +21,8 @@ from random import Random
 from av.error import FFmpegError
 from tqdm import tqdm
 
-from api.settings import Settings
 from api.wiring import build
+from bench import settings
 from bench.copies import copies_in, enrol, related, videos
 from bench.robustness.video import Coding, facts, read, write
 from hashdb.model import Action, new_id
@@ -69,7 +69,7 @@ def judged(
         banked, asked = Path(scratch, "banked"), Path(scratch, "asked")
         for path in tqdm(paths, desc="halves", disable=None):
             reference(path, banked, half)
-        parts = build(Settings.from_env({"SEAWALL_DATA_DIR": str(Path(scratch, "data"))}))
+        parts = build(settings(Path(scratch, "data")))
         try:
             enrol(parts, sorted(banked.iterdir()))
             for path in tqdm(paths, desc="excerpts", disable=None):

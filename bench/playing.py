@@ -24,8 +24,8 @@ from random import Random
 import numpy as np
 from tqdm import tqdm
 
-from api.settings import Settings
 from api.wiring import Parts, build
+from bench import settings
 from bench.lookalikes import FPS, GAP_S, LONGEST_S, chosen
 from bench.robustness.video import Coding, Frame, facts, read, write
 from hashdb.model import Action, new_id
@@ -129,7 +129,7 @@ def measured(paths: Sequence[Path], seed: int) -> Iterator[tuple[str, str, bool,
         banked, copy = Path(scratch, "banked"), Path(scratch, "copy.mp4")
         banked.mkdir()
         lengths = {path: reference(path, banked) for path in tqdm(paths, "halves", disable=None)}
-        with closing(build(Settings.from_env({"SEAWALL_DATA_DIR": scratch}))) as parts:
+        with closing(build(settings(scratch))) as parts:
             still = enrolled(parts, sorted(banked.iterdir()))
             for path in tqdm(paths, "videos", disable=None):
                 for way in WAYS:

@@ -72,6 +72,7 @@ class Checker:
         *,
         classifier: Classifier | None = None,
         seconds: float = 120.0,
+        sampling_key: str = "",
         span: Span = nullcontext,
     ) -> None:
         self._store = store
@@ -79,7 +80,14 @@ class Checker:
         self._policy = policy
         self._classifier = classifier
         pictures = PICTURES if classifier else 0
-        self._looker = Looker(judge, fingerprint, policy, pictures=pictures, seconds=seconds)
+        self._looker = Looker(
+            judge,
+            fingerprint,
+            policy,
+            pictures=pictures,
+            seconds=seconds,
+            sampling_key=sampling_key,
+        )
         self._span = span
 
     def check_media(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Floats, Grey, LocalFeatures, Motion, Rendering
+from matcher.decode.pace import UNEVEN
 from matcher.heap import give_back
 from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
 
@@ -87,6 +88,8 @@ class LocalLook:
         elif sampling.windows:
             gap, most = LOCAL_DENSE_GAP_S, LOCAL_DENSE_MOST
             duration = sum(w.end - w.start for w in sampling.windows)
+        elif sampling.draw and not sampling.dense:
+            gap *= 1.0 - UNEVEN
         self._gap = max(gap, duration / most) - 1e-3
         self._last = -np.inf
         self._kept: Floats | None = None

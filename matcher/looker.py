@@ -5,6 +5,7 @@ docs/decisions/0008-two-looks.md says why there are several.
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -58,7 +59,9 @@ class Looked:
 class Looker:
     """Looks at uploads. Any number of threads may use one.
 
-    `pictures`: how many pictures of an upload a classifier wants; `seconds`: CPU time of one look.
+    `pictures`: how many pictures of an upload a classifier wants; `seconds`: CPU time of one look;
+    `sampling_key`: a secret, by which it is drawn for each file which of its pictures are looked
+    at: who uploads may know the rule. Without one, they lie evenly.
     """
 
     def __init__(
@@ -69,12 +72,14 @@ class Looker:
         *,
         pictures: int,
         seconds: float,
+        sampling_key: str = "",
     ) -> None:
         self._judge = judge
         self._fingerprint = fingerprint
         self._policy = policy
         self._pictures = pictures
         self._seconds = seconds
+        self._key = sampling_key.encode()
 
     def look(
         self, query: Query, media: BinaryIO, watch: Stopwatch, *, suspicious: bool = False
@@ -90,7 +95,7 @@ class Looker:
         others = sound.and_also(neural)
         matches, failures = self.find(look, watch, local.and_also(others))
         if not suspicious and self._looks_closer(query, look, matches):
-            look, local, unseen = self._look_closer(media, look, watch)
+            look, local, unseen = self._look_closer(query, media, look, watch)
             matches, failures = self.find(look, watch, local.and_also(others))
         fuller, missed = self._fill(media, look, local, matches, watch)
         if fuller is not look:
@@ -137,6 +142,7 @@ class Looker:
             pictures=self._pictures,
             describe=self._judge.describes,
             aside=aside,
+            draw=self._draw(query),
             seconds=self._seconds,
         )
         early = None if ahead is None else ahead.see
@@ -151,6 +157,13 @@ class Looker:
         if not asked and look.local and not suspicious:
             asked.append(not self._settled(query, look, self.find(look, watch)[0]))
         return replace(look, local=()) if False in asked else look, ahead
+
+    def _draw(self, query: Query) -> int:
+        """The same for each look at the same bytes; 0 without a secret."""
+        if not self._key:
+            return 0
+        said = hmac.digest(self._key, (query.digests.sha256 or "").encode(), "sha256")
+        return int.from_bytes(said[:4]) | 1
 
     def _wants_all(
         self, query: Query, found: MediaFingerprints, ahead: Ahead | None, watch: Stopwatch
@@ -226,10 +239,10 @@ class Looker:
         return look, (ended,) if look.coverage.truncated else ()
 
     def _look_closer(
-        self, media: BinaryIO, first: MediaFingerprints, watch: Stopwatch
+        self, query: Query, media: BinaryIO, first: MediaFingerprints, watch: Stopwatch
     ) -> tuple[MediaFingerprints, Beside, tuple[Failure, ...]]:
         """The media decoded once more, for the local features of what the `first` look saw."""
-        sampling = Sampling(dense=False, seconds=self._seconds)
+        sampling = Sampling(dense=False, draw=self._draw(query), seconds=self._seconds)
         closer, ended = self._once_more(media, sampling, ("local",), "local_look", watch)
         if closer is None:
             return first, NOTHING_BESIDE, ended

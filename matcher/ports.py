@@ -67,6 +67,7 @@ class Sampling:
     `pictures`: how many RGB pictures, spread over the upload, a classifier is to be given.
     `describe`: the side in pixels of the pictures that a descriptor model is to be given; 0: none.
     `aside`: every other picture of a short upload is described only where all are wanted.
+    `draw`: by which of an upload's pictures are drawn, within what is said above; 0: evenly.
     """
 
     dense: bool
@@ -77,6 +78,7 @@ class Sampling:
     pictures: int = 0
     describe: int = 0
     aside: bool = False
+    draw: int = 0
     max_frames: int = 200_000
     seconds: float = 120.0
     clock_s: float = math.inf

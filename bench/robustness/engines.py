@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from api.settings import Settings
 from api.wiring import Parts, build
+from bench import SAMPLING_KEY, settings
 from bench.robustness.found import Found, Named, digest_of
 from bench.robustness.padding import Padding, pad
 from bench.robustness.peers import (
@@ -122,15 +122,15 @@ class Seawall:
         if not self._state["names"]:
             shutil.rmtree(folder, ignore_errors=True)
         engine = "auto" if padding is None else "hamming"  # what `auto` takes for large banks
-        environ = {"SEAWALL_DATA_DIR": str(folder), "SEAWALL_INDEX": engine}
-        self._parts: Parts = build(Settings.from_env(environ))
+        self._parts: Parts = build(settings(folder, SEAWALL_INDEX=engine))
         with self._parts.store.begin() as tx:
             banks = {bank.name: bank for bank in tx.banks.list()}
             self._bank = banks.get("bench") or tx.banks.create("bench")
         self._recorder = Recorder(self._parts.judge)
         parts = self._parts
         judge = cast(Judge, self._recorder)
-        self.checker = Checker(parts.store, judge, look or parts.sandbox, parts.policy)
+        look = look or parts.sandbox
+        self.checker = Checker(parts.store, judge, look, parts.policy, sampling_key=SAMPLING_KEY)
 
     def enroll(self, reference: Reference, path: Path) -> str | None:
         if reference.id in self._state["names"]:

@@ -247,7 +247,14 @@ class Store:
 
     def identity(self) -> str:
         """A random id that the database was given when it was made; it outlives upgrades."""
-        query = select(meta.c.value).where(meta.c.key == "identity")
+        return self._meta("identity")
+
+    def sampling_key(self) -> str:
+        """A random secret that the database was given, by which pictures of uploads are drawn."""
+        return self._meta("sampling_key")
+
+    def _meta(self, key: str) -> str:
+        query = select(meta.c.value).where(meta.c.key == key)
         with translated(), engines.read_connection(self._engine) as connection:
             return str(connection.execute(query).scalar_one())
 

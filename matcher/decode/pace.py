@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+
 from matcher.decode.timeline import SAME_S, Timeline
 from matcher.ports import Sampling, Window
 
@@ -25,10 +27,16 @@ FILLING_STEP_S = 0.5 - 1e-3
 STRETCH = 1.25
 """The steps of a group may be so much longer, to end where its last picture is needed."""
 
-BEHIND_S, BEHIND_EVERY = (0.05, 0.15, 0.1), 3
-"""Seconds behind a keyframe at which a picture is looked at in its place, in turn, of every third
-keyframe that is decoded by itself: who uploads chooses what keyframes show. (At 25 pictures a
-second each takes as long as some two keyframes.)"""
+BEHIND_S, BEHIND_EVERY, DISTRUSTED_S = (0.15, 0.05, 0.1), 4, (0.15, 0.25)
+"""Seconds behind a keyframe, at least, at which a picture is looked at in its place, of one in so
+many keyframes that are decoded by themselves: who uploads chooses what keyframes show. And of all
+of them, once one was seen to show something else than what follows."""
+
+UNEVEN = 0.15
+"""Part by which steps between pictures of an upload are longer or shorter, as they are drawn, so
+that nobody knows which are looked at."""
+
+_DRAWN = 97  # numbers, which come again and again: a prime, for few steps are a multiple of it
 
 _SLACK = 1e-3
 _ROUNDING = 1e-6
@@ -56,11 +64,12 @@ class Picker:
     seconds, or a ninth of a short upload, so that there are ten of them. Pictures between them come
     half as far apart at least as `max_gap`, 2 seconds or a tenth of a short upload, and end
     `max_gap` before the next keyframe, which is looked at as well. Keyframes too come so far apart;
-    of long uploads half of that; in place of every third one that is decoded by itself a picture a
-    little `behind` it is looked at. References, and what does not say how long its pictures are
-    shown: `every` picture, 30 a second at most. What is shorter than `WHOLE_S`: all of them.
-    Windows: about ten pictures a second inside of them, nothing elsewhere; to fill gaps two, for
-    strands or motion as many as of references.
+    of long uploads half of that; in place of one in `BEHIND_EVERY` that are decoded by themselves a
+    picture a little `behind` it is looked at. Which one, and how much longer or shorter each step
+    is, the `draws` tell (numbers from 0 to 1; none: all is even). References, and what does not say
+    how long its pictures are shown: `every` picture, 30 a second at most. What is shorter than
+    `WHOLE_S`: all of them. Windows: about ten pictures a second inside of them, nothing elsewhere;
+    to fill gaps two, for strands or motion as many as of references.
     """
 
     dense: bool
@@ -70,6 +79,7 @@ class Picker:
     step: float
     key_step: float
     stretch: float
+    draws: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, sampling: Sampling, duration: float, *, every: bool = False) -> Picker:
@@ -91,7 +101,9 @@ class Picker:
         short = gap < MAX_GAP_S  # there each picture is needed, and none more
         key_step = step if thorough or short else step / 2
         stretch = 1.0 if thorough or short else STRETCH
-        return cls(dense, sampling.windows, key_gap, gap, step, key_step, stretch)
+        even = thorough or every_one or brief or not sampling.draw
+        draws = () if even else tuple(np.random.default_rng(sampling.draw).random(_DRAWN).tolist())
+        return cls(dense, sampling.windows, key_gap, gap, step, key_step, stretch, draws)
 
     def look(self, start: float, end: float, last: float, *, final: bool) -> Look:
         """What to do with the group of pictures shown from `start` to `end`; `last` is when the
@@ -103,14 +115,30 @@ class Picker:
             return Look.FORWARD
         if end - start > (self._reach(final) if final else self.key_gap) + _SLACK:
             return Look.FORWARD
-        return Look.KEYFRAME if start - last >= self.key_step else Look.SKIP
+        return Look.KEYFRAME if start - last >= self.key_pause(last) else Look.SKIP
 
-    def behind(self, number: int) -> float:
-        """How many seconds behind its keyframe a group is looked at of which that is all that is
-        wanted, and of whose like `number` were looked at before; 0: at its keyframe."""
-        if number % BEHIND_EVERY != 1:
-            return 0.0
-        return BEHIND_S[number // BEHIND_EVERY % len(BEHIND_S)]
+    def behind(self, number: int, *, distrusted: bool) -> float:
+        """How many seconds behind its keyframe, at least, a group is looked at of which that is all
+        that is wanted, and of whose like `number` were looked at before; 0: at its keyframe."""
+        if distrusted:
+            return DISTRUSTED_S[number % len(DISTRUSTED_S)]
+        lot, place = divmod(number, BEHIND_EVERY)
+        which = int(self._draw(lot) * BEHIND_EVERY) if self.draws else 1
+        turn = int(self._draw(-1 - lot) * len(BEHIND_S)) if self.draws else lot
+        return BEHIND_S[turn % len(BEHIND_S)] if place == which else 0.0
+
+    def key_pause(self, last: float) -> float:
+        """Seconds from `last` to the next keyframe that is wanted."""
+        return self.key_step * self._uneven(last)
+
+    def _draw(self, number: int) -> float:
+        return self.draws[number % len(self.draws)]
+
+    def _uneven(self, last: float) -> float:
+        """How many times as long as it would be evenly the step from `last` is."""
+        if not self.draws or math.isinf(last):
+            return 1.0
+        return 1.0 + UNEVEN * (2.0 * self._draw(round(1000 * last)) - 1.0)
 
     def pause(self, last: float, end: float, *, final: bool) -> float:
         """Seconds from `last` to the next picture that is wanted, in a group that ends at `end`.
@@ -124,15 +152,16 @@ class Picker:
             return math.inf
         left = end - self._reach(final) - last
         if left <= self.step:
-            return self.step
+            return max(left, (1.0 - UNEVEN) * self.step) if self.draws else self.step
         steps = math.floor(left / self.step + self.stretch - 1)
         if left > self.stretch * steps * self.step:
             steps += 1
-        return max(self.step, left / steps - _ROUNDING)
+        even = max(self.step, left / steps - _ROUNDING)
+        return even * self._uneven(last) if steps > 1 else even
 
     def takes(self, offset: float, last: float, step: float) -> bool:
         """Whether a decoded picture is looked at. `step`: how long after the `last` one that was,
-        at least; `key_step` for a keyframe, else `pause`."""
+        at least; `key_pause` for a keyframe, else `pause`."""
         if offset - last < step:
             return False
         return not self.windows or any(w.start <= offset <= w.end for w in self.windows)
@@ -162,7 +191,7 @@ class Picker:
             picture = float(line.shown[at]) if at < len(line.shown) else math.inf
             if final or picture < end - SAME_S or self.dense or self.windows:
                 return picture
-            if end - last >= self.key_step:
+            if end - last >= self.key_pause(last):
                 return end
             end, final = line.group_end(end)
 

@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 from hashdb.errors import CorruptMedia, EmptyMedia, MediaTooLarge
 from hashdb.model import MediaKind
 from matcher.decode import behind, formats
+from matcher.decode.instead import Instead
 from matcher.decode.luma import displayed_picture, on_each_backdrop
 from matcher.decode.pace import MAX_GAP_S, Look, Pace, Picker
 from matcher.decode.packets import (
@@ -41,7 +42,6 @@ from matcher.decode.timeline import SAME_S, Timeline
 from matcher.ports import Frame, Limits, MediaInfo, Sampling
 
 _REMEMBERED = 512  # packets whose picture has not come out yet
-_BEHIND_MOST_S = 0.3  # further behind a keyframe it would not be in its place
 _SHORT_S = 0.05  # a standing picture is not given again so shortly before the next
 _REFUSED_SHARE = 0.1
 _REFUSED_FEW = 2
@@ -190,9 +190,7 @@ class _Track:
         self._group = -1
         self._end, self._final = 0.0, False  # when the group at hand ends, and if the track does
         self._forward = False  # whether the group at hand is being decoded
-        self._after: float | None = None  # when a picture is wanted in place of a keyframe
-        self._spare: tuple[VideoFrame, float] | None = None  # the keyframe, where none comes
-        self._keyframes = 0  # that were to be looked at by themselves, with others close behind
+        self._instead = Instead(picker, line)
         self._fresh = True  # whether the decoder holds nothing
         self._floor = float("-inf")  # pictures before it lack what they refer to
         self._waiting: OrderedDict[int, float] = OrderedDict()
@@ -228,28 +226,24 @@ class _Track:
         yield from self._or_the_keyframe()
 
     def _or_the_keyframe(self) -> Iterator[Frame]:
-        """The keyframe after all, where no picture behind it came."""
-        spare, self._spare = self._spare, None
-        missed = self._after is not None and self._taken < self._after
-        self._after = None
-        if missed and spare is not None:
-            yield from self._give(*spare)
+        """The keyframe after all, where no picture came in its place."""
+        keyframe = self._instead.end()
+        if keyframe is not None:
+            yield from self._give(*keyframe)
 
     def _begin_group(self, packet: Packet[Any]) -> Iterator[Frame]:
         start = float(self._line.offsets[self._ordinal])
         self._end, self._final = self._line.group_end(start)
         wanted = self._picker.look(start, self._end, self._taken, final=self._final)
         look = self._affordable(wanted, start)
-        if self._forward and (look is not Look.FORWARD or self._after is not None):
+        if self._forward and (look is not Look.FORWARD or self._instead.wanted):
             yield from self._drain()
         yield from self._or_the_keyframe()
         if look is Look.FORWARD:
             if not self._forward:
                 self._restart(start)
             yield from self._go_forward(packet)
-        elif look is Look.KEYFRAME and (after := self._behind(start)) > start:
-            self._after = after - SAME_S
-            self._spare = None
+        elif look is Look.KEYFRAME and self._looks_behind(start):
             self._restart(start)
             yield from self._go_forward(packet)
         elif look is Look.KEYFRAME:
@@ -261,24 +255,13 @@ class _Track:
                 yield from self._go_forward(packet)
             yield from frames
 
-    def _behind(self, start: float) -> float:
-        """Which moment of a group, of which its keyframe would do, is looked at."""
-        following = self._group + 1
-        keys, offsets = self._line.keys, self._line.offsets
-        last = int(keys[following]) if following < len(keys) else len(offsets)
-        behind = offsets[self._ordinal + 1 : last] - start
-        behind = behind[(behind > 0) & (behind <= _BEHIND_MOST_S)]
-        if not len(behind) or self._line.by_count:
-            return start
+    def _looks_behind(self, start: float) -> bool:
+        """Whether of a group, of which its keyframe would do, another picture is looked at."""
         if not self._pace.affords(Look.FORWARD, self._progress(start)):
-            return start
-        number = self._keyframes
-        self._keyframes += 1
-        wanted = self._picker.behind(number)
-        later = behind[behind >= wanted - SAME_S]
-        if not wanted or not len(later):
-            return start
-        return start + float(later.min())
+            return False
+        keys, following = self._line.keys, self._group + 1
+        end = int(keys[following]) if following < len(keys) else len(self._line.offsets)
+        return self._instead.choose(self._ordinal, end)
 
     def _progress(self, at: float) -> float:
         return self._picker.progress(at, self._line.duration)
@@ -296,6 +279,8 @@ class _Track:
     def _go_forward(self, packet: Packet[Any]) -> Iterator[Frame]:
         self._forward = True
         yield from self._send(packet)
+        if self._instead.is_it(float(self._line.offsets[self._ordinal])):
+            yield from self._drain()
         if self._is_done():
             self._forward = False
         elif not self._pace.affords(Look.KEYFRAME, self._progress(self._end)):
@@ -304,8 +289,8 @@ class _Track:
 
     def _is_done(self) -> bool:
         """Whether the rest of the group holds nothing that is wanted."""
-        if self._after is not None:
-            return self._taken >= self._after
+        if self._instead.wanted:
+            return not self._forward
         last = self._latest if self._picker.windows else self._taken
         return self._picker.is_done(self._end, last, final=self._final)
 
@@ -325,7 +310,7 @@ class _Track:
         if packet.pts is not None and not self._line.by_count:
             offset = float(self._line.offsets[self._ordinal])
             due = self._picker.is_due(offset, self._taken, self._line)
-            due |= self._after is not None and offset >= self._after
+            due |= self._instead.is_it(offset)
             if not (due or packet.is_keyframe):
                 self._context.skip_frame = "NONREF"  # it need not be decoded for its own sake
             self._waiting[packet.pts] = offset
@@ -361,9 +346,11 @@ class _Track:
             return
         self._latest = offset
         if not self._takes(offset):
-            if self._after is not None and self._spare is None:
-                self._spare = (picture, offset)
+            self._instead.pass_over(picture, offset)
             return
+        keyframe = self._instead.contradicted(picture)
+        if keyframe is not None:
+            yield from self._give(*keyframe)
         yield from self._give(picture, offset)
 
     def _give(self, picture: VideoFrame, offset: float) -> Iterator[Frame]:
@@ -380,14 +367,14 @@ class _Track:
                 return
 
     def _takes(self, offset: float) -> bool:
-        if self._after is not None:
-            return self._taken < self._after <= offset
+        if self._instead.wanted:
+            return self._instead.is_it(offset) and not self._instead.is_it(self._taken)
         return self._picker.takes(offset, self._taken, self._step(offset))
 
     def _step(self, offset: float) -> float:
         """Seconds from the last picture that was taken to the next."""
         if self._line.is_key(offset):
-            return self._picker.key_step
+            return self._picker.key_pause(self._taken)
         end, final = self._line.group_end(offset)
         return self._picker.pause(self._taken, end, final=final)
 

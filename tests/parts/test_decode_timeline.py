@@ -139,13 +139,13 @@ def test_keyframes_that_crowd_are_thinned():
     assert upload(60).look(10.04, 10.08, 10.0, final=False) is Look.SKIP
 
 
-def taken(line: Timeline) -> list[float]:
+def taken(line: Timeline, picker: Picker | None = None) -> list[float]:
     """What is taken of an upload whose every picture is decoded."""
-    picker, found = upload(line.duration), [0.0]
+    picker, found = picker or upload(line.duration), [0.0]
     for offset in line.shown[1:]:
         end, final = line.group_end(float(offset))
         step = picker.pause(found[-1], end, final=final)
-        step = picker.key_step if line.is_key(float(offset)) else step
+        step = picker.key_pause(found[-1]) if line.is_key(float(offset)) else step
         if picker.takes(float(offset), found[-1], step):
             found.append(float(offset))
     return found
@@ -206,14 +206,62 @@ def test_keyframes_of_short_uploads_are_taken_as_far_apart_as_what_lies_between(
     assert np.diff(taken(groups(*[every] * count))) == pytest.approx(apart)
 
 
+@pytest.mark.parametrize("draw", [0, 7])
 @pytest.mark.parametrize("seconds", [(250 / 30,) * 4, (3.3, 0.3, 0.6, 7.7, 2.6, 11.0), (6.0, 6.0)])
-def test_what_will_be_taken_is_known_before(seconds: tuple[float, ...]):
+def test_what_will_be_taken_is_known_before(seconds: tuple[float, ...], draw: int):
     """Whichever picture was the last one that came out of the decoder."""
     line = groups(*seconds)
-    picker, found = upload(line.duration), taken(line)
+    picker = drawn(draw, line.duration)
+    found = taken(line, picker)
     for offset in line.shown[1:].tolist():
         for last in [t for t in found if offset - 3 < t < offset]:
             assert picker.is_due(offset, last, line) == (offset in found)
+
+
+# --- drawn by a secret -------------------------------------------------------------------------
+
+
+def drawn(draw: int, duration: float) -> Picker:
+    return Picker.of(Sampling(dense=False, draw=draw), duration)
+
+
+@pytest.mark.parametrize("seconds", [(30.0,), (8.4,) * 4, (0.12,) * 300, (12.0,), (0.3,) * 40])
+def test_which_pictures_are_taken_only_who_knows_the_draw_can_tell(seconds: tuple[float, ...]):
+    line = groups(*seconds, rate=50)
+    each = [set(taken(line, drawn(draw, line.duration))) for draw in range(1, 9)]
+    assert each[0] == set(taken(line, drawn(1, line.duration)))
+    always = set.intersection(*each)
+    assert len(always) < 0.4 * len(each[0])
+
+
+@pytest.mark.parametrize("draw", [1, 2, 3])
+def test_however_they_are_drawn_there_are_as_many_and_no_gaps(draw: int):
+    rng = np.random.default_rng(draw)
+    few = even = 0
+    for _ in range(20):
+        long = groups(*rng.uniform(0.3, 12.0, 6), 20.0, rate=25)
+        found = taken(long, drawn(draw, long.duration))
+        assert max(np.diff([*found, long.duration])) <= 2.001
+        few, even = few + len(found), even + len(taken(long))
+    assert few == pytest.approx(even, rel=0.04)
+
+
+def test_nothing_is_drawn_of_references_and_of_windows():
+    for more in ({"dense": True}, {"dense": False, "windows": (Window(10, 12),)}):
+        assert not Picker.of(Sampling(**more, draw=7), 60).draws
+    assert not drawn(7, 0.9).draws
+
+
+def test_of_each_four_keyframes_one_is_drawn_behind_which_something_is_looked_at():
+    places = []
+    for draw in range(1, 30):
+        behind = [drawn(draw, 60).behind(n, distrusted=False) for n in range(16)]
+        found = np.flatnonzero(behind)
+        assert (found // 4).tolist() == [0, 1, 2, 3]
+        places += (found % 4).tolist()
+    assert set(places) == {0, 1, 2, 3}
+    assert all(drawn(5, 60).behind(n, distrusted=True) for n in range(16))
+    assert all(upload(60).behind(n, distrusted=True) for n in range(16))
 
 
 def test_references_are_looked_at_picture_by_picture_up_to_30_a_second():

@@ -1,0 +1,93 @@
+"""What is looked at in place of a keyframe, a little behind it: who uploads chooses what keyframes
+show (docs/decisions/0046-an-adversary.md).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+
+from matcher.decode.luma import displayed_luma
+from matcher.decode.pace import Picker
+from matcher.decode.timeline import SAME_S, Timeline
+from matcher.ports import Luma
+
+MOST_S = 0.3
+"""Seconds; further behind a keyframe a picture is not in its place."""
+
+ALIKE, SIDE = 0.5, 16
+"""Correlation of two pictures, reduced to so many pixels a side, below which they show something
+else. (Of 3,513 pictures of 60 videos that lie so close behind a keyframe 27 in a thousand are below
+it, most of them behind a change of scene.)"""
+
+Shown = tuple[VideoFrame, float]
+"""A picture, and when it is shown."""
+
+
+class Instead:
+    """Of one track: for which keyframes another picture is looked at, and which. Once one shows
+    something else than its keyframe, for all, and where they differ both."""
+
+    def __init__(self, picker: Picker, line: Timeline) -> None:
+        self._picker = picker
+        self._line = line
+        self._number = 0  # of keyframes that have others close behind
+        self._distrusted = False
+        self._from: float | None = None  # when the picture is shown, or a little before
+        self._keyframe: Shown | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the group at hand is looked at so."""
+        return self._from is not None
+
+    def choose(self, ordinal: int, following: int) -> bool:
+        """Whether a picture is looked at in place of the keyframe of packet `ordinal`, before whose
+        group ends with the packet `following`: the first in the file that lies far enough behind,
+        so that little has to be decoded."""
+        start = float(self._line.offsets[ordinal])
+        behind = self._line.offsets[ordinal + 1 : following] - start
+        close = behind[(behind > 0) & (behind <= MOST_S)]
+        if not len(close) or self._line.by_count:
+            return False
+        wanted = self._picker.behind(self._number, distrusted=self._distrusted)
+        self._number += 1
+        enough = close[close >= wanted - SAME_S]
+        if not wanted or not len(enough):
+            return False
+        self._from, self._keyframe = start + float(enough[0]) - SAME_S, None
+        return True
+
+    def is_it(self, offset: float) -> bool:
+        """Whether what is shown then is the picture, or behind it."""
+        return self._from is not None and offset >= self._from
+
+    def pass_over(self, picture: VideoFrame, offset: float) -> None:
+        """A picture before it came out of the decoder: the keyframe first."""
+        if self._from is not None and self._keyframe is None:
+            self._keyframe = (picture, offset)
+
+    def contradicted(self, picture: VideoFrame) -> Shown | None:
+        """The keyframe, where the picture came that is looked at in its place, and shows something
+        else."""
+        keyframe, self._keyframe = self._keyframe, None
+        if keyframe is None or alike(displayed_luma(keyframe[0]), displayed_luma(picture)):
+            return None
+        self._distrusted = True
+        return keyframe
+
+    def end(self) -> Shown | None:
+        """The group ends. The keyframe after all, where the picture did not come."""
+        keyframe, self._keyframe, self._from = self._keyframe, None, None
+        return keyframe
+
+
+def alike(one: Luma, other: Luma) -> bool:
+    """Whether two pictures show much the same; one without contrast does with its like alone."""
+    small = [cv2.resize(luma, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for luma in (one, other)]
+    away = [s.astype(np.float64) - s.mean() for s in small]
+    lengths = [float(np.linalg.norm(a)) for a in away]
+    if min(lengths) < SIDE:  # one level of 255 a pixel
+        return max(lengths) < SIDE
+    return float((away[0] * away[1]).sum()) >= ALIKE * lengths[0] * lengths[1]
