@@ -101,7 +101,7 @@ def build(
         orientations=pdq.orientations,
         degenerate=pdq.degenerate,
         descriptor=descriptor,
-        guide=guided.distances,
+        guide=guided.sought,
     )
     checker = Checker(
         store,

@@ -88,7 +88,7 @@ def as_shown(sight: Sight, grey: Grey, guide: Guide) -> Shown:
     if grey.luma.shape != (shot.height, shot.width):
         return NOT_ASKED
     reference = FrameFeatures(Rendering.PLAIN, one.codes, one.places, one.width, one.height)
-    bits = guide(rendered(grey, sight.shot.rendering), sight.agreement.map, reference)
+    bits, _ = guide(rendered(grey, sight.shot.rendering), sight.agreement.map, reference)
     asked = bits >= 0
     if asked.sum() < FEWEST:
         return NOT_ASKED

@@ -6,15 +6,16 @@ Runs inside the sandboxed child.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashdb.model import Floats, Grey, LocalFeatures, Motion, Rendering
-from matcher.decode.pace import UNEVEN
 from matcher.heap import give_back
-from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
+from matcher.ports import UNEVEN, Frame, FrameFeatures, LocalHasher, Luma, Sampling
+from matcher.spread import Spread
 
 # Local features: of references a picture every half second; of uploads one a second, more often in
 # short ones (so many pictures), less often in very long ones (so many at most). In a reference, a
@@ -23,6 +24,8 @@ from matcher.ports import Frame, FrameFeatures, LocalHasher, Sampling
 LOCAL_GAP_S, QUERY_GAP_S = 0.5, 1.0
 LOCAL_PICTURES = 20
 LOCAL_MOST = 600
+LEAST_SIDE = 31
+"""Pixels of the shorter side of what is kept in grey: a patch of a feature has so many."""
 PART = 5
 """Pictures that are told of together, before the look ends: one by one costs as much again."""
 # In the windows of a second look.
@@ -69,14 +72,15 @@ class LocalLook:
         duration: float,
         *,
         alone: bool = False,
+        tracks: int = 1,
     ) -> None:
-        """`alone`: the one picture is an image."""
+        """`alone`: the one picture is an image. `tracks`: of the media, who share `greys`."""
         whole = not (sampling.dense or sampling.windows or alone)
         self._sets_aside = sampling.aside and whole and sets_aside(duration)
         self._aside: list[tuple[float, Callable[[], tuple[FrameFeatures, ...]]]] = []
         self._looked_at = 0
         self.seconds = duration
-        self.grey: Grey | None = None  # the image that was described last
+        self._greys: Spread[Grey] = Spread(1 if alone else sampling.greys // max(1, tracks))
         self._hasher = hasher
         self._alone = alone
         self._number = number
@@ -110,13 +114,19 @@ class LocalLook:
         if not self._reference:
             self._watched.see(frame.offset, square)
             self._looked_at += 1
-            if self._sets_aside and self._looked_at % 2 == 0 and not at_once:
-                self._last = frame.offset
-                self._aside.append((frame.offset, self._hasher.later(frame.luma)))
-                return self._something
-            found = self._hasher.query(frame.luma, alone=self._alone)
-            if found and self._alone:
-                self.grey = Grey(self._hasher.grey(frame.luma, found[0]), self._number)
+            if self._alone:
+                found = self._hasher.query(frame.luma, alone=True)
+                if found:
+                    self._greys = Spread(1)  # those of the last one
+                    self._keep_grey(0.0, self._hasher.grey(frame.luma, found[0]))
+            else:
+                grey = self._hasher.grey(frame.luma)
+                self._keep_grey(frame.offset, grey)
+                if self._sets_aside and self._looked_at % 2 == 0 and not at_once:
+                    self._last = frame.offset
+                    self._aside.append((frame.offset, partial(self._hasher.described, grey)))
+                    return self._something
+                found = self._hasher.described(grey)
         else:
             if since < STILL_S and self._kept is not None and _still(self._kept, square):
                 return self._something
@@ -131,6 +141,15 @@ class LocalLook:
             self._pictures += 1
             for one in found:
                 self._found[one.rendering].append(_Found(offset, one))
+
+    def _keep_grey(self, offset: float, luma: Luma) -> None:
+        if min(luma.shape) >= LEAST_SIDE:
+            self._greys.offer(lambda: Grey(luma, self._number, offset))
+
+    @property
+    def greys(self) -> Sequence[Grey]:
+        """The image that was described last, or some of the pictures that were."""
+        return self._greys.kept
 
     @property
     def waits(self) -> bool:

@@ -6,7 +6,7 @@ nothing of its kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -34,10 +34,11 @@ from matcher import (
 from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside
-from matcher.laying import usual
+from matcher.laying import Found, usual
 from matcher.moment_finder import MomentFinder, Moments
 from matcher.played import (
     NOT_WATCHED,
+    SURE,
     Seen,
     Watched,
     codes_by_offset,
@@ -46,6 +47,7 @@ from matcher.played import (
 )
 from matcher.ports import DescriptorModel, Guide
 from matcher.score import not_sure
+from matcher.seeking import Budget, Seeker
 
 FLOOR = 0.05
 """Alignments of less evidence are noise: one picture at the edge of the radius says 0.75."""
@@ -86,11 +88,17 @@ class LocalFinder:
         indexed = self._index.local()
         if indexed is None:
             return NOTHING_BESIDE
-        found = NOTHING_BESIDE
+        found, budget = NOTHING_BESIDE, Budget()
         for track in sorted({f.track for f in look.local}):
             before = ahead.found(track, indexed[0], stands) if ahead else sighting.NOTHING_AHEAD
             seen = self._seen(look, track, *indexed, before, every)
-            find = partial(self._track, backend=indexed[0], names=indexed[1], closer=usual_only)
+            find = partial(
+                self._track,
+                backend=indexed[0],
+                names=indexed[1],
+                closer=usual_only,
+                budget=budget,
+            )
             told = find(seen)
             if seen.total_s > 0 and not look.strands:
                 told = played_otherwise(seen, told, indexed[1], find)
@@ -108,6 +116,7 @@ class LocalFinder:
         backend: LocalBackend,
         names: Sequence[str],
         closer: bool,
+        budget: Budget,
         otherwise: bool = False,
         pieces: bool = False,
     ) -> Beside:
@@ -126,7 +135,13 @@ class LocalFinder:
         )
         odd = not (closer or otherwise)
         kept = [f for f in moments.at if odd or usual(f.speed) or f.told]
-        told = (tell(found, names[found.reference]) for found in kept)
+        told = [tell(found, names[found.reference]) for found in kept]
+        if seen.greys and self._guide is not None:
+            seeker = Seeker(seen.greys, self._guide, budget)
+            seek = partial(_sought, seeker, seen, backend, tell=tell, pieces=pieces)
+            told = [
+                seek(found, names[found.reference], a) for found, a in zip(kept, told, strict=True)
+            ]
         alignments = [
             not_sure(a) if a.reference_id in moments.untold else a
             for a in told
@@ -178,7 +193,8 @@ class LocalFinder:
             look.motion,
             every,
             codes_by_offset(look.fingerprints, track),
-            next((one for one in look.greys if one.track == track), None),
+            next((one for one in look.greys if one.track == track), None) if alone else None,
+            {} if alone else {one.offset: one for one in look.greys if one.track == track},
         )
 
     def _in_image(self, seen: Seen, backend: LocalBackend, names: Sequence[str]) -> Moments:
@@ -189,6 +205,45 @@ class LocalFinder:
         sure = {names[found.reference] for found, told in each if told}
         untold = {names[found.reference] for found, told in each if not told} - sure
         return Moments([found for found, _ in each], untold=untold)
+
+
+def _sought(
+    seeker: Seeker,
+    seen: Seen,
+    backend: LocalBackend,
+    found: Found,
+    name: str,
+    alignment: Alignment | None,
+    *,
+    tell: Callable[[Found, str], Alignment | None],
+    pieces: bool,
+) -> Alignment | None:
+    """What was found as an alignment, once all features were looked for where they should be: surer
+    or longer where that shows more, and none where it shows nothing."""
+    if found.reference not in seen.banned or found.reference in seen.still:
+        return alignment
+    if found.drifts and not seeker.shows_clearly(found):
+        return None
+    if alignment is not None and seeker.shows_nothing(found):
+        return None
+    if pieces or telling.in_places(found):
+        return alignment
+    pictures = backend.pictures(found.reference, found.track)
+    sure = alignment is not None and alignment.score >= SURE
+    if sure and not seeker.leads_on(found, seen.shots, pictures):
+        return alignment
+    shown = seeker.shown_on(found, seen.shots, pictures)
+    if shown is None or telling.in_places(shown, telling.IN_MOST):
+        return alignment
+    more = tell(shown, name)
+    return more if more is not None and _says_more(more, alignment) else alignment
+
+
+def _says_more(more: Alignment, alignment: Alignment | None) -> bool:
+    """Whether it is surer or, where both are sure, longer."""
+    if alignment is None or min(more.score, alignment.score) < SURE:
+        return alignment is None or more.score > alignment.score
+    return len(more.frames) > len(alignment.frames)
 
 
 class SoundFinder:

@@ -49,6 +49,7 @@ from matcher.ports import (
 )
 from matcher.rows import MERGE_BITS, Rows
 from matcher.shown import ShownLook
+from matcher.spread import Spread
 from matcher.strands import Strands
 
 PICTURE_SIDE = 224
@@ -72,33 +73,6 @@ class FrameParts:
     borders: Callable[[], Borders]
     local: LocalHasher | None = None
     panes: Callable[[], Panes] | None = None
-
-
-class _Pictures:
-    """Keeps `wanted` small pictures spread evenly over a stream of unknown length.
-
-    Every `stride`-th frame is kept; when twice as many as wanted are there, every other one goes
-    and the stride doubles.
-    """
-
-    def __init__(self, wanted: int) -> None:
-        self.wanted = wanted
-        self._kept: list[Picture] = []
-        self._stride = 1
-        self._seen = 0
-
-    def offer(self, frame: Frame) -> None:
-        if self.wanted and frame.picture is not None and self._seen % self._stride == 0:
-            self._kept.append(frame.picture(PICTURE_SIDE))
-            if len(self._kept) == 2 * self.wanted:
-                del self._kept[1::2]
-                self._stride *= 2
-        self._seen += 1
-
-    def chosen(self) -> tuple[Picture, ...]:
-        count = min(self.wanted, len(self._kept))
-        at = np.linspace(0, len(self._kept) - 1, count).round().astype(int)
-        return tuple(self._kept[i] for i in at)
 
 
 class _Track:
@@ -207,11 +181,12 @@ class _Track:
         return self.local.motion() if self.local is not None and self.video else None
 
     def greys(self) -> Iterator[Grey]:
-        """The image that local features were taken of, or some pictures beside what moves."""
+        """The image that local features were taken of, some of a video's pictures that they were
+        taken of, or some beside what moves."""
         if self.grey is not None:
             yield from self.grey.greys
-        elif self.local is not None and self.local.grey is not None:
-            yield self.local.grey
+        elif self.local is not None:
+            yield from self.local.greys
 
     def fingerprints(self) -> Iterator[Fingerprint]:
         for rows in (*self.rows.values(), self.cards):
@@ -289,13 +264,20 @@ def fingerprint(
         kind=opened.info.kind,
         fingerprints=_upright_first(f for t in tracks for f in t.fingerprints()),
         coverage=_coverage(opened, seen, clocks),
-        pictures=seen.pictures.chosen(),
+        pictures=_chosen(seen.pictures),
         local=tuple(one for look in looks for one in look.features()),
         motion=tuple(one for one in motions if one is not None),
         to_describe=tuple(some for some in shown if some is not None),
         strands=clocks,
         greys=tuple(grey for t in tracks for grey in t.greys()),
     )
+
+
+def _chosen(pictures: Spread[Picture]) -> tuple[Picture, ...]:
+    """As many as were wanted."""
+    count = min(pictures.wanted, len(pictures.kept))
+    at = np.linspace(0, len(pictures.kept) - 1, count).round().astype(int)
+    return tuple(pictures.kept[i] for i in at)
 
 
 def _over(sampling: Sampling) -> Callable[[], bool]:
@@ -320,7 +302,7 @@ class _Seen:
     frames, and how many of them gave nothing. `stopped`: the look ended before the media did;
     `told`: codes were given to who asked for them early."""
 
-    pictures: _Pictures
+    pictures: Spread[Picture]
     tracks: dict[int, _Track] = field(default_factory=dict)
     reaches: dict[int, Reach] = field(default_factory=dict)
     frames: int = 0
@@ -342,7 +324,7 @@ def _seen(
     """All frames, seen and hashed, until the look is `over`."""
     hashers = [h for h in parts.hashers if h.signal_type in signal_types]
     local = "local" in signal_types
-    seen = _Seen(_Pictures(sampling.pictures))
+    seen = _Seen(Spread(sampling.pictures))
 
     def see(frame: Frame) -> None:
         number = frame.track
@@ -352,7 +334,8 @@ def _seen(
             seen.reaches[number] = Reach(track_seconds(info, number))
         seen.flat += not seen.tracks[number].see(frame) and bool(hashers)
         seen.reaches[number].add(frame.offset)
-        seen.pictures.offer(frame)
+        if frame.picture is not None:
+            seen.pictures.offer(partial(frame.picture, PICTURE_SIDE))
         if early is not None and info.kind is MediaKind.VIDEO:
             part = seen.tracks[number].part(codes=not seen.told)
             if part is not None:
@@ -387,7 +370,9 @@ def _track(
     duration, video = track_seconds(info, number), info.kind is MediaKind.VIDEO
     features = shown = grey = None
     if local and parts.local is not None:
-        features = LocalLook(parts.local, number, sampling, duration, alone=not video)
+        features = LocalLook(
+            parts.local, number, sampling, duration, alone=not video, tracks=info.tracks
+        )
     if sampling.describe and video and not sampling.windows:
         shown = ShownLook(number, sampling, duration, info.tracks)
     if sampling.motion and parts.local is not None:

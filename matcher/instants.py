@@ -179,7 +179,7 @@ def _standing(
         one = min(near, key=lambda p: abs(p.offset - moment))
         rows = np.flatnonzero(~moves[one.offset])
         features = _features([(one, rows)])
-        bits = guide(rendered(grey, found.rendering), sight.agreement.map, features)
+        bits, _ = guide(rendered(grey, found.rendering), sight.agreement.map, features)
         asked += int((bits >= 0).sum())
         shown += int(((bits >= 0) & (bits <= FOUND_BITS)).sum())
     return asked, shown / max(1, asked)
@@ -219,7 +219,7 @@ def _looked_for(
     features = _features(some)
     at = np.array([g.offset for g in greys])
     bits = [
-        guide(rendered(grey, found.rendering), sight.agreement.map, features)
+        guide(rendered(grey, found.rendering), sight.agreement.map, features)[0]
         for grey, sight in zip(greys, _sights_at(found, greys), strict=True)
     ]
     shown = np.stack(bits, axis=1)

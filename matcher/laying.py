@@ -66,7 +66,8 @@ class Found:
     moves tells this line (`matcher.motion`); `timed`: and how every picture changes does
     (`matcher.every_picture`), which goes on at shots that do not show it, `followed`, seconds;
     `own`: the clearest sight of each shot, at any moment, where those show much more than any one
-    map does; `all_over`: of an image, which shows a picture of it all over (`matcher.all_over`)."""
+    map does; `drifts`: no one map lays it, and what moves agrees no more than elsewhere;
+    `all_over`: of an image, which shows a picture of it all over (`matcher.all_over`)."""
 
     reference: int
     rendering: Rendering
@@ -85,6 +86,7 @@ class Found:
     own: tuple[Sight, ...] = ()
     track: int = 0
     all_over: bool = False
+    drifts: bool = False
 
     @property
     def shown_at(self) -> Floats:
@@ -142,6 +144,15 @@ def _by_their_own(led: Sequence[tuple[Shot, Nominee, Candidates]]) -> list[Sight
     return [s for s in found if s.agreement.inliers >= NOMINATING]
 
 
+def steadiness(sights: Sequence[Sight]) -> float:
+    """The part of the features of all shots, where each may be shifted (`SHIFT`), that one map lays
+    as well: the map with the median shift."""
+    common = sights[0].agreement.map.copy()
+    common[:, 2] = np.median([s.agreement.map[:, 2] for s in sights], axis=0)
+    steady = sum(verify.measured(common, s.pairs, SLACK).inliers for s in sights)
+    return steady / max(1, sum(s.agreement.inliers for s in sights))
+
+
 def clearest(sights: Iterable[Sight]) -> list[Sight]:
     """Of each shot the one with most inliers, if it is clear."""
     found: dict[int, Sight] = {}
@@ -196,6 +207,22 @@ def _led(
     still: bool,
 ) -> list[tuple[Shot, Nominee, Candidates]]:
     """The shots that a line leads to a picture of the reference, with the pairs of each."""
+    return [
+        (shot, one, _pairs(shot, one, known))
+        for shot, one in led_to(speed, offset, mine, pictures, still=still)
+    ]
+
+
+def led_to(
+    speed: float,
+    offset: float,
+    mine: Sequence[Shot],
+    pictures: Sequence[Nominee],
+    *,
+    still: bool = False,
+) -> list[tuple[Shot, Nominee]]:
+    """The shots that a line leads to a picture of the reference, and which; `still`: to its only
+    one."""
     times = np.array([p.offset for p in pictures])
     if not len(times):
         return []  # withdrawn since its pictures were nominated
@@ -204,7 +231,7 @@ def _led(
         moment = float(times[0]) if still else speed * shot.offset + offset
         at = int(np.abs(times - moment).argmin())
         if abs(times[at] - moment) <= (STILL_STEP if _stands(pictures, at) else STEP):
-            led.append((shot, pictures[at], _pairs(shot, pictures[at], known)))
+            led.append((shot, pictures[at]))
     return led
 
 

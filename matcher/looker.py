@@ -46,6 +46,10 @@ from matcher.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
+GREYS = 32
+"""Pictures of an upload that are kept in grey until it is judged, at least, or all; fewer than
+twice as many, of 150 kB mostly."""
+
 
 @dataclass(frozen=True, slots=True)
 class Looked:
@@ -142,6 +146,7 @@ class Looker:
             pictures=self._pictures,
             describe=self._judge.describes,
             aside=aside,
+            greys=GREYS if "local" in signals else 0,
             draw=self._draw(query),
             seconds=self._seconds,
         )
@@ -242,11 +247,11 @@ class Looker:
         self, query: Query, media: BinaryIO, first: MediaFingerprints, watch: Stopwatch
     ) -> tuple[MediaFingerprints, Beside, tuple[Failure, ...]]:
         """The media decoded once more, for the local features of what the `first` look saw."""
-        sampling = Sampling(dense=False, draw=self._draw(query), seconds=self._seconds)
+        sampling = Sampling(dense=False, greys=GREYS, draw=self._draw(query), seconds=self._seconds)
         closer, ended = self._once_more(media, sampling, ("local",), "local_look", watch)
         if closer is None:
             return first, NOTHING_BESIDE, ended
-        look = replace(first, local=closer.local, motion=closer.motion)
+        look = replace(first, local=closer.local, motion=closer.motion, greys=closer.greys)
         found, failures = self._find_beside(look, watch, "local_features", self._judge.find_local)
         return look, found, failures if first.coverage.truncated else (*failures, *ended)
 
@@ -267,7 +272,9 @@ class Looker:
         windows = filling_windows(moments, looked, look.coverage.total_s)
         if not windows:
             return look, ()
-        sampling = Sampling(dense=False, windows=windows, filling=True, seconds=self._seconds)
+        sampling = Sampling(
+            dense=False, windows=windows, filling=True, greys=GREYS, seconds=self._seconds
+        )
         signals = tuple(s for s in self._signals() if s not in ("videohash", "sound"))
         between, ended = self._once_more(media, sampling, signals, "filling_look", watch)
         if between is None or ended:
@@ -275,7 +282,9 @@ class Looker:
         prints = joined_codes(look.fingerprints, between.fingerprints)
         local_features = joined_local(outside(look.local, windows), between.local)
         motion = (*look.motion, *between.motion)
-        return replace(look, fingerprints=prints, local=local_features, motion=motion), ()
+        greys = (*look.greys, *between.greys)
+        look = replace(look, local=local_features, motion=motion, greys=greys)
+        return replace(look, fingerprints=prints), ()
 
     def _look_at_motion(
         self,
@@ -301,7 +310,9 @@ class Looker:
         watch: Stopwatch,
     ) -> tuple[Beside, tuple[Failure, ...]]:
         """What seems to be woven into each other, taken apart and looked at each by itself."""
-        sampling = Sampling(dense=False, windows=windows, strands=True, seconds=self._seconds)
+        sampling = Sampling(
+            dense=False, windows=windows, strands=True, greys=GREYS, seconds=self._seconds
+        )
         signals = tuple(s for s in self._signals() if s in ("pdq", "local"))
         apart, cut_short = self._once_more(media, sampling, signals, "strands_look", watch)
         if apart is None:
@@ -364,7 +375,8 @@ class Looker:
         windows = all_windows(dense_windows(matches, look), closer)
         if not windows:
             return look, matches, ()
-        sampling = Sampling(dense=False, windows=windows, seconds=self._seconds)
+        greys = GREYS if closer else 0
+        sampling = Sampling(dense=False, windows=windows, greys=greys, seconds=self._seconds)
         left_out = ("videohash", "sound") if closer else ("videohash", "sound", "local")
         signals = tuple(s for s in self._signals() if s not in left_out)
         dense, ended = self._once_more(media, sampling, signals, "second_look", watch)
@@ -372,6 +384,7 @@ class Looker:
             return look, matches, ended
         prints = joined_codes(look.fingerprints, dense.fingerprints)
         look = replace(look, fingerprints=prints, local=joined_local(look.local, dense.local))
+        look = replace(look, greys=(*look.greys, *dense.greys))
         unseen: tuple[Failure, ...] = ()
         if closer:
             find_local = partial(self._judge.find_local, usual_only=True, every=every)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass, field, replace
 
 from hashdb.model import (
     Alignment,
@@ -23,9 +21,8 @@ from hashdb.model import (
     Segment,
     View,
 )
-from matcher import verify
 from matcher.beside import Beside
-from matcher.laying import NOMINATING, SLACK, Found
+from matcher.laying import NOMINATING, Found, steadiness
 from matcher.pieces import EXPLAINED, joined
 from matcher.sighting import Shot, Sight
 
@@ -51,7 +48,7 @@ class Seen:
     `total_s` seconds (0: an image); `still`: the ordinals of those that are images; `banned`: of
     those that no allow-list holds; `motion`: what moves, by one or more looks; `every`: what
     a look at every picture saw; `alike`: PDQ codes of the pictures, by their offset; `image`: an
-    image itself, where it is there."""
+    image itself, where it is there; `greys`: of a video some pictures, by their offsets."""
 
     track: int
     total_s: float
@@ -63,6 +60,7 @@ class Seen:
     every: Watched
     alike: Mapping[float, Codes]
     image: Grey | None = None
+    greys: Mapping[float, Grey] = field(default_factory=dict)
 
     @property
     def clear(self) -> list[Sight]:
@@ -99,10 +97,10 @@ def is_another_pass(found: Found) -> bool:
     if found.speed <= 0 or abs(math.log2(found.speed)) > NEARLY:
         return True
     on = sum(s.agreement.inliers for s in found.sights)
-    steady = _unshifted(found.sights)
-    if found.own_maps or steady < STEADY * on:
+    steady = steadiness(found.sights)
+    if found.own_maps or steady < STEADY:
         return True
-    if len(found.sights) >= MANY and steady >= VERY_STEADY * on:
+    if len(found.sights) >= MANY and steady >= VERY_STEADY:
         return False
     most = {s.shot.row: 0 for s in found.sights}
     for sight in found.seen:
@@ -111,14 +109,6 @@ def is_another_pass(found: Found) -> bool:
         if row in most and off > AWAY_S:
             most[row] = max(most[row], inliers)
     return sum(most.values()) > ELSEWHERE * on
-
-
-def _unshifted(sights: Sequence[Sight]) -> int:
-    """How many features one map lays in all shots, where each may be shifted (`SHIFT`): the map
-    with the median shift."""
-    common = sights[0].agreement.map.copy()
-    common[:, 2] = np.median([s.agreement.map[:, 2] for s in sights], axis=0)
-    return sum(verify.measured(common, s.pairs, SLACK).inliers for s in sights)
 
 
 def only(seen: Seen, references: Collection[int]) -> Seen:
@@ -144,6 +134,7 @@ def backwards(seen: Seen) -> Seen:
             [replace(g, offset=seen.total_s - g.offset) for g in seen.every.greys[::-1]],
         ),
         alike={seen.total_s - offset: code for offset, code in seen.alike.items()},
+        greys={seen.total_s - offset: grey for offset, grey in seen.greys.items()},
     )
 
 

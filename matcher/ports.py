@@ -54,6 +54,12 @@ class Window:
     end: float
 
 
+UNEVEN = 0.15
+"""Part by which steps between pictures of an upload are longer or shorter, as they are drawn, so
+that nobody knows which are looked at. Where pictures lie further apart than that steps are even,
+and from keyframe to keyframe they are never longer: the next one may be far."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Which frames are wanted.
@@ -67,6 +73,7 @@ class Sampling:
     `pictures`: how many RGB pictures, spread over the upload, a classifier is to be given.
     `describe`: the side in pixels of the pictures that a descriptor model is to be given; 0: none.
     `aside`: every other picture of a short upload is described only where all are wanted.
+    `greys`: how many of the pictures that are described are to be given in grey, spread over them.
     `draw`: by which of an upload's pictures are drawn, within what is said above; 0: evenly.
     """
 
@@ -78,6 +85,7 @@ class Sampling:
     pictures: int = 0
     describe: int = 0
     aside: bool = False
+    greys: int = 0
     draw: int = 0
     max_frames: int = 200_000
     seconds: float = 120.0
@@ -203,8 +211,8 @@ class LocalHasher(Protocol):
         """Those of every rendering; none where there are too few."""
         ...
 
-    def later(self, luma: AnyLuma) -> Callable[[], tuple[FrameFeatures, ...]]:
-        """What gives `query` of a video's picture, and holds no more of it than that takes."""
+    def described(self, grey: Luma) -> tuple[FrameFeatures, ...]:
+        """What `query` gives of a video's picture, of what `grey` gives of it."""
         ...
 
     def grey(self, luma: AnyLuma, described: FrameFeatures | None = None) -> Luma:
@@ -216,9 +224,11 @@ class LocalHasher(Protocol):
 class Guide(Protocol):
     """Looks for a reference's features in an upload's picture, where a map puts them."""
 
-    def __call__(self, luma: Luma, found: NDArray[np.float64], reference: FrameFeatures) -> Ints:
+    def __call__(
+        self, luma: Luma, found: NDArray[np.float64], reference: FrameFeatures
+    ) -> tuple[Ints, NDArray[np.float64]]:
         """(n,) in how many bits of 256 each differs from what lies there; -1 where it lies outside
-        or would be too small.
+        or would be too small. And (n, 2) where that is: next to where the map puts it.
 
         `luma` (H, W): the upload's, in the rendering that the map is of; `found` (2, 3): from the
         reference's pixels to its.

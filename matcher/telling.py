@@ -58,6 +58,9 @@ change at the same moments. (Captions over a quarter to half of other footage: 0
 copies, half of them by three to five edits, 0.47 and more; with other footage over 60 % of the
 picture 0.22 to 0.39.)"""
 
+IN_MOST = 0.5
+"""The same of what was looked for where it should be: all of a caption is found there."""
+
 MAY_SHARE = 42
 """The distance of what such a video shows, as one picture: a moderator must look."""
 
@@ -193,9 +196,10 @@ def _reaching(found: Found, samples: Floats, total_s: float) -> tuple[Floats, Fl
     return before, after
 
 
-def in_places(found: Found) -> bool:
+def in_places(found: Found, least: float = IN_PLACES) -> bool:
     """Whether what is found lies in some places of the reference's pictures only, over all sights,
-    while next to nothing of the rest is: captions, say, which another video bears as well."""
+    while next to nothing of the rest is: captions, say, which another video bears as well. `least`:
+    the part of what should be seen that must lie elsewhere too."""
     if sum(s.agreement.inliers for s in found.sights) < IN_PLACES_INLIERS:
         return False
     each = [
@@ -205,7 +209,7 @@ def in_places(found: Found) -> bool:
     hoped, seen = np.sum(each, axis=0)
     part = seen.sum() / max(1, hoped.sum())
     fair = seen >= np.maximum(1, FAIR * part * hoped)
-    return bool(hoped[fair].sum() < IN_PLACES * hoped.sum())
+    return bool(hoped[fair].sum() < least * hoped.sum())
 
 
 def _groups(found: Found, alike: Mapping[float, Codes]) -> list[int]:

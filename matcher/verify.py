@@ -142,8 +142,8 @@ def agreement(some: Candidates) -> Agreement | None:
         inliers = _within(found, target, source, tolerance * scale)
         if len(inliers) < _FEWEST:
             return None
-        found = _affine(target[inliers], source[inliers])
-        if found is None or not _plausible(found):
+        found = fitted(target[inliers], source[inliers])
+        if found is None:
             return None
     return measured(found, some)
 
@@ -200,14 +200,16 @@ def _squared(off: Floats) -> Floats:
     return off[:, 0] ** 2 + off[:, 1] ** 2
 
 
-def _affine(target: Floats, source: Floats) -> Map | None:
-    """Least squares."""
+def fitted(target: Floats, source: Floats) -> Map | None:
+    """The map that takes places of the reference (n, 2) to those of the query (n, 2), by least
+    squares; None where there is none, or none that an edit makes."""
     left = np.column_stack([source, np.ones(len(source))])
     try:
         solved, _, rank, _ = np.linalg.lstsq(left, target, rcond=None)
     except np.linalg.LinAlgError:
         return None
-    return None if rank < 3 else np.asarray(solved.T)
+    found = np.asarray(solved.T)
+    return None if rank < 3 or not _plausible(found) else found
 
 
 def _plausible(found: Map) -> bool:
@@ -235,8 +237,8 @@ def common(some: Sequence[Candidates], maps: Sequence[Map]) -> Map | None:
         rows = [_agreeing(best, one, _SHAKEN) for one in some]
         target = [one.target[on] for one, on in zip(some, rows, strict=True)]
         source = [one.source[on] for one, on in zip(some, rows, strict=True)]
-        refined = _affine(np.concatenate(target), np.concatenate(source))
-        if refined is None or not _plausible(refined):
+        refined = fitted(np.concatenate(target), np.concatenate(source))
+        if refined is None:
             break
         best = refined
     return best
@@ -274,7 +276,7 @@ def measured(found: Map, some: Candidates, slack: float = 1.0, shift: float = 0.
         map=found,
         inliers=min(len(rows), len(spots)),
         visible=int(inside.sum()),
-        spread=_spread(reference.places[r[rows]], reference, found, query),
+        spread=spread(reference.places[r[rows]], reference, found, query),
         queries=q[rows],
         references=r[rows],
     )
@@ -332,9 +334,9 @@ def _shifted(found: Map, some: Candidates, slack: float, shift: float) -> Map:
     return moved
 
 
-def _spread(places: Places, reference: Picture, found: Map, query: Picture) -> float:
-    """The inliers' extent (two standard deviations each way along both main axes), as a part of
-    what both pictures could share."""
+def spread(places: Places, reference: Picture, found: Map, query: Picture) -> float:
+    """The extent of inliers, (n, 4) of the reference's: two standard deviations each way along both
+    main axes, as a part of what both pictures could share."""
     if len(places) < 3:
         return 0.0
     off = places[:, :2].T.astype(np.float64)

@@ -150,8 +150,8 @@ def one_at_a_time(name: str) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _same_pictures() -> Iterator[None]:
-    """Of an upload each run looks at the same pictures, not at those that a secret of the test's
-    own database draws: what a test asserts of them is to be had again."""
+    """Of an upload each run looks at the same pictures, evenly, not at those that a secret of the
+    test's own database draws: what a test asserts of them is to be had again."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wiring, "sampling_key", lambda settings, _: settings.sampling_key)
         yield

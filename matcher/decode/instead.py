@@ -4,6 +4,8 @@ show (docs/decisions/0046-an-adversary.md).
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
@@ -34,38 +36,45 @@ class Instead:
         self._line = line
         self._number = 0  # of keyframes that have others close behind
         self._distrusted = False
-        self._from: float | None = None  # when the picture is shown, or a little before
+        self._packet = -1  # the one that holds the picture
+        self._shown = (math.inf, -math.inf)  # when it is shown, at the earliest and at the latest
         self._keyframe: Shown | None = None
 
     @property
     def wanted(self) -> bool:
         """Whether the group at hand is looked at so."""
-        return self._from is not None
+        return self._packet >= 0
 
     def choose(self, ordinal: int, following: int) -> bool:
-        """Whether a picture is looked at in place of the keyframe of packet `ordinal`, before whose
-        group ends with the packet `following`: the first in the file that lies far enough behind,
-        so that little has to be decoded."""
+        """Whether a picture is looked at in place of the keyframe of packet `ordinal`, whose group
+        ends before the packet `following`."""
         start = float(self._line.offsets[ordinal])
         behind = self._line.offsets[ordinal + 1 : following] - start
-        close = behind[(behind > 0) & (behind <= MOST_S)]
+        close = np.flatnonzero((behind > 0) & (behind <= MOST_S))
         if not len(close) or self._line.by_count:
             return False
         wanted = self._picker.behind(self._number, distrusted=self._distrusted)
         self._number += 1
-        enough = close[close >= wanted - SAME_S]
+        enough = close[behind[close] >= wanted - SAME_S]
         if not wanted or not len(enough):
             return False
-        self._from, self._keyframe = start + float(enough[0]) - SAME_S, None
+        chosen = int(enough[behind[enough].argmin()])
+        self._packet, self._keyframe = ordinal + 1 + chosen, None
+        self._shown = (start + float(behind[chosen]) - SAME_S, start + MOST_S + SAME_S)
         return True
 
+    def is_in(self, ordinal: int) -> bool:
+        """Whether the packet holds the picture."""
+        return ordinal == self._packet
+
     def is_it(self, offset: float) -> bool:
-        """Whether what is shown then is the picture, or behind it."""
-        return self._from is not None and offset >= self._from
+        """Whether what is shown then may be the picture."""
+        first, last = self._shown
+        return first <= offset <= last
 
     def pass_over(self, picture: VideoFrame, offset: float) -> None:
         """A picture before it came out of the decoder: the keyframe first."""
-        if self._from is not None and self._keyframe is None:
+        if self.wanted and self._keyframe is None and offset < self._shown[0]:
             self._keyframe = (picture, offset)
 
     def contradicted(self, picture: VideoFrame) -> Shown | None:
@@ -79,7 +88,8 @@ class Instead:
 
     def end(self) -> Shown | None:
         """The group ends. The keyframe after all, where the picture did not come."""
-        keyframe, self._keyframe, self._from = self._keyframe, None, None
+        keyframe, self._keyframe = self._keyframe, None
+        self._packet, self._shown = -1, (math.inf, -math.inf)
         return keyframe
 
 

@@ -14,7 +14,7 @@ from enum import Enum
 import numpy as np
 
 from matcher.decode.timeline import SAME_S, Timeline
-from matcher.ports import Sampling, Window
+from matcher.ports import UNEVEN, Sampling, Window
 
 MAX_GAP_S = 2.0
 SHORTEST_GAP_S = 0.1
@@ -27,14 +27,11 @@ FILLING_STEP_S = 0.5 - 1e-3
 STRETCH = 1.25
 """The steps of a group may be so much longer, to end where its last picture is needed."""
 
-BEHIND_S, BEHIND_EVERY, DISTRUSTED_S = (0.15, 0.05, 0.1), 4, (0.15, 0.25)
-"""Seconds behind a keyframe, at least, at which a picture is looked at in its place, of one in so
-many keyframes that are decoded by themselves: who uploads chooses what keyframes show. And of all
-of them, once one was seen to show something else than what follows."""
-
-UNEVEN = 0.15
-"""Part by which steps between pictures of an upload are longer or shorter, as they are drawn, so
-that nobody knows which are looked at."""
+BEHIND_S, BEHIND_EVERY = (0.04, 0.28), 4
+"""Between so many seconds behind a keyframe a picture is looked at in its place, of one in so many
+keyframes that are decoded by themselves: who uploads chooses what keyframes show. Sooner mostly,
+for what lies in between must be decoded. And of all of them, in the later half, once one was seen
+to show something else than what follows."""
 
 _DRAWN = 97  # numbers, which come again and again: a prime, for few steps are a multiple of it
 
@@ -66,10 +63,11 @@ class Picker:
     `max_gap` before the next keyframe, which is looked at as well. Keyframes too come so far apart;
     of long uploads half of that; in place of one in `BEHIND_EVERY` that are decoded by themselves a
     picture a little `behind` it is looked at. Which one, and how much longer or shorter each step
-    is, the `draws` tell (numbers from 0 to 1; none: all is even). References, and what does not say
-    how long its pictures are shown: `every` picture, 30 a second at most. What is shorter than
-    `WHOLE_S`: all of them. Windows: about ten pictures a second inside of them, nothing elsewhere;
-    to fill gaps two, for strands or motion as many as of references.
+    is, the `draws` tell (numbers from 0 to 1; none, and of what is `slow`: all is even).
+    References, and what does not say how long its pictures are shown: `every` picture, 30 a second
+    at most. What is shorter than `WHOLE_S`: all of them. Windows: about ten pictures a second
+    inside of them, nothing elsewhere; to fill gaps two, for strands or motion as many as of
+    references.
     """
 
     dense: bool
@@ -80,9 +78,13 @@ class Picker:
     key_step: float
     stretch: float
     draws: tuple[float, ...] = ()
+    slow: bool = False
 
     @classmethod
-    def of(cls, sampling: Sampling, duration: float, *, every: bool = False) -> Picker:
+    def of(
+        cls, sampling: Sampling, duration: float, *, every: bool = False, picture_s: float = 0.0
+    ) -> Picker:
+        """`picture_s`: seconds from picture to picture, on average."""
         key_gap = min(MAX_GAP_S, max(SHORTEST_GAP_S, duration / 9))
         gap = min(MAX_GAP_S, max(SHORTEST_GAP_S, duration / 10))
         step = max(gap / 2, SHORTEST_GAP_S) - _SLACK
@@ -103,7 +105,8 @@ class Picker:
         stretch = 1.0 if thorough or short else STRETCH
         even = thorough or every_one or brief or not sampling.draw
         draws = () if even else tuple(np.random.default_rng(sampling.draw).random(_DRAWN).tolist())
-        return cls(dense, sampling.windows, key_gap, gap, step, key_step, stretch, draws)
+        slow = picture_s > UNEVEN * step
+        return cls(dense, sampling.windows, key_gap, gap, step, key_step, stretch, draws, slow)
 
     def look(self, start: float, end: float, last: float, *, final: bool) -> Look:
         """What to do with the group of pictures shown from `start` to `end`; `last` is when the
@@ -120,23 +123,26 @@ class Picker:
     def behind(self, number: int, *, distrusted: bool) -> float:
         """How many seconds behind its keyframe, at least, a group is looked at of which that is all
         that is wanted, and of whose like `number` were looked at before; 0: at its keyframe."""
-        if distrusted:
-            return DISTRUSTED_S[number % len(DISTRUSTED_S)]
         lot, place = divmod(number, BEHIND_EVERY)
         which = int(self._draw(lot) * BEHIND_EVERY) if self.draws else 1
-        turn = int(self._draw(-1 - lot) * len(BEHIND_S)) if self.draws else lot
-        return BEHIND_S[turn % len(BEHIND_S)] if place == which else 0.0
+        if place != which and not distrusted:
+            return 0.0
+        least, most = BEHIND_S
+        far = self._draw(-1 - number) if self.draws else number % 3 / 3
+        return least + (most - least) * ((1 + far) / 2 if distrusted else far**2)
 
     def key_pause(self, last: float) -> float:
         """Seconds from `last` to the next keyframe that is wanted."""
-        return self.key_step * self._uneven(last)
+        if not self.draws or math.isinf(last):
+            return self.key_step
+        return self.key_step * (1.0 - 2.0 * UNEVEN * self._draw(round(1000 * last)))
 
     def _draw(self, number: int) -> float:
         return self.draws[number % len(self.draws)]
 
     def _uneven(self, last: float) -> float:
         """How many times as long as it would be evenly the step from `last` is."""
-        if not self.draws or math.isinf(last):
+        if not self.draws or self.slow:
             return 1.0
         return 1.0 + UNEVEN * (2.0 * self._draw(round(1000 * last)) - 1.0)
 
@@ -152,7 +158,9 @@ class Picker:
             return math.inf
         left = end - self._reach(final) - last
         if left <= self.step:
-            return max(left, (1.0 - UNEVEN) * self.step) if self.draws else self.step
+            if self.slow or not self.draws:
+                return self.step
+            return max(left, (1.0 - UNEVEN) * self.step)
         steps = math.floor(left / self.step + self.stretch - 1)
         if left > self.stretch * steps * self.step:
             steps += 1

@@ -134,7 +134,7 @@ class OpenedVideo:
             context.flags |= Flags.unaligned  # crop to the pixel
             context.options = {"max_pixels": str(self._limits.max_pixels)}
             every = self.format in formats.UNTIMED
-            picker = Picker.of(sampling, line.duration, every=every)
+            picker = Picker.of(sampling, line.duration, every=every, picture_s=line.step)
             numbers = (number, number + len(self._index.tracks))
             tracks[index] = _Track(numbers, stream, context, line, picker, pace)
         return tracks
@@ -279,7 +279,7 @@ class _Track:
     def _go_forward(self, packet: Packet[Any]) -> Iterator[Frame]:
         self._forward = True
         yield from self._send(packet)
-        if self._instead.is_it(float(self._line.offsets[self._ordinal])):
+        if self._instead.is_in(self._ordinal):
             yield from self._drain()
         if self._is_done():
             self._forward = False
@@ -310,7 +310,7 @@ class _Track:
         if packet.pts is not None and not self._line.by_count:
             offset = float(self._line.offsets[self._ordinal])
             due = self._picker.is_due(offset, self._taken, self._line)
-            due |= self._instead.is_it(offset)
+            due |= self._instead.is_in(self._ordinal)
             if not (due or packet.is_keyframe):
                 self._context.skip_frame = "NONREF"  # it need not be decoded for its own sake
             self._waiting[packet.pts] = offset

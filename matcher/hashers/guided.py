@@ -38,9 +38,10 @@ _MARGIN = 22  # pixels: the pattern reaches 18 along an axis, and is looked for 
 Singles = NDArray[np.float32]
 
 
-def distances(luma: Luma, found: Floats, reference: FrameFeatures) -> Ints:
+def sought(luma: Luma, found: Floats, reference: FrameFeatures) -> tuple[Ints, Floats]:
     """(n,) of each of the reference's features in how many bits the upload's picture differs from
     it at the nearest place within `REACH`; -1 where it does not lie in the picture, or too small.
+    And (n, 2) where in the upload's picture that is.
 
     `luma` (H, W): the upload's, as its own features were taken of it; `found` (2, 3): the map from
     the reference's pixels to its.
@@ -53,9 +54,9 @@ def distances(luma: Luma, found: Floats, reference: FrameFeatures) -> Ints:
     inside = (at >= 0).all(axis=1) & (at[:, 0] < width) & (at[:, 1] < height)
     inside &= np.isfinite(places).all(axis=1)  # loops that are compiled look at no bounds
     rows = np.flatnonzero(inside & (scales * grown >= FINEST))
-    bits = np.full(len(places), -1, dtype=np.int64)
+    bits, seen = np.full(len(places), -1, dtype=np.int64), at.copy()
     if min(height, width) < PATCH:
-        return bits
+        return bits, seen
     reduced = _halved(luma)
     for scale in _scales(scales[rows]):
         mine = rows[np.abs(scales[rows] / scale - 1) <= APART]
@@ -66,8 +67,9 @@ def distances(luma: Luma, found: Floats, reference: FrameFeatures) -> Ints:
         spots = np.rint(places[mine, :2] / scale).astype(np.int64)
         fits = (spots >= _MARGIN).all(axis=1) & (spots < np.array(size) - _MARGIN).all(axis=1)
         mine, spots = mine[fits], spots[fits]
-        bits[mine] = _nearest(laid, spots, places[mine, 3], reference.codes[mine])
-    return bits
+        bits[mine], steps = _nearest(laid, spots, places[mine, 3], reference.codes[mine])
+        seen[mine] += steps * scale @ found[:, :2].T
+    return bits, seen
 
 
 def _scales(some: Floats) -> list[float]:
@@ -131,20 +133,26 @@ def _turns(angles: Floats) -> tuple[Singles, Singles]:
     return np.cos(turns).astype(np.float32), np.sin(turns).astype(np.float32)
 
 
-def nearest_by_table(laid: NDArray[np.uint8], spots: Ints, angles: Floats, codes: Codes) -> Ints:
-    """(n,) the fewest bits in which the picture around the (n, 2) `spots` differs from codes."""
+def nearest_by_table(
+    laid: NDArray[np.uint8], spots: Ints, angles: Floats, codes: Codes
+) -> tuple[Ints, Ints]:
+    """(n,) the fewest bits in which the picture around the (n, 2) `spots` differs from codes, and
+    (n, 2) how many pixels from each that is, across and down: the first of those that are equal,
+    by rows."""
     width, pixels = laid.shape[1], laid.ravel()
     cos, sin = (turn[:, None] for turn in _turns(angles))
     right = np.rint(ACROSS * cos - DOWN * sin).astype(np.int64)
     lower = np.rint(ACROSS * sin + DOWN * cos).astype(np.int64)
     steps, at = lower * width + right, spots[:, 1] * width + spots[:, 0]
-    best = np.full(len(at), 256, dtype=np.int64)
+    best, where = np.full(len(at), 257, dtype=np.int64), np.zeros((len(at), 2), dtype=np.int64)
     for down in range(-REACH, REACH + 1):
         for across in range(-REACH, REACH + 1):
             shown = pixels[(at + down * width + across)[:, None] + steps]
             mine = np.packbits(shown[:, 0::2] < shown[:, 1::2], axis=1, bitorder="little")
-            best = np.minimum(best, np.bitwise_count(mine ^ codes).sum(axis=1))
-    return best
+            bits = np.bitwise_count(mine ^ codes).sum(axis=1)
+            where[bits < best] = across, down
+            best = np.minimum(best, bits)
+    return best, where
 
 
 def _search(
@@ -158,13 +166,14 @@ def _search(
     ones: Any,
     steps: Any,
     best: Any,
+    where: Any,
 ) -> None:
     for i in range(len(at)):
         cos, sin = turns[0, i], turns[1, i]
         for k in range(len(steps)):
             x, y = pattern[0, k], pattern[1, k]
             steps[k] = int(np.rint(x * sin + y * cos)) * width + int(np.rint(x * cos - y * sin))
-        fewest = 256
+        fewest = 257
         for down in range(-reach, reach + 1):
             for across in range(-reach, reach + 1):
                 spot, bits = at[i] + down * width + across, 0
@@ -180,7 +189,8 @@ def _search(
                     bits += ones[mine ^ codes[i, byte]]
                     if bits >= fewest:
                         break
-                fewest = min(fewest, bits)
+                if bits < fewest:
+                    fewest, where[i, 0], where[i, 1] = bits, across, down
         best[i] = fewest
 
 
@@ -191,14 +201,16 @@ if COMPILED:
     _compiled = compiled(_search)
 
 
-def nearest_by_loops(laid: NDArray[np.uint8], spots: Ints, angles: Floats, codes: Codes) -> Ints:
+def nearest_by_loops(
+    laid: NDArray[np.uint8], spots: Ints, angles: Floats, codes: Codes
+) -> tuple[Ints, Ints]:
     """The same."""
     width = laid.shape[1]
-    best = np.empty(len(spots), dtype=np.int64)
+    best, where = np.empty(len(spots), dtype=np.int64), np.empty((len(spots), 2), dtype=np.int64)
     at = spots[:, 1] * width + spots[:, 0]
     turns, steps = np.stack(_turns(angles)), np.empty(len(ACROSS), dtype=np.int64)
-    _compiled(laid.ravel(), at, turns, width, REACH, codes, _PATTERN, _ONES, steps, best)
-    return best
+    _compiled(laid.ravel(), at, turns, width, REACH, codes, _PATTERN, _ONES, steps, best, where)
+    return best, where
 
 
 _nearest = nearest_by_loops if COMPILED else nearest_by_table

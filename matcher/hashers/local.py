@@ -11,9 +11,9 @@ half a turn and each comparison into its opposite.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -207,21 +207,17 @@ class LocalHasher:
         """One for each `Rendering`; none where there are too few. `alone`: it is an image."""
         return _features(luma, ONE_QUERY if alone else ONE_QUERY[:1], tuple(Rendering))
 
-    def later(self, luma: AnyLuma) -> Callable[[], tuple[FrameFeatures, ...]]:
-        """What gives the same as `query`, and holds the scaled picture."""
-        return partial(_described, scaled(luma, QUERY_SIDE).copy())
+    def described(self, grey: Luma) -> tuple[FrameFeatures, ...]:
+        """What `query` gives of a video's picture, of what `grey` gives of it."""
+        return tuple(_of_one_size(grey, QUERY_FEATURES, tuple(Rendering)).values())
 
     def grey(self, luma: AnyLuma, described: FrameFeatures | None = None) -> Luma:
-        """A video's picture as `query` describes it, or an image as it was `described`."""
+        """A video's picture as `query` describes it, or an image as it was `described`. It is no
+        view of the frame."""
         if described is None:
-            return scaled(luma, QUERY_SIDE)
+            return scaled(luma, QUERY_SIDE).copy()
         pictures = (scaled(luma, side) for side, _ in reversed(ONE_QUERY))
         return next(p for p in pictures if p.shape == (described.height, described.width))
-
-
-def _described(picture: NDArray[np.uint8]) -> tuple[FrameFeatures, ...]:
-    """A video's picture, scaled already."""
-    return tuple(_of_one_size(picture, QUERY_FEATURES, tuple(Rendering)).values())
 
 
 def _features(

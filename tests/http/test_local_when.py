@@ -233,7 +233,10 @@ def test_what_few_keyframes_show_is_looked_at_closer(
         monkeypatch.setattr(parts.judge, "find_local", noting)
         answer = match(upload)
     assert answer.json["action"] == "block"
-    assert ["local" in signal_types for signal_types in asked] == [True, True]
+    local = ["local" in signal_types for signal_types in asked]
+    assert local[0]
+    assert local[-1]
+    assert len(local) > 1
     assert gaps[0] == pytest.approx(2.0, abs=0.01)
     assert gaps[-1] < 0.5
     shown = answer.json["matches"][0]["segments"][0]["query"]

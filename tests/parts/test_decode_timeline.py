@@ -225,7 +225,7 @@ def drawn(draw: int, duration: float) -> Picker:
     return Picker.of(Sampling(dense=False, draw=draw), duration)
 
 
-@pytest.mark.parametrize("seconds", [(30.0,), (8.4,) * 4, (0.12,) * 300, (12.0,), (0.3,) * 40])
+@pytest.mark.parametrize("seconds", [(30.0,), (8.4,) * 4, (0.12,) * 300, (12.0,), (0.12,) * 100])
 def test_which_pictures_are_taken_only_who_knows_the_draw_can_tell(seconds: tuple[float, ...]):
     line = groups(*seconds, rate=50)
     each = [set(taken(line, drawn(draw, line.duration))) for draw in range(1, 9)]
@@ -244,6 +244,15 @@ def test_however_they_are_drawn_there_are_as_many_and_no_gaps(draw: int):
         assert max(np.diff([*found, long.duration])) <= 2.001
         few, even = few + len(found), even + len(taken(long))
     assert few == pytest.approx(even, rel=0.04)
+
+
+@pytest.mark.parametrize("rate", [1, 2, 5])
+def test_where_pictures_lie_far_apart_none_is_left_out(rate: int):
+    line = groups(60.0, rate=rate)
+    picker = Picker.of(Sampling(dense=False, draw=7), 60.0, picture_s=1 / rate)
+    assert taken(line, picker) == taken(line)
+    keyframes = groups(*[0.5] * 120, rate=max(2, rate))
+    assert len(taken(keyframes, drawn(7, 60.0))) >= len(taken(keyframes))
 
 
 def test_nothing_is_drawn_of_references_and_of_windows():

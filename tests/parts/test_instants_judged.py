@@ -131,8 +131,8 @@ def asked(
     said: list[bool] = []
 
     def asking(found: Any, pictures: Any, greys: Any, guide: Any) -> bool:
-        def none(_: Any, __: Any, reference: Any) -> NDArray[np.int64]:
-            return np.full(len(reference.codes), bits)
+        def none(_: Any, __: Any, reference: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
+            return np.full(len(reference.codes), bits), reference.places[:, :2]
 
         told = missing(found, pictures, greys, guide if bits is None else none)
         said.extend([told] * bool(greys))

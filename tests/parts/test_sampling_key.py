@@ -70,6 +70,21 @@ def test_of_the_same_bytes_the_same_pictures_and_of_others_others(parts: Parts):
     assert looked(parts, "", 64 * "a").asked[0].draw == 0
 
 
+def test_the_service_draws(tmp_path: Path):
+    """By the key that is set, and by the database's own."""
+    draws = []
+    for n, more in enumerate(({"SEAWALL_SAMPLING_KEY": KEY}, {"SEAWALL_SAMPLING_KEY": KEY + "!"})):
+        env = {"SEAWALL_DATA_DIR": str(tmp_path / str(n)), **more}
+        with closing(build(Settings.from_env(env))) as parts:
+            recorder = Recorder(parts)
+            parts.checker._looker._fingerprint = recorder
+            with ROCKET.open("rb") as media:
+                parts.checker.check_media("key", new_id("u"), media, Digests(sha256=64 * "a"))
+        draws.append(recorder.asked[0].draw)
+    assert 0 not in draws
+    assert draws[0] != draws[1]
+
+
 def test_a_closer_look_sees_the_same_pictures(parts: Parts, tmp_path: Path):
     rules = tmp_path / "policy.toml"
     rules.write_text('version = "unsure"\n[local]\nwhen = "unsure"\n')

@@ -644,3 +644,18 @@ def test_a_forked_service_does_not_share_children():
     out, _ = parent.communicate(timeout=120)
     assert parent.returncode == 0
     assert out.split() == [b"0"]
+
+
+@pytest.mark.parametrize("greys", [0, 32])
+def test_a_sliver_beside_a_film_hides_nothing_of_it(sandbox: Sandbox, greys: int):
+    """A second track of 1280 by 16 pixels, of which nothing is kept in grey."""
+    film = make.scenes(3)
+    slivers = [np.zeros((16, 1280, 3), np.uint8) + np.uint8(n) for n in range(len(film))]
+    media = io.BytesIO(make.two_tracks(film, slivers))
+    sampling = replace(UPLOAD, greys=greys)
+    found = sandbox(media, sampling, ("pdq", "local"))
+    assert {grey.track for grey in found.greys} == ({0} if greys else set())
+    assert {one.track for one in found.local} == {0}
+    described = {o for one in found.local for o in one.offsets.tolist()}
+    assert {grey.offset for grey in found.greys} <= described
+    assert found.coverage.total_s == pytest.approx(3, abs=0.1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hashdb.model import Grey, Rendering
+from hashdb.model import Floats, Grey, Ints, Rendering
 from hashdb.ports import Nominee
 from matcher import all_over, verify
 from matcher.all_over import FOUND_BITS, NOT_ASKED, Shown, as_shown, best_shown, has_holes
@@ -46,7 +46,7 @@ def to_upload(where: NDArray[np.float64], known: FrameFeatures) -> NDArray[np.fl
 def test_nearly_all_features_lie_where_the_map_puts_them(edit: str, original: Luma) -> None:
     shown, where = EDITS[edit](original)
     known = described(original)
-    bits = guided.distances(shown, to_upload(where, known), known)
+    bits, _ = guided.sought(shown, to_upload(where, known), known)
     asked = bits >= 0
     assert asked.sum() >= 100
     assert (bits[asked] <= FOUND_BITS).mean() >= 0.9
@@ -54,7 +54,7 @@ def test_nearly_all_features_lie_where_the_map_puts_them(edit: str, original: Lu
 
 def test_another_picture_has_none_of_them(original: Luma) -> None:
     known = described(original)
-    bits = guided.distances(textured(2), to_upload(np.eye(3), known), known)
+    bits, _ = guided.sought(textured(2), to_upload(np.eye(3), known), known)
     assert (bits[bits >= 0] <= FOUND_BITS).mean() < 0.02
     assert np.median(bits[bits >= 0]) >= CHANCE
 
@@ -62,9 +62,9 @@ def test_another_picture_has_none_of_them(original: Luma) -> None:
 def test_what_lies_outside_or_is_too_small_is_not_looked_for(original: Luma) -> None:
     known = described(original)
     aside = to_upload(np.array([[1.0, 0, WIDTH], [0, 1, 0], [0, 0, 1]]), known)
-    assert (guided.distances(original, aside, known) == -1).all()
+    assert (guided.sought(original, aside, known)[0] == -1).all()
     small = to_upload(np.diag([0.1, 0.1, 1.0]), known)
-    some = guided.distances(cv2.resize(original, None, fx=0.1, fy=0.1), small, known)
+    some, _ = guided.sought(cv2.resize(original, None, fx=0.1, fy=0.1), small, known)
     assert (some == -1).mean() > 0.9
     assert (some[known.places[:, 2] < 100] == -1).all()
 
@@ -75,7 +75,7 @@ def test_places_that_are_no_numbers_are_not_looked_for(original: Luma) -> None:
     for column in range(4):
         places = known.places.copy()
         places[7, column] = np.nan
-        bits = guided.distances(
+        bits, _ = guided.sought(
             original, to_upload(np.eye(3), known), replace(known, places=places)
         )
         assert bits[7] == -1
@@ -88,8 +88,10 @@ def test_both_ways_find_the_same(original: Luma, monkeypatch: pytest.MonkeyPatch
     found = []
     for way in (guided.nearest_by_table, guided.nearest_by_loops):
         monkeypatch.setattr(guided, "_nearest", way)
-        found.append(guided.distances(shown, to_upload(where, known), known))
-    assert np.array_equal(*found)
+        found.append(guided.sought(shown, to_upload(where, known), known))
+    (bits, at), (same, there) = found
+    assert np.array_equal(bits, same)
+    assert np.array_equal(at, there)
 
 
 # --- what it says of an image ---
@@ -115,7 +117,7 @@ def sight_of(
 
 def shown_as(image: Luma, known: Luma, rendering: Rendering = Rendering.PLAIN) -> Shown:
     sight, still = sight_of(image, known, rendering)
-    return as_shown(sight, still, guided.distances)
+    return as_shown(sight, still, guided.sought)
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
@@ -164,15 +166,15 @@ def test_what_cannot_be_asked_takes_nothings_place(original: Luma) -> None:
     less, still = sight_of(original, other)
     tiny = less.agreement.map * np.array([[0.13], [0.13]])
     chance = replace(less, agreement=replace(less.agreement, map=tiny, inliers=6))
-    assert as_shown(chance, still, guided.distances) == NOT_ASKED
-    how, sight = best_shown([chance, less], still, guided.distances)
+    assert as_shown(chance, still, guided.sought) == NOT_ASKED
+    how, sight = best_shown([chance, less], still, guided.sought)
     assert (how.holes, sight) == (True, less)
 
 
 def test_a_picture_of_one_row_is_none(original: Luma) -> None:
     known = described(original)
     for shape in ((1, 640), (480, 1), (1, 1)):
-        assert (guided.distances(np.zeros(shape, np.uint8), np.eye(3)[:2], known) == -1).all()
+        assert (guided.sought(np.zeros(shape, np.uint8), np.eye(3)[:2], known)[0] == -1).all()
 
 
 def test_two_pictures_with_one_text_share_that(original: Luma) -> None:
@@ -181,15 +183,18 @@ def test_two_pictures_with_one_text_share_that(original: Luma) -> None:
     image[:120], other[-120:] = original[:120], original[:120]
     sight, still = sight_of(image, other)
     assert all_over._shared(sight) < all_over.SHARED
-    assert not as_shown(sight, still, guided.distances).all_over
+    assert not as_shown(sight, still, guided.sought).all_over
 
 
 def test_little_that_can_be_looked_for_says_nothing(original: Luma) -> None:
     sight, still = sight_of(original, original)
-    few = lambda _, __, known: np.where(np.arange(len(known.codes)) < 39, 0, -1)  # noqa: E731
+
+    def few(_: Luma, __: Floats, known: FrameFeatures) -> tuple[Ints, Floats]:
+        return np.where(np.arange(len(known.codes)) < 39, 0, -1), known.places[:, :2]
+
     assert as_shown(sight, still, few) == NOT_ASKED
     other = Grey(still.luma[:-1])
-    assert as_shown(sight, other, guided.distances) == NOT_ASKED
+    assert as_shown(sight, other, guided.sought) == NOT_ASKED
 
 
 def test_of_several_pictures_the_one_that_is_all_there_counts(original: Luma) -> None:
@@ -197,9 +202,9 @@ def test_of_several_pictures_the_one_that_is_all_there_counts(original: Luma) ->
     other = original.copy()
     other[150:330, 200:290] = textured(4)[150:330, 200:290]
     (less, still), (all_of_it, _) = sight_of(original, other), sight_of(original, original)
-    assert as_shown(less, still, guided.distances).holes
+    assert as_shown(less, still, guided.sought).holes
     many = replace(less, agreement=replace(less.agreement, inliers=10_000))
-    how, sight = best_shown([many, all_of_it], still, guided.distances)
+    how, sight = best_shown([many, all_of_it], still, guided.sought)
     assert how.all_over
     assert sight is all_of_it
 

@@ -31,8 +31,8 @@ class Everything:
     def query(self, luma, *, alone=False):
         return (self.reference(luma),)
 
-    def later(self, luma):
-        return lambda: self.query(luma)
+    def described(self, grey):
+        return self.query(grey)
 
     def grey(self, luma, described=None):
         return luma
@@ -157,8 +157,34 @@ def test_of_an_image_the_picture_is_kept():
     ):
         look = LocalLook(Everything(), 3, sampling, 0.0, alone=alone)
         look.see(Frame(0.0, NONE), np.zeros((64, 64)))
-        assert (look.grey is not None) is kept
-        assert look.grey is None or (look.grey.track == 3 and look.grey.luma is NONE)
+        assert [(grey.track, grey.luma is NONE) for grey in look.greys] == [(3, True)] * kept
+
+
+@pytest.mark.parametrize("aside", [False, True])
+@pytest.mark.parametrize(("seconds", "most"), [(3.0, 7), (10.0, 7), (60.0, 7), (60.0, 100)])
+def test_of_a_video_some_pictures_are_kept_that_are_described(seconds, most, aside):
+    sampling = Sampling(dense=False, greys=(most + 1) // 2, aside=aside)
+    look = look_at(sampling, seconds, lambda at: 90.0 + at)
+    kept = [grey.offset for grey in look.greys]
+    described = {o for f in (*look.features(), *look.rest()) for o in f.offsets.tolist()}
+    assert set(kept) <= described
+    assert min(len(described), (most + 1) // 2) <= len(kept) <= most
+    assert kept[0] == 0.0
+    assert kept[-1] > 0.6 * seconds
+
+
+def test_tracks_share_what_is_kept_and_slivers_are_not():
+    """A sliver has no features, and says nothing of where they are."""
+    for tracks, most in ((1, 63), (16, 3)):
+        sampling = Sampling(dense=False, greys=32)
+        look = LocalLook(Everything(), 0, sampling, 100.0, tracks=tracks)
+        for number in range(100):
+            look.see(Frame(number * 1.0, NONE), np.full((64, 64), number, np.float64))
+        assert (most + 1) // 2 <= len(look.greys) <= most
+    look = LocalLook(Everything(), 0, sampling, 100.0)
+    for number in range(100):
+        look.see(Frame(number * 1.0, NONE[:30]), np.full((64, 64), number, np.float64))
+    assert not look.greys
 
 
 def test_where_every_picture_is_looked_at_some_are_kept():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hashdb.model import Grey, Rendering
+from hashdb.model import Floats, Grey, Ints, Rendering
 from hashdb.ports import Nominee
 from matcher import instants, verify
 from matcher.hashers import guided
@@ -99,7 +99,7 @@ def test_the_moment_is_told_wherever_it_was_looked_for(
     pictures: list[Nominee], speed: float
 ) -> None:
     upload = greys(1, speed=speed)
-    told = line_by_instants(found(upload, pictures, 1.2, 1.0), pictures, upload, guided.distances)
+    told = line_by_instants(found(upload, pictures, 1.2, 1.0), pictures, upload, guided.sought)
     assert told is not None
     middle = float(np.mean([g.offset for g in upload]))
     leads = told.line.speed * middle + told.line.offset
@@ -110,7 +110,7 @@ def test_the_moment_is_told_wherever_it_was_looked_for(
 
 def test_another_hour_tells_none(pictures: list[Nominee]) -> None:
     upload = greys(2)
-    assert line_by_instants(found(upload, pictures), pictures, upload, guided.distances) is None
+    assert line_by_instants(found(upload, pictures), pictures, upload, guided.sought) is None
 
 
 @pytest.mark.parametrize(
@@ -126,21 +126,21 @@ def test_what_should_be_there_is_missing_at_another_moment(
 ) -> None:
     upload = greys(hour)
     one = found(upload, pictures, offset=offset)
-    assert are_missing(one, pictures, upload, guided.distances) is missing
+    assert are_missing(one, pictures, upload, guided.sought) is missing
 
 
 def test_where_not_even_what_stands_still_is_found_it_is_no_copy(pictures: list[Nominee]) -> None:
     upload = greys(1)
     aside = found(upload, pictures, shift=60.0)
-    assert are_missing(aside, pictures, upload, guided.distances)
+    assert are_missing(aside, pictures, upload, guided.sought)
 
 
 def test_where_little_is_left_of_anything_nothing_is_missing(pictures: list[Nominee]) -> None:
     """As under an effect: what stands still is found no more often than what moves."""
     rng = np.random.default_rng(5)
 
-    def rarely(_: object, __: object, reference: object) -> NDArray[np.int64]:
-        return np.where(rng.random(len(reference.codes)) < 0.12, 10, 120)  # type: ignore[attr-defined]
+    def rarely(_: Luma, __: Floats, known: FrameFeatures) -> tuple[Ints, Floats]:
+        return np.where(rng.random(len(known.codes)) < 0.12, 10, 120), known.places[:, :2]
 
     upload = greys(1)
     assert not are_missing(found(upload, pictures), pictures, upload, rarely)
@@ -151,18 +151,18 @@ def test_of_few_pictures_nothing_is_told(pictures: list[Nominee]) -> None:
     few = upload[: FEWEST_GREYS - 1]
     one = found(upload, pictures)
     for some in (few, []):
-        assert line_by_instants(one, pictures, some, guided.distances) is None
-        assert not are_missing(one, pictures, some, guided.distances)
-    assert not are_missing(replace(one, speed=0.0), pictures, upload, guided.distances)
+        assert line_by_instants(one, pictures, some, guided.sought) is None
+        assert not are_missing(one, pictures, some, guided.sought)
+    assert not are_missing(replace(one, speed=0.0), pictures, upload, guided.sought)
 
 
 def told_and_asked(pictures: list[Nominee]) -> tuple[Told | None, int]:
     """What is told of a copy, and for how many features a picture it was looked at most."""
     asked: list[int] = []
 
-    def counting(luma: Luma, where: NDArray[np.float64], known: FrameFeatures) -> NDArray[np.int64]:
+    def counting(luma: Luma, where: Floats, known: FrameFeatures) -> tuple[Ints, Floats]:
         asked.append(len(known.codes))
-        return guided.distances(luma, where, known)
+        return guided.sought(luma, where, known)
 
     upload = greys(1)
     return line_by_instants(found(upload, pictures), pictures, upload, counting), max(asked)
@@ -194,10 +194,10 @@ def test_pictures_of_elsewhere_say_nothing(pictures: list[Nominee]) -> None:
     upload = greys(1)
     one = found(upload, pictures)
     blank = [replace(g, luma=np.zeros_like(g.luma), offset=g.offset + 20) for g in upload]
-    assert not are_missing(one, pictures, blank, guided.distances)
-    assert not are_missing(one, pictures, [*upload, *blank], guided.distances)
+    assert not are_missing(one, pictures, blank, guided.sought)
+    assert not are_missing(one, pictures, [*upload, *blank], guided.sought)
     other = [replace(g, luma=g.luma[:-2]) for g in upload]
-    assert not are_missing(one, pictures, other, guided.distances)
+    assert not are_missing(one, pictures, other, guided.sought)
 
 
 def test_what_is_missing_is_missing_in_a_place_that_is_shown_for_minutes(
@@ -209,7 +209,7 @@ def test_what_is_missing_is_missing_in_a_place_that_is_shown_for_minutes(
     far = [replace(p, offset=p.offset + SECONDS * n) for n in range(1, 30) for p in pictures]
     last = replace(one.sights[-1], shot=replace(one.sights[-1].shot, offset=400.0))
     long = replace(one, sights=(*one.sights, last))
-    assert are_missing(long, [*pictures, *far], upload, guided.distances)
+    assert are_missing(long, [*pictures, *far], upload, guided.sought)
 
 
 def test_a_small_copy_is_told_in_a_long_reference(
@@ -221,7 +221,7 @@ def test_a_small_copy_is_told_in_a_long_reference(
         replace(g, luma=cv2.resize(g.luma, None, fx=0.65, fy=0.65, interpolation=cv2.INTER_AREA))
         for g in greys(1)
     ]
-    told = line_by_instants(found(upload, pictures), pictures, upload, guided.distances)
+    told = line_by_instants(found(upload, pictures), pictures, upload, guided.sought)
     assert told is not None
     assert told.line.offset == pytest.approx(START, abs=0.5)
 
@@ -231,6 +231,6 @@ def test_where_too_little_stands_still_nothing_is_said_of_it(
 ) -> None:
     upload = greys(1)
     aside = found(upload, pictures, shift=60.0)
-    assert are_missing(aside, pictures, upload, guided.distances)
+    assert are_missing(aside, pictures, upload, guided.sought)
     monkeypatch.setattr(instants, "STANDING", 10**6)
-    assert not are_missing(aside, pictures, upload, guided.distances)
+    assert not are_missing(aside, pictures, upload, guided.sought)

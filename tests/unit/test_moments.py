@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from hashdb.model import LocalFeatures, Motion, Rendering
 from hashdb.ports import Nominee
 from matcher import moments, moving, verify
 from matcher.correlation import Line
-from matcher.laying import Found
+from matcher.laying import Found, steadiness
 from matcher.moments import at_its_moment, is_surely_told
 from matcher.motion import Agreement, Comparison
 from matcher.sighting import Shot, Sight, picture_of
@@ -213,6 +214,46 @@ def test_features_at_normal_speed_are_held_against_what_moves(
     monkeypatch.setattr(moments, "_agreement", lambda *_: agreement)
     found, mine = seen(copy(panning(1), seconds), index)
     assert (at_its_moment(found, mine, index.pictures(1)) is not None) is kept
+
+
+@pytest.mark.parametrize(
+    ("agreement", "drifts", "kept"),
+    [
+        pytest.param(Agreement(0.17, 0.22), True, False, id="it agrees more elsewhere"),
+        pytest.param(Agreement(0.22, 0.22), True, False, id="as well elsewhere"),
+        pytest.param(Agreement(0.22, 0.17), True, True, id="more here"),
+        pytest.param(None, True, True, id="nothing moves"),
+        pytest.param(Agreement(0.06, 0.44), False, True, id="it does not drift"),
+    ],
+)
+def test_where_the_picture_drifts_what_moves_must_agree_more_than_elsewhere(
+    agreement: Agreement | None,
+    drifts: bool,
+    kept: bool,
+    index: LocalIndex,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody who sits before a hand-held camera looks alike at another time, however often."""
+    monkeypatch.setattr(moments, "_agreement", lambda *_: agreement)
+    found, mine = seen(copy(panning(1), 8), index)
+    assert len(found.sights) > moments.FEW_SIGHTS
+    assert steadiness(found.sights) > 0.9
+    if drifts:
+        found = replace(found, sights=tuple(drifting(found.sights)))
+        assert steadiness(found.sights) < moments.DRIFTS
+    told = at_its_moment(found, mine, index.pictures(1))
+    assert told is not None
+    assert told.drifts is not kept
+
+
+def drifting(sights: Sequence[Sight]) -> Iterator[Sight]:
+    """Each further to one side: its map, and what is found of it."""
+    for n, sight in enumerate(sights):
+        shift = np.array([8.0 * n, 0.0])
+        where = sight.agreement.map.copy()
+        where[:, 2] += shift
+        pairs = replace(sight.pairs, target=sight.pairs.target + shift)
+        yield replace(sight, pairs=pairs, agreement=replace(sight.agreement, map=where))
 
 
 @pytest.mark.parametrize(

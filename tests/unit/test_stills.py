@@ -49,7 +49,7 @@ def shown(
         index,
         still=still,
         image=None if bits is None else Grey(np.zeros((HEIGHT, WIDTH), np.uint8)),
-        guide=lambda _, __, known: np.full(len(known.codes), bits),
+        guide=lambda _, __, known: (np.full(len(known.codes), bits), known.places[:, :2]),
     )
 
 
