@@ -61,7 +61,7 @@ each takes 4 ms and more, and a hostile upload has many tracks that show many re
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Look:
+class _Sought:
     """Of one picture what was found of one of the reference's: `bits` (n,), and `at` (n, 2) where,
     by the `map`."""
 
@@ -181,14 +181,14 @@ class Seeker:
         grey, picture = self._greys.get(shot.offset), shot.picture
         return grey is not None and grey.luma.shape == (picture.height, picture.width)
 
-    def _look(self, shot: Shot, one: Nominee, found: Map) -> _Look:
+    def _look(self, shot: Shot, one: Nominee, found: Map) -> _Sought:
         self._budget.spend()
         luma = rendered(self._greys[shot.offset], shot.rendering)
         reference = FrameFeatures(Rendering.PLAIN, one.codes, one.places, one.width, one.height)
-        return _Look(found, *self._guide(luma, found, reference))
+        return _Sought(found, *self._guide(luma, found, reference))
 
     def _is_shown_elsewhere(
-        self, shown: Sequence[tuple[Shot, Nominee, _Look]], pictures: Sequence[Nominee]
+        self, shown: Sequence[tuple[Shot, Nominee, _Sought]], pictures: Sequence[Nominee]
     ) -> bool:
         """Whether the same places show much of other moments as well: nothing moves there."""
         here, there = [], []
@@ -203,7 +203,7 @@ class Seeker:
                 there.append(max(others))
         return not here or bool(np.median(there) > ELSEWHERE * np.median(here))
 
-    def _sight(self, shot: Shot, one: Nominee, look: _Look) -> Sight:
+    def _sight(self, shot: Shot, one: Nominee, look: _Sought) -> Sight:
         """What is found, by a map that it tells itself where that shows more, as a sight: features
         of the shot lie where those of the reference were found."""
         if len(look.near) >= FEWEST:

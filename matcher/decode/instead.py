@@ -1,5 +1,5 @@
 """What is looked at in place of a keyframe, a little behind it: who uploads chooses what keyframes
-show (docs/decisions/0046-an-adversary.md).
+show (docs/decisions/0047-drawn.md).
 """
 
 from __future__ import annotations
