@@ -19,7 +19,7 @@ from hashdb.model import (
     MediaKind,
     Reference,
 )
-from hashdb.ports import LocalBackend
+from hashdb.ports import LocalBackend, Nominee
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
 from matcher import (
@@ -34,6 +34,7 @@ from matcher import (
 from matcher.ahead import Ahead
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside
+from matcher.beyond import is_unsteady, passes_again
 from matcher.laying import Found, usual
 from matcher.moment_finder import MomentFinder, Moments
 from matcher.played import (
@@ -46,7 +47,7 @@ from matcher.played import (
     sure_of,
 )
 from matcher.ports import DescriptorModel, Guide
-from matcher.score import not_sure
+from matcher.score import as_one_scene, not_sure
 from matcher.seeking import Budget, Seeker
 
 FLOOR = 0.05
@@ -219,24 +220,45 @@ def _sought(
     pieces: bool,
 ) -> Alignment | None:
     """What was found as an alignment, once all features were looked for where they should be: surer
-    or longer where that shows more, and none where it shows nothing."""
+    or longer where that shows more, and none where it shows nothing; where a camera passes a place
+    again, what one picture says, and of pieces none."""
     if found.reference not in seen.banned or found.reference in seen.still:
         return alignment
     if found.drifts and not seeker.shows_clearly(found):
         return None
     if alignment is not None and seeker.shows_nothing(found):
         return None
-    if pieces or telling.in_places(found):
-        return alignment
+    if pieces and alignment is None:
+        return None
     pictures = backend.pictures(found.reference, found.track)
+    if pieces:
+        return None if is_unsteady(found, seeker, pictures) else alignment
+    shown = _shown(seeker, seen, found, alignment, pictures)
+    more = None if shown is None else tell(shown, name)
+    if shown is not None and more is not None and _says_more(more, alignment):
+        found, alignment = shown, more
+    if alignment is None or not passes_again(found, seeker, pictures):
+        return alignment
+    return not_sure(as_one_scene(alignment, every=True))
+
+
+def _shown(
+    seeker: Seeker,
+    seen: Seen,
+    found: Found,
+    alignment: Alignment | None,
+    pictures: Sequence[Nominee],
+) -> Found | None:
+    """With all that its line shows, where that may say more; None where it does not."""
+    if telling.in_places(found):
+        return None
     sure = alignment is not None and alignment.score >= SURE
     if sure and not seeker.leads_on(found, seen.shots, pictures):
-        return alignment
+        return None
     shown = seeker.shown_on(found, seen.shots, pictures)
     if shown is None or telling.in_places(shown, telling.IN_MOST):
-        return alignment
-    more = tell(shown, name)
-    return more if more is not None and _says_more(more, alignment) else alignment
+        return None
+    return shown
 
 
 def _says_more(more: Alignment, alignment: Alignment | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from hashdb.model import Floats, Motion, Rendering
+from hashdb.model import Floats, Grey, Motion, Rendering
 from hashdb.ports import LocalBackend, Nominee
 from hashdb.store import Store
 from matcher import localize, moving
@@ -71,6 +71,7 @@ class MomentFinder:
         self._backend = backend
         self._names = names
         self._guide = guide
+        self._asked = 0  # moments that every picture told, whose instants were looked for
         self._looked_for: set[tuple[int, int, Rendering]] = set()  # references whose instants were
 
     def find(self, seen: Seen, *, closer: bool, otherwise: bool, pieces: bool) -> Moments:
@@ -149,9 +150,11 @@ class MomentFinder:
         found, mine, pictures = scene.found, scene.mine, scene.pictures
         both = self._motion_beside(seen.every.motion, found, scene.name, seen.track)
         timed = None if both is None else at_moment_of_all(found, moment, mine, pictures, *both)
-        if timed is not None or self._guide is None:
-            return timed
         greys = seen.every.of(seen.track)
+        if timed is not None and not self._lacks_instants(timed, scene, greys):
+            return timed
+        if self._guide is None:
+            return None
         of = (found.reference, found.track, found.rendering)
         if not greys or of in self._looked_for or len(self._looked_for) >= MOST_LOOKED_FOR:
             return None
@@ -159,6 +162,16 @@ class MomentFinder:
             return None
         self._looked_for.add(of)
         return at_its_instants(found, mine, pictures, greys, self._guide)
+
+    def _lacks_instants(self, timed: Found, scene: _Scene, greys: Sequence[Grey]) -> bool:
+        """Whether what every picture tells is somebody else who goes the same way: what is there at
+        that moment only is not, before a camera that stands still."""
+        if self._guide is None or not greys or self._asked >= MOST_DOUBTED:
+            return False
+        if not self._is_fixed(timed, scene.name, scene.pictures):
+            return False
+        self._asked += 1
+        return are_missing(timed, scene.pictures, greys, self._guide)
 
     def _moving(self, sights: Sequence[Sight]) -> list[Sight]:
         """Those of references whose camera is not known to stand still."""

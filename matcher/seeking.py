@@ -61,7 +61,7 @@ each takes 4 ms and more, and a hostile upload has many tracks that show many re
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sought:
+class Sought:
     """Of one picture what was found of one of the reference's: `bits` (n,), and `at` (n, 2) where,
     by the `map`."""
 
@@ -120,12 +120,12 @@ class Seeker:
             return None
         led = self._led(found, shots, pictures)
         sights = {s.shot.row: s for s in found.sights}
-        asked = _spread([pair for pair in led if self._is_kept(pair[0])], MOST)
+        asked = spread([pair for pair in led if self.is_kept(pair[0])], MOST)
         maps = {row: sight.agreement.map for row, sight in sights.items()}
         shown = [
             (shot, one, look)
             for shot, one in asked
-            if (look := self._look(shot, one, _nearest(maps, shot.row))).part >= SHOWS
+            if (look := self.look(shot, one, _nearest(maps, shot.row))).part >= SHOWS
         ]
         if len(shown) < max(FEWEST_SHOWN, SHOWN_PART * len(asked)):
             return None
@@ -135,7 +135,7 @@ class Seeker:
         left = [pair for pair in asked if pair[0].row not in clear]
         maps = {row: sight.agreement.map for row, sight in clear.items()}
         for shot, one in sorted(left, key=lambda pair: _away(maps, pair[0].row)):
-            look = self._look(shot, one, _nearest(maps, shot.row))
+            look = self.look(shot, one, _nearest(maps, shot.row))
             if look.part >= SHOWS:  # the picture may be zoomed or moved, a little at a time
                 clear[shot.row] = self._sight(shot, one, look)
                 maps[shot.row] = clear[shot.row].agreement.map
@@ -145,7 +145,7 @@ class Seeker:
 
     def leads_on(self, found: Found, shots: Sequence[Shot], pictures: Sequence[Nominee]) -> bool:
         """Whether its line leads to the reference many pictures that were not found to show it."""
-        led = [shot for shot, _ in self._led(found, shots, pictures) if self._is_kept(shot)]
+        led = [shot for shot, _ in self._led(found, shots, pictures) if self.is_kept(shot)]
         return len(found.sights) < MOSTLY * len(led)
 
     def _led(
@@ -156,12 +156,12 @@ class Seeker:
 
     def shows_nothing(self, found: Found) -> bool:
         """Whether hardly any of its pictures shows what the reference does."""
-        sights = _spread([s for s in found.sights if self._is_kept(s.shot)], MOST)
+        sights = spread([s for s in found.sights if self.is_kept(s.shot)], MOST)
         if len(sights) < FEWEST_ASKED or not self._budget.affords(len(sights)):
             return False
         asked = shown = 0
         for sight in sights:
-            look = self._look(sight.shot, sight.nominee, sight.agreement.map)
+            look = self.look(sight.shot, sight.nominee, sight.agreement.map)
             asked += look.asked >= FEWEST_LOOKED_FOR
             shown += look.part >= NOTHING
             if look.part >= CLEAR or shown > NOTHING_PART * len(sights):
@@ -170,31 +170,47 @@ class Seeker:
 
     def shows_clearly(self, found: Found) -> bool:
         """Whether most of its pictures show most of the features, or too few can be asked."""
-        sights = _spread([s for s in found.sights if self._is_kept(s.shot)], MOST)
+        sights = spread([s for s in found.sights if self.is_kept(s.shot)], MOST)
         if len(sights) < FEWEST_ASKED or not self._budget.affords(len(sights)):
             return True
-        looks = [self._look(s.shot, s.nominee, s.agreement.map) for s in sights]
+        looks = [self.look(s.shot, s.nominee, s.agreement.map) for s in sights]
         return float(np.median([look.part for look in looks])) >= MOST_OF_IT
 
-    def _is_kept(self, shot: Shot) -> bool:
+    def affords(self, count: int) -> bool:
+        """Whether so many looks are left."""
+        return self._budget.affords(count)
+
+    def is_kept(self, shot: Shot) -> bool:
         """Whether there is a picture of it in grey, as it was described."""
         grey, picture = self._greys.get(shot.offset), shot.picture
         return grey is not None and grey.luma.shape == (picture.height, picture.width)
 
-    def _look(self, shot: Shot, one: Nominee, found: Map) -> _Sought:
+    def look(self, shot: Shot, one: Nominee, found: Map) -> Sought:
         self._budget.spend()
         luma = rendered(self._greys[shot.offset], shot.rendering)
         reference = FrameFeatures(Rendering.PLAIN, one.codes, one.places, one.width, one.height)
-        return _Sought(found, *self._guide(luma, found, reference))
+        return Sought(found, *self._guide(luma, found, reference))
+
+    def refined(self, shot: Shot, one: Nominee, found: Map) -> Sought:
+        """What is found by a map, or by one that it tells itself where that shows more."""
+        return self._by_its_own(shot, one, self.look(shot, one, found))
+
+    def _by_its_own(self, shot: Shot, one: Nominee, look: Sought) -> Sought:
+        if len(look.near) < FEWEST:
+            return look
+        source = one.places[look.near, :2].astype(np.float64)
+        own = verify.fitted(look.at[look.near], source)
+        again = look if own is None else self.look(shot, one, own)
+        return max((look, again), key=lambda some: some.part)
 
     def _is_shown_elsewhere(
-        self, shown: Sequence[tuple[Shot, Nominee, _Sought]], pictures: Sequence[Nominee]
+        self, shown: Sequence[tuple[Shot, Nominee, Sought]], pictures: Sequence[Nominee]
     ) -> bool:
         """Whether the same places show much of other moments as well: nothing moves there."""
         here, there = [], []
-        for shot, one, look in _spread(shown, MOST // 3):
+        for shot, one, look in spread(shown, MOST // 3):
             others = [
-                self._look(shot, other, look.map).part
+                self.look(shot, other, look.map).part
                 for shift in (-SHIFT_S, SHIFT_S)
                 if (other := _picture_at(one.offset + shift, pictures)) is not None
             ]
@@ -203,14 +219,10 @@ class Seeker:
                 there.append(max(others))
         return not here or bool(np.median(there) > ELSEWHERE * np.median(here))
 
-    def _sight(self, shot: Shot, one: Nominee, look: _Sought) -> Sight:
+    def _sight(self, shot: Shot, one: Nominee, look: Sought) -> Sight:
         """What is found, by a map that it tells itself where that shows more, as a sight: features
         of the shot lie where those of the reference were found."""
-        if len(look.near) >= FEWEST:
-            source = one.places[look.near, :2].astype(np.float64)
-            own = verify.fitted(look.at[look.near], source)
-            again = look if own is None else self._look(shot, one, own)
-            look = max((look, again), key=lambda some: some.part)
+        look = self._by_its_own(shot, one, look)
         reference, near = picture_of(one), look.near
         places = reference.places[near].copy()
         places[:, :2] = look.at[near]
@@ -244,7 +256,7 @@ def _nearest(maps: Mapping[int, Map], row: int) -> Map:
     return maps[min(maps, key=lambda other: abs(other - row))]
 
 
-def _spread(some: Sequence[T], most: int) -> list[T]:
+def spread(some: Sequence[T], most: int) -> list[T]:
     """At most so many of them."""
     at = np.linspace(0, len(some) - 1, min(len(some), most)).round().astype(int)
     return [some[i] for i in at.tolist()]
