@@ -58,8 +58,9 @@ MOVES = 0.04
 """How far the place moves in the reference, in a second, for pieces to drift: part of the upload's
 longer side. Where a camera stands still it is the edit that moves."""
 
-MOST, LOOKS = 12, 8
-"""Pictures of the upload that are asked, at most, and looks that one takes, mostly."""
+MOST, SOUGHT = 12, 8
+"""Pictures of the upload that are asked, at most, and how often something is sought in one, mostly.
+"""
 
 AROUND_S = 1.6
 """Seconds around its line within which it is known how the place moves."""
@@ -120,7 +121,7 @@ def passes_again(found: Found, seeker: Seeker, pictures: Sequence[Nominee]) -> b
         return False
     kept = spread([s for s in found.sights if seeker.is_kept(s.shot)], MOST)
     reaching = [s for s in kept if _reaches_beyond(_Laid(s.shot, s.nominee, s.agreement.map))]
-    if len(reaching) < FEWEST_BEYOND or not seeker.affords(LOOKS * len(kept)):
+    if len(reaching) < FEWEST_BEYOND or not seeker.affords(SOUGHT * len(kept)):
         return False
     scene, laid = _Scene(pictures), _laid(kept, seeker)
     if not _drifts(_ways(laid, scene), found, _SPEEDS, STEADY):
@@ -143,8 +144,8 @@ def is_unsteady(found: Found, seeker: Seeker, pictures: Sequence[Nominee]) -> bo
 
 def _laid(some: Iterable[Sight], seeker: Seeker) -> list[_Laid]:
     """Those that show the reference clearly, by maps that they tell themselves."""
-    looks = [(s, seeker.refined(s.shot, s.nominee, s.agreement.map)) for s in some]
-    return [_Laid(s.shot, s.nominee, look.map) for s, look in looks if look.part >= SHOWS]
+    each = [(s, seeker.refined(s.shot, s.nominee, s.agreement.map)) for s in some]
+    return [_Laid(s.shot, s.nominee, sought.map) for s, sought in each if sought.part >= SHOWS]
 
 
 def _shows_more(laid: _Laid, seeker: Seeker, scene: _Scene) -> bool:
@@ -156,8 +157,8 @@ def _shows_more(laid: _Laid, seeker: Seeker, scene: _Scene) -> bool:
         between = scene.onto(other, laid.one)
         if other is laid.one or between is None:
             continue
-        look = seeker.refined(laid.shot, other, _after(laid.map, between))
-        if not _lies_beyond(_Laid(laid.shot, other, look.map), seeker, scene):
+        sought = seeker.refined(laid.shot, other, _after(laid.map, between))
+        if not _lies_beyond(_Laid(laid.shot, other, sought.map), seeker, scene):
             return False
     return True
 
@@ -183,8 +184,8 @@ def _lies_beyond(laid: _Laid, seeker: Seeker, scene: _Scene) -> bool:
         return False
     other, rows, by = best
     some = replace(other, codes=other.codes[rows], places=other.places[rows])
-    look = seeker.look(laid.shot, some, by)
-    return look.asked >= FEWEST and len(look.near) >= PART * look.asked
+    sought = seeker.sought(laid.shot, some, by)
+    return sought.asked >= FEWEST and len(sought.near) >= PART * sought.asked
 
 
 def _reaches_beyond(laid: _Laid) -> bool:

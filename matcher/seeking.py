@@ -125,7 +125,7 @@ class Seeker:
         shown = [
             (shot, one, look)
             for shot, one in asked
-            if (look := self.look(shot, one, _nearest(maps, shot.row))).part >= SHOWS
+            if (look := self.sought(shot, one, _nearest(maps, shot.row))).part >= SHOWS
         ]
         if len(shown) < max(FEWEST_SHOWN, SHOWN_PART * len(asked)):
             return None
@@ -135,7 +135,7 @@ class Seeker:
         left = [pair for pair in asked if pair[0].row not in clear]
         maps = {row: sight.agreement.map for row, sight in clear.items()}
         for shot, one in sorted(left, key=lambda pair: _away(maps, pair[0].row)):
-            look = self.look(shot, one, _nearest(maps, shot.row))
+            look = self.sought(shot, one, _nearest(maps, shot.row))
             if look.part >= SHOWS:  # the picture may be zoomed or moved, a little at a time
                 clear[shot.row] = self._sight(shot, one, look)
                 maps[shot.row] = clear[shot.row].agreement.map
@@ -161,7 +161,7 @@ class Seeker:
             return False
         asked = shown = 0
         for sight in sights:
-            look = self.look(sight.shot, sight.nominee, sight.agreement.map)
+            look = self.sought(sight.shot, sight.nominee, sight.agreement.map)
             asked += look.asked >= FEWEST_LOOKED_FOR
             shown += look.part >= NOTHING
             if look.part >= CLEAR or shown > NOTHING_PART * len(sights):
@@ -173,7 +173,7 @@ class Seeker:
         sights = spread([s for s in found.sights if self.is_kept(s.shot)], MOST)
         if len(sights) < FEWEST_ASKED or not self._budget.affords(len(sights)):
             return True
-        looks = [self.look(s.shot, s.nominee, s.agreement.map) for s in sights]
+        looks = [self.sought(s.shot, s.nominee, s.agreement.map) for s in sights]
         return float(np.median([look.part for look in looks])) >= MOST_OF_IT
 
     def affords(self, count: int) -> bool:
@@ -185,7 +185,7 @@ class Seeker:
         grey, picture = self._greys.get(shot.offset), shot.picture
         return grey is not None and grey.luma.shape == (picture.height, picture.width)
 
-    def look(self, shot: Shot, one: Nominee, found: Map) -> Sought:
+    def sought(self, shot: Shot, one: Nominee, found: Map) -> Sought:
         self._budget.spend()
         luma = rendered(self._greys[shot.offset], shot.rendering)
         reference = FrameFeatures(Rendering.PLAIN, one.codes, one.places, one.width, one.height)
@@ -193,14 +193,14 @@ class Seeker:
 
     def refined(self, shot: Shot, one: Nominee, found: Map) -> Sought:
         """What is found by a map, or by one that it tells itself where that shows more."""
-        return self._by_its_own(shot, one, self.look(shot, one, found))
+        return self._by_its_own(shot, one, self.sought(shot, one, found))
 
     def _by_its_own(self, shot: Shot, one: Nominee, look: Sought) -> Sought:
         if len(look.near) < FEWEST:
             return look
         source = one.places[look.near, :2].astype(np.float64)
         own = verify.fitted(look.at[look.near], source)
-        again = look if own is None else self.look(shot, one, own)
+        again = look if own is None else self.sought(shot, one, own)
         return max((look, again), key=lambda some: some.part)
 
     def _is_shown_elsewhere(
@@ -210,7 +210,7 @@ class Seeker:
         here, there = [], []
         for shot, one, look in spread(shown, MOST // 3):
             others = [
-                self.look(shot, other, look.map).part
+                self.sought(shot, other, look.map).part
                 for shift in (-SHIFT_S, SHIFT_S)
                 if (other := _picture_at(one.offset + shift, pictures)) is not None
             ]
