@@ -123,7 +123,7 @@ class MomentFinder:
         if moment is None or not moment.told:
             moments.untimed.append(found.shown_at)
             if len(moments.untimed) <= MOST_TIMED:
-                moment = self._timed(scene, moment, seen) or moment
+                moment = self._timed(scene, moment, seen)
         return moment
 
     def _is_refuted(self, moment: Found, scene: _Scene, seen: Seen, moments: Moments) -> bool:
@@ -145,23 +145,32 @@ class MomentFinder:
         return True
 
     def _timed(self, scene: _Scene, moment: Found | None, seen: Seen) -> Found | None:
-        """What was found, at the moment that every picture tells; None where they were not looked
-        at, or tell none. Instants are looked for once, wherever else a reference is found."""
-        found, mine, pictures = scene.found, scene.mine, scene.pictures
-        both = self._motion_beside(seen.every.motion, found, scene.name, seen.track)
-        timed = None if both is None else at_moment_of_all(found, moment, mine, pictures, *both)
+        """What was found, at the moment that every picture tells, or else its instants; else at the
+        `moment` that few tell, unless what is there at an instant only is missing where every
+        picture told one."""
+        both = self._motion_beside(seen.every.motion, scene.found, scene.name, seen.track)
+        told = (scene.found, moment, scene.mine, scene.pictures)
+        timed = None if both is None else at_moment_of_all(*told, *both)
         greys = seen.every.of(seen.track)
-        if timed is not None and not self._lacks_instants(timed, scene, greys):
-            return timed
-        if self._guide is None:
-            return None
+        if timed is None:
+            return self._at_instants(scene, greys) or moment
+        if self._lacks_instants(timed, scene, greys):
+            return self._at_instants(scene, greys)
+        return timed
+
+    def _at_instants(self, scene: _Scene, greys: Sequence[Grey]) -> Found | None:
+        """At the moment that its instants tell, of pictures that were looked at; looked for once,
+        wherever else a reference is found."""
+        found = scene.found
         of = (found.reference, found.track, found.rendering)
-        if not greys or of in self._looked_for or len(self._looked_for) >= MOST_LOOKED_FOR:
+        if self._guide is None or not greys or of in self._looked_for:
             return None
-        if not self._is_fixed(found, scene.name, pictures):
+        if len(self._looked_for) >= MOST_LOOKED_FOR:
+            return None
+        if not self._is_fixed(found, scene.name, scene.pictures):
             return None
         self._looked_for.add(of)
-        return at_its_instants(found, mine, pictures, greys, self._guide)
+        return at_its_instants(found, scene.mine, scene.pictures, greys, self._guide)
 
     def _lacks_instants(self, timed: Found, scene: _Scene, greys: Sequence[Grey]) -> bool:
         """Whether what every picture tells is somebody else who goes the same way: what is there at

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
@@ -41,28 +40,13 @@ def texture(seed: int, height: int, width: int, grain: int) -> Rgb:
 def picture(hour: int, at: float) -> Rgb:
     """A wall, and what passes before it, every two seconds another one on a way of its own."""
     shown = texture(0, HEIGHT, WIDTH, 12).copy()
-    for number, there in passing(hour, at):
-        shown[there] = texture(100 * hour + number, SIZE, SIZE, 6)
-    return shown
-
-
-def passing(hour: int, at: float) -> Iterator[tuple[int, tuple[slice, slice]]]:
-    """Who passes then, and where."""
     for number in (int(at // 2), int(at // 2) + 1):
         rng = np.random.default_rng((hour, number))
         start, turn = rng.uniform(0.1, 0.5, 2), rng.uniform(-0.12, 0.12, 2)
         middle = start + 0.1 + turn * (at - 2 * number + 2)
         left, top = (middle * (WIDTH - SIZE, HEIGHT - SIZE)).astype(int).clip(0)
         left, top = min(left, WIDTH - SIZE), min(top, HEIGHT - SIZE)
-        yield number, (slice(top, top + SIZE), slice(left, left + SIZE))
-
-
-def street(who: int, at: float) -> Rgb:
-    """A dark one, on which all cars go the same ways, and are bright."""
-    shown = texture(0, HEIGHT, WIDTH, 12) // 2 + 40
-    for number, there in passing(1, at):
-        car = texture(100 * who + number, SIZE, SIZE, 5).astype(np.int16)
-        shown[there] = (225 + (car - 128) // 4).clip(0, 255)
+        shown[top : top + SIZE, left : left + SIZE] = texture(100 * hour + number, SIZE, SIZE, 6)
     return shown
 
 
@@ -94,18 +78,14 @@ def zoomed(frames: list[Rgb]) -> list[Rgb]:
     return shown
 
 
-def banked(folder: Path, frames: list[Rgb]) -> Parts:
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    folder = tmp_path_factory.mktemp("passing")
     made = build(Settings.from_env({"SEAWALL_DATA_DIR": str(folder)}))
     with made.store.begin() as tx:
         bank = tx.banks.create("passing", action=Action.BLOCK)
-    media = io.BytesIO(video(frames, rate=RATE, gop=48))
+    media = io.BytesIO(video(iter(hour_of(1, 0.0, SECONDS)), rate=RATE, gop=48))
     made.enroller.add_media(bank, media, digest_file(media), actor="here")
-    return made
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    made = banked(tmp_path_factory.mktemp("passing"), hour_of(1, 0.0, SECONDS))
     yield made
     made.close()
 
@@ -138,18 +118,6 @@ def test_a_copy_is_found_by_who_passes(parts: Parts, edit: str) -> None:
 def test_another_hour_is_not(parts: Parts, edit: str) -> None:
     speed, edited = EDITS[edit]
     verdict = judged(parts, edited(hour_of(2, START, LENGTH, speed)))
-    assert verdict.action is Action.ALLOW, verdict.reason
-    assert verdict.timings_ms["motion_look"] > 0
-
-
-def test_what_all_pictures_tell_is_doubted_as_well(tmp_path: Path) -> None:
-    """Played backwards, and faster, other cars change all pictures as those of then did."""
-    streets = [street(1, number / RATE) for number in range(round(SECONDS * RATE))]
-    made = banked(tmp_path, streets)
-    count = round(LENGTH / 1.5 * RATE)
-    others = [street(6, START + 1.5 * number / RATE) for number in range(count)]
-    verdict = judged(made, others[::-1])
-    made.close()
     assert verdict.action is Action.ALLOW, verdict.reason
     assert verdict.timings_ms["motion_look"] > 0
 
