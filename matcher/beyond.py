@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from hashdb.model import Floats
 from hashdb.ports import Nominee
 from matcher import verify
-from matcher.laying import NOMINATING, Found
+from matcher.laying import NOMINATING, STEP, Found
 from matcher.seeking import SHOWS, Seeker, spread
 from matcher.sighting import Shot, Sight, picture_of
 from matcher.verify import Map
@@ -32,8 +32,7 @@ MARGIN = 0.03
 """
 
 SHIFTS_S = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
-"""Seconds from a picture to those that may show what lies beyond its edges; they lie `STEP` apart.
-"""
+"""Seconds from a picture to those that may show what lies beyond its edges."""
 
 NEAR_S = 0.55
 """Seconds from the line within which a picture may be of any moment: where the camera pans, one
@@ -97,8 +96,8 @@ class _Scene:
         return list(self._pictures[first:last])
 
     def at(self, moment: float) -> Nominee | None:
-        """The one nearest to it, of those about so far from others as pictures are."""
-        near = self.within(moment, abs(SHIFTS_S[2]) / 2)
+        """The one nearest to it; None where there is none within half a `STEP`."""
+        near = self.within(moment, STEP / 2)
         return min(near, key=lambda p: abs(p.offset - moment), default=None)
 
 
@@ -137,7 +136,7 @@ def is_unsteady(found: Found, seeker: Seeker, pictures: Sequence[Nominee]) -> bo
     if found.own_maps or not seeker.affords(2 * len(kept)):
         return False
     ways = _ways(_laid(kept, seeker), _Scene(pictures))
-    if not ways or np.median([way.pace for _, way in ways]) < MOVES:
+    if not ways or np.median([way.pace for way in ways]) < MOVES:
         return False
     return _drifts(ways, found, np.ones(1), STEADY_PIECE)
 
@@ -214,29 +213,26 @@ def _after(later: Map, earlier: Map) -> Map:
     return np.column_stack([turn, later[:, :2] @ earlier[:, 2] + later[:, 2]])
 
 
-def _drifts(
-    ways: Sequence[tuple[float, _Way]], found: Found, speeds: Floats, steady: float
-) -> bool:
+def _drifts(ways: Sequence[_Way], found: Found, speeds: Floats, steady: float) -> bool:
     """Whether they are laid alike on no line: as for `_drift`, and but for what is not known of
     the place between two pictures of the reference."""
     drift = _drift(ways, found, speeds)
-    return drift is not None and drift > steady + float(np.median([w.rough for _, w in ways]))
+    return drift is not None and drift > steady + float(np.median([way.rough for way in ways]))
 
 
-def _drift(ways: Sequence[tuple[float, _Way]], found: Found, speeds: Floats) -> float | None:
+def _drift(ways: Sequence[_Way], found: Found, speeds: Floats) -> float | None:
     """How far the reference's pictures lie from their usual place in the upload's, on average, on
     the line of time about that of what was found (`speeds`: times as fast) on which this is least:
-    a part of the upload's longer side. None where too little is known of how the place moves.
-    `ways`: each with the upload's moment."""
+    a part of the upload's longer side. None where too little is known of how the place moves."""
     if len(ways) < FEWEST_ON_LINE:
         return None
-    at = np.array([offset for offset, _ in ways])
+    at = np.array([way.shown_at for way in ways])
     since = at - np.median(at)
     middle = found.speed * float(np.median(at)) + found.offset
     best: float | None = None
     for speed in (found.speed * speeds).tolist():
         moments = middle + _AWAY_S[:, None] + speed * since  # (lines, pictures)
-        each = [way.at(moments[:, i]) for i, (_, way) in enumerate(ways)]
+        each = [way.at(moments[:, i]) for i, way in enumerate(ways)]
         places = np.stack([place for place, _ in each], axis=1)
         known = np.stack([there for _, there in each], axis=1)
         for place, there in zip(places, known, strict=True):
@@ -250,9 +246,10 @@ def _drift(ways: Sequence[tuple[float, _Way]], found: Found, speeds: Floats) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Way:
-    """Where the centre of the reference's picture would lie in one of the upload, by the moment:
-    `moments` (n,), seconds, rising, and `places` (n, 2), parts of the upload's longer side."""
+    """Where the centre of the reference's picture would lie in the upload's that is `shown_at`, by
+    the moment: `moments` (n,), seconds, rising, and `places` (n, 2), parts of the longer side."""
 
+    shown_at: float
     moments: Floats
     places: Floats
 
@@ -281,10 +278,9 @@ class _Way:
         return np.stack(each, axis=1), np.asarray(known)
 
 
-def _ways(laid: Iterable[_Laid], scene: _Scene) -> list[tuple[float, _Way]]:
-    """Where that is known, with the upload's moment."""
-    each = [(one.shot.offset, _way(one, scene)) for one in laid]
-    return [(offset, way) for offset, way in each if way is not None]
+def _ways(laid: Iterable[_Laid], scene: _Scene) -> list[_Way]:
+    """Of those of which it is known how the place moves."""
+    return [way for one in laid if (way := _way(one, scene)) is not None]
 
 
 def _way(laid: _Laid, scene: _Scene) -> _Way | None:
@@ -298,4 +294,4 @@ def _way(laid: _Laid, scene: _Scene) -> _Way | None:
     if len(moments) < 2:
         return None
     longer = max(laid.shot.picture.width, laid.shot.picture.height)
-    return _Way(np.array(moments), np.array(places) / longer)
+    return _Way(laid.shot.offset, np.array(moments), np.array(places) / longer)

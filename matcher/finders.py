@@ -148,25 +148,7 @@ class LocalFinder:
             for a in told
             if a is not None and a.evidence >= FLOOR
         ]
-        # where nothing that moves is seen, it may be another moment as well
-        aligned = {a.reference_id for a in alignments}
-        moves = {a.reference_id for a in alignments if not is_still(a)}
-        not_still = aligned - moments.untold if single else moves
-        images = {names[i] for i in seen.still}
-        shown = [f for f in kept if single and f.reference in seen.still and not f.all_over]
-        pictures = [(names[f.reference], sight) for f in shown for sight in f.sights]
-        return Beside(
-            tuple(alignments),
-            frozenset(moments.other - aligned),
-            frozenset(aligned - images - not_still),
-            places=tuple(moments.places),
-            whole=frozenset(name for name, sight in pictures if telling.is_whole(sight)),
-            bare=frozenset(name for name, sight in pictures if telling.is_bare(sight)),
-            untimed=tuple(moments.untimed),
-            missing=frozenset(moments.missing - aligned),
-            doubted=tuple(moments.doubted),
-            refuted=frozenset(moments.refuted),
-        )
+        return _beside(seen, moments, kept, alignments, names)
 
     def _seen(
         self,
@@ -206,6 +188,36 @@ class LocalFinder:
         sure = {names[found.reference] for found, told in each if told}
         untold = {names[found.reference] for found, told in each if not told} - sure
         return Moments([found for found, _ in each], untold=untold)
+
+
+def _beside(
+    seen: Seen,
+    moments: Moments,
+    kept: Sequence[Found],
+    alignments: Sequence[Alignment],
+    names: Sequence[str],
+) -> Beside:
+    """What is told of one track: the `alignments` of what was found and `kept`, and the rest."""
+    single = seen.total_s <= 0
+    # where nothing that moves is seen, it may be another moment as well
+    aligned = {a.reference_id for a in alignments}
+    moves = {a.reference_id for a in alignments if not is_still(a)}
+    not_still = aligned - moments.untold if single else moves
+    images = {names[i] for i in seen.still}
+    shown = [f for f in kept if single and f.reference in seen.still and not f.all_over]
+    pictures = [(names[f.reference], sight) for f in shown for sight in f.sights]
+    return Beside(
+        tuple(alignments),
+        frozenset(moments.other - aligned),
+        frozenset(aligned - images - not_still),
+        places=tuple(moments.places),
+        whole=frozenset(name for name, sight in pictures if telling.is_whole(sight)),
+        bare=frozenset(name for name, sight in pictures if telling.is_bare(sight)),
+        untimed=tuple(moments.untimed),
+        missing=frozenset(moments.missing - aligned),
+        doubted=tuple(moments.doubted),
+        refuted=frozenset(moments.refuted),
+    )
 
 
 def _sought(

@@ -315,9 +315,7 @@ class Looker:
         )
         signals = tuple(s for s in self._signals() if s in ("pdq", "local"))
         apart, cut_short = self._once_more(media, sampling, signals, "strands_look", watch)
-        if apart is None:
-            return local, cut_short
-        if not apart.strands:
+        if apart is None or not apart.strands:
             return local, cut_short
         found, failures = self._find_beside(apart, watch, "local_features", self._judge.find_local)
         return local.or_apart(found, apart.strands), (*cut_short, *failures)

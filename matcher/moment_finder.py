@@ -148,9 +148,9 @@ class MomentFinder:
         """What was found, at the moment that every picture tells, or else its instants; else at the
         `moment` that few tell, unless what is there at an instant only is missing where every
         picture told one."""
-        both = self._motion_beside(seen.every.motion, scene.found, scene.name, seen.track)
-        told = (scene.found, moment, scene.mine, scene.pictures)
-        timed = None if both is None else at_moment_of_all(*told, *both)
+        found, mine, pictures = scene.found, scene.mine, scene.pictures
+        both = self._motion_beside(seen.every.motion, found, scene.name, seen.track)
+        timed = None if both is None else at_moment_of_all(found, moment, mine, pictures, *both)
         greys = seen.every.of(seen.track)
         if timed is None:
             return self._at_instants(scene, greys) or moment

@@ -123,21 +123,21 @@ class Seeker:
         asked = spread([pair for pair in led if self.is_kept(pair[0])], MOST)
         maps = {row: sight.agreement.map for row, sight in sights.items()}
         shown = [
-            (shot, one, look)
+            (shot, one, sought)
             for shot, one in asked
-            if (look := self.sought(shot, one, _nearest(maps, shot.row))).part >= SHOWS
+            if (sought := self.sought(shot, one, _nearest(maps, shot.row))).part >= SHOWS
         ]
         if len(shown) < max(FEWEST_SHOWN, SHOWN_PART * len(asked)):
             return None
         if self._is_shown_elsewhere(shown, pictures):
             return None
-        clear = {shot.row: self._sight(shot, one, look) for shot, one, look in shown}
+        clear = {shot.row: self._sight(shot, one, sought) for shot, one, sought in shown}
         left = [pair for pair in asked if pair[0].row not in clear]
         maps = {row: sight.agreement.map for row, sight in clear.items()}
         for shot, one in sorted(left, key=lambda pair: _away(maps, pair[0].row)):
-            look = self.sought(shot, one, _nearest(maps, shot.row))
-            if look.part >= SHOWS:  # the picture may be zoomed or moved, a little at a time
-                clear[shot.row] = self._sight(shot, one, look)
+            sought = self.sought(shot, one, _nearest(maps, shot.row))
+            if sought.part >= SHOWS:  # the picture may be zoomed or moved, a little at a time
+                clear[shot.row] = self._sight(shot, one, sought)
                 maps[shot.row] = clear[shot.row].agreement.map
         sights |= clear
         on = [sights[row] for row in sorted(sights)]
@@ -161,10 +161,10 @@ class Seeker:
             return False
         asked = shown = 0
         for sight in sights:
-            look = self.sought(sight.shot, sight.nominee, sight.agreement.map)
-            asked += look.asked >= FEWEST_LOOKED_FOR
-            shown += look.part >= NOTHING
-            if look.part >= CLEAR or shown > NOTHING_PART * len(sights):
+            sought = self.sought(sight.shot, sight.nominee, sight.agreement.map)
+            asked += sought.asked >= FEWEST_LOOKED_FOR
+            shown += sought.part >= NOTHING
+            if sought.part >= CLEAR or shown > NOTHING_PART * len(sights):
                 return False
         return asked >= FEWEST_ASKED
 
@@ -173,11 +173,11 @@ class Seeker:
         sights = spread([s for s in found.sights if self.is_kept(s.shot)], MOST)
         if len(sights) < FEWEST_ASKED or not self._budget.affords(len(sights)):
             return True
-        looks = [self.sought(s.shot, s.nominee, s.agreement.map) for s in sights]
-        return float(np.median([look.part for look in looks])) >= MOST_OF_IT
+        each = [self.sought(s.shot, s.nominee, s.agreement.map) for s in sights]
+        return float(np.median([sought.part for sought in each])) >= MOST_OF_IT
 
     def affords(self, count: int) -> bool:
-        """Whether so many looks are left."""
+        """Whether so much may still be looked for."""
         return self._budget.affords(count)
 
     def is_kept(self, shot: Shot) -> bool:
@@ -186,6 +186,8 @@ class Seeker:
         return grey is not None and grey.luma.shape == (picture.height, picture.width)
 
     def sought(self, shot: Shot, one: Nominee, found: Map) -> Sought:
+        """What a shot, of which a picture is kept, shows of one of the reference's by a map. It
+        takes one from the budget, whether that affords it or not."""
         self._budget.spend()
         luma = rendered(self._greys[shot.offset], shot.rendering)
         reference = FrameFeatures(Rendering.PLAIN, one.codes, one.places, one.width, one.height)
@@ -195,43 +197,43 @@ class Seeker:
         """What is found by a map, or by one that it tells itself where that shows more."""
         return self._by_its_own(shot, one, self.sought(shot, one, found))
 
-    def _by_its_own(self, shot: Shot, one: Nominee, look: Sought) -> Sought:
-        if len(look.near) < FEWEST:
-            return look
-        source = one.places[look.near, :2].astype(np.float64)
-        own = verify.fitted(look.at[look.near], source)
-        again = look if own is None else self.sought(shot, one, own)
-        return max((look, again), key=lambda some: some.part)
+    def _by_its_own(self, shot: Shot, one: Nominee, sought: Sought) -> Sought:
+        if len(sought.near) < FEWEST:
+            return sought
+        source = one.places[sought.near, :2].astype(np.float64)
+        own = verify.fitted(sought.at[sought.near], source)
+        again = sought if own is None else self.sought(shot, one, own)
+        return max((sought, again), key=lambda some: some.part)
 
     def _is_shown_elsewhere(
         self, shown: Sequence[tuple[Shot, Nominee, Sought]], pictures: Sequence[Nominee]
     ) -> bool:
         """Whether the same places show much of other moments as well: nothing moves there."""
         here, there = [], []
-        for shot, one, look in spread(shown, MOST // 3):
+        for shot, one, sought in spread(shown, MOST // 3):
             others = [
-                self.sought(shot, other, look.map).part
+                self.sought(shot, other, sought.map).part
                 for shift in (-SHIFT_S, SHIFT_S)
                 if (other := _picture_at(one.offset + shift, pictures)) is not None
             ]
             if others:
-                here.append(look.part)
+                here.append(sought.part)
                 there.append(max(others))
         return not here or bool(np.median(there) > ELSEWHERE * np.median(here))
 
-    def _sight(self, shot: Shot, one: Nominee, look: Sought) -> Sight:
+    def _sight(self, shot: Shot, one: Nominee, sought: Sought) -> Sight:
         """What is found, by a map that it tells itself where that shows more, as a sight: features
         of the shot lie where those of the reference were found."""
-        look = self._by_its_own(shot, one, look)
-        reference, near = picture_of(one), look.near
+        sought = self._by_its_own(shot, one, sought)
+        reference, near = picture_of(one), sought.near
         places = reference.places[near].copy()
-        places[:, :2] = look.at[near]
+        places[:, :2] = sought.at[near]
         seen = replace(shot.picture, codes=one.codes[near], places=places)
         agreement = Agreement(
-            map=look.map,
-            inliers=round(len(near) - CHANCE * look.asked),
-            visible=look.asked,
-            spread=verify.spread(reference.places[near], reference, look.map, seen),
+            map=sought.map,
+            inliers=round(len(near) - CHANCE * sought.asked),
+            visible=sought.asked,
+            spread=verify.spread(reference.places[near], reference, sought.map, seen),
             queries=np.arange(len(near)),
             references=near,
         )

@@ -59,6 +59,7 @@ def fixed(at: float) -> View:
     return EDGE, EDGE
 
 
+@lru_cache
 def known(way: Callable[[float], View] = pan) -> list[Nominee]:
     found = []
     for at in np.arange(0, SECONDS, 0.5).tolist():
