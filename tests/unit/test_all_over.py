@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from hashdb.model import Floats, Grey, Ints, Rendering
 from hashdb.ports import Nominee
 from matcher import all_over, verify
-from matcher.all_over import FOUND_BITS, NOT_ASKED, Shown, as_shown, best_shown, has_holes
+from matcher.all_over import (
+    FOUND_BITS,
+    MISSING_BITS,
+    NOT_ASKED,
+    Shown,
+    as_shown,
+    best_shown,
+    has_holes,
+)
 from matcher.hashers import guided
 from matcher.hashers.local import ONE_QUERY, LocalHasher
 from matcher.hashers.local import scaled as reduced
@@ -22,7 +30,6 @@ from tests.unit.test_local_hasher import EDITS, HEIGHT, RENDERED, RENDERINGS, WI
 
 Luma = NDArray[np.uint8]
 HASHER = LocalHasher()
-CHANCE = 80
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +63,7 @@ def test_another_picture_has_none_of_them(original: Luma) -> None:
     known = described(original)
     bits, _ = guided.sought(textured(2), to_upload(np.eye(3), known), known)
     assert (bits[bits >= 0] <= FOUND_BITS).mean() < 0.02
-    assert np.median(bits[bits >= 0]) >= CHANCE
+    assert np.median(bits[bits >= 0]) == guided.FAR > MISSING_BITS
 
 
 def test_what_lies_outside_or_is_too_small_is_not_looked_for(original: Luma) -> None:
@@ -85,13 +92,56 @@ def test_places_that_are_no_numbers_are_not_looked_for(original: Luma) -> None:
 def test_both_ways_find_the_same(original: Luma, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, where = EDITS["turned"](original)
     known = described(original)
+    ways = (
+        (guided.nearest_by_table, guided.lay_by_table),
+        (guided.nearest_by_loops, guided.lay_by_loops),
+    )
     found = []
-    for way in (guided.nearest_by_table, guided.nearest_by_loops):
-        monkeypatch.setattr(guided, "_nearest", way)
+    for nearest, lay in ways:
+        monkeypatch.setattr(guided, "_nearest", nearest)
+        monkeypatch.setattr(guided, "_lay", lay)
         found.append(guided.sought(shown, to_upload(where, known), known))
     (bits, at), (same, there) = found
     assert np.array_equal(bits, same)
     assert np.array_equal(at, there)
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.4, 2.0])
+@pytest.mark.parametrize("size", [0.3, 1.0, 1.7])
+def test_both_ways_lay_a_picture_alike(original: Luma, turn: float, size: float) -> None:
+    """Beyond the picture's edges, too."""
+    cos, sin = size * np.cos(turn), size * np.sin(turn)
+    where = np.array([[cos, -sin, -40.5], [sin, cos, 30.25]], np.float32)
+    picture = original.astype(np.float32)
+    by_table = guided.lay_by_table(picture, where, (211, 97))
+    assert np.array_equal(by_table, guided.lay_by_loops(picture, where, (211, 97)))
+    assert by_table.shape == (97, 211)
+    assert len(np.unique(by_table)) > 50
+
+
+def test_a_picture_that_is_laid_as_it_is_is_itself_but_smoother(original: Luma) -> None:
+    height, width = original.shape
+    picture = original.astype(np.float32)
+    laid = guided.lay_by_loops(picture, np.eye(2, 3, dtype=np.float32), (width, height))
+    smooth = cv2.GaussianBlur(picture, (7, 7), 2.0)
+    assert np.abs(laid[:-1, :-1] - smooth[:-1, :-1]).max() <= 0.6
+
+
+def test_the_nearest_place_is_told_of_those_that_are_alike() -> None:
+    """In a picture of one colour all are."""
+    flat, spots = np.full((64, 64), 9, np.uint8), np.array([[32, 32]])
+    for way in (guided.nearest_by_table, guided.nearest_by_loops):
+        bits, steps = way(flat, spots, np.zeros(1), np.zeros((1, 32), np.uint8))
+        assert (bits.tolist(), steps.tolist()) == ([0], [[0, 0]])
+
+
+@pytest.mark.parametrize("off", [np.nan, np.inf, 1e9])
+def test_a_map_of_no_sense_lays_nothing(original: Luma, off: float) -> None:
+    known = described(original)
+    for row, column in ((0, 0), (1, 2)):
+        where = to_upload(np.eye(3), known)
+        where[row, column] = off
+        assert (guided.sought(original, where, known)[0] == -1).all()
 
 
 # --- what it says of an image ---
