@@ -35,6 +35,10 @@ MOST_FEATURES, MOST_PICTURES, NEAR_S = 4000, 200, 900.0
 reference's pictures that they are of, those nearest to where it was found, within so many seconds.
 """
 
+FIRST_FEATURES, CLEARLY_THERE = 1000, 0.3
+"""So many are looked for first, where it is asked whether they are missing: where this part of the
+instants is there on the line, they are not."""
+
 AWAY_S, AWAY_PART, FEWEST_AWAY = 0.6, 0.1, 6
 """A feature is there for an instant where no more than this part of the upload's pictures that lie
 so many seconds and more from its moment show it, of so many at least."""
@@ -116,7 +120,7 @@ def line_by_instants(
     greys = sorted(_alike(found, greys), key=lambda g: abs(g.offset - middle))[:MOST_GREYS]
     greys.sort(key=lambda g: g.offset)
     moves = moving.Masks(pictures)
-    looked = _looked_for(found, _nearest(found, pictures), moves, greys, guide)
+    looked = _looked_for(found, _nearest(found, pictures), moves, greys, guide, MOST_FEATURES)
     if looked is None:
         return None
     lines = [*_coarse(looked)]
@@ -141,14 +145,30 @@ def are_missing(
     led = found.speed * np.array([g.offset for g in near]) + found.offset
     shown = [p for p in pictures if np.abs(led - p.offset).min() <= AWAY_S]
     moves = moving.Masks(pictures)
-    looked = _looked_for(found, shown, moves, near, guide)
-    told = None if looked is None else _finer(looked, Line(found.speed, found.offset))
+    told = _on_its_line(found, shown, moves, near, guide, FIRST_FEATURES)
+    if told is not None and told.part >= CLEARLY_THERE and 2 * told.instants >= LACKED:
+        return False
+    told = _on_its_line(found, shown, moves, near, guide, MOST_FEATURES)
     if told is None or told.instants < LACKED or told.pictures < LACKED_PICTURES:
         return False
     asked, standing = _standing(found, shown, moves, near, guide)
     if asked < STANDING:
         return False
     return standing < STANDING_LEAST or told.part < LACKED_PART * standing
+
+
+def _on_its_line(
+    found: Found,
+    near: Sequence[Nominee],
+    moves: moving.Masks,
+    greys: Sequence[Grey],
+    guide: Guide,
+    most: int,
+) -> Told | None:
+    """What of the instants of the pictures `near` is found on about the line of what was found;
+    `most`: as of `_looked_for`."""
+    looked = _looked_for(found, near, moves, greys, guide, most)
+    return None if looked is None else _finer(looked, Line(found.speed, found.offset))
 
 
 def _around(found: Found, greys: Sequence[Grey]) -> list[Grey]:
@@ -206,13 +226,14 @@ def _looked_for(
     moves: moving.Masks,
     greys: Sequence[Grey],
     guide: Guide,
+    most: int,
 ) -> _LookedFor | None:
     """Which of the upload's pictures show which moving features of the reference's pictures `near`,
-    by the maps of the sights nearest to them; None where there are too few."""
+    by the maps of the sights nearest to them; None where there are too few. `most`: features."""
     if len(greys) < FEWEST_GREYS:
         return None
-    most = max(FEWEST, MOST_FEATURES // max(1, len(near)))
-    rows = [_spread(np.flatnonzero(moves[p.offset]), most) for p in near]
+    each = max(FEWEST, most // max(1, len(near)))
+    rows = [_spread(np.flatnonzero(moves[p.offset]), each) for p in near]
     some = [(p, r) for p, r in zip(near, rows, strict=True) if len(r) >= FEWEST]
     if not some:
         return None

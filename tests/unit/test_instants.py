@@ -16,7 +16,7 @@ from hashdb.ports import Nominee
 from matcher import instants, verify
 from matcher.hashers import guided
 from matcher.hashers.local import LocalHasher
-from matcher.instants import FEWEST_GREYS, Told, are_missing, line_by_instants
+from matcher.instants import FEWEST_GREYS, FIRST_FEATURES, Told, are_missing, line_by_instants
 from matcher.laying import Found
 from matcher.ports import FrameFeatures
 from matcher.sighting import Shot, Sight
@@ -127,6 +127,20 @@ def test_what_should_be_there_is_missing_at_another_moment(
     upload = greys(hour)
     one = found(upload, pictures, offset=offset)
     assert are_missing(one, pictures, upload, guided.sought) is missing
+
+
+@pytest.mark.parametrize("hour", [1, 2])
+def test_what_is_clearly_there_is_not_looked_for_in_full(
+    pictures: list[Nominee], hour: int
+) -> None:
+    upload, asked = greys(hour), []
+
+    def counting(luma: Luma, where: Floats, known: FrameFeatures) -> tuple[Ints, Floats]:
+        asked.append(len(known.codes))
+        return guided.sought(luma, where, known)
+
+    assert are_missing(found(upload, pictures), pictures, upload, counting) is (hour == 2)
+    assert (max(asked) <= FIRST_FEATURES) is (hour == 1)
 
 
 def test_where_not_even_what_stands_still_is_found_it_is_no_copy(pictures: list[Nominee]) -> None:
