@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from hashdb.model import Fingerprint, MediaFingerprints
+from hashdb.model import Fingerprint, LocalFeatures, MediaFingerprints
 from hashdb.ports import LocalBackend
 from hashdb.snapshot import ReferenceIndex, Stands
 from matcher import sighting
 from matcher.features import sets_aside
+from matcher.sighting import Shot, Sight
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,17 @@ log = logging.getLogger(__name__)
 SEEN = 8
 """Inliers of all pictures together, of each its best sight's, from which on something is seen: two
 pictures, or a little more than chance in one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighted:
+    """A track's pictures and what was seen in them: of these `local` features, by that index."""
+
+    local: Sequence[LocalFeatures]
+    backend: LocalBackend
+    stands: Stands
+    shots: Sequence[Shot]
+    sights: Sequence[Sight]
 
 
 class Ahead:
@@ -44,6 +57,7 @@ class Ahead:
         self._stands: Stands | None = None
         self._pictures: dict[int, int] = {}  # by track, how many were seen
         self._found: dict[int, dict[int, sighting.Nominated]] = {}
+        self._sighted: dict[int, Sighted] = {}
 
     def see(self, part: MediaFingerprints) -> None:
         """Some pictures more: their local features, and once the codes so far. Whatever fails is
@@ -89,6 +103,19 @@ class Ahead:
         if backend is not self._backend or stands != self._stands:
             return {}
         return self._found.get(track, {})
+
+    def keep(self, track: int, sighted: Sighted) -> None:
+        """What was seen of a track, for who looks the same pictures up again."""
+        self._sighted[track] = sighted
+
+    def kept(
+        self, track: int, local: Sequence[LocalFeatures], backend: LocalBackend, stands: Stands
+    ) -> Sighted | None:
+        """What was seen of a track of the very same features, where the index is the same."""
+        found = self._sighted.get(track)
+        if found is None or found.local is not local:
+            return None
+        return found if found.backend is backend and found.stands == stands else None
 
 
 def _inliers(found: sighting.Nominated) -> int:

@@ -20,7 +20,7 @@ from hashdb.model import (
     Reference,
 )
 from hashdb.ports import LocalBackend, Nominee
-from hashdb.snapshot import ReferenceIndex
+from hashdb.snapshot import ReferenceIndex, Stands
 from hashdb.store import Store
 from matcher import (
     consensus,
@@ -31,7 +31,7 @@ from matcher import (
     stills,
     telling,
 )
-from matcher.ahead import Ahead
+from matcher.ahead import Ahead, Sighted
 from matcher.align import is_still
 from matcher.beside import NOTHING_BESIDE, Beside
 from matcher.beyond import is_unsteady, passes_again
@@ -91,8 +91,8 @@ class LocalFinder:
             return NOTHING_BESIDE
         found, budget = NOTHING_BESIDE, Budget()
         for track in sorted({f.track for f in look.local}):
-            before = ahead.found(track, indexed[0], stands) if ahead else sighting.NOTHING_AHEAD
-            seen = self._seen(look, track, *indexed, before, every)
+            sighted = _sighted(look, track, indexed[0], stands, ahead)
+            seen = self._seen(look, sighted, track, indexed[1], every)
             find = partial(
                 self._track,
                 backend=indexed[0],
@@ -122,10 +122,13 @@ class LocalFinder:
         pieces: bool = False,
     ) -> Beside:
         single = seen.total_s <= 0
+        seeker = None
+        if seen.greys and self._guide is not None:
+            seeker = Seeker(seen.greys, self._guide, budget)
         if single:
             moments = self._in_image(seen, backend, names)
         else:
-            finder = MomentFinder(self._store, backend, names, self._guide)
+            finder = MomentFinder(self._store, backend, names, self._guide, seeker)
             moments = finder.find(seen, closer=closer, otherwise=otherwise, pieces=pieces)
         tell = partial(
             telling.alignment,
@@ -135,10 +138,9 @@ class LocalFinder:
             alike=seen.alike,
         )
         odd = not (closer or otherwise)
-        kept = [f for f in moments.at if odd or usual(f.speed) or f.told]
+        kept = [f for f in moments.at if odd or usual(f.speed) or f.told or f.paced]
         told = [tell(found, names[found.reference]) for found in kept]
-        if seen.greys and self._guide is not None:
-            seeker = Seeker(seen.greys, self._guide, budget)
+        if seeker is not None:
             seek = partial(_sought, seeker, seen, backend, tell=tell, pieces=pieces)
             told = [
                 seek(found, names[found.reference], a) for found, a in zip(kept, told, strict=True)
@@ -153,24 +155,21 @@ class LocalFinder:
     def _seen(
         self,
         look: MediaFingerprints,
+        sighted: Sighted,
         track: int,
-        backend: LocalBackend,
         names: Sequence[str],
-        before: Mapping[int, sighting.Nominated],
         every: Watched,
     ) -> Seen:
-        shots = sighting.shots(f for f in look.local if f.track == track)
         alone = look.coverage.total_s <= 0
-        sights = sighting.sighted(shots, backend, before, alone=alone)
-        named = {names[s.nominee.reference]: s.nominee.reference for s in sights}
+        named = {names[s.nominee.reference]: s.nominee.reference for s in sighted.sights}
         with self._store.read() as tx:
             references = tx.banks.references_by_ids(named)
         counted = {named[i] for i, r in references.items() if r.enforceable}
         return Seen(
             track,
             look.coverage.total_s,
-            shots,
-            [s for s in sights if s.nominee.reference in counted],
+            sighted.shots,
+            [s for s in sighted.sights if s.nominee.reference in counted],
             [named[i] for i, r in references.items() if r.kind is MediaKind.IMAGE],
             [named[i] for i, r in references.items() if r.bank.action is not Action.ALLOW],
             look.motion,
@@ -188,6 +187,26 @@ class LocalFinder:
         sure = {names[found.reference] for found, told in each if told}
         untold = {names[found.reference] for found, told in each if not told} - sure
         return Moments([found for found, _ in each], untold=untold)
+
+
+def _sighted(
+    look: MediaFingerprints,
+    track: int,
+    backend: LocalBackend,
+    stands: Stands,
+    ahead: Ahead | None,
+) -> Sighted:
+    """What is seen in a track, looked up `ahead` or now; kept for who asks again."""
+    kept = None if ahead is None else ahead.kept(track, look.local, backend, stands)
+    if kept is not None:
+        return kept
+    shots = sighting.shots(f for f in look.local if f.track == track)
+    before = ahead.found(track, backend, stands) if ahead else sighting.NOTHING_AHEAD
+    sights = sighting.sighted(shots, backend, before, alone=look.coverage.total_s <= 0)
+    sighted = Sighted(look.local, backend, stands, shots, sights)
+    if ahead is not None:
+        ahead.keep(track, sighted)
+    return sighted
 
 
 def _beside(

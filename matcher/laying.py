@@ -67,7 +67,9 @@ class Found:
     (`matcher.every_picture`), which goes on at shots that do not show it, `followed`, seconds;
     `own`: the clearest sight of each shot, at any moment, where those show much more than any one
     map does; `drifts`: no one map lays it, and what moves agrees no more than elsewhere;
-    `all_over`: of an image, which shows a picture of it all over (`matcher.all_over`)."""
+    `paced`: many of its pictures show it clearly and lie still, so that its speed is no chance
+    (`matcher.beyond.is_paced`); `all_over`: of an image, which shows a picture of it all over
+    (`matcher.all_over`)."""
 
     reference: int
     rendering: Rendering
@@ -87,6 +89,7 @@ class Found:
     track: int = 0
     all_over: bool = False
     drifts: bool = False
+    paced: bool = False
 
     @property
     def shown_at(self) -> Floats:

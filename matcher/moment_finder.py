@@ -4,7 +4,7 @@ moves and, where those leave it open or doubtful, by what a look at every pictur
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hashdb.model import Floats, Grey, Motion, Rendering
@@ -12,6 +12,7 @@ from hashdb.ports import LocalBackend, Nominee
 from hashdb.store import Store
 from matcher import localize, moving
 from matcher.beside import Place
+from matcher.beyond import is_paced
 from matcher.instants import are_missing
 from matcher.laying import Found
 from matcher.moments import is_doubtful, is_missing, is_surely_told
@@ -20,6 +21,7 @@ from matcher.motion import laid_by, of_pictures, stands_still
 from matcher.pieces import pieces as cut_up
 from matcher.played import Seen, is_another_pass
 from matcher.ports import Guide
+from matcher.seeking import Seeker
 from matcher.settling import first_moment, laid
 from matcher.sighting import Shot, Sight
 
@@ -62,15 +64,22 @@ class _Scene:
 
 
 class MomentFinder:
-    """Of one track, by an index as it stands now; `names`: of its references, by their ordinals."""
+    """Of one track, by an index as it stands now; `names`: of its references, by their ordinals;
+    `seeker`: looks for references in some of its pictures, where there are any."""
 
     def __init__(
-        self, store: Store, backend: LocalBackend, names: Sequence[str], guide: Guide | None
+        self,
+        store: Store,
+        backend: LocalBackend,
+        names: Sequence[str],
+        guide: Guide | None,
+        seeker: Seeker | None = None,
     ) -> None:
         self._store = store
         self._backend = backend
         self._names = names
         self._guide = guide
+        self._seeker = seeker
         self._asked = 0  # moments that every picture told, whose instants were looked for
         self._looked_for: set[tuple[int, int, Rendering]] = set()  # references whose instants were
 
@@ -92,9 +101,13 @@ class MomentFinder:
             if pieces and fixed:
                 continue  # any of its moments has pieces of any other
             found, mine, sharp = laid(found, seen, pictures, pieces=pieces)
+            place = Place(name, seen.track, found.shown_at, laid_by(found))
             if otherwise and not fixed and is_another_pass(sharp):
+                if not pieces and self._is_paced(found, seen, pictures):
+                    moments.places.append(place)
+                    moments.at.append(replace(found, paced=True))
                 continue
-            moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
+            moments.places.append(place)
             both = partial(self._motion_beside, seen.motion, found, name, seen.track)
             scene = _Scene(name, found, mine, pictures, both)
             moment = self._moment(scene, seen, moments, closer=closer)
@@ -113,6 +126,12 @@ class MomentFinder:
             if is_missing(found, mine, pictures, both):
                 moments.missing.add(name)
         return moments
+
+    def _is_paced(self, found: Found, seen: Seen, pictures: Sequence[Nominee]) -> bool:
+        """As of `beyond.is_paced`, where that can be asked."""
+        if self._seeker is None or found.reference not in seen.banned:
+            return False
+        return is_paced(found, self._seeker, pictures)
 
     def _moment(self, scene: _Scene, seen: Seen, moments: Moments, *, closer: bool) -> Found | None:
         """At which moment it is found, if at any; by every picture where few leave that open."""

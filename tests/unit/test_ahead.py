@@ -20,7 +20,7 @@ from hashdb.model import (
 from hashdb.ports import Nominee
 from hashdb.snapshot import Stands
 from matcher import sighting
-from matcher.ahead import Ahead
+from matcher.ahead import Ahead, Sighted
 from matcher.sighting import Sight
 from tests.made_world import copy, fixed, index_of, panning, reference
 
@@ -200,6 +200,19 @@ def test_another_index_or_a_change_in_it_is_looked_up_anew(backend: Counting):
     assert not ahead.found(0, backend, (8, frozenset()))
     assert not ahead.found(0, backend, (7, frozenset(["bank_1"])))
     assert not ahead.found(0, index_of(), AT)
+
+
+def test_what_was_seen_is_kept_for_who_asks_about_the_very_same(backend: Counting):
+    ahead, local = ahead_of(Held(backend)), upload()
+    shots = sighting.shots(local)
+    seen = Sighted(local, backend, AT, shots, sighting.sighted(shots, backend))
+    assert ahead.kept(0, local, backend, AT) is None
+    ahead.keep(0, seen)
+    assert ahead.kept(0, local, backend, AT) is seen
+    assert ahead.kept(1, local, backend, AT) is None
+    assert ahead.kept(0, upload(), backend, AT) is None
+    assert ahead.kept(0, local, backend, (8, frozenset())) is None
+    assert ahead.kept(0, local, index_of(), AT) is None
 
 
 def test_a_picture_that_the_answer_has_otherwise_is_looked_up_anew(backend: Counting):

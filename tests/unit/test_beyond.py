@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hashdb.model import Floats, Grey, Rendering
 from hashdb.ports import Nominee
 from matcher import verify
-from matcher.beyond import is_unsteady, passes_again
+from matcher.beyond import MANY, is_paced, is_unsteady, passes_again
 from matcher.hashers import guided
 from matcher.hashers.local import LocalHasher
 from matcher.laying import Found
@@ -77,16 +77,18 @@ def upload(
     placed: Callable[[float], Floats] = lambda _: np.eye(2, 3),
     of: Callable[[float], View] = pan,
     start: float = 0.6,
+    speed: float = 1.0,
 ) -> tuple[Found, list[Grey]]:
     """Eight seconds of it, two pictures a second, each on the picture of the reference that shows
-    its moment; `placed`: where the edit lays a whole picture; `of`: the reference's way."""
+    its moment on a line of that `speed`; `placed`: where the edit lays a whole picture; `of`: the
+    reference's way."""
     sights, greys = [], []
     for row, at in enumerate(np.arange(start, start + 8.0, 0.5).tolist()):
         laid = placed(at)
         luma = HASHER.grey(edit(seen_from(way(at)), laid))
         mine = HASHER.described(luma)[0]
         picture = Picture(mine.codes, mine.places, mine.width, mine.height)
-        one = min(pictures, key=lambda p: abs(p.offset - at))
+        one = min(pictures, key=lambda p: abs(p.offset - speed * at))
         between = np.eye(2, 3)
         between[:, 2] = np.subtract(of(one.offset), way(at))
         found = np.column_stack([laid[:, :2], laid[:, :2] @ between[:, 2] + laid[:, 2]])
@@ -95,7 +97,7 @@ def upload(
         nothing = verify.candidates(picture, Picture(one.codes[:0], one.places[:0], 9, 9))
         sights.append(Sight(shot, one, nothing, Agreement(found, 50, 300, 0.5, rows, rows)))
         greys.append(Grey(luma, 0, at))
-    return Found(0, Rendering.PLAIN, 1.0, 0.0, tuple(sights), len(sights)), greys
+    return Found(0, Rendering.PLAIN, speed, 0.0, tuple(sights), len(sights)), greys
 
 
 def seeker(greys: list[Grey], left: int = BUDGET) -> Seeker:
@@ -261,3 +263,50 @@ def test_no_more_is_looked_for_than_there_is_a_budget():
     for _ in range(20):
         passes_again(found, one, pictures)
     assert budget.affords(-100)
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.8])
+def test_a_copy_is_believed_at_any_pace(speed: float):
+    pictures = known()
+    found, greys = upload(lambda at: pan(speed * at), pictures, speed=speed)
+    assert is_paced(found, seeker(greys), pictures)
+
+
+def test_another_pass_is_not_believed_at_its_pace():
+    pictures = known()
+    found, greys = upload(lambda at: again(0.5 * at), pictures, speed=0.5)
+    assert not is_paced(found, seeker(greys), pictures)
+
+
+def test_nor_is_what_shows_half_of_it():
+    """As another scene before a camera that hardly moves does."""
+
+    def covered(luma: Luma, laid: Floats) -> Luma:
+        other = place()[:HEIGHT, :WIDTH]
+        return np.where(np.arange(WIDTH) < 0.5 * WIDTH, other, luma).astype(np.uint8)
+
+    pictures = known()
+    found, greys = upload(lambda at: pan(0.5 * at), pictures, speed=0.5, edit=covered)
+    assert not is_paced(found, seeker(greys), pictures)
+
+
+@pytest.mark.parametrize("why", ["few", "sparse", "own maps", "no budget", "no greys", "still"])
+def test_of_little_no_pace_is_believed(why: str):
+    pictures = known()
+    found, greys = upload(lambda at: pan(0.5 * at), pictures, speed=0.5)
+    left = BUDGET
+    if why == "few":
+        found = replace(found, sights=found.sights[: MANY - 1], led=MANY - 1)
+    elif why == "sparse":
+        found = replace(found, led=2 * len(found.sights))
+    elif why == "own maps":
+        first, *others = found.sights
+        turned = replace(first.agreement, map=1.1 * first.agreement.map)
+        found = replace(found, sights=(replace(first, agreement=turned), *others))
+    elif why == "no budget":
+        left = 20
+    elif why == "no greys":
+        greys = []
+    else:
+        pictures = pictures[:: len(pictures) - 1]  # of nothing between is it known how it moves
+    assert not is_paced(found, seeker(greys, left), pictures)

@@ -9,6 +9,7 @@ import pytest
 
 from hashdb.model import Rendering
 from matcher import moment_finder
+from matcher.laying import Found
 from matcher.moment_finder import MOST_DOUBTED, MomentFinder
 
 
@@ -64,3 +65,34 @@ def test_only_so_many_are_doubted(monkeypatch: pytest.MonkeyPatch, finder: Momen
 def test_instants_are_looked_for_once(monkeypatch: pytest.MonkeyPatch, finder: MomentFinder):
     told = [timed(monkeypatch, finder, instants="instants", few="few") for _ in range(2)]
     assert told == ["instants", "few"]
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        ({}, True),
+        ({"paced": False}, False),
+        ({"seeker": None}, False),
+        ({"pieces": True}, False),
+        ({"banned": []}, False),
+    ],
+)
+def test_another_pace_is_believed_of_what_is_laid_alike(
+    monkeypatch: pytest.MonkeyPatch, says: dict[str, Any], found: bool
+):
+    """Of what a camera that moves shows backwards, and not in pieces."""
+    asked = {"paced": True, "seeker": "seeker", "pieces": False, "banned": [0]} | says
+    nothing: Any = SimpleNamespace(pictures=lambda *_: [])
+    finder = MomentFinder(nothing, nothing, ["ref_1"], None, asked["seeker"])
+    line = Found(0, Rendering.PLAIN, 0.5, 0.0, (), 0)
+    monkeypatch.setattr(MomentFinder, "_is_fixed", lambda *_: False)
+    monkeypatch.setattr(MomentFinder, "_moving", lambda _, sights: sights)
+    monkeypatch.setattr(moment_finder.localize, "lines", lambda *_, **__: [line])
+    monkeypatch.setattr(moment_finder, "cut_up", lambda *_: [line])
+    monkeypatch.setattr(moment_finder, "laid", lambda *_, **__: (line, [], line))
+    monkeypatch.setattr(moment_finder, "laid_by", lambda _: None)
+    monkeypatch.setattr(moment_finder, "is_paced", lambda *_: asked["paced"])
+    seen: Any = SimpleNamespace(still=[], banned=asked["banned"], shots=[], sights=[], track=0)
+    moments = finder.find(seen, closer=False, otherwise=True, pieces=asked["pieces"])
+    assert [one.paced for one in moments.at] == [True] * found
+    assert len(moments.places) == found
