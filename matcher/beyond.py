@@ -53,11 +53,12 @@ picture to the next (`_Way.rough`). (Uploads of what was cropped in the referenc
 where that is 0.024, and 0.005 where it is 0.004; other passes over a lot mostly 0.011 to 0.032
 there.) And the same of a piece of few pictures, of which it is not asked what lies beyond."""
 
-MANY, CLEARLY = 10, 0.75
-"""Pictures of which it is known how the place moves, and the part of the features that the median
-one shows, from which on a line of any speed is believed where all are laid alike on it. (Backwards
-at half and at twice the speed nine films have 11 and more, and 0.86; of 150 look-alikes' lines none
-has 10 but of scenes in which hardly anything moves, with 0.32 and 0.01.)"""
+MANY, CLEARLY, MOVED = 10, 0.75, 0.02
+"""Pictures of which it is known how the place moves, the part of the features that the median one
+shows, and how far the place moves in a second, from which on a line of any speed is believed where
+all are laid alike on it. (Backwards at half and at twice the speed nine films have 11 and more, and
+0.86; of 150 look-alikes' lines none has 10 but of scenes in which hardly anything moves, with 0.32.
+Another moment of such a scene may show 0.95, and lies as still.)"""
 
 MOVES = 0.04
 """How far the place moves in the reference, in a second, for pieces to drift: part of the upload's
@@ -159,6 +160,8 @@ def is_paced(found: Found, seeker: Seeker, pictures: Sequence[Nominee]) -> bool:
     laid = list(_laid(kept, seeker))
     ways = _ways(laid, _Scene(pictures))
     if len(ways) < MANY or np.median([one.part for one in laid]) < CLEARLY:
+        return False
+    if np.median([way.pace for way in ways]) < MOVED:
         return False
     return not _drifts(ways, found, np.ones(1), STEADY)
 

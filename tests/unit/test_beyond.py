@@ -290,6 +290,17 @@ def test_nor_is_what_shows_half_of_it():
     assert not is_paced(found, seeker(greys), pictures)
 
 
+def test_nor_is_a_camera_that_hardly_moves():
+    """Another moment of the scene lies as still, and shows as much."""
+
+    def slow(at: float) -> View:
+        return EDGE + 4 * at, EDGE
+
+    pictures = known(slow)
+    found, greys = upload(lambda at: slow(0.5 * at), pictures, speed=0.5, of=slow)
+    assert not is_paced(found, seeker(greys), pictures)
+
+
 @pytest.mark.parametrize("why", ["few", "sparse", "own maps", "no budget", "no greys", "still"])
 def test_of_little_no_pace_is_believed(why: str):
     pictures = known()
