@@ -152,10 +152,10 @@ def is_unsteady(found: Found, seeker: Seeker, pictures: Sequence[Nominee]) -> bo
 def is_paced(found: Found, seeker: Seeker, pictures: Sequence[Nominee]) -> bool:
     """Whether many of the pictures on a line, whatever its speed, show the reference clearly and
     are laid alike, as those of a copy are, and of no other pass. As for `passes_again`."""
-    kept = spread([s for s in found.sights if seeker.is_kept(s.shot)], MOST)
-    if found.own_maps or len(kept) < MANY or not seeker.affords(2 * len(kept)):
+    if found.speed <= 0 or found.own_maps or len(found.sights) < MOSTLY * found.led:
         return False
-    if len(found.sights) < MOSTLY * found.led:
+    kept = spread([s for s in found.sights if seeker.is_kept(s.shot)], MOST)
+    if len(kept) < MANY or not seeker.affords(2 * len(kept)):
         return False
     laid = list(_laid(kept, seeker))
     ways = _ways(laid, _Scene(pictures))

@@ -301,7 +301,9 @@ def test_nor_is_a_camera_that_hardly_moves():
     assert not is_paced(found, seeker(greys), pictures)
 
 
-@pytest.mark.parametrize("why", ["few", "sparse", "own maps", "no budget", "no greys", "still"])
+@pytest.mark.parametrize(
+    "why", ["few", "sparse", "own maps", "no budget", "no greys", "unknown", "a still"]
+)
 def test_of_little_no_pace_is_believed(why: str):
     pictures = known()
     found, greys = upload(lambda at: pan(0.5 * at), pictures, speed=0.5)
@@ -318,6 +320,8 @@ def test_of_little_no_pace_is_believed(why: str):
         left = 20
     elif why == "no greys":
         greys = []
+    elif why == "a still":
+        found, greys = upload(lambda _: pan(2.0), pictures, speed=0.0)
     else:
         pictures = pictures[:: len(pictures) - 1]  # of nothing between is it known how it moves
     assert not is_paced(found, seeker(greys, left), pictures)
