@@ -145,16 +145,22 @@ def are_missing(
     led = found.speed * np.array([g.offset for g in near]) + found.offset
     shown = [p for p in pictures if np.abs(led - p.offset).min() <= AWAY_S]
     moves = moving.Masks(pictures)
+    asked, standing = _standing(found, shown, moves, near, guide)
+    if asked < STANDING:
+        return False
     told = _on_its_line(found, shown, moves, near, guide, FIRST_FEATURES)
-    if told is not None and told.part >= CLEARLY_THERE and 2 * told.instants >= LACKED:
+    if standing >= STANDING_LEAST and told is not None and _is_clearly_there(told):
         return False
     told = _on_its_line(found, shown, moves, near, guide, MOST_FEATURES)
     if told is None or told.instants < LACKED or told.pictures < LACKED_PICTURES:
         return False
-    asked, standing = _standing(found, shown, moves, near, guide)
-    if asked < STANDING:
-        return False
     return standing < STANDING_LEAST or told.part < LACKED_PART * standing
+
+
+def _is_clearly_there(told: Told) -> bool:
+    """Whether so much of some instants is found that all of them cannot be missing."""
+    enough = 2 * told.instants >= LACKED and told.pictures >= LACKED_PICTURES
+    return enough and told.part >= CLEARLY_THERE
 
 
 def _on_its_line(

@@ -101,13 +101,12 @@ class MomentFinder:
             if pieces and fixed:
                 continue  # any of its moments has pieces of any other
             found, mine, sharp = laid(found, seen, pictures, pieces=pieces)
-            place = Place(name, seen.track, found.shown_at, laid_by(found))
+            paced = False
             if otherwise and not fixed and is_another_pass(sharp):
-                if not pieces and self._is_paced(found, seen, pictures):
-                    moments.places.append(place)
-                    moments.at.append(replace(found, paced=True))
-                continue
-            moments.places.append(place)
+                paced = not pieces and self._is_paced(found, seen, pictures)
+                if not paced:
+                    continue
+            moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
             both = partial(self._motion_beside, seen.motion, found, name, seen.track)
             scene = _Scene(name, found, mine, pictures, both)
             moment = self._moment(scene, seen, moments, closer=closer)
@@ -120,7 +119,8 @@ class MomentFinder:
             if fixed and moment and not (moment.timed or is_surely_told(moment, both)):
                 moment = None
             if moment is not None:
-                moments.at.append(moment)
+                same = (moment.speed, moment.offset) == (found.speed, found.offset)
+                moments.at.append(replace(moment, paced=paced and same))
                 continue
             moments.other.add(name)
             if is_missing(found, mine, pictures, both):
@@ -128,8 +128,11 @@ class MomentFinder:
         return moments
 
     def _is_paced(self, found: Found, seen: Seen, pictures: Sequence[Nominee]) -> bool:
-        """As of `beyond.is_paced`, where that can be asked."""
+        """Whether nothing but its pace speaks against what is shown backwards, and that is believed
+        (`beyond.is_paced`), where it can be asked."""
         if self._seeker is None or found.reference not in seen.banned:
+            return False
+        if is_another_pass(found, any_pace=True):
             return False
         return is_paced(found, self._seeker, pictures)
 

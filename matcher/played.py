@@ -91,10 +91,11 @@ again, its shots drift. (Of another pass over a lot 0.17 to 0.48, copies mostly 
 many shots that hardly drift other moments say nothing: scenes come back, in films and in games."""
 
 
-def is_another_pass(found: Found) -> bool:
+def is_another_pass(found: Found, *, any_pace: bool = False) -> bool:
     """Whether a camera that moves may pass a place again, as one does that is led to and fro: at
-    its own pace, or so that the same shots show other moments as well, or drift."""
-    if found.speed <= 0 or abs(math.log2(found.speed)) > NEARLY:
+    its own pace, unless that may be `any_pace`, or so that the same shots show other moments as
+    well, or drift."""
+    if found.speed <= 0 or (abs(math.log2(found.speed)) > NEARLY and not any_pace):
         return True
     on = sum(s.agreement.inliers for s in found.sights)
     steady = steadiness(found.sights)

@@ -106,12 +106,13 @@ def _laid(
     halvings = min(len(reduced) - 1, max(0, round(math.log2(max(scale * grown, 1e-6)) - 0.2)))
     factor = 0.5**halvings
     turn, shift = found[:, :2] * (scale * factor), found[:, 2] * factor + (factor - 1) / 2
-    return _lay(reduced[halvings], np.column_stack([turn, shift]).astype(np.float32), size)
+    where = np.ascontiguousarray(np.column_stack([turn, shift]), np.float32)
+    return _lay(reduced[halvings], where, size)
 
 
 def lay_by_table(picture: Singles, found: Singles, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(height, width) what lies where a map (2, 3) leads each pixel of that size (width, height),
-    between the picture's pixels, smoothed; beyond its edges what lies on them."""
+    """(height, width) what lies where a map (2, 3) leads each pixel of that size (width, height; 4
+    and more each), between the picture's pixels, smoothed; beyond its edges what lies on them."""
     width, height = size
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     most = (picture.shape[1] - 1.001, picture.shape[0] - 1.001)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -16,27 +17,38 @@ from hashdb.model import Action, Verdict, new_id
 from matcher.digest import digest_file
 from tests.media_maker import Rgb, video
 
-BUNNY, RATE = Path(__file__).parents[1] / "media" / "o597_bbb.mp4", 24
+MEDIA = Path(__file__).parents[1] / "media"
+BUNNY, RATE = MEDIA / "o597_bbb.mp4", 24
+OPENING, ITS_RATE = MEDIA / "o554_movie.mp4", 25
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    made = build(Settings.from_env({"SEAWALL_DATA_DIR": str(tmp_path_factory.mktemp("film"))}))
+    with closing(banked(tmp_path_factory.mktemp("film"), BUNNY)) as made:
+        yield made
+
+
+def banked(folder: Path, path: Path) -> Parts:
+    made = build(Settings.from_env({"SEAWALL_DATA_DIR": str(folder)}))
     with made.store.begin() as tx:
         bank = tx.banks.create("films")
-    with BUNNY.open("rb") as media:
+    with path.open("rb") as media:
         made.enroller.add_media(bank, media, digest_file(media), actor="here")
-    yield made
-    made.close()
+    return made
 
 
 @pytest.fixture(scope="module")
 def film() -> list[Rgb]:
-    """The film, cropped to four ninths."""
-    with av.open(str(BUNNY)) as container:
+    return cropped(BUNNY)
+
+
+def cropped(path: Path) -> list[Rgb]:
+    """A film, to four ninths."""
+    with av.open(str(path)) as container:
         shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     height, width = shown[0].shape[:2]
-    return [np.ascontiguousarray(p[: height * 2 // 3, width // 3 :]) for p in shown]
+    high, left = height * 2 // 3, width // 3
+    return [np.ascontiguousarray(p[: high - high % 2, left + (width - left) % 2 :]) for p in shown]
 
 
 def played(film: Sequence[Rgb], *pieces: tuple[float, float]) -> list[Rgb]:
@@ -48,8 +60,8 @@ def played(film: Sequence[Rgb], *pieces: tuple[float, float]) -> list[Rgb]:
     return some
 
 
-def judged(parts: Parts, frames: Sequence[Rgb]) -> Verdict:
-    media = io.BytesIO(video(frames, rate=RATE))
+def judged(parts: Parts, frames: Sequence[Rgb], rate: int = RATE) -> Verdict:
+    media = io.BytesIO(video(frames, rate=rate))
     return parts.checker.check_media("key", new_id("upload"), media, digest_file(media))
 
 
@@ -73,3 +85,17 @@ def test_it_is_found(parts: Parts, film: list[Rgb], pieces: Sequence[tuple[float
     assert (min(s for s, _ in shown), max(e for _, e in shown)) == pytest.approx(
         (first, last), abs=0.6
     )
+
+
+@pytest.mark.parametrize("speed", [0.5, 2.0])
+def test_what_moves_backwards_at_another_pace_is_found(tmp_path: Path, speed: float) -> None:
+    shown = cropped(OPENING)[::-1]
+    frames = [p for p in shown for _ in range(2)] if speed < 1 else shown[::2]
+    with closing(banked(tmp_path, OPENING)) as parts:
+        verdict = judged(parts, frames, ITS_RATE)
+    assert verdict.action is Action.BLOCK, verdict.reason
+    (segment,) = verdict.matches[0].segments
+    assert segment.backwards
+    seconds = len(shown) / ITS_RATE
+    assert segment.query.seconds == pytest.approx(seconds / speed, abs=1.0)
+    assert segment.reference.seconds == pytest.approx(seconds, abs=1.0)

@@ -21,6 +21,7 @@ from hashdb.ports import Nominee
 from hashdb.snapshot import Stands
 from matcher import sighting
 from matcher.ahead import Ahead, Sighted
+from matcher.finders import _sighted
 from matcher.sighting import Sight
 from tests.made_world import copy, fixed, index_of, panning, reference
 
@@ -213,6 +214,21 @@ def test_what_was_seen_is_kept_for_who_asks_about_the_very_same(backend: Countin
     assert ahead.kept(0, upload(), backend, AT) is None
     assert ahead.kept(0, local, backend, (8, frozenset())) is None
     assert ahead.kept(0, local, index_of(), AT) is None
+
+
+def test_who_asks_again_is_told_what_was_seen(backend: Counting):
+    ahead, local = ahead_of(Held(backend)), upload()
+    look = MediaFingerprints(MediaKind.VIDEO, (), Coverage(6.0, 6.0, 12, 0), local=local)
+    first = _sighted(look, 0, backend, AT, ahead)
+    asked = backend.asked
+    assert asked
+    assert first.sights
+    assert _sighted(look, 0, backend, AT, ahead) is first
+    assert backend.asked == asked
+    other = _sighted(replace(look, local=(*local,)[:-1]), 0, backend, AT, ahead)
+    assert backend.asked > asked
+    assert len(other.shots) < len(first.shots)
+    assert said(list(_sighted(look, 0, backend, AT, None).sights)) == said(list(first.sights))
 
 
 def test_a_picture_that_the_answer_has_otherwise_is_looked_up_anew(backend: Counting):

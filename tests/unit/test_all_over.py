@@ -135,13 +135,27 @@ def test_the_nearest_place_is_told_of_those_that_are_alike() -> None:
         assert (bits.tolist(), steps.tolist()) == ([0], [[0, 0]])
 
 
-@pytest.mark.parametrize("off", [np.nan, np.inf, 1e9])
+@pytest.mark.parametrize("off", [np.nan, np.inf, 1e39])
 def test_a_map_of_no_sense_lays_nothing(original: Luma, off: float) -> None:
+    """Not even a corner, which it leaves where it is."""
     known = described(original)
-    for row, column in ((0, 0), (1, 2)):
+    places = known.places.copy()
+    places[:, :2] = 0
+    for row, column in ((0, 0), (1, 1), (1, 2)):
         where = to_upload(np.eye(3), known)
         where[row, column] = off
-        assert (guided.sought(original, where, known)[0] == -1).all()
+        bits, _ = guided.sought(original, where, replace(known, places=places))
+        assert (bits == -1).all()
+
+
+def test_no_map_is_compiled_for_anew(original: Luma) -> None:
+    """Those that are fitted lie in memory the other way round."""
+    guided.warm()
+    known = described(original)
+    where = np.asfortranarray(to_upload(np.eye(3), known))
+    assert (guided.sought(original, where, known)[0] >= 0).any()
+    assert len(guided._compiled_lay.signatures) == 1
+    assert len(guided._compiled_search.signatures) == 1
 
 
 # --- what it says of an image ---

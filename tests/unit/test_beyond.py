@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hashdb.model import Floats, Grey, Rendering
 from hashdb.ports import Nominee
 from matcher import verify
-from matcher.beyond import MANY, is_paced, is_unsteady, passes_again
+from matcher.beyond import is_paced, is_unsteady, passes_again
 from matcher.hashers import guided
 from matcher.hashers.local import LocalHasher
 from matcher.laying import Found
@@ -272,10 +272,30 @@ def test_a_copy_is_believed_at_any_pace(speed: float):
     assert is_paced(found, seeker(greys), pictures)
 
 
-def test_another_pass_is_not_believed_at_its_pace():
-    pictures = known()
-    found, greys = upload(lambda at: again(0.5 * at), pictures, speed=0.5)
+@pytest.mark.parametrize("part", [0.4, 1.0])
+@pytest.mark.parametrize("way", [pan, walking])
+def test_another_pass_is_not_believed_at_its_pace(way: Callable[[float], View], part: float):
+    """Nor where it differs by no more than a hand shakes."""
+
+    def beside(at: float) -> View:
+        (x, y), (other_x, other_y) = way(0.5 * at), again(0.5 * at)
+        return x + part * (other_x - pan(0.5 * at)[0]), y + part * (other_y - pan(0.5 * at)[1])
+
+    pictures = known(way)
+    found, greys = upload(beside, pictures, speed=0.5, of=way)
     assert not is_paced(found, seeker(greys), pictures)
+
+
+def test_a_copy_is_not_believed_at_another_pace_than_its_own():
+    pictures = known()
+    found, greys = upload(lambda at: pan(0.5 * at), pictures, speed=0.65)
+    assert not is_paced(found, seeker(greys), pictures)
+
+
+def test_nor_where_it_is_not_known_how_the_place_moves_there():
+    pictures = known()
+    found, greys = upload(lambda at: pan(0.5 * at), pictures, speed=0.5)
+    assert not is_paced(replace(found, offset=6.0), seeker(greys), pictures)
 
 
 def test_nor_is_what_shows_half_of_it():
@@ -309,7 +329,7 @@ def test_of_little_no_pace_is_believed(why: str):
     found, greys = upload(lambda at: pan(0.5 * at), pictures, speed=0.5)
     left = BUDGET
     if why == "few":
-        found = replace(found, sights=found.sights[: MANY - 1], led=MANY - 1)
+        found = replace(found, sights=found.sights[:9], led=9)
     elif why == "sparse":
         found = replace(found, led=2 * len(found.sights))
     elif why == "own maps":
@@ -317,7 +337,7 @@ def test_of_little_no_pace_is_believed(why: str):
         turned = replace(first.agreement, map=1.1 * first.agreement.map)
         found = replace(found, sights=(replace(first, agreement=turned), *others))
     elif why == "no budget":
-        left = 20
+        left = 100  # enough for this, and not for `passes_again` afterwards
     elif why == "no greys":
         greys = []
     elif why == "a still":

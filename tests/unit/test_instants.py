@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from hashdb.model import Floats, Grey, Ints, Rendering
 from hashdb.ports import Nominee
 from matcher import instants, verify
+from matcher.correlation import Line
 from matcher.hashers import guided
 from matcher.hashers.local import LocalHasher
-from matcher.instants import FEWEST_GREYS, FIRST_FEATURES, Told, are_missing, line_by_instants
+from matcher.instants import (
+    FEWEST_GREYS,
+    FIRST_FEATURES,
+    MOST_FEATURES,
+    Told,
+    are_missing,
+    line_by_instants,
+)
 from matcher.laying import Found
 from matcher.ports import FrameFeatures
 from matcher.sighting import Shot, Sight
@@ -141,6 +149,39 @@ def test_what_is_clearly_there_is_not_looked_for_in_full(
 
     assert are_missing(found(upload, pictures), pictures, upload, counting) is (hour == 2)
     assert (max(asked) <= FIRST_FEATURES) is (hour == 1)
+
+
+def told(part: float, instants: int = 400, pictures: int = 10) -> Told:
+    return Told(Line(1.0, START), instants, pictures, part, 9, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "full", "standing", "missing"),
+    [
+        pytest.param(told(0.31), told(0.05), (500, 0.8), False, id="clearly there"),
+        pytest.param(told(0.29), told(0.05), (500, 0.8), True, id="not clearly"),
+        pytest.param(told(0.5, instants=70), told(0.05), (500, 0.8), True, id="few of them"),
+        pytest.param(told(0.5, pictures=4), told(0.05), (500, 0.8), True, id="of few pictures"),
+        pytest.param(None, told(0.05), (500, 0.8), True, id="none of them"),
+        pytest.param(told(0.5), told(0.5), (500, 0.05), True, id="nothing stands there"),
+        pytest.param(told(0.5), told(0.05), (90, 0.05), False, id="little is asked"),
+        pytest.param(told(0.2), told(0.2), (500, 0.8), False, id="a part of them"),
+        pytest.param(told(0.2), None, (500, 0.8), False, id="not to be told"),
+    ],
+)
+def test_a_thousand_features_settle_only_what_is_clearly_there(
+    pictures: list[Nominee],
+    monkeypatch: pytest.MonkeyPatch,
+    first: Told | None,
+    full: Told | None,
+    standing: tuple[int, float],
+    missing: bool,
+) -> None:
+    by_most = {FIRST_FEATURES: first, MOST_FEATURES: full}
+    monkeypatch.setattr(instants, "_on_its_line", lambda *asked: by_most[asked[-1]])
+    monkeypatch.setattr(instants, "_standing", lambda *_: standing)
+    upload = greys(1)
+    assert are_missing(found(upload, pictures), pictures, upload, guided.sought) is missing
 
 
 def test_where_not_even_what_stands_still_is_found_it_is_no_copy(pictures: list[Nominee]) -> None:

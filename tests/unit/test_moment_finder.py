@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,32 +68,48 @@ def test_instants_are_looked_for_once(monkeypatch: pytest.MonkeyPatch, finder: M
     assert told == ["instants", "few"]
 
 
+LINE = Found(0, Rendering.PLAIN, 0.5, 0.0, (), 0)
+
+
 @pytest.mark.parametrize(
     ("says", "found"),
     [
-        ({}, True),
-        ({"paced": False}, False),
-        ({"seeker": None}, False),
-        ({"pieces": True}, False),
-        ({"banned": []}, False),
+        ({}, [True]),
+        ({"paced": False}, []),
+        ({"drifts": True}, []),
+        ({"seeker": None}, []),
+        ({"pieces": True}, []),
+        ({"banned": []}, []),
+        ({"moment": None}, []),
+        ({"moment": replace(LINE, speed=1.0)}, [False]),
     ],
 )
 def test_another_pace_is_believed_of_what_is_laid_alike(
-    monkeypatch: pytest.MonkeyPatch, says: dict[str, Any], found: bool
+    monkeypatch: pytest.MonkeyPatch, says: dict[str, Any], found: list[bool]
 ):
-    """Of what a camera that moves shows backwards, and not in pieces."""
-    asked = {"paced": True, "seeker": "seeker", "pieces": False, "banned": [0]} | says
+    """Of what a camera that moves shows backwards, not in pieces, where nothing else speaks against
+    it, and what moves tells no other line."""
+    asked = {"paced": True, "drifts": False, "seeker": "seeker", "pieces": False, "banned": [0]}
+    asked |= {"moment": LINE} | says
     nothing: Any = SimpleNamespace(pictures=lambda *_: [])
-    finder = MomentFinder(nothing, nothing, ["ref_1"], None, asked["seeker"])
-    line = Found(0, Rendering.PLAIN, 0.5, 0.0, (), 0)
+    seeker: Any = asked["seeker"]
+    finder = MomentFinder(nothing, nothing, ["ref_1"], None, seeker)
     monkeypatch.setattr(MomentFinder, "_is_fixed", lambda *_: False)
     monkeypatch.setattr(MomentFinder, "_moving", lambda _, sights: sights)
-    monkeypatch.setattr(moment_finder.localize, "lines", lambda *_, **__: [line])
-    monkeypatch.setattr(moment_finder, "cut_up", lambda *_: [line])
-    monkeypatch.setattr(moment_finder, "laid", lambda *_, **__: (line, [], line))
+    monkeypatch.setattr(MomentFinder, "_moment", lambda *_, **__: asked["moment"])
+    monkeypatch.setattr(moment_finder.localize, "lines", lambda *_, **__: [LINE])
+    monkeypatch.setattr(moment_finder, "cut_up", lambda *_: [LINE])
+    monkeypatch.setattr(moment_finder, "laid", lambda *_, **__: (LINE, [], LINE))
     monkeypatch.setattr(moment_finder, "laid_by", lambda _: None)
+    monkeypatch.setattr(moment_finder, "is_missing", lambda *_: False)
     monkeypatch.setattr(moment_finder, "is_paced", lambda *_: asked["paced"])
-    seen: Any = SimpleNamespace(still=[], banned=asked["banned"], shots=[], sights=[], track=0)
-    moments = finder.find(seen, closer=False, otherwise=True, pieces=asked["pieces"])
-    assert [one.paced for one in moments.at] == [True] * found
-    assert len(moments.places) == found
+
+    def another(_: Found, *, any_pace: bool = False) -> bool:
+        return bool(asked["drifts"]) or not any_pace
+
+    monkeypatch.setattr(moment_finder, "is_another_pass", another)
+    seen: Any = SimpleNamespace(
+        still=[], banned=asked["banned"], shots=[], sights=[], track=0, motion=[]
+    )
+    moments = finder.find(seen, closer=False, otherwise=True, pieces=bool(asked["pieces"]))
+    assert [one.paced for one in moments.at] == found

@@ -262,7 +262,9 @@ def on_line(index: LocalIndex, speed: float = 1.0) -> Found:
     ("speed", "another"), [(1.0, False), (0.85, False), (0.8, True), (1.25, True), (0.0, True)]
 )
 def test_another_pass_has_a_pace_of_its_own(speed: float, another: bool, index: LocalIndex) -> None:
-    assert is_another_pass(replace(on_line(index), speed=speed, seen=())) is another
+    found = replace(on_line(index), speed=speed, seen=())
+    assert is_another_pass(found) is another
+    assert is_another_pass(found, any_pace=True) is (speed == 0.0)
 
 
 @pytest.mark.parametrize(
