@@ -148,10 +148,15 @@ def are_missing(
     asked, standing = _standing(found, shown, moves, near, guide)
     if asked < STANDING:
         return False
-    told = _on_its_line(found, shown, moves, near, guide, FIRST_FEATURES)
-    if standing >= STANDING_LEAST and told is not None and _is_clearly_there(told):
+
+    def told_by(most: int) -> Told | None:
+        looked = _looked_for(found, shown, moves, near, guide, most)
+        return None if looked is None else _finer(looked, Line(found.speed, found.offset))
+
+    first = told_by(FIRST_FEATURES)
+    if standing >= STANDING_LEAST and first is not None and _is_clearly_there(first):
         return False
-    told = _on_its_line(found, shown, moves, near, guide, MOST_FEATURES)
+    told = told_by(MOST_FEATURES)
     if told is None or told.instants < LACKED or told.pictures < LACKED_PICTURES:
         return False
     return standing < STANDING_LEAST or told.part < LACKED_PART * standing
@@ -161,20 +166,6 @@ def _is_clearly_there(told: Told) -> bool:
     """Whether so much of some instants is found that all of them cannot be missing."""
     enough = 2 * told.instants >= LACKED and told.pictures >= LACKED_PICTURES
     return enough and told.part >= CLEARLY_THERE
-
-
-def _on_its_line(
-    found: Found,
-    near: Sequence[Nominee],
-    moves: moving.Masks,
-    greys: Sequence[Grey],
-    guide: Guide,
-    most: int,
-) -> Told | None:
-    """What of the instants of the pictures `near` is found on about the line of what was found;
-    `most`: as of `_looked_for`."""
-    looked = _looked_for(found, near, moves, greys, guide, most)
-    return None if looked is None else _finer(looked, Line(found.speed, found.offset))
 
 
 def _around(found: Found, greys: Sequence[Grey]) -> list[Grey]:

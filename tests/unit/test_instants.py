@@ -178,7 +178,8 @@ def test_a_thousand_features_settle_only_what_is_clearly_there(
     missing: bool,
 ) -> None:
     by_most = {FIRST_FEATURES: first, MOST_FEATURES: full}
-    monkeypatch.setattr(instants, "_on_its_line", lambda *asked: by_most[asked[-1]])
+    monkeypatch.setattr(instants, "_looked_for", lambda *asked: by_most[asked[-1]])
+    monkeypatch.setattr(instants, "_finer", lambda told, _: told)
     monkeypatch.setattr(instants, "_standing", lambda *_: standing)
     upload = greys(1)
     assert are_missing(found(upload, pictures), pictures, upload, guided.sought) is missing
