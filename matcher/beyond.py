@@ -57,8 +57,8 @@ MANY, CLEARLY, MOVED, STEADIEST = 10, 0.75, 0.02, 0.01
 """Pictures of which it is known how the place moves, the part of the features that the median one
 shows, and how far the place moves in a second, from which on a line of any speed is believed where
 all are laid alike on it, whatever a hand shakes. (Backwards at half and at twice the speed nine
-films have 11 and more, 0.86 and more, and those that were lost 0.003 to 0.008; of 150 look-alikes'
-lines those with eight and more 0.019 to 0.033, or are of scenes in which hardly anything moves:
+films have 11 and more, 0.86 and more, and those that were lost 0.003 to 0.008; of 174 look-alikes'
+lines those with eight and more 0.019 to 0.037, or are of scenes in which hardly anything moves:
 another moment of those may show 0.95, and lies as still.)"""
 
 MOVES = 0.04
