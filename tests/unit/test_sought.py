@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hashdb.model import Alignment, FrameMatch, Orientation, Segment, SegmentPair, View
+from hashdb.model import (
+    Alignment,
+    FrameMatch,
+    Orientation,
+    Rendering,
+    Segment,
+    SegmentPair,
+    View,
+)
 from matcher import finders
+from matcher.laying import Found
+from matcher.moment_finder import Moments
 from matcher.score import rescore
+from matcher.seeking import Budget
 
 SECONDS = 12
 
@@ -95,3 +107,38 @@ def test_what_shows_more_is_longer(monkeypatch: pytest.MonkeyPatch):
     found = sought(monkeypatch, pieces=False, alignment=few, shown=object(), more=alignment())
     assert found == alignment()
     assert sought(monkeypatch, pieces=False, shown=object(), more=few) == alignment()
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "closer", "line", "kept"),
+    [
+        (True, False, {"speed": 0.5}, False),
+        (True, False, {"speed": 0.5, "paced": True}, True),
+        (True, False, {"speed": 0.5, "told": True}, True),
+        (True, False, {"speed": 1.0}, True),
+        (False, False, {"speed": 0.5}, True),
+        (False, True, {"speed": 0.5}, False),
+    ],
+)
+def test_which_speeds_are_believed(
+    monkeypatch: pytest.MonkeyPatch, otherwise: bool, closer: bool, line: dict[str, Any], kept: bool
+) -> None:
+    """Of what is played otherwise, or looked at closely, others than about the normal one only
+    where what moves tells it, or many pictures lie still."""
+    found = replace(Found(0, Rendering.PLAIN, 1.0, 0.0, (), 0), **line)
+    shown: Any = SimpleNamespace(find=lambda *_, **__: Moments([found]))
+    monkeypatch.setattr(finders, "MomentFinder", lambda *_: shown)
+    monkeypatch.setattr(finders.telling, "alignment", lambda *_, **__: alignment())
+    monkeypatch.setattr(finders, "_beside", lambda _, __, kept, alignments, ___: (kept, alignments))
+    seen: Any = SimpleNamespace(total_s=12.0, greys={}, shots=[], track=0, alike={})
+    finder: Any = SimpleNamespace(_store=None, _guide=None)
+    given: Any = finders.LocalFinder._track(
+        finder,
+        seen,
+        backend=finder,
+        names=["ref_1"],
+        closer=closer,
+        budget=Budget(),
+        otherwise=otherwise,
+    )
+    assert [len(some) for some in given] == [kept, kept]
