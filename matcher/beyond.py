@@ -12,7 +12,7 @@ alike. (They are where a reference was cropped, and the upload was not.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -131,11 +131,11 @@ def passes_again(found: Found, seeker: Seeker, pictures: Sequence[Nominee]) -> b
     reaching = [s for s in kept if _reaches_beyond(_Laid(s.shot, s.nominee, s.agreement.map))]
     if len(reaching) < FEWEST_BEYOND or not seeker.affords(SOUGHT * len(kept)):
         return False
-    scene, laid = _Scene(pictures), list(_laid(reaching, seeker))
+    scene, laid = _Scene(pictures), _laid(reaching, seeker)
     shown = _show_more(laid, seeker, scene)
     if not shown:
         return False
-    others = list(_laid([s for s in kept if s not in reaching], seeker))
+    others = _laid([s for s in kept if s not in reaching], seeker)
     if shown < FEWEST_BEYOND and shown + _show_more(others, seeker, scene) < FEWEST_BEYOND:
         return False
     return _drifts(_ways([*laid, *others], scene), found, _SPEEDS, STEADY)
@@ -162,7 +162,7 @@ def is_paced(found: Found, seeker: Seeker, pictures: Sequence[Nominee]) -> bool:
     kept = spread([s for s in found.sights if seeker.is_kept(s.shot)], MOST)
     if len(kept) < MANY or not seeker.affords(2 * len(kept) + SOUGHT * MOST):
         return False
-    laid = list(_laid(kept, seeker))
+    laid = _laid(kept, seeker)
     ways = _ways(laid, _Scene(pictures))
     if len(ways) < MANY or np.median([one.part for one in laid]) < CLEARLY:
         return False
@@ -172,12 +172,14 @@ def is_paced(found: Found, seeker: Seeker, pictures: Sequence[Nominee]) -> bool:
     return drift is not None and drift <= min(STEADY + _rough(ways), STEADIEST)
 
 
-def _laid(some: Iterable[Sight], seeker: Seeker) -> Iterator[_Laid]:
+def _laid(some: Iterable[Sight], seeker: Seeker) -> list[_Laid]:
     """Those that show the reference clearly, by maps that they tell themselves."""
-    for sight in some:
-        sought = seeker.refined(sight.shot, sight.nominee, sight.agreement.map)
-        if sought.part >= SHOWS:
-            yield _Laid(sight.shot, sight.nominee, sought.map, sought.part)
+    each = [(s, seeker.refined(s.shot, s.nominee, s.agreement.map)) for s in some]
+    return [
+        _Laid(s.shot, s.nominee, sought.map, sought.part)
+        for s, sought in each
+        if sought.part >= SHOWS
+    ]
 
 
 def _show_more(some: Iterable[_Laid], seeker: Seeker, scene: _Scene) -> int:

@@ -32,12 +32,7 @@ from matcher import heard
 from matcher.ahead import Ahead
 from matcher.align import align, is_still
 from matcher.beside import NOTHING_BESIDE, Beside, seen_otherwise
-from matcher.finders import (
-    FLOOR,
-    LocalFinder,
-    NeuralFinder,
-    SoundFinder,
-)
+from matcher.finders import FLOOR, LocalFinder, NeuralFinder, SoundFinder
 from matcher.kinship import Kinship
 from matcher.laying import usual
 from matcher.looks import close_part, sure_of_all
