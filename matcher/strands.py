@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hashdb.model import Strand
 from matcher.ports import AnyLuma, Frame
+from matcher.thumbnails import thumbnail
 
 THUMB = 16
 """Side of the thumbnails that frames are compared by."""
@@ -68,7 +69,7 @@ class Stretch:
 
 def thumb(luma: AnyLuma) -> Thumb:
     """(THUMB, THUMB) the picture's coarse brightness."""
-    return cv2.resize(luma, (THUMB, THUMB), interpolation=cv2.INTER_AREA).astype(np.int16)
+    return thumbnail(luma, THUMB).astype(np.int16)
 
 
 def differ(one: Thumb, other: Thumb) -> float:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
@@ -14,6 +13,7 @@ from matcher.decode.luma import displayed_luma
 from matcher.decode.pace import Picker
 from matcher.decode.timeline import SAME_S, Timeline
 from matcher.ports import Luma
+from matcher.thumbnails import thumbnail
 
 MOST_S = 0.3
 """Seconds; further behind a keyframe a picture is not in its place."""
@@ -95,8 +95,8 @@ class Instead:
 
 def alike(one: Luma, other: Luma) -> bool:
     """Whether two pictures show much the same; one without contrast does with its like alone."""
-    small = [cv2.resize(luma, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for luma in (one, other)]
-    away = [s.astype(np.float64) - s.mean() for s in small]
+    small = [thumbnail(luma, SIDE).astype(np.float64) for luma in (one, other)]
+    away = [s - s.mean() for s in small]
     lengths = [float(np.linalg.norm(a)) for a in away]
     if min(lengths) < SIDE:  # one level of 255 a pixel
         return max(lengths) < SIDE
