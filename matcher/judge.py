@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +39,15 @@ from matcher.laying import usual
 from matcher.looks import close_part, sure_of_all
 from matcher.lookup import Found, Lookup, likeliest
 from matcher.moment_finder import motion_of
-from matcher.motion import odd, of_pictures, stands_still
+from matcher.motion import odd, stands_still
 from matcher.played import NOT_WATCHED, Watched, codes_by_offset
 from matcher.ports import DescriptorModel, Guide
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
 from matcher.score import as_match, as_one_scene, not_sure
+from matcher.seeking import Budget
 from matcher.sound_kinship import SoundKinship
 from matcher.sound_rarity import sound_rarities
-from matcher.still_scenes import UNTOLD, Moment, still_told
+from matcher.still_scenes import MOST_IN_PARTS, UNTOLD, Moment, moment_of
 
 CLOSE = 0.1
 """The part of its pictures of which more must be close, where local features see the place at
@@ -138,8 +140,9 @@ class Judge:
             if a.reference_id in references and references[a.reference_id].enforceable
         ]
         weigh = self._weighing(likely, known, references, fingerprints)
+        find_moment = partial(self._moment, motion=motion, budget=Budget(MOST_IN_PARTS))
         aligned = [
-            self._aligned(one, references[one.reference_id], samples, beside, motion, total_s)
+            self._aligned(one, references[one.reference_id], samples, beside, find_moment, total_s)
             for one in likely
         ]
         hashed = [a for a in aligned if a is not None and a.signal_type == "pdq"]
@@ -167,7 +170,7 @@ class Judge:
         reference: Reference,
         samples: dict[int, Floats],
         beside: Beside,
-        motion: Sequence[Motion],
+        find_moment: Callable[[Alignment, Fingerprint], Moment],
         total_s: float,
     ) -> Alignment | None:
         """One query fingerprint's hits in one reference as an alignment; None where they say
@@ -186,8 +189,8 @@ class Judge:
         if alignment is not None and (
             odd_line or is_still(alignment) or self._by_chance(alignment, beside)
         ):
-            moment = self._moment(alignment, motion)
-            another = self._another(moment, beside)
+            moment = find_moment(alignment, one.query)
+            another = self._another(moment, beside, in_part=one.query.view.in_part)
             if moment.alignment is not None and not another:
                 alignment = moment.alignment
             elif reference.id in beside.other_moment or (odd_line and moment.other):
@@ -197,20 +200,22 @@ class Judge:
                     return None
                 alignment = not_sure(as_one_scene(alignment, every=another))
             elif one.query.view.in_part and self._stands_still(reference.id):
-                return None  # what moves in a part of the picture is not compared
+                return None  # nothing that moves in that part of the picture tells the moment
         if alignment is None or alignment.evidence < FLOOR:
             return None
         if not counts(one.query.signal_type):
             alignment = replace(alignment, segments=(_whole(reference, total_s),))
         return alignment
 
-    def _another(self, moment: Moment, beside: Beside) -> bool:
+    def _another(self, moment: Moment, beside: Beside, *, in_part: bool) -> bool:
         """Whether what moves before a camera that stands still is another that goes the same way:
-        the reference's own is not seen, or it goes faster or slower, and it is not the same."""
+        the reference's own is not seen, or it goes faster or slower, and it is not the same. In a
+        part of the picture also where features see another moment."""
         told = moment.alignment
         if told is None or moment.same:
             return False
-        doubted = told.reference_id in beside.missing or not usual(told.speed)
+        unseen = beside.other_moment if in_part else beside.missing
+        doubted = told.reference_id in unseen or not usual(told.speed)
         return doubted and self._stands_still(told.reference_id)
 
     def _beside_hash(
@@ -341,15 +346,14 @@ class Judge:
         shown = {at for name, offsets in seen if stands.get(name) for at in offsets}
         return tuple(sorted(shown))
 
-    def _moment(self, alignment: Alignment, motion: Sequence[Motion]) -> Moment:
-        """What motion says of an alignment by PDQ in which all may be one scene."""
+    def _moment(
+        self, alignment: Alignment, query: Fingerprint, motion: Sequence[Motion], budget: Budget
+    ) -> Moment:
+        """What motion says of an alignment by PDQ, of that query, in which all may be one scene."""
         known = motion_of(self._store, alignment.reference_id) if motion else None
         if alignment.signal_type != "pdq" or known is None:
             return UNTOLD
-        seen = of_pictures(motion, np.array([f.offset for f in alignment.frames]))
-        each = [still_told(alignment, one, known) for one in seen.values()]
-        untold = Moment(None, other=any(m.other for m in each))
-        return next((m for m in each if m.alignment is not None), untold)
+        return moment_of(alignment, query, motion, known, budget)
 
     def _by_chance(self, alignment: Alignment, beside: Beside) -> bool:
         """Whether it is at a moment that local features cannot tell, or of another: of a camera

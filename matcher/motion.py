@@ -9,7 +9,7 @@ elsewhere, and another hour's best line is one among many.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,7 +151,15 @@ def laid_by(found: Found) -> Laid:
 
 def laid_whole(*, mirrored: bool) -> Laid:
     """The whole picture."""
-    return Laid(np.array([[1.0, 0, 0], [0, 1, 0]]), (1.0, 1.0), (1.0, 1.0), mirrored)
+    return laid_in((0.0, 0.0, 1.0, 1.0), mirrored=mirrored)
+
+
+def laid_in(box: Sequence[float], *, mirrored: bool) -> Laid:
+    """A picture within the upload's: left, top, right and bottom, in parts of its sides."""
+    left, top, right, bottom = box
+    left, right = (1 - right, 1 - left) if mirrored else (left, right)
+    within = np.array([[right - left, 0, left], [0, bottom - top, top]])
+    return Laid(within, (1.0, 1.0), (1.0, 1.0), mirrored)
 
 
 def compare(

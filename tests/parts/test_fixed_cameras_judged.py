@@ -117,6 +117,62 @@ def test_one_picture_in_a_pane_says_nothing_of_a_camera_that_stands_still(
     assert len(found(parts, seen_in(view, other))) == (0 if still and view.in_part else 1)
 
 
+@pytest.mark.parametrize(
+    ("hour", "found_in"),
+    [
+        pytest.param(3, [(4.0, 4.0)], id="the same hour"),
+        pytest.param(4, [], id="another hour before the same camera"),
+    ],
+)
+def test_what_moves_in_a_pane_tells_its_moment(
+    parts: ServiceParts, hour: int, found_in: list[tuple[float, float]]
+) -> None:
+    """In the left half of other footage, where all pictures hash alike."""
+    scene = np.repeat(footage(1)[:1], SECONDS, axis=0)
+    known(parts, scene, still=True)
+    half = replace(
+        seen_in(View.PANE, scene), boxes=np.array([(0, 0, 128, 255)] * SECONDS, np.uint8)
+    )
+    half = half.take(slice(5, 16))
+    halves = [np.repeat(moving(one, still=True).grids, 2, axis=2) for one in (hour, 9)]
+    grids = np.repeat(np.concatenate(halves, axis=2), 4, axis=1)
+    upload = Motion(moving(hour, still=True).offsets[20:61], grids[20:61])
+
+    matches = found(parts, half, [upload])
+
+    pairs = [pair for match in matches for a in match.alignments for pair in a.segments]
+    assert [(p.query.start, p.reference.start) for p in pairs] == [
+        pytest.approx(one) for one in found_in
+    ]
+    assert all(match.score > 0.9 for match in matches)
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "same", "counts"),
+    [
+        pytest.param(False, False, True, id="features see nothing"),
+        pytest.param(True, False, False, id="features see another moment"),
+        pytest.param(True, True, True, id="the same moves"),
+    ],
+)
+def test_a_moment_told_in_a_pane_is_held_against_what_features_see(
+    parts: ServiceParts,
+    elsewhere: bool,
+    same: bool,
+    counts: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = known(parts, np.repeat(footage(1)[:1], SECONDS, axis=0), still=True)
+
+    def told(one: Alignment, *_: object) -> Moment:
+        return Moment(replace(one, speed=1.0), other=False, same=same)
+
+    monkeypatch.setattr("matcher.still_scenes.told_in_part", told)
+    beside = Beside(other_moment=frozenset([name] if elsewhere else []))
+    pane = seen_in(View.PANE, np.repeat(footage(1)[:1], 8, axis=0))
+    assert bool(found(parts, pane, [moving(3, still=True)], beside)) is counts
+
+
 def slowed(bits: int) -> Fingerprint:
     """The footage at half its speed, each picture so many bits away."""
     codes = np.repeat(footage(1), 2, axis=0)
@@ -165,7 +221,7 @@ def test_a_moment_told_to_hashes_is_held_against_what_features_miss(
 ) -> None:
     name = known(parts, footage(1), still=still)
     monkeypatch.setattr(
-        "matcher.judge.still_told", lambda one, *_: Moment(one, other=False, same=same)
+        "matcher.still_scenes.still_told", lambda one, *_: Moment(one, other=False, same=same)
     )
     monkeypatch.setattr("matcher.judge.close_part", lambda _: 0.0)
     told = frozenset([name])
@@ -221,7 +277,7 @@ def test_another_speed_before_a_fixed_camera_may_be_another_who_does_the_same(
     def told(one: Alignment, *_: object) -> Moment:
         return Moment(replace(one, speed=speed), other=False, same=same)
 
-    monkeypatch.setattr("matcher.judge.still_told", told)
+    monkeypatch.setattr("matcher.still_scenes.still_told", told)
     monkeypatch.setattr("matcher.judge.close_part", lambda _: 0.0)
     beside = Beside(any_moment=frozenset([name]))
     (match,) = found(parts, prints(footage(1)), [moving(3, still=still)], beside)
