@@ -4,11 +4,11 @@
 
 Needs Seawall's answers to both halves (`python -m bench.robustness ... --split all` for videos,
 `python -m bench.robustness.images ... --split all` for images), and fits what there are answers of.
-A pair is a sample and a reference that Seawall saw in it, however weakly; in a half's pairs both
-are of that half, so that the halves share no source. `--write` puts the fit into
-matcher/calibration.toml, the tables into docs/robustness-calibration.md (of images: -images.md) and
-the plot beside it. Numbers in force stay where the fit lies within their bounds, for then it says
-nothing new; `--anew` writes all the same.
+Beside the fit it tells what the numbers in force make of the same pairs. A pair is a sample and a
+reference that Seawall saw in it, however weakly; in a half's pairs both are of that half, so that
+the halves share no source. `--write` puts the fit into matcher/calibration.toml, the tables into
+docs/robustness-calibration.md (of images: -images.md) and the plot beside it. Numbers in force stay
+where the fit lies within their bounds, for then it says nothing new; `--anew` writes all the same.
 
 The evidence in the answers does not depend on the calibration, their scores and actions do: run the
 benchmark again after a fit before you quote those.
@@ -20,7 +20,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -270,6 +270,15 @@ def page(of: Told) -> str:
     return "\n".join(parts)
 
 
+def page_of_those_in_force(of: Told) -> str:
+    """What the numbers in force make of the same pairs: of a seed that they were fitted on only the
+    other half is new to them."""
+    values = np.array(list(in_force(of.part).values.values()))
+    stays = replace(of, coefficients=values)
+    fitted_on = in_force(of.part).training["seed"]
+    return f"By the numbers in force (seed {fitted_on}):\n\n{_measures(stays, 'in force')}"
+
+
 def _coefficients(of: Told) -> str:
     low, high = np.percentile(of.draws, [2.5, 97.5], axis=0)
     lines = ["| | value | 95 % bounds |", "| --- | --: | --- |"]
@@ -278,8 +287,8 @@ def _coefficients(of: Told) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _measures(of: Told) -> str:
-    lines = ["| | calibrated | 95 % bounds | the score before |", "| --- | --: | --- | --: |"]
+def _measures(of: Told, by: str = "calibrated") -> str:
+    lines = [f"| | {by} | 95 % bounds | the score before |", "| --- | --: | --- | --: |"]
     for name, measure in (
         ("squared error (Brier)", brier),
         ("log loss, nats", log_loss),
@@ -330,7 +339,7 @@ def main() -> int:
             continue
         of = told(load(kept.parent / "samples.json"), answers(kept), part)
         numbers[part.name] = chosen(of, anew=options.anew)
-        print(f"{part.name}:\n\n{page(of)}")
+        print(f"{part.name}:\n\n{page(of)}\n{page_of_those_in_force(of)}")
         if numbers[part.name] == in_force(part):
             print(f"{part.name}: within the bounds of the numbers in force, which stay")
         else:
