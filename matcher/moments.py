@@ -73,8 +73,9 @@ usual or by the changes."""
 
 AGREED, AGREED_ABOVE = 0.6, 0.4
 """How every picture changes agrees by so much on a line, and so far above any other, that it is
-believed where features alone have found the same. (A man who comes and goes 0.65 and 0.49, a woman
-who leaves as he did 0.52 and 0.44.)"""
+believed where features alone have found the same; or how the pictures of a pane differ from the
+usual, where hashes alone have found it (`still_scenes.told_in_part`). (A man who comes and goes
+0.65 and 0.49, a woman who leaves as he did 0.52 and 0.44.)"""
 
 AS_WELL, REPEATED = 0.9, 0.8
 """Another moment of a reference agrees as well where it does so to this part; what moves is not

@@ -35,6 +35,11 @@ SMALLEST = 0.25
 """Part of either side of the upload's picture below which too little is known of what moves there:
 of panes of a fifth no moment was ever told, right or wrong."""
 
+MOST_IN_PARTS = 6
+"""Pictures within an upload's that are asked, each beside one reference, whenever an upload's
+hashes are aligned. A minute of one beside five minutes of a reference takes one or two seconds, and
+beside twenty and more five or six (`correlation.MOST_SEARCHED`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -49,11 +54,6 @@ class Moment:
 
 
 UNTOLD = Moment(None, other=False)
-
-
-MOST_IN_PARTS = 6
-"""Pictures within an upload's that are asked, each beside one reference, whenever an upload's
-hashes are aligned: beside a reference of an hour one takes up to two seconds."""
 
 
 def moment_of(

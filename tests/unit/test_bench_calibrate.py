@@ -125,6 +125,18 @@ class TestPairs:
         held = calibrate.pairs(benchmark(), self.FOUND, "test")
         assert (held.sources, held.true.tolist()) == (["two"], [False])
 
+    def test_the_numbers_in_force_are_told_of_the_same_pairs(self):
+        held = calibrate.Pairs(
+            np.array([[4.0, 0.0, 0.0, 0.0]] * 3), np.array([1, 1, 0], bool), ["a"] * 3
+        )
+        own = calibrate.in_force(calibrate.OF_VIDEOS)
+        of = calibrate.Told(7, held, held, np.zeros(5), np.zeros((1, 5)))
+        page = calibrate.page_of_those_in_force(of)
+        stated = calibrate.chance(own.values["intercept"] + 4.0 * own.values["hashes"])
+        p = np.full(3, calibrate.restated(float(stated), calibrate.STATED, 2 / 3))
+        assert f"| log loss, nats | {calibrate.log_loss(p, held.true):.4f} |" in page
+        assert f"(seed {own.training['seed']})" in page
+
     def test_a_half_without_both_kinds_is_refused(self):
         with pytest.raises(SystemExit, match="not both kinds"):
             calibrate.told(benchmark(), self.FOUND)
