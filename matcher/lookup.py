@@ -177,6 +177,7 @@ def likeliest(found: Sequence[Found], references: dict[str, Reference]) -> list[
         bound = upper_bound(one.query.signal_type, one.hits)
         if bound >= FLOOR:
             bounds[reference.id] = max(bounds.get(reference.id, 0.0), bound)
-            kept.append(one)
+            kept.append((bound, one))
     chosen = set(best_references(bounds, references))
-    return [one for one in kept if one.reference_id in chosen]
+    kept.sort(key=lambda each: -each[0])
+    return [one for _, one in kept if one.reference_id in chosen]

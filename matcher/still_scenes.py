@@ -66,13 +66,10 @@ def moment_of(
     """The moment of an alignment by hashes, of that `query`, in which all may be one scene; of
     parts of pictures as long as the budget lasts. `motion`: the upload's, by one or more looks."""
     seen = of_pictures(motion, np.array([f.offset for f in alignment.frames])).values()
-    if not query.view.in_part:
-        each = [still_told(alignment, one, reference) for one in seen]
-    elif budget.affords(1):
-        budget.spend()
-        each = [told_in_part(alignment, query, one, reference) for one in seen]
+    if query.view.in_part:
+        each = [told_in_part(alignment, query, one, reference, budget) for one in seen]
     else:
-        return UNTOLD
+        each = [still_told(alignment, one, reference) for one in seen]
     untold = Moment(None, other=any(m.other for m in each))
     return next((m for m in each if m.alignment is not None), untold)
 
@@ -101,10 +98,11 @@ def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Momen
 
 
 def told_in_part(
-    alignment: Alignment, query: Fingerprint, upload: Motion, reference: Motion
+    alignment: Alignment, query: Fingerprint, upload: Motion, reference: Motion, budget: Budget
 ) -> Moment:
     """An alignment by hashes of a picture within the upload's, the `query`, in which all may be one
-    scene before a camera that stands still, at the moment that what moves in it tells.
+    scene before a camera that stands still, at the moment that what moves in it tells; as long as
+    the `budget` lasts, of which a comparison takes one.
 
     There are fewer places to compare, and no features that may miss something. So it must agree at
     about the normal speed by `AGREED`, and by `AGREED_ABOVE` more than elsewhere. (Of 80 excerpts
@@ -125,6 +123,9 @@ def told_in_part(
     frames = [f for f, lies in zip(frames, there.tolist(), strict=True) if lies]
     if not any(f.distance <= UNSURE for f in frames):
         return UNTOLD
+    if not budget.affords(1):
+        return UNTOLD
+    budget.spend()
     given = upload.offsets[_during(frames, upload)], laid_in(mostly.tolist(), mirrored=mirrored)
     found = compare(*given, upload, reference)
     if found is None or found.line is None or not usual(found.line.speed):

@@ -225,16 +225,17 @@ READ_EVERY_S = 0.01
 
 
 class CpuClock:
-    """CPU seconds of this process, of one thread; read anew when `READ_EVERY_S` have gone by at
-    least, for under some kernels each reading costs as much as decoding a small picture."""
+    """CPU seconds of this process, or of what `read` tells; read anew when `READ_EVERY_S` have gone
+    by at least, for under some kernels each reading costs as much as decoding a small picture."""
 
-    def __init__(self) -> None:
-        self._seconds, self._read_at = time.process_time(), time.perf_counter()
+    def __init__(self, read: Callable[[], float] = time.process_time) -> None:
+        self._read = read
+        self._seconds, self._read_at = read(), time.perf_counter()
 
     def __call__(self) -> float:
         now = time.perf_counter()
         if now - self._read_at >= READ_EVERY_S:
-            self._seconds, self._read_at = time.process_time(), now
+            self._seconds, self._read_at = self._read(), now
         return self._seconds
 
 

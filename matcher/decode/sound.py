@@ -21,6 +21,7 @@ from av.audio.stream import AudioStream
 from av.filter import Graph
 from numpy.typing import NDArray
 
+from matcher.decode.pace import CpuClock
 from matcher.decode.packets import SPLICED, open_container, packets
 from matcher.decode.timeline import LONGEST_GAP_S, SPLICED_GAP_S
 
@@ -85,7 +86,8 @@ class OpenedSound:
         whoever takes the blocks; `max_s` seconds of sound are looked at. Raises
         `UnsupportedMedia`, `CorruptMedia` where the container cannot be opened.
         """
-        until, ends = time.thread_time() + seconds, time.monotonic() + clock_s
+        spent = CpuClock(time.thread_time)
+        until, ends = spent() + seconds, time.monotonic() + clock_s
         with open_container(self._media) as container:
             streams, left_out = sound_streams(container, self._max_tracks)
             self.truncated = left_out
@@ -97,7 +99,7 @@ class OpenedSound:
                 if track is None:
                     continue
                 yield from track.feed(packet)
-                if time.thread_time() > until or time.monotonic() > ends:
+                if spent() >= until or time.monotonic() > ends:
                     self.truncated = True
                     break
             for track in tracks.values():

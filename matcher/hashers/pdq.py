@@ -30,6 +30,7 @@ ROWS, COLUMNS = 4, 8  # are made at a time: they need a strip of the picture onl
 
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def luma_from_rgb(rgb: NDArray[np.uint8]) -> Floats32:
@@ -38,22 +39,31 @@ def luma_from_rgb(rgb: NDArray[np.uint8]) -> Floats32:
     return luma.astype(np.float32)
 
 
-def _window(at: int, size: int) -> tuple[int, int]:
-    """The first and the past-the-last sample that the box around `at` averages."""
+def _windows(at: Ints, size: int) -> tuple[Ints, Ints]:
+    """The first and the past-the-last samples that the boxes around `at` average."""
     width = (size + 2 * SQUARE - 1) // (2 * SQUARE)
     ahead = (width + 2) // 2
-    return max(0, at - (width - ahead)), min(size, at + ahead)
+    return np.maximum(0, at - (width - ahead)), np.minimum(size, at + ahead)
 
 
 def _reducer(size: int) -> Floats64:
-    """(64, size): two box passes over an axis of that many samples, and the picking of 64."""
-    rows = np.zeros((SQUARE, size))
-    for row in range(SQUARE):
-        first, last = _window(int((row + 0.5) * size / SQUARE), size)
-        for middle in range(first, last):
-            left, right = _window(middle, size)
-            rows[row, left:right] += 1.0 / ((last - first) * (right - left))
-    return rows
+    """(64, size): two box passes over an axis of that many samples, and the picking of 64.
+
+    One box of each row's at a time, in the order in which one loop a row would add them: so the
+    sums are rounded as they always were.
+    """
+    picked = ((np.arange(SQUARE) + 0.5) * size / SQUARE).astype(np.int64)
+    first, last = _windows(picked, size)
+    boxes = last - first
+    widest = (size + 2 * SQUARE - 1) // (2 * SQUARE)
+    rows = np.zeros((SQUARE, size + widest))  # a box may reach beyond the end, with no weight there
+    row, reach = np.arange(SQUARE)[:, None], np.arange(widest)
+    for n in range(int(boxes.max())):
+        left, right = _windows(np.minimum(first + n, last - 1), size)
+        at = left[:, None] + reach
+        inside = (at < right[:, None]) & (n < boxes)[:, None]
+        rows[row, at] += inside / (boxes * (right - left))[:, None]
+    return rows[:, :size]
 
 
 def _bands(size: int, at_once: int) -> tuple[tuple[int, int, Floats64], ...]:

@@ -19,8 +19,10 @@ from hashdb.signals import CARD
 from hashdb.snapshot import ReferenceIndex
 from hashdb.store import Store
 from matcher import lookup
+from matcher.align import FrameHits
 from matcher.hashers import pdq
-from matcher.lookup import Lookup
+from matcher.lookup import Found, Lookup, likeliest
+from tests.rulings import reference
 
 WIDTHS = {"pdq": 32, CARD: 32, "phash": 8}
 
@@ -102,6 +104,19 @@ def test_looked_up_at_once_as_one_by_one(known: Lookup, shown: Any, most: int) -
         at_once = known.hits(queries)
     assert at_once
     assert told(at_once) == told(one_by_one)
+
+
+def test_the_likeliest_come_first() -> None:
+    query = prints(footage(1, 6))
+
+    def hit(name: str, frames: int, distance: int) -> Found:
+        rows = np.arange(frames)
+        near = np.full(frames, distance)
+        return Found(query, name, FrameHits(rows, rows * 1.0, np.zeros(frames), near))
+
+    few, far, near, unknown = hit("few", 2, 4), hit("far", 6, 28), hit("near", 6, 4), hit("x", 6, 0)
+    references = {name: reference(name, "attacks") for name in ("few", "far", "near")}
+    assert likeliest([few, far, unknown, near], references) == [near, far, few]
 
 
 def test_nothing_to_look_up(known: Lookup) -> None:

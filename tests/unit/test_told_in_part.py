@@ -13,9 +13,9 @@ from matcher import still_scenes
 from matcher.correlation import Line
 from matcher.features import QUERY_GRID, REFERENCE_GRID
 from matcher.motion import Agreement, Comparison
-from matcher.score import STILL, rescore
+from matcher.score import STILL, UNSURE, rescore
 from matcher.seeking import Budget
-from matcher.still_scenes import UNTOLD, moment_of, told_in_part
+from matcher.still_scenes import UNTOLD, Moment, moment_of, told_in_part
 from tests.standing_camera import Grey, scene, watched
 
 TIMES = np.arange(0, 8, 0.4).tolist()
@@ -68,6 +68,10 @@ def one_scene(orientation: Orientation = Orientation.ORIGINAL, distance: int = 1
     return made
 
 
+def ask(alignment: Alignment, asked: Fingerprint, moving: Motion, reference: Motion) -> Moment:
+    return told_in_part(alignment, asked, moving, reference, Budget(1))
+
+
 @pytest.mark.parametrize("box", [LEFT, SMALLER], ids=["half", "quarter"])
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_copy_gets_its_moment(mirrored: bool, box: tuple[int, int, int, int], reference: Motion):
@@ -77,22 +81,22 @@ def test_a_copy_gets_its_moment(mirrored: bool, box: tuple[int, int, int, int], 
     still = one_scene(orientation)
     moving = upload(1, box, mirrored=mirrored)
 
-    told = told_in_part(still, query(at(lies)), moving, reference).alignment
+    found = ask(still, query(at(lies)), moving, reference).alignment
 
-    assert told is not None
-    assert told.score > 0.9 > still.score
-    (pair,) = told.segments
+    assert found is not None
+    assert found.score > 0.9 > still.score
+    (pair,) = found.segments
     assert (pair.reference.start, pair.reference.end) == pytest.approx((9.0, 17.0), abs=0.8)
 
 
 @pytest.mark.parametrize("hour", range(2, 22))
 def test_another_hour_gets_none(hour: int, reference: Motion):
-    assert told_in_part(one_scene(), query(at(LEFT)), upload(hour, LEFT), reference) == UNTOLD
+    assert ask(one_scene(), query(at(LEFT)), upload(hour, LEFT), reference) == UNTOLD
 
 
 def test_nor_what_lies_beside_it(reference: Motion):
     beside = (128, 0, 255, 255)
-    assert told_in_part(one_scene(), query(at(beside)), upload(1, LEFT), reference) == UNTOLD
+    assert ask(one_scene(), query(at(beside)), upload(1, LEFT), reference) == UNTOLD
 
 
 @pytest.mark.parametrize("why", ["far", "turned", "no boxes", "another track"])
@@ -106,7 +110,7 @@ def test_what_cannot_be_compared_tells_nothing(why: str, reference: Motion):
         asked = query(None)
     else:
         moving = replace(moving, track=1)
-    assert told_in_part(still, asked, moving, reference) == UNTOLD
+    assert ask(still, asked, moving, reference) == UNTOLD
 
 
 @pytest.mark.parametrize(("off", "told"), [(5, True), (6, False)])
@@ -114,7 +118,7 @@ def test_what_moves_in_a_pane_that_wanders_is_not_compared(off: int, told: bool,
     """Of twenty pictures so many lie elsewhere."""
     boxes = at(LEFT)
     boxes[:off, 0] = 60
-    found = told_in_part(one_scene(), query(boxes), upload(1, LEFT), reference).alignment
+    found = ask(one_scene(), query(boxes), upload(1, LEFT), reference).alignment
     assert (found is not None) is told
     assert found is None or len(found.frames) == len(TIMES) - off
 
@@ -125,7 +129,7 @@ def test_a_picture_that_is_close_must_be_one_of_those_compared(reference: Motion
     still = one_scene()
     frames = [replace(f, distance=10 if i < 4 else 24) for i, f in enumerate(still.frames)]
     assert (
-        told_in_part(replace(still, frames=tuple(frames)), query(boxes), upload(1, LEFT), reference)
+        ask(replace(still, frames=tuple(frames)), query(boxes), upload(1, LEFT), reference)
         == UNTOLD
     )
 
@@ -135,7 +139,7 @@ def test_boxes_are_those_of_the_pictures_that_agree(reference: Motion):
     boxes[:12] = SMALLER
     still = one_scene()
     some = replace(still, frames=still.frames[12:])
-    assert told_in_part(some, query(boxes), upload(1, LEFT), reference).alignment is not None
+    assert ask(some, query(boxes), upload(1, LEFT), reference).alignment is not None
 
 
 @pytest.mark.parametrize("why", ["asked", "small", "a moving camera"])
@@ -153,8 +157,8 @@ def test_some_are_not_compared(why: str, reference: Motion, monkeypatch: pytest.
     box = (0, 0, 60, 255) if why == "small" else LEFT
     still = one_scene()
     some = replace(still, frames=still.frames[3:8])
-    told = told_in_part(some, query(at(box)), upload(1, LEFT), reference)
-    assert (told.alignment is not None) is (why == "asked")
+    found = ask(some, query(at(box)), upload(1, LEFT), reference)
+    assert (found.alignment is not None) is (why == "asked")
     assert given == ([TIMES[3:8]] if why == "asked" else [])
 
 
@@ -176,7 +180,7 @@ def test_somebody_else_who_goes_by_much_alike_is_not_enough(hour: int, other: in
     """What moves agrees with other moments nearly as well."""
     reference = watched([(t, dots(hour, t)) for t in np.arange(0, 30, 0.25)], REFERENCE_GRID)
     moving = watched([(t, within(dots(other, 9 + t), LEFT, t)) for t in TIMES], QUERY_GRID)
-    assert told_in_part(one_scene(), query(at(LEFT)), moving, reference) == UNTOLD
+    assert ask(one_scene(), query(at(LEFT)), moving, reference) == UNTOLD
 
 
 @pytest.mark.parametrize(
@@ -199,9 +203,19 @@ def test_it_must_agree_by_much_and_at_about_the_normal_speed(
     line = Line(speed, 9.0)
     monkeypatch.setattr(still_scenes, "compare", lambda *_: Comparison(line, 0.9, 0.9))
     monkeypatch.setattr(still_scenes, "agreement_on", lambda *_: Agreement(on, elsewhere))
-    found = told_in_part(one_scene(), query(at(LEFT)), upload(1, LEFT), reference)
+    found = ask(one_scene(), query(at(LEFT)), upload(1, LEFT), reference)
     assert (found.alignment is not None) is told
     assert not found.same
+
+
+def test_what_is_refused_at_once_costs_nothing(reference: Motion):
+    budget, moving = Budget(1), upload(1, LEFT)
+    far = one_scene(distance=UNSURE + 1)
+    tiny = query(at((0, 0, 60, 255)))
+    for some, asked in ((far, query(at(LEFT))), (one_scene(), tiny), (one_scene(), query(None))):
+        assert told_in_part(some, asked, moving, reference, budget) == UNTOLD
+    assert told_in_part(one_scene(), query(at(LEFT)), moving, reference, budget) != UNTOLD
+    assert not budget.affords(1)
 
 
 def test_parts_are_asked_as_long_as_the_budget_lasts(reference: Motion):
