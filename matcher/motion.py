@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashdb.model import Floats, Motion
+from hashdb.model import Floats, Motion, Orientation
 from matcher.correlation import (
     Cells,
     Laid,
@@ -149,17 +149,31 @@ def laid_by(found: Found) -> Laid:
     )
 
 
-def laid_whole(*, mirrored: bool) -> Laid:
-    """The whole picture."""
-    return laid_in((0.0, 0.0, 1.0, 1.0), mirrored=mirrored)
+_PLACED = {
+    Orientation.ORIGINAL: ((1, 0, 0), (0, 1, 0)),
+    Orientation.ROTATE_90: ((0, -1, 1), (1, 0, 0)),
+    Orientation.ROTATE_180: ((-1, 0, 1), (0, -1, 1)),
+    Orientation.ROTATE_270: ((0, 1, 0), (-1, 0, 1)),
+    Orientation.FLIP_VERTICAL: ((1, 0, 0), (0, -1, 1)),
+    Orientation.FLIP_HORIZONTAL: ((-1, 0, 1), (0, 1, 0)),
+    Orientation.FLIP_PLUS: ((0, 1, 0), (1, 0, 0)),
+    Orientation.FLIP_MINUS: ((0, -1, 1), (-1, 0, 1)),
+}
+"""Where each place of a picture that was placed so is in the picture itself: rows of x, y and 1, in
+parts of the sides (`matcher.hashers.pdq.hash_dihedral`)."""
 
 
-def laid_in(box: Sequence[float], *, mirrored: bool) -> Laid:
+def laid_whole(orientation: Orientation = Orientation.ORIGINAL) -> Laid:
+    """The whole picture, which is the reference's once it is placed so."""
+    return laid_in((0.0, 0.0, 1.0, 1.0), orientation)
+
+
+def laid_in(box: Sequence[float], orientation: Orientation = Orientation.ORIGINAL) -> Laid:
     """A picture within the upload's: left, top, right and bottom, in parts of its sides."""
     left, top, right, bottom = box
-    left, right = (1 - right, 1 - left) if mirrored else (left, right)
     within = np.array([[right - left, 0, left], [0, bottom - top, top]])
-    return Laid(within, (1.0, 1.0), (1.0, 1.0), mirrored)
+    placed = within @ np.array([*_PLACED[orientation], (0, 0, 1)])
+    return Laid(placed, (1.0, 1.0), (1.0, 1.0))
 
 
 def compare(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Alignment, Fingerprint, FrameMatch, Motion, Orientation, View
+from hashdb.model import Alignment, Fingerprint, FrameMatch, Motion, View
 from matcher.correlation import Line, moves_little
 from matcher.laying import usual
 from matcher.moments import AGREED, AGREED_ABOVE, SAME, is_same
@@ -77,12 +77,11 @@ def moment_of(
 def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Moment:
     """An alignment by hashes of the whole picture in which all may be one scene, at the moment that
     all that moves tells."""
-    mirrored = _mirrored(alignment)
     frames = [f for f in alignment.frames if f.view is View.FULL and f.track == upload.track]
     close = any(f.distance <= UNSURE for f in frames)
-    if mirrored is None or not frames or not (close or stands_still(reference)):
+    if not frames or not (close or stands_still(reference)):
         return UNTOLD  # a camera that passes the same place again moves much as before
-    during, laid = _during(frames, upload), laid_whole(mirrored=mirrored)
+    during, laid = _during(frames, upload), laid_whole(alignment.orientation)
     found = compare(upload.offsets[during], laid, upload, reference)
     if found is None:
         return UNTOLD
@@ -109,9 +108,8 @@ def told_in_part(
     of five standing cameras, each squeezed into one half of other footage, other moments agree by
     0.31 more at most where any picture is close, copies mostly by 0.41 to 0.63.)
     """
-    mirrored = _mirrored(alignment)
     frames = [f for f in alignment.frames if f.track == upload.track]
-    if mirrored is None or query.boxes is None or not frames or not stands_still(reference):
+    if query.boxes is None or not frames or not stands_still(reference):
         return UNTOLD
     row_of = {offset: row for row, offset in enumerate(query.offsets.tolist())}
     boxes = query.boxes[[row_of[f.offset] for f in frames]] / 255.0
@@ -126,7 +124,7 @@ def told_in_part(
     if not budget.affords(1):
         return UNTOLD
     budget.spend()
-    given = upload.offsets[_during(frames, upload)], laid_in(mostly.tolist(), mirrored=mirrored)
+    given = upload.offsets[_during(frames, upload)], laid_in(mostly.tolist(), alignment.orientation)
     found = compare(*given, upload, reference)
     if found is None or found.line is None or not usual(found.line.speed):
         return UNTOLD
@@ -135,13 +133,6 @@ def told_in_part(
         return UNTOLD
     same = is_same(on, found.line.speed)
     return Moment(_on_line(alignment, frames, found.line), other=False, same=same)
-
-
-def _mirrored(alignment: Alignment) -> bool | None:
-    """Whether it is of a mirrored picture; None where it is of one that is turned."""
-    if alignment.orientation is Orientation.ORIGINAL:
-        return False
-    return True if alignment.orientation is Orientation.FLIP_HORIZONTAL else None
 
 
 def _during(frames: Sequence[FrameMatch], upload: Motion) -> NDArray[np.bool_]:

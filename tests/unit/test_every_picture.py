@@ -65,7 +65,7 @@ def uploaded(
 def test_what_burns_is_told_by_every_picture_where_some_tell_nothing(
     start: float, reference: Motion
 ):
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     some = compare(SPARSE, whole, uploaded(1, start, SPARSE), reference)
     assert start == 9.0 or some is None or some.line is None
     line = line_by_all(SPARSE, whole, uploaded(1, start), reference)
@@ -86,7 +86,7 @@ def test_wherever_it_lies_in_the_picture(rendering: Rendering, reference: Motion
 @pytest.mark.parametrize("hour", range(2, 12))
 def test_another_hour_tells_nothing(hour: int, reference: Motion):
     upload = uploaded(hour, 9.0)
-    assert line_by_all(SPARSE, laid_whole(mirrored=False), upload, reference) is None
+    assert line_by_all(SPARSE, laid_whole(), upload, reference) is None
 
 
 @pytest.mark.parametrize(("speed", "most"), [(1.6, 400_000), (1.017, 2_000_000)])
@@ -100,7 +100,7 @@ def test_other_speeds_are_tried_of_references_that_are_not_long(
     upload = watched(
         [(t, shown(1, round((4 + speed * t) * RATE) / RATE)) for t in times], QUERY_GRID
     )
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     line = line_by_all(SPARSE, whole, upload, known)
     assert line is not None
     assert line.speed == pytest.approx(speed, rel=0.03)
@@ -114,7 +114,7 @@ def test_what_repeats_itself_is_not_told():
     again = watched([(t, burning(1, t % 5)) for t in moments.tolist()], REFERENCE_GRID)
     times = np.arange(6 * RATE) / RATE
     upload = watched([(t, burning(1, (10 + t) % 5)) for t in times.tolist()], QUERY_GRID)
-    assert line_by_all(SPARSE, laid_whole(mirrored=False), upload, again) is None
+    assert line_by_all(SPARSE, laid_whole(), upload, again) is None
 
 
 def test_a_line_must_lead_what_moves_to_the_reference(reference: Motion):
@@ -122,7 +122,7 @@ def test_a_line_must_lead_what_moves_to_the_reference(reference: Motion):
     times = np.arange(6 * RATE) / RATE
     pictures = [(t, burning(1 if t >= 2 else 3, t - 2)) for t in times.tolist()]
     upload = watched(pictures, QUERY_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     assert line_by_all(SPARSE, whole, upload, reference) is None
     calm = [(t, burning(1, t - 2) if t >= 2 else scene(0, 0.0)) for t in times.tolist()]
     line = line_by_all(SPARSE, whole, watched(calm, QUERY_GRID), reference)
@@ -146,7 +146,7 @@ def test_a_door_that_opens_alike_at_another_hour_is_one_event(
 ):
     known = watched([p for i, p in enumerate(opening(1, 9.0, 20)) if i % 7 == 0], REFERENCE_GRID)
     upload = watched(opening(2, 3.0, 6), QUERY_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     assert line_by_all(SPARSE, whole, upload, known) is None
     monkeypatch.setattr(every_picture, "EVENTS", 0.0)
     told = every_picture.line_by_all(SPARSE, whole, upload, known)
@@ -162,12 +162,12 @@ def test_of_a_reference_that_is_too_long_nothing_is_asked(
     reference: Motion, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(every_picture, "MOST_HELD", 1000)
-    assert line_by_all(SPARSE, laid_whole(mirrored=False), uploaded(1, 9.0), reference) is None
+    assert line_by_all(SPARSE, laid_whole(), uploaded(1, 9.0), reference) is None
 
 
 def test_too_few_lines_that_lead_elsewhere_tell_nothing(monkeypatch: pytest.MonkeyPatch):
     short = watched([(t, burning(1, t)) for t in np.arange(0, 8, 0.25).tolist()], REFERENCE_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     monkeypatch.setattr(every_picture, "MOST_HELD", 20_000)  # the normal speed alone
     upload = uploaded(1, 1.0)
     monkeypatch.setattr(every_picture, "ELSEWHERE_S", 1.0)
@@ -177,7 +177,7 @@ def test_too_few_lines_that_lead_elsewhere_tell_nothing(monkeypatch: pytest.Monk
 
 
 def test_where_too_little_is_to_compare_nothing_is_told(reference: Motion):
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     still = watched([(t, scene(0, 0.0)) for t in np.arange(0, 6, 1 / RATE)], QUERY_GRID)
     assert line_by_all(SPARSE, whole, still, reference) is None
     short = watched([(t, burning(1, t)) for t in np.arange(0, 1, 0.25)], REFERENCE_GRID)
@@ -192,7 +192,7 @@ def test_a_line_is_followed_for_as_long_as_the_same_moves(reference: Motion):
     times = np.arange(12 * RATE) / RATE
     pictures = [(t, burning(1 if t < 6 else 2, 9 + t)) for t in times.tolist()]
     upload = watched(pictures, QUERY_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     at = np.arange(0.5, 12, 0.5)
     there = followed(Line(1.0, 9.0), at, whole, upload, reference)
     assert there[at <= 5].all()
@@ -204,7 +204,7 @@ def test_a_line_is_followed_for_as_long_as_the_same_moves(reference: Motion):
 @pytest.mark.parametrize(("gap", "told"), [(0.5, True), (0.7, False)])
 def test_moments_that_lie_far_apart_have_no_change(gap: float, told: bool):
     kept = watched([(t, burning(1, t)) for t in np.arange(0, 30, gap).tolist()], REFERENCE_GRID)
-    line = line_by_all(SPARSE, laid_whole(mirrored=False), uploaded(1, 9.0), kept)
+    line = line_by_all(SPARSE, laid_whole(), uploaded(1, 9.0), kept)
     assert (line is not None) == told
 
 
@@ -213,7 +213,7 @@ def test_four_changes_tell_nothing(gap: float, told: bool):
     """A reference of which two pictures are kept now and then: six seconds lead to five or four."""
     moments = (np.arange(0, 60, gap)[:, None] + (0.0, 0.25)).ravel()
     kept = watched([(t, burning(1, t)) for t in moments.tolist()], REFERENCE_GRID)
-    line = line_by_all(SPARSE, laid_whole(mirrored=False), uploaded(1, 9.0), kept)
+    line = line_by_all(SPARSE, laid_whole(), uploaded(1, 9.0), kept)
     assert (line is not None) == told
 
 
@@ -226,7 +226,7 @@ def test_a_line_of_an_odd_speed_must_be_clearer(
     for t in (np.arange(6 * RATE) / RATE).tolist():
         coarse = np.kron(rng.normal(0, grain, (16, 16)), np.ones((4, 4)))
         pictures.append((t, scene(1, round((4 + 1.6 * t) * RATE) / RATE) + coarse))
-    upload, whole = watched(pictures, QUERY_GRID), laid_whole(mirrored=False)
+    upload, whole = watched(pictures, QUERY_GRID), laid_whole()
     assert (line_by_all(SPARSE, whole, upload, known) is not None) == told
     monkeypatch.setattr(every_picture, "ODD_LEAST", 0.4)
     assert line_by_all(SPARSE, whole, upload, known) is not None
@@ -238,6 +238,6 @@ def test_two_changes_follow_nothing(there: bool):
     run = [11.625, 11.875, 12.125, 12.375] if there else [11.75, 12.0, 12.25]
     moments = [*np.arange(0, 10.5, 0.25), *run, *np.arange(13.5, 30, 0.25)]
     kept = watched([(float(t), burning(1, t)) for t in moments], REFERENCE_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     alike = followed(Line(1.0, 9.0), np.array([3.0]), whole, uploaded(1, 9.0), kept)
     assert alike.tolist() == [there]

@@ -98,7 +98,7 @@ def test_another_hour_tells_nothing(hour: int, reference: Motion):
 
 def test_where_nothing_moves_nothing_is_told(reference: Motion):
     still = [(t, scene(1, 0.0)) for t in np.arange(0, 6, 0.4).tolist()]
-    times, laid = np.array([t for t, _ in still]), laid_whole(mirrored=False)
+    times, laid = np.array([t for t, _ in still]), laid_whole()
     assert line_of(times, laid, watched(still, QUERY_GRID), reference) is None
     frozen = watched([(t, scene(1, 0.0)) for t in np.arange(0, 30, 0.25).tolist()], REFERENCE_GRID)
     moving = watched([(t, scene(1, t)) for t, _ in still], QUERY_GRID)
@@ -116,7 +116,7 @@ def test_a_reference_too_short_to_compare_tells_nothing():
 def test_a_line_that_was_found_otherwise_is_asked_about(reference: Motion):
     times = np.arange(0, 6, 0.4)
     upload = watched([(t, scene(1, 9 + t)) for t in times.tolist()], QUERY_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     right = agreement_on(Line(0.95, 9.2), times, whole, upload, reference)
     assert right is not None
     assert right.on > 0.8 > right.elsewhere
@@ -135,13 +135,13 @@ def test_a_line_that_was_found_otherwise_is_asked_about(reference: Motion):
 def test_too_few_pictures_tell_nothing(reference: Motion):
     times = [0.0, 0.4, 0.8]
     upload = watched([(t, scene(1, 9 + t)) for t in times], QUERY_GRID)
-    assert line_of(np.array(times), laid_whole(mirrored=False), upload, reference) is None
+    assert line_of(np.array(times), laid_whole(), upload, reference) is None
 
 
 def test_pictures_without_motion_are_passed_over(reference: Motion):
     times = np.arange(0, 6, 0.4)
     upload = watched([(t, scene(1, 9 + t)) for t in times.tolist()], QUERY_GRID)
-    laid = laid_whole(mirrored=False)
+    laid = laid_whole()
     line = line_of(np.concatenate([times, times + 0.1]), laid, upload, reference)
     assert line is not None
     assert line.offset == pytest.approx(9.0, abs=0.4)
@@ -217,7 +217,7 @@ def test_what_repeats_itself_is_told_without_its_moment():
     times = np.arange(0, 6, 0.4).tolist()
     upload = watched([(t, scene(1, (10 + t) % 5)) for t in times], QUERY_GRID)
     still = still_alignment(times, Orientation.ORIGINAL, View.FULL)
-    assert line_of(np.array(times), laid_whole(mirrored=False), upload, again) is None
+    assert line_of(np.array(times), laid_whole(), upload, again) is None
     assert still_told(still, upload, again) == Moment(still, other=False, same=True)
 
 
@@ -282,7 +282,7 @@ def test_what_sways_is_told_by_its_changes(swaying: Motion, monkeypatch: pytest.
     monkeypatch.setattr(motion, "CLEARLY", 1e9)
     monkeypatch.setattr(motion, "BOTH_CLEARLY", 1e9)
     upload = of_swings(1, 20.0)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     line = line_of(upload.offsets, whole, upload, swaying)
     assert line is not None
     assert line.speed * 4 + line.offset == pytest.approx(24.0, abs=0.3)
@@ -293,7 +293,7 @@ def test_what_sways_is_told_by_its_changes(swaying: Motion, monkeypatch: pytest.
 @pytest.mark.parametrize("hour", range(2, 14))
 def test_what_sways_at_another_hour_is_not(hour: int, swaying: Motion):
     upload = of_swings(hour, 20.0)
-    assert line_of(upload.offsets, laid_whole(mirrored=False), upload, swaying) is None
+    assert line_of(upload.offsets, laid_whole(), upload, swaying) is None
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_two_that_tell_one_line_are_believed_where_neither_is_alone(
     reference: Motion, monkeypatch: pytest.MonkeyPatch
 ):
     upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     for name, value in (("ALIKE", 1.1), ("CLEARLY", 1e9), ("CHANGES_CLEARLY", 1e9)):
         monkeypatch.setattr(motion, name, value)
     line = line_of(upload.offsets, whole, upload, reference)
@@ -328,7 +328,7 @@ def test_two_that_tell_one_line_are_believed_where_neither_is_alone(
 def test_a_line_is_confirmed_by_the_changes_of_that_line_only(reference: Motion):
     upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
     other = watched([(t, scene(2, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     assert confirmed(Line(1.0, 5.2), upload.offsets, whole, upload, reference)
     assert not confirmed(Line(1.0, 7.0), upload.offsets, whole, upload, reference)
     assert not confirmed(Line(1.0, 5.2), other.offsets, whole, other, reference)
@@ -340,7 +340,7 @@ def test_where_the_camera_stands_a_line_is_confirmed_by_all_that_tells_one(
 ):
     """Of a faint copy the changes correlate less than a camera that moves is believed by."""
     monkeypatch.setattr(motion, "CHANGES_ALIKE", 1.1)
-    upload, whole = of_swings(1, 20.0), laid_whole(mirrored=False)
+    upload, whole = of_swings(1, 20.0), laid_whole()
     assert confirmed(Line(1.0, 20.2), upload.offsets, whole, upload, swaying)
     assert not confirmed(Line(1.0, 22.0), upload.offsets, whole, upload, swaying)
     other = of_swings(2, 20.0)
@@ -357,7 +357,7 @@ def test_a_line_is_confirmed_by_fainter_changes_that_stand_out_by_more(
     monkeypatch.setattr(motion, "CHANGES_ALIKE", 1.1)
     monkeypatch.setattr(motion, "STILL_PART", 1.1)
     upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     assert confirmed(Line(1.0, 5.2), upload.offsets, whole, upload, reference)
     monkeypatch.setattr(motion, "CHANGES_FAINT", 1e9)
     assert not confirmed(Line(1.0, 5.2), upload.offsets, whole, upload, reference)
@@ -388,14 +388,14 @@ def test_where_features_have_found_the_line_less_is_enough(
         motion.of_steps: motion._Clear(Line(*steps[:2]), *steps[2:]),
     }
     monkeypatch.setattr(motion, "_clearest", lambda *given: clear[given[-1]])
-    given = (upload.offsets, laid_whole(mirrored=False), upload, reference)
+    given = (upload.offsets, laid_whole(), upload, reference)
     assert motion.coincides(Line(1.0, 5.0), *given) is agrees
     assert not motion.coincides(Line(1.0, 5.0), upload.offsets[:2], *given[1:])
 
 
 def test_changes_lead_to_a_line_however_faint(swaying: Motion, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(motion, "CHANGES_LEAST", 1.1)
-    upload, whole = of_swings(1, 20.0), laid_whole(mirrored=False)
+    upload, whole = of_swings(1, 20.0), laid_whole()
     assert leads_to(Line(1.0, 20.2), upload.offsets, whole, upload, swaying)
     assert not leads_to(Line(1.0, 22.0), upload.offsets, whole, upload, swaying)
     assert not leads_to(Line(1.0, 20.2), upload.offsets[:3], whole, upload, swaying)
@@ -407,7 +407,7 @@ def test_changes_between_pictures_far_apart_tell_nothing(
     """Each of a pair of pictures may be of another shot."""
     monkeypatch.setattr(motion, "STILL_PART", 1.1)  # so that nothing else tells
     upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 20, 2.5)], QUERY_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     assert not confirmed(Line(1.0, 5.0), upload.offsets, whole, upload, reference)
 
 
@@ -416,7 +416,7 @@ def test_a_faint_correlation_must_stand_out_by_more(
 ):
     moments = np.arange(5.0, 15.0, 0.5)
     upload = watched([(t - 5.0, scene(1, t)) for t in moments], QUERY_GRID)
-    whole = laid_whole(mirrored=False)
+    whole = laid_whole()
     levels_alone(monkeypatch)
     monkeypatch.setattr(motion, "ALIKE", 1.1)
     monkeypatch.setattr(motion, "FAINT_CLEARLY", 1e9)
@@ -451,11 +451,11 @@ def test_a_line_that_agrees_far_better_than_any_other_is_clear_however_these_sca
     upload = watched([(t - 5.0, scene(1, t)) for t in moments], QUERY_GRID)
     levels_alone(monkeypatch)
     monkeypatch.setattr(motion, "CLEARLY", 1e9)
-    line = line_of(upload.offsets, laid_whole(mirrored=False), upload, reference)
+    line = line_of(upload.offsets, laid_whole(), upload, reference)
     assert line is not None
     assert line.offset == pytest.approx(5.0, abs=0.2)
     monkeypatch.setattr(motion, "ALIKE", 1.1)
-    assert line_of(upload.offsets, laid_whole(mirrored=False), upload, reference) is None
+    assert line_of(upload.offsets, laid_whole(), upload, reference) is None
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ def test_a_line_of_an_odd_speed_must_be_the_best_by_both(
 ):
     """Of one event another event of the same make leads to it, at some speed or other."""
     upload = watched([(t, scene(1, 5 + t)) for t in np.arange(0, 10, 0.5)], QUERY_GRID)
-    cells = cells_of(upload.offsets, laid_whole(mirrored=False), upload, reference)
+    cells = cells_of(upload.offsets, laid_whole(), upload, reference)
     assert cells is not None
     one, other = (motion._Clear(Line(*some[:2]), *some[2:]) for some in (levels, steps))
     monkeypatch.setattr(motion, "_clearest", lambda *_: other)
@@ -535,7 +535,7 @@ def test_what_moves_where_a_line_leads_nowhere_speaks_against_it(
     reference = watched([(t, road(CARS, t)) for t in moments], REFERENCE_GRID)
     times = np.arange(0, 12, 0.5)
     upload = watched([(t, road(CARS + later, 6.5 + t)) for t in times.tolist()], QUERY_GRID)
-    line = line_of(times, laid_whole(mirrored=False), upload, reference)
+    line = line_of(times, laid_whole(), upload, reference)
     assert (line is not None and line.offset == pytest.approx(6.5, abs=0.5)) is told
 
 

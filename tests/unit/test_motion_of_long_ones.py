@@ -35,7 +35,7 @@ from matcher.motion import (
 )
 from tests.standing_camera import scene, watched
 
-WHOLE = laid_whole(mirrored=False)
+WHOLE = laid_whole()
 
 
 def noise(seconds: float, gap: float, side: int) -> Motion:

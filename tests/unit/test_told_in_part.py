@@ -15,7 +15,7 @@ from matcher.features import QUERY_GRID, REFERENCE_GRID
 from matcher.motion import Agreement, Comparison
 from matcher.score import STILL, UNSURE, rescore
 from matcher.seeking import Budget
-from matcher.still_scenes import UNTOLD, Moment, moment_of, told_in_part
+from matcher.still_scenes import UNTOLD, Moment, moment_of, still_told, told_in_part
 from tests.standing_camera import Grey, scene, watched
 
 TIMES = np.arange(0, 8, 0.4).tolist()
@@ -39,9 +39,26 @@ def within(picture: Grey, box: tuple[int, int, int, int], moment: float) -> Grey
     return out
 
 
-def upload(hour: int, box: tuple[int, int, int, int], *, mirrored: bool = False) -> Motion:
-    pictures = [(t, within(scene(hour, 9 + t), box, t)) for t in TIMES]
-    return watched([(t, p[:, ::-1] if mirrored else p) for t, p in pictures], QUERY_GRID)
+BACK = {
+    Orientation.ORIGINAL: lambda p: p,
+    Orientation.ROTATE_90: lambda p: np.rot90(p, -1),
+    Orientation.ROTATE_180: lambda p: np.rot90(p, 2),
+    Orientation.ROTATE_270: lambda p: np.rot90(p, 1),
+    Orientation.FLIP_VERTICAL: np.flipud,
+    Orientation.FLIP_HORIZONTAL: np.fliplr,
+    Orientation.FLIP_PLUS: lambda p: p.T,
+    Orientation.FLIP_MINUS: lambda p: np.rot90(p, 2).T,
+}
+"""What is the picture once it is placed so (`pdq.hash_dihedral`)."""
+
+
+def upload(
+    hour: int,
+    box: tuple[int, int, int, int],
+    orientation: Orientation = Orientation.ORIGINAL,
+) -> Motion:
+    turned = [(t, BACK[orientation](scene(hour, 9 + t))) for t in TIMES]
+    return watched([(t, within(picture, box, t)) for t, picture in turned], QUERY_GRID)
 
 
 def query(boxes: NDArray[np.uint8] | None) -> Fingerprint:
@@ -73,20 +90,32 @@ def ask(alignment: Alignment, asked: Fingerprint, moving: Motion, reference: Mot
 
 
 @pytest.mark.parametrize("box", [LEFT, SMALLER], ids=["half", "quarter"])
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_a_copy_gets_its_moment(mirrored: bool, box: tuple[int, int, int, int], reference: Motion):
-    orientation = Orientation.FLIP_HORIZONTAL if mirrored else Orientation.ORIGINAL
-    left, top, right, bottom = box
-    lies = (255 - right, top, 255 - left, bottom) if mirrored else box
-    still = one_scene(orientation)
-    moving = upload(1, box, mirrored=mirrored)
+@pytest.mark.parametrize("orientation", Orientation)
+def test_a_copy_gets_its_moment(
+    orientation: Orientation, box: tuple[int, int, int, int], reference: Motion
+):
+    still, moving = one_scene(orientation), upload(1, box, orientation)
 
-    found = ask(still, query(at(lies)), moving, reference).alignment
+    found = ask(still, query(at(box)), moving, reference).alignment
 
     assert found is not None
     assert found.score > 0.9 > still.score
     (pair,) = found.segments
     assert (pair.reference.start, pair.reference.end) == pytest.approx((9.0, 17.0), abs=0.8)
+
+
+@pytest.mark.parametrize("orientation", Orientation)
+def test_so_does_a_copy_in_the_whole_picture(orientation: Orientation, reference: Motion):
+    still = one_scene(orientation)
+    whole = replace(still, frames=tuple(replace(f, view=View.FULL) for f in still.frames))
+    pictures = [(t, BACK[orientation](scene(1, 9 + t))) for t in TIMES]
+    found = still_told(whole, watched(pictures, QUERY_GRID), reference).alignment
+    assert found is not None
+    (pair,) = found.segments
+    assert (pair.reference.start, pair.reference.end) == pytest.approx((9.0, 17.0), abs=0.8)
+    for other in set(Orientation) - {orientation}:
+        placed = replace(whole, orientation=other)
+        assert still_told(placed, watched(pictures, QUERY_GRID), reference).alignment is None
 
 
 @pytest.mark.parametrize("hour", range(2, 22))
@@ -99,12 +128,12 @@ def test_nor_what_lies_beside_it(reference: Motion):
     assert ask(one_scene(), query(at(beside)), upload(1, LEFT), reference) == UNTOLD
 
 
-@pytest.mark.parametrize("why", ["far", "turned", "no boxes", "another track"])
+@pytest.mark.parametrize("why", ["far", "turned otherwise", "no boxes", "another track"])
 def test_what_cannot_be_compared_tells_nothing(why: str, reference: Motion):
     still, asked, moving = one_scene(), query(at(LEFT)), upload(1, LEFT)
     if why == "far":
         still = one_scene(distance=24)
-    elif why == "turned":
+    elif why == "turned otherwise":
         still = one_scene(Orientation.ROTATE_90)
     elif why == "no boxes":
         asked = query(None)
