@@ -148,6 +148,25 @@ def test_what_moves_in_a_pane_tells_its_moment(
 
 
 @pytest.mark.parametrize(
+    "hour", [pytest.param(3, id="the same hour"), pytest.param(4, id="another")]
+)
+def test_what_moves_in_a_turned_picture_tells_its_moment(parts: ServiceParts, hour: int) -> None:
+    """Upside down, where all pictures hash alike, and a second earlier than in the reference."""
+    scene = np.repeat(footage(1)[:1], SECONDS, axis=0)
+    known(parts, scene, still=True)
+    number = list(Orientation).index(Orientation.ROTATE_180)
+    turned = prints(pdq.orientations(scene)[:, number]).take(slice(5, 16))
+    grids = np.repeat(np.repeat(moving(hour, still=True).grids, 4, axis=1), 4, axis=2)
+    upload = Motion(moving(hour, still=True).offsets[20:61] - 1.0, grids[20:61, ::-1, ::-1])
+
+    sure = [match for match in found(parts, turned, [upload]) if match.score > 0.95]
+
+    pairs = [pair for match in sure for pair in match.segments]
+    told = [(p.query.start, p.reference.start) for p in pairs]
+    assert told == ([pytest.approx((4.0, 5.0), abs=0.15)] if hour == 3 else [])
+
+
+@pytest.mark.parametrize(
     ("elsewhere", "same", "counts"),
     [
         pytest.param(False, False, True, id="features see nothing"),
