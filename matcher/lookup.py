@@ -102,7 +102,7 @@ class Lookup:
         for query in counted:
             yield query
             if query.signal_type == "pdq" and query.orientation in _IN_NEGATIVE:
-                yield query.placed(~query.codes, query.orientation)
+                yield query.placed(~query.codes, query.orientation, inverted=True)
             if query.signal_type == "pdq" and (query.track, query.view) not in turned:
                 codes = self._orientations(query.codes)
                 for number, orientation in enumerate(Orientation):

@@ -163,17 +163,22 @@ _PLACED = {
 parts of the sides (`matcher.hashers.pdq.hash_dihedral`)."""
 
 
-def laid_whole(orientation: Orientation = Orientation.ORIGINAL) -> Laid:
-    """The whole picture, which is the reference's once it is placed so."""
-    return laid_in((0.0, 0.0, 1.0, 1.0), orientation)
+def laid_whole(orientation: Orientation = Orientation.ORIGINAL, *, inverted: bool = False) -> Laid:
+    """The whole picture, which is the reference's once it is placed so; or as a negative."""
+    return laid_in((0.0, 0.0, 1.0, 1.0), orientation, inverted=inverted)
 
 
-def laid_in(box: Sequence[float], orientation: Orientation = Orientation.ORIGINAL) -> Laid:
+def laid_in(
+    box: Sequence[float],
+    orientation: Orientation = Orientation.ORIGINAL,
+    *,
+    inverted: bool = False,
+) -> Laid:
     """A picture within the upload's: left, top, right and bottom, in parts of its sides."""
     left, top, right, bottom = box
     within = np.array([[right - left, 0, left], [0, bottom - top, top]])
     placed = within @ np.array([*_PLACED[orientation], (0, 0, 1)])
-    return Laid(placed, (1.0, 1.0), (1.0, 1.0))
+    return Laid(placed, (1.0, 1.0), (1.0, 1.0), inverted=inverted)
 
 
 def compare(

@@ -69,19 +69,22 @@ def moment_of(
     if query.view.in_part:
         each = [told_in_part(alignment, query, one, reference, budget) for one in seen]
     else:
-        each = [still_told(alignment, one, reference) for one in seen]
+        each = [still_told(alignment, one, reference, inverted=query.inverted) for one in seen]
     untold = Moment(None, other=any(m.other for m in each))
     return next((m for m in each if m.alignment is not None), untold)
 
 
-def still_told(alignment: Alignment, upload: Motion, reference: Motion) -> Moment:
-    """An alignment by hashes of the whole picture in which all may be one scene, at the moment that
-    all that moves tells."""
+def still_told(
+    alignment: Alignment, upload: Motion, reference: Motion, *, inverted: bool = False
+) -> Moment:
+    """An alignment by hashes of the whole picture, or of its negative, in which all may be one
+    scene, at the moment that all that moves tells."""
     frames = [f for f in alignment.frames if f.view is View.FULL and f.track == upload.track]
     close = any(f.distance <= UNSURE for f in frames)
     if not frames or not (close or stands_still(reference)):
         return UNTOLD  # a camera that passes the same place again moves much as before
-    during, laid = _during(frames, upload), laid_whole(alignment.orientation)
+    during = _during(frames, upload)
+    laid = laid_whole(alignment.orientation, inverted=inverted)
     found = compare(upload.offsets[during], laid, upload, reference)
     if found is None:
         return UNTOLD
@@ -124,7 +127,8 @@ def told_in_part(
     if not budget.affords(1):
         return UNTOLD
     budget.spend()
-    given = upload.offsets[_during(frames, upload)], laid_in(mostly.tolist(), alignment.orientation)
+    laid = laid_in(mostly.tolist(), alignment.orientation, inverted=query.inverted)
+    given = upload.offsets[_during(frames, upload)], laid
     found = compare(*given, upload, reference)
     if found is None or found.line is None or not usual(found.line.speed):
         return UNTOLD

@@ -46,7 +46,8 @@ class Fingerprint:
     (0 for one frame); `quality` (n,) uint8, 0 to 100. `pipeline` names the version of the way
     from pixels to codes: codes of other pipelines may differ by some bits. `boxes` (n, 4) uint8 of
     an upload's panes: where in the frame each is, left, top, right and bottom in 255ths of its
-    sides. They serve while the upload is judged, and are not kept.
+    sides; `inverted`: the codes are of an upload's pictures as a negative. Both serve while the
+    upload is judged, and are not kept.
     """
 
     signal_type: str
@@ -59,12 +60,15 @@ class Fingerprint:
     view: View = View.FULL
     orientation: Orientation = Orientation.ORIGINAL
     boxes: NDArray[np.uint8] | None = None
+    inverted: bool = False
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    def placed(self, codes: Codes, orientation: Orientation) -> Fingerprint:
-        """The same pictures placed so, which then have these codes."""
+    def placed(
+        self, codes: Codes, orientation: Orientation, *, inverted: bool = False
+    ) -> Fingerprint:
+        """The same pictures placed so, or as a negative, which then have these codes."""
         return Fingerprint(
             self.signal_type,
             self.pipeline,
@@ -76,6 +80,7 @@ class Fingerprint:
             self.view,
             orientation,
             self.boxes,
+            inverted,
         )
 
     def take(self, rows: Any) -> Fingerprint:
@@ -91,6 +96,7 @@ class Fingerprint:
             self.view,
             self.orientation,
             None if self.boxes is None else self.boxes[rows],
+            self.inverted,
         )
 
 

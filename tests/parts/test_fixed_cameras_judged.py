@@ -147,19 +147,26 @@ def test_what_moves_in_a_pane_tells_its_moment(
     assert all(match.score > 0.9 for match in matches)
 
 
+@pytest.mark.parametrize("way", ["upside down", "negative"])
 @pytest.mark.parametrize(
     "hour", [pytest.param(3, id="the same hour"), pytest.param(4, id="another")]
 )
-def test_what_moves_in_a_turned_picture_tells_its_moment(parts: ServiceParts, hour: int) -> None:
-    """Upside down, where all pictures hash alike, and a second earlier than in the reference."""
+def test_what_moves_in_a_turned_picture_or_a_negative_tells_its_moment(
+    parts: ServiceParts, hour: int, way: str
+) -> None:
+    """Where all pictures hash alike; a second earlier than in the reference."""
     scene = np.repeat(footage(1)[:1], SECONDS, axis=0)
     known(parts, scene, still=True)
-    number = list(Orientation).index(Orientation.ROTATE_180)
-    turned = prints(pdq.orientations(scene)[:, number]).take(slice(5, 16))
-    grids = np.repeat(np.repeat(moving(hour, still=True).grids, 4, axis=1), 4, axis=2)
-    upload = Motion(moving(hour, still=True).offsets[20:61] - 1.0, grids[20:61, ::-1, ::-1])
+    grids = np.repeat(np.repeat(moving(hour, still=True).grids, 4, axis=1), 4, axis=2)[20:61]
+    if way == "upside down":
+        number = list(Orientation).index(Orientation.ROTATE_180)
+        codes, grids = pdq.orientations(scene)[:, number], grids[:, ::-1, ::-1]
+    else:
+        codes, grids = ~scene, -grids
+    upload = Motion(moving(hour, still=True).offsets[20:61] - 1.0, grids)
 
-    sure = [match for match in found(parts, turned, [upload]) if match.score > 0.95]
+    matches = found(parts, prints(codes).take(slice(5, 16)), [upload])
+    sure = [match for match in matches if match.score > 0.95]
 
     pairs = [pair for match in sure for pair in match.segments]
     told = [(p.query.start, p.reference.start) for p in pairs]
@@ -240,7 +247,7 @@ def test_a_moment_told_to_hashes_is_held_against_what_features_miss(
 ) -> None:
     name = known(parts, footage(1), still=still)
     monkeypatch.setattr(
-        "matcher.still_scenes.still_told", lambda one, *_: Moment(one, other=False, same=same)
+        "matcher.still_scenes.still_told", lambda one, *_, **__: Moment(one, other=False, same=same)
     )
     monkeypatch.setattr("matcher.judge.close_part", lambda _: 0.0)
     told = frozenset([name])
@@ -293,7 +300,7 @@ def test_another_speed_before_a_fixed_camera_may_be_another_who_does_the_same(
 ) -> None:
     name = known(parts, footage(1), still=still)
 
-    def told(one: Alignment, *_: object) -> Moment:
+    def told(one: Alignment, *_: object, **__: object) -> Moment:
         return Moment(replace(one, speed=speed), other=False, same=same)
 
     monkeypatch.setattr("matcher.still_scenes.still_told", told)

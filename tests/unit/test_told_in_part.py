@@ -56,8 +56,11 @@ def upload(
     hour: int,
     box: tuple[int, int, int, int],
     orientation: Orientation = Orientation.ORIGINAL,
+    *,
+    inverted: bool = False,
 ) -> Motion:
-    turned = [(t, BACK[orientation](scene(hour, 9 + t))) for t in TIMES]
+    sign = -1 if inverted else 1
+    turned = [(t, BACK[orientation](255 * inverted + sign * scene(hour, 9 + t))) for t in TIMES]
     return watched([(t, within(picture, box, t)) for t, picture in turned], QUERY_GRID)
 
 
@@ -108,14 +111,34 @@ def test_a_copy_gets_its_moment(
 def test_so_does_a_copy_in_the_whole_picture(orientation: Orientation, reference: Motion):
     still = one_scene(orientation)
     whole = replace(still, frames=tuple(replace(f, view=View.FULL) for f in still.frames))
-    pictures = [(t, BACK[orientation](scene(1, 9 + t))) for t in TIMES]
-    found = still_told(whole, watched(pictures, QUERY_GRID), reference).alignment
+    moving = watched([(t, BACK[orientation](scene(1, 9 + t))) for t in TIMES], QUERY_GRID)
+    found = still_told(whole, moving, reference).alignment
     assert found is not None
     (pair,) = found.segments
     assert (pair.reference.start, pair.reference.end) == pytest.approx((9.0, 17.0), abs=0.8)
     for other in set(Orientation) - {orientation}:
         placed = replace(whole, orientation=other)
-        assert still_told(placed, watched(pictures, QUERY_GRID), reference).alignment is None
+        assert still_told(placed, moving, reference).alignment is None
+
+
+@pytest.mark.parametrize("view", [View.FULL, View.PANE])
+def test_so_does_a_negative_that_hashes_know_as_one(view: View, reference: Motion):
+    asked = replace(query(at(LEFT)), view=view, inverted=True)
+    frames = tuple(replace(f, view=view) for f in one_scene().frames)
+    some = replace(one_scene(), frames=frames)
+    whole = watched([(t, 255 - scene(1, 9 + t)) for t in TIMES], QUERY_GRID)
+    moving = upload(1, LEFT, inverted=True) if view.in_part else whole
+
+    found = moment_of(some, asked, [moving], reference, Budget(1)).alignment
+
+    assert found is not None
+    (pair,) = found.segments
+    assert (pair.reference.start, pair.reference.end) == pytest.approx((9.0, 17.0), abs=0.8)
+
+
+def test_a_negative_that_hashes_take_for_the_picture_does_not(reference: Motion):
+    moving = upload(1, LEFT, inverted=True)
+    assert ask(one_scene(), query(at(LEFT)), moving, reference) == UNTOLD
 
 
 @pytest.mark.parametrize("hour", range(2, 22))
