@@ -9,22 +9,28 @@ import numpy as np
 
 from hashdb.model import Alignment, Floats, Motion, Segment, Strand
 from matcher.correlation import Laid, Line
+from matcher.features import REFERENCE_GRID
 from matcher.motion import LEAST, UNLIKE, agreement_on, leads_to, of_pictures
 
 SURE = 0.95
 """The score from which on an alignment in a strand is believed: each strand is one more upload in
 which something may agree by chance, and its pictures lie close together."""
 
+WANDERS = 1 / REFERENCE_GRID
+"""Parts of the upload's longer side by which the pictures of a place may be shifted where what
+moves is compared by one map: a cell of what is known of the reference, if all of it is shown."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """A reference's scene in an upload: on which video `track`, at which `offsets` in seconds, and
-    how it is `laid`."""
+    """A reference's scene in an upload: on which video `track`, at which `offsets` in seconds, how
+    it is `laid`, and how far it `wanders` (`laying.Found`)."""
 
     reference_id: str
     track: int
     offsets: Floats
     laid: Laid
+    wanders: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +167,14 @@ def seen_otherwise(
     heard: Alignment, places: Sequence[Place], upload: Sequence[Motion], known: Motion
 ) -> bool:
     """Whether an upload that shows the place of a reference whose sound is `heard` moves as it does
-    at other moments than the sound's: then the sound is repeated (music, say), and tells none."""
+    at other moments than the sound's: then the sound is repeated (music, say), and tells none. Of a
+    place that wanders nothing is known: it is not compared where it is."""
     moments = [f.reference_offset - heard.speed * f.offset for f in heard.frames]
     line = Line(heard.speed, float(np.median(moments)))
     seen = [
         (place.offsets, place.laid, of_pictures(upload, place.offsets).get(place.track))
         for place in places
-        if place.reference_id == heard.reference_id
+        if place.reference_id == heard.reference_id and place.wanders <= WANDERS
     ]
     mine = [(offsets, laid, motion) for offsets, laid, motion in seen if motion is not None]
     told = [agreement_on(line, *one, known) for one in mine]

@@ -102,6 +102,14 @@ class Found:
         turns = [s.agreement.map[:, :2] for s in self.sights]
         return any(not np.array_equal(turn, turns[0]) for turn in turns)
 
+    @property
+    def wanders(self) -> float:
+        """How far a map that all share is shifted from picture to picture at most, in parts of the
+        upload's longer side."""
+        shifts = np.array([s.agreement.map[:, 2] for s in self.sights])
+        picture = self.sights[0].shot.picture
+        return float(np.ptp(shifts, axis=0).max() / max(picture.width, picture.height))
+
 
 def together(
     speed: float,

@@ -106,7 +106,8 @@ class MomentFinder:
                 paced = not pieces and self._is_paced(found, seen, pictures)
                 if not paced:
                     continue
-            moments.places.append(Place(name, seen.track, found.shown_at, laid_by(found)))
+            place = Place(name, seen.track, found.shown_at, laid_by(found), found.wanders)
+            moments.places.append(place)
             both = partial(self._motion_beside, seen.motion, found, name, seen.track)
             scene = _Scene(name, found, mine, pictures, both)
             moment = self._moment(scene, seen, moments, closer=closer)

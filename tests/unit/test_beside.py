@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -144,9 +146,9 @@ def heard(start: float) -> Alignment:
     return as_alignment(match((0.0, 12.0, start, start + 12.0)))
 
 
-def place(track: int = 0, reference: str = "ref") -> Place:
+def place(track: int = 0, reference: str = "ref", wanders: float = 0.0) -> Place:
     found = seen(TIMES, WINDOW, Rendering.PLAIN)
-    return Place(reference, track, found.shown_at, laid_by(found))
+    return Place(reference, track, found.shown_at, laid_by(found), wanders)
 
 
 def test_a_copy_moves_as_its_sound_says(banked: Motion):
@@ -180,6 +182,26 @@ def test_what_is_not_seen_says_nothing_against_a_sound(banked: Motion):
     assert not seen_otherwise(other, [place(reference="another")], [shown(1)], banked)
     assert not seen_otherwise(other, [place(track=1)], [shown(1)], banked)
     assert not seen_otherwise(other, [place()], [still], banked)
+
+
+def test_nor_does_a_place_that_is_shifted_from_picture_to_picture(banked: Motion):
+    """What is compared is not what it shows."""
+    cell = 1 / REFERENCE_GRID
+    for wanders, otherwise in ((cell, True), (cell + 0.001, False)):
+        some = [place(wanders=wanders)]
+        assert seen_otherwise(heard(FROM_S + 8), some, [shown(1)], banked) is otherwise
+
+
+def test_how_far_a_place_is_shifted():
+    found = seen(TIMES, WINDOW, Rendering.PLAIN)
+    assert found.wanders == 0.0
+    moved = [
+        replace(s, agreement=replace(s.agreement, map=WINDOW + [[0, 0, 3 * n], [0, 0, -6 * n]]))
+        for n, s in enumerate(found.sights)
+    ]
+    picture = found.sights[0].shot.picture
+    furthest = 6 * (len(moved) - 1) / max(picture.width, picture.height)
+    assert replace(found, sights=tuple(moved)).wanders == pytest.approx(furthest)
 
 
 def test_one_place_that_agrees_is_enough(banked: Motion):
