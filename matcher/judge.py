@@ -34,6 +34,7 @@ from matcher.ahead import Ahead
 from matcher.align import align, is_still
 from matcher.beside import NOTHING_BESIDE, Beside, seen_otherwise
 from matcher.finders import FLOOR, LocalFinder, NeuralFinder, SoundFinder
+from matcher.hash_moments import may_tell, tells_its_line
 from matcher.kinship import Kinship
 from matcher.laying import usual
 from matcher.looks import close_part, sure_of_all
@@ -193,6 +194,8 @@ class Judge:
             another = self._another(moment, beside, in_part=one.query.view.in_part)
             if moment.alignment is not None and not another:
                 alignment = moment.alignment
+            elif self._told_by_hashes(alignment, one.query):
+                pass  # features of what moves, which are few and blurred, do not speak against it
             elif reference.id in beside.other_moment or (odd_line and moment.other):
                 return None
             elif another or reference.id in beside.any_moment:
@@ -237,12 +240,19 @@ class Judge:
             if local and name in beside.bare and name in by_hash:
                 continue
             alone = local and name in beside.whole and name not in by_hash
-            kept.append(not_sure(one) if alone and coded and self._has_hash(name) else one)
+            kept.append(not_sure(one) if alone and coded and self._hashes(name) else one)
         return kept
 
-    def _has_hash(self, reference_id: str) -> bool:
+    def _hashes(self, reference_id: str) -> list[Fingerprint]:
         with self._store.read() as tx:
-            return any(f.signal_type == "pdq" for f in tx.banks.fingerprints(reference_id))
+            return [f for f in tx.banks.fingerprints(reference_id) if f.signal_type == "pdq"]
+
+    def _told_by_hashes(self, alignment: Alignment, query: Fingerprint) -> bool:
+        """Whether hashes alone tell the moment, before a camera that stands still."""
+        name = alignment.reference_id
+        if not may_tell(alignment) or not self._stands_still(name):
+            return False
+        return tells_its_line(alignment, query, self._hashes(name))
 
     def _as_seen(self, one: Alignment, beside: Beside, motion: Sequence[Motion]) -> Alignment:
         """An alignment by sound, which is taken for a repetition where what is seen of the same
