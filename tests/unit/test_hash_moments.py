@@ -1,0 +1,143 @@
+"""Whether hashes tell the moment of a camera that stands still."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hashdb.model import Alignment, Codes, Fingerprint, FrameMatch, Orientation, View
+from matcher.hash_moments import FEWEST, may_tell, tells_its_line
+
+SECONDS = 30.0
+
+
+def flipped(codes: Codes, bits: int, seed: int = 1) -> Codes:
+    """Each so many bits off, anywhere."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((len(codes), 256), np.uint8)
+    for row in mask:
+        row[rng.choice(256, bits, replace=False)] = 1
+    return codes ^ np.packbits(mask, axis=1)
+
+
+def scene(bits: int, seconds: float = SECONDS, step: float = 0.5) -> Fingerprint:
+    """A reference whose pictures, which change every half second, are so many bits from what they
+    have in common."""
+    count = round(seconds / step)
+    common = np.random.default_rng(0).integers(0, 256, (1, 32), dtype=np.uint8)
+    return Fingerprint(
+        "pdq",
+        "made",
+        flipped(np.repeat(common, count, axis=0), bits),
+        np.arange(count) * step,
+        np.full(count, step),
+        np.full(count, 100, np.uint8),
+    )
+
+
+def copied(
+    known: Fingerprint, off: int, *, start: float = 9.0, speed: float = 1.0, count: int = 16
+) -> tuple[Alignment, Fingerprint]:
+    """An upload of so many pictures, half a second apart, each so many bits off, and the alignment
+    of it."""
+    at = np.arange(count) * 0.5 + 0.2
+    rows = np.searchsorted(known.offsets, speed * at + start, side="right") - 1
+    codes = flipped(known.codes[rows], off, seed=2)
+    quality = np.full(count, 100, np.uint8)
+    query = Fingerprint("pdq", "made", codes, at, np.zeros(count), quality)
+    frames = tuple(
+        FrameMatch(t, speed * t + start, off, n, 0, View.FULL, before=0.2, after=0.2)
+        for n, t in enumerate(at.tolist())
+    )
+    return Alignment("ref", "pdq", Orientation.ORIGINAL, (), frames, 9.0, speed=speed), query
+
+
+def told(known: Fingerprint, *given: Alignment | Fingerprint) -> bool:
+    alignment, query = given
+    assert isinstance(alignment, Alignment)
+    assert isinstance(query, Fingerprint)
+    return tells_its_line(alignment, query, [known])
+
+
+@pytest.mark.parametrize("off", [0, 6, 18])
+@pytest.mark.parametrize("speed", [1.0, 0.96, 1.04])
+def test_a_copy_lies_on_its_line_alone(off: int, speed: float):
+    known = scene(20)
+    assert told(known, *copied(known, off, speed=speed))
+
+
+@pytest.mark.parametrize(("bits", "clear"), [(0, False), (2, False), (4, False), (8, True)])
+def test_pictures_must_lie_much_further_from_all_other_lines(bits: int, clear: bool):
+    """Two of them are about twice as many bits apart."""
+    known = scene(bits)
+    assert told(known, *copied(known, 2)) is clear
+
+
+def test_what_is_as_near_elsewhere_in_the_reference_is_not_told():
+    known = scene(20)
+    again = replace(known, codes=np.concatenate([known.codes[:30], known.codes[:30]]))
+    assert told(known, *copied(known, 4, start=3.0))
+    assert not told(again, *copied(again, 4, start=3.0))
+
+
+@pytest.mark.parametrize("why", ["far", "few", "fast", "backwards", "another signal"])
+def test_some_are_not_asked(why: str):
+    known = scene(40)
+    alignment, query = copied(
+        known,
+        19 if why == "far" else 4,
+        count=FEWEST - 1 if why == "few" else 16,
+        speed=1.2 if why == "fast" else 1.0,
+    )
+    if why == "backwards":
+        alignment = replace(alignment, speed=-1.0)
+    if why == "another signal":
+        alignment = replace(alignment, signal_type="phash")
+    assert not may_tell(alignment)
+    assert not tells_its_line(alignment, query, [known])
+
+
+def test_five_pictures_are_enough():
+    known = scene(20)
+    assert told(known, *copied(known, 4, count=FEWEST))
+
+
+def test_a_line_that_leads_elsewhere_than_the_pictures_is_not_told():
+    """By half a second, and by ten; a tenth is what lines may be off."""
+    known = scene(40)
+    alignment, query = copied(known, 4)
+    for later, right in ((0.1, True), (0.8, False), (10.0, False)):
+        moved = [replace(f, reference_offset=f.reference_offset + later) for f in alignment.frames]
+        assert told(known, replace(alignment, frames=tuple(moved)), query) is right
+
+
+def test_pictures_between_that_are_not_the_reference_count_too():
+    """Six of sixteen show something else."""
+    known = scene(40)
+    alignment, query = copied(known, 4)
+    codes = query.codes.copy()
+    codes[5:11] = np.random.default_rng(7).integers(0, 256, (6, 32), dtype=np.uint8)
+    left = alignment.frames[:5] + alignment.frames[11:]
+    assert not told(known, replace(alignment, frames=left), replace(query, codes=codes))
+
+
+def test_a_reference_no_longer_than_the_upload_has_no_other_line():
+    known = scene(40, seconds=3.0)
+    assert not told(known, *copied(known, 4, start=0.0, count=6))
+
+
+def test_of_two_tracks_that_of_the_pictures_tells():
+    other, known = scene(20), scene(20)
+    other = replace(other, codes=other.codes[::-1], track=1)
+    alignment, query = copied(known, 4)
+    assert tells_its_line(alignment, query, [other, known])
+    assert not tells_its_line(alignment, query, [other])
+    assert not tells_its_line(alignment, query, [replace(known, view=View.TRIMMED)])
+    assert not tells_its_line(alignment, query, [known.take(slice(0, 0))])
+
+
+def test_a_long_upload_is_told_by_some_of_its_pictures():
+    known = scene(20, seconds=200.0)
+    assert told(known, *copied(known, 4, count=300))
