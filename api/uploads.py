@@ -26,7 +26,7 @@ from werkzeug.formparser import FormDataParser
 
 from api.problems import FieldError, InvalidFields
 from api.writeback import put_on_disk
-from hashdb.errors import BadArgument, EmptyMedia, MediaTooLarge, Unavailable
+from hashdb.errors import EmptyMedia, MediaTooLarge, Unavailable
 from hashdb.model import Digests, new_id
 
 log = logging.getLogger("seawall.uploads")
@@ -152,7 +152,8 @@ def _parse(
             raise MediaTooLarge(f"the body is larger than {limit} bytes") from None
         raise
     except ValueError as e:
-        raise BadArgument(f"the multipart body cannot be read: {e}") from None
+        log.info("a multipart body cannot be read: %s", e)
+        raise BadRequest from None
     return fields, files
 
 

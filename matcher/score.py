@@ -21,6 +21,7 @@ from hashdb.model import (
     FrameMatch,
     Match,
     Reference,
+    Segment,
     SegmentPair,
     Signal,
 )
@@ -197,9 +198,23 @@ def as_match(
         reference,
         score=max([*best.values(), together(alignments, prior)]),
         signals=tuple(Signal(name, value) for name, value in best.items()),
-        segments=tuple(sorted(segments, key=lambda p: (p.query.start, p.query.end))),
+        segments=tuple(
+            sorted(
+                (_within(pair, reference.duration_s) for pair in segments),
+                key=lambda p: (p.query.start, p.query.end),
+            )
+        ),
         alignments=tuple(ranked),
     )
+
+
+def _within(pair: SegmentPair, seconds: float | None) -> SegmentPair:
+    """The same, of a reference that is so long, where that is known: a line of time is not so exact
+    that it ends where the reference does."""
+    if not seconds or pair.reference.end <= seconds:
+        return pair
+    shown = Segment(min(pair.reference.start, seconds), seconds)
+    return replace(pair, reference=shown)
 
 
 def strongest(alignments: Iterable[Alignment]) -> dict[str, float]:

@@ -226,6 +226,13 @@ def test_broken_multipart_is_no_fault(service: Service, body: bytes) -> None:
     assert answer.content_type == "application/problem+json"
 
 
+@pytest.mark.parametrize("given", ["", "; boundary=", "; boundary=q"])
+def test_multipart_without_its_boundary_is_broken(service: Service, given: str) -> None:
+    kind = f"multipart/form-data{given}"
+    answer = service.ask(Role.PIPELINE, "POST", "/match", data=b"x", content_type=kind)
+    problem(answer, "bad-request")
+
+
 def test_other_bodies_are_refused(service: Service) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "image/png", None):
         answer = service.ask(Role.PIPELINE, "POST", "/match", data=b"{}", content_type=content_type)

@@ -180,6 +180,7 @@ def test_look_alike_groups():
 def test_a_match_takes_other_alignments_segments_where_they_speak_of_other_times():
     class Reference:
         id = "ref"
+        duration_s = None
 
     early = found(range(4), *[(i, i, 5) for i in range(4)], total_s=30)
     beside = found(range(1, 5), *[(i, i + 40, 20) for i in range(4)], total_s=30)
@@ -189,6 +190,14 @@ def test_a_match_takes_other_alignments_segments_where_they_speak_of_other_times
     assert starts == [0, 19]
     assert match.score == 1.0
     assert [s.signal_type for s in match.signals] == ["md5", "pdq"]
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(None, 44.0), (43.0, 43.0), (60.0, 44.0)])
+def test_what_a_match_shows_of_a_reference_ends_with_it(seconds: float | None, shown: float):
+    found_in = pieces((0.0, 4.0, 40.0))
+    match = as_match(replace(reference("r", "attacks"), duration_s=seconds), [found_in])
+    (pair,) = match.segments
+    assert (pair.query, pair.reference) == (Segment(0.0, 4.0), Segment(40.0, shown))
 
 
 def pieces(
