@@ -101,6 +101,7 @@ def test_another_pace_is_believed_of_what_is_laid_alike(
     monkeypatch.setattr(moment_finder, "cut_up", lambda *_: [LINE])
     monkeypatch.setattr(moment_finder, "laid", lambda *_, **__: (LINE, [], LINE))
     monkeypatch.setattr(moment_finder, "laid_by", lambda _: None)
+    monkeypatch.setattr(Found, "wanders", 0.0)
     monkeypatch.setattr(moment_finder, "is_missing", lambda *_: False)
     monkeypatch.setattr(moment_finder, "is_paced", lambda *_: asked["paced"])
 
