@@ -8,7 +8,7 @@ has it of what moves).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,19 +34,19 @@ further on any other. (Of 192 excerpts of six fixed cameras, good and poor, thos
 to 35, and mostly 10 to 110 further: docs/decisions/0052-told-by-hashes.md.)"""
 
 
-def may_tell(alignment: Alignment) -> bool:
-    """Whether an alignment by PDQ is close enough, and at about the normal speed, to be asked."""
-    distances = [f.distance for f in alignment.frames]
-    if alignment.signal_type != "pdq" or len(distances) < FEWEST or not usual(alignment.speed):
+def tells_its_line(
+    alignment: Alignment, query: Fingerprint, known: Callable[[], Sequence[Fingerprint]]
+) -> bool:
+    """Whether an alignment of the `query` by PDQ, at about the normal speed, lies on one line of
+    time, and not on one of many. `known` gives the reference's fingerprints by PDQ; it is called
+    only where the alignment is close enough to be asked."""
+    if alignment.signal_type != "pdq" or not (alignment.speed > 0 and usual(alignment.speed)):
         return False
-    return float(np.mean(distances)) <= CLOSE
-
-
-def tells_its_line(alignment: Alignment, query: Fingerprint, known: Sequence[Fingerprint]) -> bool:
-    """Whether an alignment of the `query` lies on one line of time, and not on one of many.
-    `known`: the reference's fingerprints by PDQ."""
-    tracks = [one for one in known if one.view is View.FULL and len(one)]
-    return may_tell(alignment) and any(_told(alignment, query, one) for one in tracks)
+    distances = [f.distance for f in alignment.frames]
+    if len(distances) < FEWEST or float(np.mean(distances)) > CLOSE:
+        return False
+    tracks = [one for one in known() if one.view is View.FULL and len(one)]
+    return any(_told(alignment, query, one) for one in tracks)
 
 
 def _told(alignment: Alignment, query: Fingerprint, known: Fingerprint) -> bool:

@@ -34,11 +34,11 @@ from matcher.ahead import Ahead
 from matcher.align import align, is_still
 from matcher.beside import NOTHING_BESIDE, Beside, seen_otherwise
 from matcher.finders import FLOOR, LocalFinder, NeuralFinder, SoundFinder
-from matcher.hash_moments import may_tell, tells_its_line
+from matcher.hash_moments import tells_its_line
 from matcher.kinship import Kinship
 from matcher.laying import usual
 from matcher.looks import close_part, sure_of_all
-from matcher.lookup import Found, Lookup, likeliest
+from matcher.lookup import Found, Lookup, likeliest, samples_of
 from matcher.moment_finder import motion_of
 from matcher.motion import odd, stands_still
 from matcher.played import NOT_WATCHED, Watched, codes_by_offset
@@ -131,7 +131,7 @@ class Judge:
         found = self._lookup.find(fingerprints)
         if not found and not beside.alignments:
             return ()
-        samples = _samples(fingerprints)
+        samples = samples_of(fingerprints)
         named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
         references = self._references(named)
         likely = likeliest(found, references)
@@ -247,12 +247,10 @@ class Judge:
         with self._store.read() as tx:
             return [f for f in tx.banks.fingerprints(reference_id) if f.signal_type == "pdq"]
 
-    def _told_by_hashes(self, alignment: Alignment, query: Fingerprint) -> bool:
+    def _told_by_hashes(self, one: Alignment, query: Fingerprint) -> bool:
         """Whether hashes alone tell the moment, before a camera that stands still."""
-        name = alignment.reference_id
-        if not may_tell(alignment) or not self._stands_still(name):
-            return False
-        return tells_its_line(alignment, query, self._hashes(name))
+        name = one.reference_id
+        return self._stands_still(name) and tells_its_line(one, query, partial(self._hashes, name))
 
     def _as_seen(self, one: Alignment, beside: Beside, motion: Sequence[Motion]) -> Alignment:
         """An alignment by sound, which is taken for a repetition where what is seen of the same
@@ -393,14 +391,6 @@ class Judge:
     def _stands_still(self, name: str) -> bool:
         known = motion_of(self._store, name)
         return known is not None and stands_still(known)
-
-
-def _samples(fingerprints: Iterable[Fingerprint]) -> dict[int, Floats]:
-    """By track, when it was looked at and anything was seen, in any view and by any signal."""
-    offsets: dict[int, list[Floats]] = {}
-    for one in fingerprints:
-        offsets.setdefault(one.track, []).append(one.offsets)
-    return {track: np.unique(np.concatenate(some)) for track, some in offsets.items()}
 
 
 def _whole(reference: Reference, total_s: float | None) -> SegmentPair:

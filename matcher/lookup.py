@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Codes, Fingerprint, Orientation, Reference
+from hashdb.model import Codes, Fingerprint, Floats, Orientation, Reference
 from hashdb.signals import CARD, OF_PDQ, SIGNAL_TYPES
 from hashdb.snapshot import ReferenceHits, ReferenceIndex
 from matcher.align import FrameHits, upper_bound
@@ -181,3 +181,11 @@ def likeliest(found: Sequence[Found], references: dict[str, Reference]) -> list[
     chosen = set(best_references(bounds, references))
     kept.sort(key=lambda each: -each[0])
     return [one for _, one in kept if one.reference_id in chosen]
+
+
+def samples_of(fingerprints: Iterable[Fingerprint]) -> dict[int, Floats]:
+    """By track, when it was looked at and anything was seen, in any view and by any signal."""
+    offsets: dict[int, list[Floats]] = {}
+    for one in fingerprints:
+        offsets.setdefault(one.track, []).append(one.offsets)
+    return {track: np.unique(np.concatenate(some)) for track, some in offsets.items()}
