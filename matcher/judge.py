@@ -33,14 +33,14 @@ from matcher import heard
 from matcher.ahead import Ahead
 from matcher.align import align, is_still
 from matcher.beside import NOTHING_BESIDE, Beside, seen_otherwise
+from matcher.cameras import Cameras
 from matcher.finders import FLOOR, LocalFinder, NeuralFinder, SoundFinder
-from matcher.hash_moments import tells_its_line
 from matcher.kinship import Kinship
 from matcher.laying import usual
 from matcher.looks import close_part, sure_of_all
 from matcher.lookup import Found, Lookup, likeliest, samples_of
 from matcher.moment_finder import motion_of
-from matcher.motion import odd, stands_still
+from matcher.motion import odd
 from matcher.played import NOT_WATCHED, Watched, codes_by_offset
 from matcher.ports import DescriptorModel, Guide
 from matcher.rarity import Kin, Picture, Rarities, counts, hit_of, picture, rarities, sightings_of
@@ -84,6 +84,7 @@ class Judge:
         self._index = index
         self._signal_types = frozenset(signal_types)
         self._lookup = Lookup(index, self._signal_types, orientations, degenerate)
+        self._cameras = Cameras(store)
         self._kinship = Kinship(store, orientations)
         self._sound_kinship = SoundKinship(store, index)
         wanted = self._signal_types
@@ -194,7 +195,7 @@ class Judge:
             another = self._another(moment, beside, in_part=one.query.view.in_part)
             if moment.alignment is not None and not another:
                 alignment = moment.alignment
-            elif self._told_by_hashes(alignment, one.query):
+            elif self._cameras.told_by_hashes(alignment, one.query):
                 pass  # features of what moves, which are few and blurred, do not speak against it
             elif reference.id in beside.other_moment or (odd_line and moment.other):
                 return None
@@ -202,7 +203,7 @@ class Judge:
                 if moment.other:
                     return None
                 alignment = not_sure(as_one_scene(alignment, every=another))
-            elif one.query.view.in_part and self._stands_still(reference.id):
+            elif one.query.view.in_part and self._cameras.stand_still(reference.id):
                 return None  # nothing that moves in that part of the picture tells the moment
         if alignment is None or alignment.evidence < FLOOR:
             return None
@@ -219,7 +220,7 @@ class Judge:
             return False
         unseen = beside.other_moment if in_part else beside.missing
         doubted = told.reference_id in unseen or not usual(told.speed)
-        return doubted and self._stands_still(told.reference_id)
+        return doubted and self._cameras.stand_still(told.reference_id)
 
     def _beside_hash(
         self,
@@ -240,17 +241,8 @@ class Judge:
             if local and name in beside.bare and name in by_hash:
                 continue
             alone = local and name in beside.whole and name not in by_hash
-            kept.append(not_sure(one) if alone and coded and self._hashes(name) else one)
+            kept.append(not_sure(one) if alone and coded and self._cameras.hashes(name) else one)
         return kept
-
-    def _hashes(self, reference_id: str) -> list[Fingerprint]:
-        with self._store.read() as tx:
-            return [f for f in tx.banks.fingerprints(reference_id) if f.signal_type == "pdq"]
-
-    def _told_by_hashes(self, one: Alignment, query: Fingerprint) -> bool:
-        """Whether hashes alone tell the moment, before a camera that stands still."""
-        name = one.reference_id
-        return self._stands_still(name) and tells_its_line(one, query, partial(self._hashes, name))
 
     def _as_seen(self, one: Alignment, beside: Beside, motion: Sequence[Motion]) -> Alignment:
         """An alignment by sound, which is taken for a repetition where what is seen of the same
@@ -323,11 +315,11 @@ class Judge:
 
     def settled(self, look: MediaFingerprints, matches: Iterable[Match]) -> bool:
         """Whether hashes found (`matches`) all of the upload, so that local features need not be
-        looked up: they could neither find more of it, nor tell another moment of a reference whose
-        camera moves."""
-        sure = [m.reference.id for m in matches if sure_of_all(m, look.coverage.total_s)]
-        known = [motion_of(self._store, name) for name in sure]
-        return any(motion is not None and not stands_still(motion) for motion in known)
+        looked up: they could neither find more of it, nor tell another moment."""
+        total = look.coverage.total_s
+        sure = [a for m in matches for a in sure_of_all(m, total)]
+        codes = self.usable(look.fingerprints) if sure else []
+        return any(self._cameras.exclude_others(a, codes, total) for a in sure)
 
     def find_sound(self, look: MediaFingerprints) -> Beside:
         """See `finders.SoundFinder`; nothing where sound is not wanted."""
@@ -348,7 +340,7 @@ class Judge:
             if alignment.signal_type in ("pdq", "local")
         ]
         stands = {
-            name: reference.bank.action is not Action.ALLOW and self._stands_still(name)
+            name: reference.bank.action is not Action.ALLOW and self._cameras.stand_still(name)
             for name, reference in self._references({name for name, _ in seen}).items()
         }
         shown = {at for name, offsets in seen if stands.get(name) for at in offsets}
@@ -371,13 +363,15 @@ class Judge:
         name = alignment.reference_id
         if name in beside.other_moment and close_part(alignment) <= CLOSE:
             return True
-        return beside.untold(name) and self._stands_still(name)
+        return beside.untold(name) and self._cameras.stand_still(name)
 
     def _hardly_backwards(self, alignment: Alignment, beside: Beside) -> bool:
         """Whether a camera that moves is shown backwards by few pictures that are close, where
         local features, which look backwards, too, see another moment."""
         name = alignment.reference_id
-        if alignment.speed >= 0 or name not in beside.other_moment or self._stands_still(name):
+        if alignment.speed >= 0 or name not in beside.other_moment:
+            return False
+        if self._cameras.stand_still(name):
             return False
         return 0 < close_part(alignment) <= CLOSE_BACKWARDS
 
@@ -386,11 +380,7 @@ class Judge:
         picture that is close."""
         if is_still(alignment) or close_part(alignment) > 0 or not odd(alignment.speed):
             return False
-        return self._stands_still(alignment.reference_id)
-
-    def _stands_still(self, name: str) -> bool:
-        known = motion_of(self._store, name)
-        return known is not None and stands_still(known)
+        return self._cameras.stand_still(alignment.reference_id)
 
 
 def _whole(reference: Reference, total_s: float | None) -> SegmentPair:

@@ -112,7 +112,7 @@ def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Wi
         return ()
     wanted: list[Window] = []
     for match in sorted(matches, key=lambda m: -m.score):
-        if match.score >= SURE and any(_is_whole(pair, total) for pair in match.segments):
+        if match.score >= SURE and is_as_long(match, total):
             continue
         for pair in match.segments:
             known = match.score >= SURE and pair.query.seconds >= LONG_S
@@ -128,23 +128,29 @@ def dense_windows(matches: Sequence[Match], look: MediaFingerprints) -> tuple[Wi
     return tuple(merged)
 
 
-def sure_of_all(match: Match, total: float) -> bool:
-    """Whether hashes alone are sure of all of an upload: distinct pictures of which some are close.
-    Of a reference whose camera moves nothing else that is seen could speak against that."""
-    return any(
-        a.score >= SURE
+def sure_of_all(match: Match, total: float) -> list[Alignment]:
+    """By which of its alignments hashes alone are sure of all of an upload: distinct pictures, of
+    which some are close."""
+    return [
+        a
+        for a in match.alignments
+        if a.score >= SURE
         and not is_still(a)
         and is_close(a)
         and any(_is_whole(pair, total) for pair in a.segments)
-        for a in match.alignments
-    )
+    ]
+
+
+def is_as_long(one: Match | Alignment, total: float) -> bool:
+    """Whether it shows all of an upload, and as many seconds of the reference."""
+    same = (p for p in one.segments if abs(p.reference.seconds - p.query.seconds) <= SAME_LENGTH_S)
+    return any(_is_whole(pair, total) for pair in same)
 
 
 def _is_whole(pair: SegmentPair, total: float) -> bool:
-    """Whether the segment is all of an upload, and that no mere moment, at the normal speed."""
+    """Whether the segment is all of an upload, and that no mere moment."""
     whole = pair.query.start <= END_S and pair.query.end >= total - END_S
-    same = abs(pair.reference.seconds - pair.query.seconds) <= SAME_LENGTH_S
-    return whole and same and total >= WHOLE_S
+    return whole and total >= WHOLE_S
 
 
 def described_at(look: MediaFingerprints) -> Floats:

@@ -13,10 +13,12 @@ from api.settings import Settings
 from hashdb.model import (
     Alignment,
     Codes,
+    Coverage,
     Digests,
     Fingerprint,
     FrameMatch,
     Match,
+    MediaFingerprints,
     MediaKind,
     Motion,
     Orientation,
@@ -65,8 +67,8 @@ def moving(seed: int, *, still: bool, slower: int = 1) -> Motion:
     return Motion(np.arange(4 * SECONDS) * slower / 4, grids)
 
 
-def known(parts: ServiceParts, codes: Codes, *, still: bool) -> str:
-    """The id of a reference whose camera stands still, or moves."""
+def known(parts: ServiceParts, codes: Codes, *, still: bool | None) -> str:
+    """The id of a reference whose camera stands still, or moves; None: nobody knows."""
     with parts.store.begin() as tx:
         bank = tx.banks.create("attacks")
         added, _ = tx.banks.add_reference(
@@ -76,7 +78,7 @@ def known(parts: ServiceParts, codes: Codes, *, still: bool) -> str:
             fingerprints=[prints(codes)],
             origin="here",
             duration_s=float(SECONDS),
-            motion=[moving(3, still=still)],
+            motion=[] if still is None else [moving(3, still=still)],
         )
     return added.id
 
@@ -287,6 +289,33 @@ def test_hashes_that_lie_on_one_line_alone_tell_it_whatever_features_miss(
     off[:, : bits // 8] ^= 0xFF
     told = frozenset([name])
     assert bool(found(parts, prints(off), beside=Beside(other_moment=told, missing=told))) is counts
+
+
+@pytest.mark.parametrize(
+    ("repeated", "camera", "settled"),
+    [
+        pytest.param(False, "stands", True, id="hashes tell the moment"),
+        pytest.param(True, "stands", False, id="the same comes once more"),
+        pytest.param(True, "moves", True, id="a camera that moves"),
+        pytest.param(False, "unknown", True, id="hashes alone are known, and tell the moment"),
+        pytest.param(True, "unknown", False, id="hashes alone are known, and it comes once more"),
+    ],
+)
+def test_hashes_settle_what_can_be_no_other_moment(
+    parts: ServiceParts, repeated: bool, camera: str, settled: bool
+) -> None:
+    """Then local features are not looked up; they tell of another moment where hashes do not."""
+    codes = footage(1)
+    shown = len(codes) // 2
+    if repeated:
+        codes[shown:] = codes[:shown]
+    known(parts, codes, still={"stands": True, "moves": False, "unknown": None}[camera])
+    query = prints(codes[:shown])
+    matches = found(parts, query)
+    assert matches[0].score > 0.99
+    coverage = Coverage(float(shown), float(shown), shown, 0)
+    look = MediaFingerprints(MediaKind.VIDEO, (query,), coverage)
+    assert judge_of(parts).settled(look, matches) is settled
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ from matcher.looks import (
     dense_windows,
     described_at,
     filling_windows,
+    is_as_long,
     is_sparse,
     joined_codes,
     joined_local,
@@ -156,8 +157,11 @@ def test_a_short_or_unsure_match_is_looked_at_again_around_both_ends(score, end,
 def test_a_sure_match_of_all_the_upload_is_not_looked_at_again(segment, total, again):
     found = match("a", SURE, segment)
     assert bool(dense_windows([found], look(total))) is again
-    longer = SegmentPair(found.segments[0].query, Segment(0.0, total + 2 * SAME_LENGTH_S))
-    assert dense_windows([replace(found, segments=(longer,))], look(total))  # at another speed
+    assert is_as_long(found, total) is not again
+    pair = SegmentPair(found.segments[0].query, Segment(0.0, total + 2 * SAME_LENGTH_S))
+    longer = replace(found, segments=(pair,))
+    assert dense_windows([longer], look(total))  # at another speed
+    assert not is_as_long(longer, total)
     beside = [match("a", SURE, segment), match("b", SURE - 0.01, (0.0, total))]
     assert dense_windows(beside, look(total))  # what is not sure is looked at, whatever else is
 
@@ -189,7 +193,7 @@ def test_hashes_are_sure_of_all_of_an_upload(what, sure):
         "a", given["signal_type"], Orientation.ORIGINAL, (pair,), frames, given["score"]
     )
     found = replace(match("a", 0.99, (0.0, 20.0)), alignments=(alignment,))
-    assert sure_of_all(found, 20.0) is sure
+    assert sure_of_all(found, 20.0) == ([alignment] if sure else [])
 
 
 def test_windows_are_no_longer_than_the_budget():

@@ -1,0 +1,47 @@
+"""What is known of the cameras that filmed references: whether one stands still, and whether hashes
+tell, nevertheless, which moment of it an upload shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from hashdb.model import Alignment, Fingerprint
+from hashdb.store import Store
+from matcher.hash_moments import tells_its_line
+from matcher.looks import is_as_long
+from matcher.moment_finder import motion_of
+from matcher.motion import stands_still
+
+
+class Cameras:
+    """Asks the store of each reference by its id. Any number of threads may use one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def stand_still(self, reference_id: str) -> bool:
+        """Whether it is known that a reference's camera stands still."""
+        known = motion_of(self._store, reference_id)
+        return known is not None and stands_still(known)
+
+    def told_by_hashes(self, one: Alignment, query: Fingerprint) -> bool:
+        """Whether hashes alone tell the moment, before a camera that stands still."""
+        name = one.reference_id
+        return self.stand_still(name) and tells_its_line(one, query, partial(self.hashes, name))
+
+    def exclude_others(self, one: Alignment, codes: Iterable[Fingerprint], total_s: float) -> bool:
+        """Whether all of an upload, which hashes found (by some of its `codes`), can be no other
+        moment that looks alike: the camera moves, and it is at the normal speed, or hashes tell."""
+        name = one.reference_id
+        known = motion_of(self._store, name)
+        if known is not None and not stands_still(known) and is_as_long(one, total_s):
+            return True
+        placing = (one.signal_type, one.orientation)
+        placed = (f for f in codes if (f.signal_type, f.orientation) == placing)
+        return any(tells_its_line(one, query, partial(self.hashes, name)) for query in placed)
+
+    def hashes(self, reference_id: str) -> list[Fingerprint]:
+        """A reference's fingerprints by PDQ."""
+        with self._store.read() as tx:
+            return [f for f in tx.banks.fingerprints(reference_id) if f.signal_type == "pdq"]
