@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hashdb.model import Alignment, Floats, Motion, Segment, Strand
+from matcher import verify
 from matcher.correlation import Laid, Line
 from matcher.features import REFERENCE_GRID
 from matcher.motion import LEAST, UNLIKE, agreement_on, leads_to, of_pictures
@@ -31,6 +32,14 @@ class Place:
     offsets: Floats
     laid: Laid
     wanders: float = 0.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the picture is the reference's as it is, uncropped and unframed."""
+        laid = self.laid
+        if laid.mirrored or laid.inverted or laid.own_maps is not None:
+            return False
+        return verify.is_whole(laid.map, laid.reference_size, laid.upload_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,11 @@ class Beside:
             (*self.doubted, *other.doubted),
             self.refuted | other.refuted,
         )
+
+    def is_whole(self, one: Alignment) -> bool:
+        """Whether features see all of the reference's picture in the upload's, as it is."""
+        tracks = {(p.reference_id, p.track) for p in self.places if p.is_whole}
+        return one.signal_type == "local" and (one.reference_id, one.frames[0].track) in tracks
 
     def untold(self, reference_id: str) -> bool:
         """Whether a reference's place is shown at no moment that pictures tell."""

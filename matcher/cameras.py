@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from hashdb.model import Alignment, Fingerprint
+from hashdb.model import Alignment, Fingerprint, Orientation, View
 from hashdb.store import Store
-from matcher.hash_moments import tells_its_line
+from matcher.hash_moments import lies_elsewhere, tells_its_line
 from matcher.looks import is_as_long
 from matcher.moment_finder import motion_of
 from matcher.motion import stands_still
@@ -30,6 +30,17 @@ class Cameras:
         name = one.reference_id
         return self.stand_still(name) and tells_its_line(one, query, partial(self.hashes, name))
 
+    def refuted_by_hashes(self, one: Alignment, codes: Iterable[Fingerprint]) -> bool:
+        """Whether an alignment by features of all of the picture, of an upload that hashes as
+        `codes`, is of another moment before a camera that stands still, as hashes have it."""
+        name, track = one.reference_id, {f.track for f in one.frames}
+        if not self.stand_still(name):
+            return False
+        known = partial(self.hashes, name)
+        return any(
+            lies_elsewhere(one, f, known) for f in codes if _is_plain(f) and f.track in track
+        )
+
     def exclude_others(self, one: Alignment, codes: Iterable[Fingerprint], total_s: float) -> bool:
         """Whether all of an upload, which hashes found (by some of its `codes`), can be no other
         moment that looks alike: the camera moves, and it is at the normal speed, or hashes tell."""
@@ -45,3 +56,9 @@ class Cameras:
         """A reference's fingerprints by PDQ."""
         with self._store.read() as tx:
             return [f for f in tx.banks.fingerprints(reference_id) if f.signal_type == "pdq"]
+
+
+def _is_plain(one: Fingerprint) -> bool:
+    """Whether it is of all of the pictures by PDQ, as they are shown."""
+    whole = one.signal_type == "pdq" and one.view is View.FULL
+    return whole and one.orientation is Orientation.ORIGINAL and not one.inverted

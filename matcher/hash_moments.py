@@ -1,19 +1,21 @@
-"""Whether hashes tell the moment of a camera that stands still. Pure.
+"""What hashes say of moments before a camera that stands still. Pure.
 
 All its moments may lie within the radius, so that some line of time goes through what is hit. But
 what comes and goes moves some bits: of a copy that shows little else each picture's code lies much
 nearer to the one that its own line leads it to than to those of any other line (as `matcher.motion`
-has it of what moves).
+has it of what moves). And where it lies no nearer on the line that features have found than on any
+other, though the reference's own pictures do, that is another moment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashdb.model import Alignment, Codes, Fingerprint, Floats, View
+from hashdb.model import Alignment, Codes, Fingerprint, Floats, Ints, View
 from matcher.laying import usual
 from matcher.motion import AWAY_S
 from matcher.score import UNSURE
@@ -33,6 +35,47 @@ further on any other. (Of 192 excerpts of six fixed cameras, good and poor, thos
 37 bits away and more, and 3.3 further elsewhere at most; copies that hashes put on such a line 0.7
 to 35, and mostly 10 to 110 further: docs/decisions/0052-told-by-hashes.md.)"""
 
+AROUND_S, MOST_LINES = 0.5, 2000
+"""By how much a line of features may be off, whose pictures are half a second apart; and lines that
+tell how far pictures lie elsewhere, in the middle of all."""
+
+CONTRAST, NEARER = 25.0, 0.25
+"""Bits between the reference's pictures and those that other lines lead to, in the middle of all,
+at least, where it is asked whether a line of features is of another moment; and the part of them by
+which the upload's pictures must lie nearer on it than elsewhere. (Of copies of those cameras they
+do by 0.46 and more, of another hour on such a line they lie further away on it.)"""
+
+OVERLAID = 10.0
+"""Bits by which they may lie further from other lines than the reference's own: more where much
+lies over them, or where they were altered so much that hashes tell nothing."""
+
+
+def lies_elsewhere(
+    alignment: Alignment, query: Fingerprint, known: Callable[[], Sequence[Fingerprint]]
+) -> bool:
+    """Whether the pictures of the `query`, which show all of the reference's, are at another moment
+    than that at which features have found them (`alignment`). `known`: as of `tells_its_line`."""
+    if alignment.speed <= 0 or len(alignment.frames) < FEWEST:
+        return False
+    tracks = [one for one in known() if one.view is View.FULL and len(one)]
+    return any(_elsewhere(alignment, query, one) for one in tracks)
+
+
+def _elsewhere(alignment: Alignment, query: Fingerprint, known: Fingerprint) -> bool:
+    rows, led = _led(alignment, query)
+    if len(rows) < FEWEST:
+        return False
+    own = known.codes[_rows_at(led, known)]
+    shown, its = (
+        _held(codes, led, known, AROUND_S, MOST_LINES) for codes in (query.codes[rows], own)
+    )
+    if shown is None or its is None:
+        return False
+    apart, elsewhere = float(np.median(its.away)), float(np.median(shown.away))
+    if apart < CONTRAST or elsewhere > apart + OVERLAID:
+        return False
+    return shown.on > elsewhere - NEARER * apart
+
 
 def tells_its_line(
     alignment: Alignment, query: Fingerprint, known: Callable[[], Sequence[Fingerprint]]
@@ -50,20 +93,53 @@ def tells_its_line(
 
 
 def _told(alignment: Alignment, query: Fingerprint, known: Fingerprint) -> bool:
+    rows, led = _led(alignment, query)
+    held = _held(query.codes[rows], led, known, NEAR_S)
+    return held is not None and held.on <= min(CLOSE, float(held.away.min()) - CLEARLY)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """Bits between pictures and the reference, on average: `on` a line, and `away` from it on
+    others (lines,)."""
+
+    on: float
+    away: Floats
+
+
+def _led(alignment: Alignment, query: Fingerprint) -> tuple[Ints, Floats]:
+    """The query's pictures that lie within the alignment, or some of them, spread evenly: their
+    rows; and where its line leads them, in seconds of the reference."""
     first, last = (pick(f.offset for f in alignment.frames) for pick in (min, max))
     during = np.flatnonzero((query.offsets >= first) & (query.offsets <= last))
+    if not len(during):
+        return during, np.empty(0)
     rows = during[np.unique(np.linspace(0, len(during) - 1, MOST).round().astype(np.int64))]
     moments = [f.reference_offset - alignment.speed * f.offset for f in alignment.frames]
-    led = alignment.speed * query.offsets[rows] + float(np.median(moments))
+    return rows, alignment.speed * query.offsets[rows] + float(np.median(moments))
+
+
+def _held(
+    codes: Codes, led: Floats, known: Fingerprint, near: float, most: int | None = None
+) -> _Held | None:
+    """The pictures held against the reference on the line that leads them there, or up to `near`
+    seconds beside it, and on all others, or `most` of them; None where there are too few."""
+    if not len(led):
+        return None
     end = float(known.offsets[-1] + known.spans[-1])
-    shifts = np.arange(-led[-1], end - led[0], STEP_S)
-    shifts = np.concatenate([np.arange(-NEAR_S, NEAR_S + 1e-6, STEP_S / 2), shifts])
-    apart, enough = _distances(query.codes[rows], led, shifts, known, end)
-    on, away = np.abs(shifts) <= NEAR_S + 1e-6, np.abs(shifts) > AWAY_S
+    step = STEP_S if most is None else max(STEP_S, (end + led[-1] - led[0]) / most)
+    others = np.arange(-led[-1], end - led[0], step)
+    shifts = np.concatenate([np.arange(-near, near + 1e-6, STEP_S / 2), others])
+    apart, enough = _distances(codes, led, shifts, known, end)
+    on, away = np.abs(shifts) <= near + 1e-6, np.abs(shifts) > AWAY_S
     if not np.any(on & enough) or np.count_nonzero(away & enough) < FEWEST_LINES:
-        return False
-    nearest = float(apart[on & enough].min())
-    return nearest <= CLOSE and float(apart[away & enough].min()) >= nearest + CLEARLY
+        return None
+    return _Held(float(apart[on & enough].min()), apart[away & enough])
+
+
+def _rows_at(moments: Floats, known: Fingerprint) -> Ints:
+    """The reference's picture that is shown at each of the moments; the first before all."""
+    return (np.searchsorted(known.offsets, moments + 1e-6, side="right") - 1).clip(0)
 
 
 def _distances(
@@ -76,8 +152,7 @@ def _distances(
     for word, moment in zip(words, led.tolist(), strict=True):
         at = moment + shifts
         there = (at >= known.offsets[0] - STEP_S) & (at <= end + STEP_S)
-        row = np.searchsorted(known.offsets, at + 1e-6, side="right") - 1
-        bits = np.bitwise_count(theirs[row.clip(0)] ^ word).sum(axis=1)
+        bits = np.bitwise_count(theirs[_rows_at(at, known)] ^ word).sum(axis=1)
         sums += np.where(there, bits, 0)
         counts += there
     return sums / np.maximum(counts, 1), counts >= LEAST_PART * len(led)

@@ -137,7 +137,7 @@ class Judge:
         references = self._references(named)
         likely = likeliest(found, references)
         known = [
-            self._as_seen(a, beside, motion)
+            self._as_seen(self._as_hashed(a, beside, fingerprints), beside, motion)
             for a in beside.alignments
             if a.reference_id in references and references[a.reference_id].enforceable
         ]
@@ -243,6 +243,15 @@ class Judge:
             alone = local and name in beside.whole and name not in by_hash
             kept.append(not_sure(one) if alone and coded and self._cameras.hashes(name) else one)
         return kept
+
+    def _as_hashed(
+        self, one: Alignment, beside: Beside, fingerprints: Sequence[Fingerprint]
+    ) -> Alignment:
+        """An alignment by features, which is doubted where hashes of all of the picture have it at
+        another moment before a camera that stands still."""
+        if beside.is_whole(one) and self._cameras.refuted_by_hashes(one, fingerprints):
+            return not_sure(as_one_scene(one, every=True))
+        return one
 
     def _as_seen(self, one: Alignment, beside: Beside, motion: Sequence[Motion]) -> Alignment:
         """An alignment by sound, which is taken for a repetition where what is seen of the same

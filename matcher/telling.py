@@ -42,9 +42,9 @@ STEADY, STEADY_ODD = (0.15, 0.5, 2.0), (0.6, 0.9, 4.5)
 part that is enough, and how heavily shots of another moment weigh against it."""
 
 
-WHOLE, BARE = 0.04, 0.75
-"""An image is a whole picture where its corners lie within so much of its sides of the reference's,
-and it is bare where so many of the reference's cells are seen."""
+BARE = 0.75
+"""An image that is a whole picture (`verify.is_whole`) is bare where so many of the reference's
+cells are seen."""
 
 ALL_OVER = 3.0
 """Times as many inliers as say all that one picture can: what an image says that shows a picture of
@@ -92,11 +92,8 @@ def telling_inliers(
 def is_whole(sight: Sight) -> bool:
     """Whether a picture is the reference's, uncropped and unframed."""
     reference, query = picture_of(sight.nominee), sight.shot.picture
-    size = np.array([query.width, query.height])
-    ends = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
-    corners = (ends * (reference.width, reference.height)).astype(np.float32)
-    off = np.abs(verify.mapped(sight.agreement.map, corners) / size - ends)
-    return bool(off.max() <= WHOLE)
+    sizes = (reference.width, reference.height), (query.width, query.height)
+    return verify.is_whole(sight.agreement.map, *sizes)
 
 
 def is_bare(sight: Sight) -> bool:

@@ -31,6 +31,9 @@ SURE = 30
 TOLERANCE = 6.0
 """Pixels, at a picture of 448, within which an inlier lies off the map."""
 
+WHOLE = 0.04
+"""A picture is all of the reference's where the corners lie within so much of its sides."""
+
 SMALLEST_PATCH = 31.0
 """Pixels: ORB's patch at the largest scale of its pyramid."""
 
@@ -185,6 +188,15 @@ def _drawn(count: int) -> tuple[Ints, Ints]:
 def mapped(found: Map, places: Places) -> Floats:
     """(n, 2) where the map puts them."""
     return _laid(found, places[:, :2].astype(np.float64))
+
+
+def is_whole(
+    found: Map, reference_size: tuple[float, float], query_size: tuple[float, float]
+) -> bool:
+    """Whether the reference's picture is laid on all of the query's: uncropped and unframed."""
+    ends = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    off = np.abs(_laid(found, ends * reference_size) / query_size - ends)
+    return bool(off.max() <= WHOLE)
 
 
 def _laid(found: Map, at: Floats) -> Floats:

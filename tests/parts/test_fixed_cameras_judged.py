@@ -24,7 +24,8 @@ from hashdb.model import (
     Orientation,
     View,
 )
-from matcher.beside import NOTHING_BESIDE, Beside
+from matcher.beside import NOTHING_BESIDE, Beside, Place
+from matcher.correlation import Laid
 from matcher.hashers import pdq
 from matcher.judge import Judge
 from matcher.score import rescore
@@ -289,6 +290,34 @@ def test_hashes_that_lie_on_one_line_alone_tell_it_whatever_features_miss(
     off[:, : bits // 8] ^= 0xFF
     told = frozenset([name])
     assert bool(found(parts, prints(off), beside=Beside(other_moment=told, missing=told))) is counts
+
+
+@pytest.mark.parametrize(
+    ("hour", "still", "kept", "believed"),
+    [
+        pytest.param(1, True, 1.0, True, id="the same hour"),
+        pytest.param(2, True, 1.0, False, id="another hour"),
+        pytest.param(2, False, 1.0, True, id="a camera that moves"),
+        pytest.param(2, True, 0.6, True, id="a part of the picture hashes otherwise"),
+    ],
+)
+def test_what_features_find_of_all_of_a_picture_is_held_against_hashes(
+    parts: ServiceParts, hour: int, still: bool, kept: float, believed: bool
+) -> None:
+    name = known(parts, footage(1), still=still)
+    empty = Alignment(name, "local", Orientation.ORIGINAL, (), (), 0.0)
+    frames = [
+        FrameMatch(float(i), 4.0 + i, 10, i, 0, View.FULL, before=0.5, after=0.5) for i in range(10)
+    ]
+    alignment = rescore(empty, frames, video=True)
+    assert alignment is not None
+    laid = Laid(np.array([[1 / kept, 0.0, 0.0], [0.0, 1 / kept, 0.0]]), (64.0, 48.0), (64.0, 48.0))
+    beside = Beside((alignment,), places=(Place(name, 0, np.arange(10.0), laid),))
+    query = prints(footage(hour)[4:14])
+    seen = [a for m in found(parts, query, beside=beside) for a in m.alignments]
+    (score,) = (a.score for a in seen if a.signal_type == "local")
+    assert (score == alignment.score) is believed
+    assert believed or score < 0.8  # of one scene, where nothing tells the moment
 
 
 @pytest.mark.parametrize(

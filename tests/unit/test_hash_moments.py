@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hashdb.model import Alignment, Codes, Fingerprint, FrameMatch, Orientation, View
-from matcher.hash_moments import FEWEST, tells_its_line
+from matcher.hash_moments import FEWEST, lies_elsewhere, tells_its_line
 
 SECONDS = 30.0
 
@@ -149,3 +150,47 @@ def test_of_two_tracks_that_of_the_pictures_tells():
 def test_a_long_upload_is_told_by_some_of_its_pictures():
     known = scene(20, seconds=200.0)
     assert told(known, *copied(known, 4, count=300))
+
+
+def another_hour(bits: int, count: int = 16) -> Fingerprint:
+    """An upload of the same place, whose pictures are so many bits from what all have in common."""
+    other = scene(0).take(slice(0, count))
+    return replace(other, codes=flipped(other.codes, bits, seed=3), offsets=np.arange(count) * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("what", "elsewhere"),
+    [
+        pytest.param({"query": another_hour(20)}, True, id="another hour"),
+        pytest.param({}, False, id="a copy"),
+        pytest.param({"off": 10}, False, id="a poor copy"),
+        pytest.param({"known": scene(10), "query": another_hour(10)}, False, id="all look alike"),
+        pytest.param(
+            {"query": another_hour(80)}, False, id="something lies over it, and hashes tell nothing"
+        ),
+        pytest.param({"query": another_hour(20), "speed": -1.0}, False, id="backwards"),
+        pytest.param({"query": another_hour(20), "count": FEWEST - 1}, False, id="few pictures"),
+    ],
+)
+def test_features_are_held_against_hashes(what: dict[str, Any], elsewhere: bool):
+    known = what.get("known", scene(20))
+    alignment, copy = copied(known, what.get("off", 4), count=what.get("count", 16))
+    local = replace(alignment, signal_type="local", speed=what.get("speed", 1.0))
+    query = what.get("query", copy)
+    assert lies_elsewhere(local, query, lambda: [known]) is elsewhere
+
+
+def test_hashes_of_a_line_of_features_may_be_off_by_half_a_second():
+    known = scene(20)
+    alignment, query = copied(known, 4)
+    frames = (replace(f, reference_offset=f.reference_offset + 0.5) for f in alignment.frames)
+    local = replace(alignment, signal_type="local", frames=tuple(frames))
+    assert not lies_elsewhere(local, query, lambda: [known])
+
+
+def test_a_long_reference_is_asked_of_some_of_its_lines():
+    known = scene(20, seconds=3600.0)
+    alignment, query = copied(known, 4)
+    local = replace(alignment, signal_type="local")
+    assert not lies_elsewhere(local, query, lambda: [known])
+    assert lies_elsewhere(local, another_hour(20), lambda: [known])
