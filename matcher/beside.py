@@ -11,7 +11,15 @@ from hashdb.model import Alignment, Floats, Motion, Segment, Strand
 from matcher import verify
 from matcher.correlation import Laid, Line
 from matcher.features import REFERENCE_GRID
-from matcher.motion import LEAST, UNLIKE, agreement_on, leads_to, of_pictures
+from matcher.motion import (
+    LEAST,
+    NOT_NEAR,
+    UNLIKE,
+    agreement_on,
+    leads_to,
+    of_pictures,
+    stands_still,
+)
 
 SURE = 0.95
 """The score from which on an alignment in a strand is believed: each strand is one more upload in
@@ -182,7 +190,8 @@ def seen_otherwise(
 ) -> bool:
     """Whether an upload that shows the place of a reference whose sound is `heard` moves as it does
     at other moments than the sound's: then the sound is repeated (music, say), and tells none. Of a
-    place that wanders nothing is known: it is not compared where it is."""
+    place that wanders nothing is known: it is not compared where it is. Where the camera moves, all
+    of the picture does, and agrees a little with many moments: only a clear one says so."""
     moments = [f.reference_offset - heard.speed * f.offset for f in heard.frames]
     line = Line(heard.speed, float(np.median(moments)))
     seen = [
@@ -194,7 +203,9 @@ def seen_otherwise(
     told = [agreement_on(line, *one, known) for one in mine]
     agreements = [a for a in told if a is not None]
     # Where it moves as nothing in the reference does, the picture itself may be moved.
-    elsewhere = any(a.elsewhere >= LEAST for a in agreements)
-    if not elsewhere or max(a.on for a in agreements) >= UNLIKE:
+    on = max((a.on for a in agreements), default=UNLIKE)
+    elsewhere = max((a.elsewhere for a in agreements), default=0.0)
+    least = LEAST if stands_still(known) else max(UNLIKE, on + NOT_NEAR)
+    if on >= UNLIKE or elsewhere < least:
         return False
     return not any(leads_to(line, *one, known) for one in mine)

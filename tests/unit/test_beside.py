@@ -20,7 +20,7 @@ from hashdb.model import (
 )
 from matcher.beside import Beside, Place, seen_otherwise
 from matcher.features import QUERY_GRID, REFERENCE_GRID
-from matcher.motion import laid_by
+from matcher.motion import Agreement, laid_by
 from tests.standing_camera import WINDOW, laid, scene, seen, watched
 from tests.unit.test_heard import as_alignment, match
 
@@ -168,6 +168,33 @@ def test_a_copy_that_changes_as_its_sound_says_is_none(
     assert not seen_otherwise(heard(FROM_S), [place()], [shown(1)], banked)
     assert seen_otherwise(heard(FROM_S + 8), [place()], [shown(1)], banked)
     assert seen_otherwise(heard(FROM_S), [place()], [shown(2)], banked)
+
+
+@pytest.mark.parametrize(
+    ("stands", "on", "elsewhere", "otherwise"),
+    [
+        (True, 0.1, 0.25, True),
+        (True, 0.1, 0.15, False),
+        (True, 0.3, 0.9, False),
+        (False, 0.1, 0.25, False),
+        (False, 0.1, 0.31, True),
+        (False, 0.2, 0.34, False),
+        (False, 0.2, 0.36, True),
+        (False, 0.3, 0.9, False),
+    ],
+)
+def test_a_camera_that_moves_must_clearly_be_at_another_moment(
+    banked: Motion,
+    stands: bool,
+    on: float,
+    elsewhere: float,
+    otherwise: bool,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("matcher.beside.stands_still", lambda _: stands)
+    monkeypatch.setattr("matcher.beside.agreement_on", lambda *_: Agreement(on, elsewhere))
+    monkeypatch.setattr("matcher.beside.leads_to", lambda *_: False)
+    assert seen_otherwise(heard(FROM_S), [place()], [shown(1)], banked) is otherwise
 
 
 def test_what_moves_as_nothing_in_the_reference_says_nothing(banked: Motion):
