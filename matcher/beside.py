@@ -205,7 +205,8 @@ def seen_otherwise(
     # Where it moves as nothing in the reference does, the picture itself may be moved.
     on = max((a.on for a in agreements), default=UNLIKE)
     elsewhere = max((a.elsewhere for a in agreements), default=0.0)
-    least = LEAST if stands_still(known) else max(UNLIKE, on + NOT_NEAR)
-    if on >= UNLIKE or elsewhere < least:
+    if on >= UNLIKE or elsewhere < LEAST:
+        return False
+    if not stands_still(known) and elsewhere < max(UNLIKE, on + NOT_NEAR):
         return False
     return not any(leads_to(line, *one, known) for one in mine)

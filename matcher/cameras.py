@@ -4,7 +4,7 @@ tell, nevertheless, which moment of it an upload shows."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 
 from hashdb.model import Alignment, Fingerprint, Orientation, View
 from hashdb.store import Store
@@ -27,19 +27,15 @@ class Cameras:
 
     def told_by_hashes(self, one: Alignment, query: Fingerprint) -> bool:
         """Whether hashes alone tell the moment, before a camera that stands still."""
-        name = one.reference_id
-        return self.stand_still(name) and tells_its_line(one, query, partial(self.hashes, name))
+        return tells_its_line(one, query, partial(self._of_fixed, one.reference_id))
 
     def refuted_by_hashes(self, one: Alignment, codes: Iterable[Fingerprint]) -> bool:
         """Whether an alignment by features of all of the picture, of an upload that hashes as
         `codes`, is of another moment before a camera that stands still, as hashes have it."""
-        name, track = one.reference_id, {f.track for f in one.frames}
-        if not self.stand_still(name):
-            return False
-        known = partial(self.hashes, name)
-        return any(
-            lies_elsewhere(one, f, known) for f in codes if _is_plain(f) and f.track in track
-        )
+        tracks = {f.track for f in one.frames}
+        known = cache(partial(self._of_fixed, one.reference_id))
+        plain = (f for f in codes if _is_plain(f) and f.track in tracks)
+        return any(lies_elsewhere(one, query, known) for query in plain)
 
     def exclude_others(self, one: Alignment, codes: Iterable[Fingerprint], total_s: float) -> bool:
         """Whether all of an upload, which hashes found (by some of its `codes`), can be no other
@@ -48,9 +44,14 @@ class Cameras:
         known = motion_of(self._store, name)
         if known is not None and not stands_still(known) and is_as_long(one, total_s):
             return True
-        placing = (one.signal_type, one.orientation)
-        placed = (f for f in codes if (f.signal_type, f.orientation) == placing)
-        return any(tells_its_line(one, query, partial(self.hashes, name)) for query in placed)
+        placed = (f for f in codes if f.orientation is one.orientation and not f.view.in_part)
+        hashes = cache(partial(self.hashes, name))
+        return any(
+            tells_its_line(one, query, hashes) for query in placed if query.signal_type == "pdq"
+        )
+
+    def _of_fixed(self, reference_id: str) -> list[Fingerprint]:
+        return self.hashes(reference_id) if self.stand_still(reference_id) else []
 
     def hashes(self, reference_id: str) -> list[Fingerprint]:
         """A reference's fingerprints by PDQ."""

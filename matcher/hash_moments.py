@@ -54,26 +54,31 @@ def lies_elsewhere(
     alignment: Alignment, query: Fingerprint, known: Callable[[], Sequence[Fingerprint]]
 ) -> bool:
     """Whether the pictures of the `query`, which show all of the reference's, are at another moment
-    than that at which features have found them (`alignment`). `known`: as of `tells_its_line`."""
+    than that at which features have found them (`alignment`, of one line): whether each track of
+    the reference that can be asked says so. `known`: as of `tells_its_line`."""
     if alignment.speed <= 0 or len(alignment.frames) < FEWEST:
         return False
+    if np.ptp(_moments(alignment)) > 2 * AWAY_S:  # played otherwise: any line leads some elsewhere
+        return False
     tracks = [one for one in known() if one.view is View.FULL and len(one)]
-    return any(_elsewhere(alignment, query, one) for one in tracks)
+    said = [_elsewhere(alignment, query, one) for one in tracks]
+    return True in said and False not in said
 
 
-def _elsewhere(alignment: Alignment, query: Fingerprint, known: Fingerprint) -> bool:
+def _elsewhere(alignment: Alignment, query: Fingerprint, known: Fingerprint) -> bool | None:
+    """None where a track does not tell."""
     rows, led = _led(alignment, query)
     if len(rows) < FEWEST:
-        return False
+        return None
     own = known.codes[_rows_at(led, known)]
     shown, its = (
         _held(codes, led, known, AROUND_S, MOST_LINES) for codes in (query.codes[rows], own)
     )
     if shown is None or its is None:
-        return False
+        return None
     apart, elsewhere = float(np.median(its.away)), float(np.median(shown.away))
     if apart < CONTRAST or elsewhere > apart + OVERLAID:
-        return False
+        return None
     return shown.on > elsewhere - NEARER * apart
 
 
@@ -115,8 +120,13 @@ def _led(alignment: Alignment, query: Fingerprint) -> tuple[Ints, Floats]:
     if not len(during):
         return during, np.empty(0)
     rows = during[np.unique(np.linspace(0, len(during) - 1, MOST).round().astype(np.int64))]
-    moments = [f.reference_offset - alignment.speed * f.offset for f in alignment.frames]
-    return rows, alignment.speed * query.offsets[rows] + float(np.median(moments))
+    line = float(np.median(_moments(alignment)))
+    return rows, alignment.speed * query.offsets[rows] + line
+
+
+def _moments(alignment: Alignment) -> Floats:
+    """(frames,) where in the reference each frame has the upload's first second."""
+    return np.array([f.reference_offset - alignment.speed * f.offset for f in alignment.frames])
 
 
 def _held(

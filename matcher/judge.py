@@ -136,8 +136,9 @@ class Judge:
         named = {f.reference_id for f in found} | {a.reference_id for a in beside.alignments}
         references = self._references(named)
         likely = likeliest(found, references)
+        codes = self.usable(fingerprints) if beside.alignments else []
         known = [
-            self._as_seen(self._as_hashed(a, beside, fingerprints), beside, motion)
+            self._as_seen(self._as_hashed(a, beside, codes), beside, motion)
             for a in beside.alignments
             if a.reference_id in references and references[a.reference_id].enforceable
         ]
@@ -244,12 +245,10 @@ class Judge:
             kept.append(not_sure(one) if alone and coded and self._cameras.hashes(name) else one)
         return kept
 
-    def _as_hashed(
-        self, one: Alignment, beside: Beside, fingerprints: Sequence[Fingerprint]
-    ) -> Alignment:
+    def _as_hashed(self, one: Alignment, beside: Beside, codes: Sequence[Fingerprint]) -> Alignment:
         """An alignment by features, which is doubted where hashes of all of the picture have it at
         another moment before a camera that stands still."""
-        if beside.is_whole(one) and self._cameras.refuted_by_hashes(one, fingerprints):
+        if beside.is_whole(one) and self._cameras.refuted_by_hashes(one, codes):
             return not_sure(as_one_scene(one, every=True))
         return one
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from matcher.still_scenes import Moment
 from tests.fakes import ServiceParts, build
 
 SECONDS = 20
+MIRRORED = Orientation.FLIP_HORIZONTAL
 
 
 @pytest.fixture
@@ -293,27 +295,32 @@ def test_hashes_that_lie_on_one_line_alone_tell_it_whatever_features_miss(
 
 
 @pytest.mark.parametrize(
-    ("hour", "still", "kept", "believed"),
+    ("hour", "still", "kept", "given", "believed"),
     [
-        pytest.param(1, True, 1.0, True, id="the same hour"),
-        pytest.param(2, True, 1.0, False, id="another hour"),
-        pytest.param(2, False, 1.0, True, id="a camera that moves"),
-        pytest.param(2, True, 0.6, True, id="a part of the picture hashes otherwise"),
+        pytest.param(1, True, 1.0, {}, True, id="the same hour"),
+        pytest.param(2, True, 1.0, {}, False, id="another hour"),
+        pytest.param(2, False, 1.0, {}, True, id="a camera that moves"),
+        pytest.param(2, True, 0.6, {}, True, id="a part of the picture hashes otherwise"),
+        pytest.param(2, True, 1.0, {"orientation": MIRRORED}, True, id="in a mirror"),
+        pytest.param(2, True, 1.0, {"inverted": True}, True, id="as a negative"),
+        pytest.param(2, True, 1.0, {"view": View.PANE}, True, id="of a pane"),
+        pytest.param(2, True, 1.0, {"track": 1}, True, id="of another track"),
+        pytest.param(2, True, 1.0, {"signal_type": "phash"}, True, id="by another hash"),
     ],
 )
 def test_what_features_find_of_all_of_a_picture_is_held_against_hashes(
-    parts: ServiceParts, hour: int, still: bool, kept: float, believed: bool
+    parts: ServiceParts, hour: int, still: bool, kept: float, given: dict[str, Any], believed: bool
 ) -> None:
     name = known(parts, footage(1), still=still)
     empty = Alignment(name, "local", Orientation.ORIGINAL, (), (), 0.0)
     frames = [
-        FrameMatch(float(i), 4.0 + i, 10, i, 0, View.FULL, before=0.5, after=0.5) for i in range(10)
+        FrameMatch(float(i), 4.0 + i, 0, i, 0, View.FULL, before=0.5, after=0.5) for i in range(10)
     ]
     alignment = rescore(empty, frames, video=True)
     assert alignment is not None
     laid = Laid(np.array([[1 / kept, 0.0, 0.0], [0.0, 1 / kept, 0.0]]), (64.0, 48.0), (64.0, 48.0))
     beside = Beside((alignment,), places=(Place(name, 0, np.arange(10.0), laid),))
-    query = prints(footage(hour)[4:14])
+    query = replace(prints(footage(hour)[4:14]), **given)
     seen = [a for m in found(parts, query, beside=beside) for a in m.alignments]
     (score,) = (a.score for a in seen if a.signal_type == "local")
     assert (score == alignment.score) is believed
@@ -321,17 +328,19 @@ def test_what_features_find_of_all_of_a_picture_is_held_against_hashes(
 
 
 @pytest.mark.parametrize(
-    ("repeated", "camera", "settled"),
+    ("repeated", "camera", "pace", "settled"),
     [
-        pytest.param(False, "stands", True, id="hashes tell the moment"),
-        pytest.param(True, "stands", False, id="the same comes once more"),
-        pytest.param(True, "moves", True, id="a camera that moves"),
-        pytest.param(False, "unknown", True, id="hashes alone are known, and tell the moment"),
-        pytest.param(True, "unknown", False, id="hashes alone are known, and it comes once more"),
+        pytest.param(False, "stands", 1.0, True, id="hashes tell the moment"),
+        pytest.param(True, "stands", 1.0, False, id="the same comes once more"),
+        pytest.param(True, "moves", 1.0, True, id="a camera that moves"),
+        pytest.param(True, "moves", 1.05, False, id="a camera that moves, slower"),
+        pytest.param(False, "moves", 1.05, True, id="slower, and hashes tell the moment"),
+        pytest.param(False, "unknown", 1.0, True, id="hashes alone are known, and tell it"),
+        pytest.param(True, "unknown", 1.0, False, id="hashes alone are known, which come twice"),
     ],
 )
 def test_hashes_settle_what_can_be_no_other_moment(
-    parts: ServiceParts, repeated: bool, camera: str, settled: bool
+    parts: ServiceParts, repeated: bool, camera: str, pace: float, settled: bool
 ) -> None:
     """Then local features are not looked up; they tell of another moment where hashes do not."""
     codes = footage(1)
@@ -340,9 +349,11 @@ def test_hashes_settle_what_can_be_no_other_moment(
         codes[shown:] = codes[:shown]
     known(parts, codes, still={"stands": True, "moves": False, "unknown": None}[camera])
     query = prints(codes[:shown])
+    query = replace(query, offsets=query.offsets * pace)
+    total_s = float(query.offsets[-1]) + 1
     matches = found(parts, query)
     assert matches[0].score > 0.99
-    coverage = Coverage(float(shown), float(shown), shown, 0)
+    coverage = Coverage(total_s, total_s, shown, 0)
     look = MediaFingerprints(MediaKind.VIDEO, (query,), coverage)
     assert judge_of(parts).settled(look, matches) is settled
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hashdb.model import Alignment, Codes, Fingerprint, FrameMatch, Orientation, View
-from matcher.hash_moments import FEWEST, lies_elsewhere, tells_its_line
+from hashdb.model import Alignment, Codes, Fingerprint, Floats, FrameMatch, Orientation, View
+from matcher.hash_moments import (
+    FEWEST,
+    MOST_LINES,
+    _distances,
+    lies_elsewhere,
+    tells_its_line,
+)
 
 SECONDS = 30.0
 
@@ -158,6 +165,11 @@ def another_hour(bits: int, count: int = 16) -> Fingerprint:
     return replace(other, codes=flipped(other.codes, bits, seed=3), offsets=np.arange(count) * 0.5)
 
 
+def often(query: Fingerprint) -> Fingerprint:
+    """Ten pictures a second."""
+    return replace(query, offsets=query.offsets / 5)
+
+
 @pytest.mark.parametrize(
     ("what", "elsewhere"),
     [
@@ -169,7 +181,9 @@ def another_hour(bits: int, count: int = 16) -> Fingerprint:
             {"query": another_hour(80)}, False, id="something lies over it, and hashes tell nothing"
         ),
         pytest.param({"query": another_hour(20), "speed": -1.0}, False, id="backwards"),
-        pytest.param({"query": another_hour(20), "count": FEWEST - 1}, False, id="few pictures"),
+        pytest.param({"query": often(another_hour(20)), "count": 4}, False, id="few are found"),
+        pytest.param({"query": another_hour(20, count=FEWEST - 1)}, False, id="few pictures"),
+        pytest.param({"query": another_hour(20).take(slice(0, 0))}, False, id="no pictures"),
     ],
 )
 def test_features_are_held_against_hashes(what: dict[str, Any], elsewhere: bool):
@@ -180,17 +194,48 @@ def test_features_are_held_against_hashes(what: dict[str, Any], elsewhere: bool)
     assert lies_elsewhere(local, query, lambda: [known]) is elsewhere
 
 
-def test_hashes_of_a_line_of_features_may_be_off_by_half_a_second():
+@pytest.mark.parametrize(("off", "elsewhere"), [(0.7, False), (-0.7, False), (1.2, True)])
+def test_a_line_of_features_may_be_off_by_half_a_second(off: float, elsewhere: bool):
+    """Pictures of the reference last half a second, and begin 0.2 before those of the upload."""
+    known = scene(20)
+    alignment, query = copied(known, 4, start=9.05)
+    frames = (replace(f, reference_offset=f.reference_offset + off) for f in alignment.frames)
+    local = replace(alignment, signal_type="local", frames=tuple(frames))
+    assert lies_elsewhere(local, query, lambda: [known]) is elsewhere
+
+
+def test_every_track_that_tells_must_say_that_it_is_another_moment():
+    """A second stream may show the same place a little later, or at another hour."""
     known = scene(20)
     alignment, query = copied(known, 4)
-    frames = (replace(f, reference_offset=f.reference_offset + 0.5) for f in alignment.frames)
-    local = replace(alignment, signal_type="local", frames=tuple(frames))
-    assert not lies_elsewhere(local, query, lambda: [known])
+    local = replace(alignment, signal_type="local")
+    later = replace(known, codes=np.roll(known.codes, 14, axis=0), track=1)
+    part = replace(known, view=View.TRIMMED)
+    assert not lies_elsewhere(local, query, lambda: [known, later])
+    assert not lies_elsewhere(local, query, lambda: [later, known])
+    assert lies_elsewhere(local, query, lambda: [later])
+    assert lies_elsewhere(local, query, lambda: [later, scene(8), part])  # which do not tell
+    assert not lies_elsewhere(local, query, lambda: [scene(8), part])
 
 
-def test_a_long_reference_is_asked_of_some_of_its_lines():
+def test_pieces_in_another_order_have_no_line():
+    known = scene(20)
+    alignment, _ = copied(known, 4)
+    frames = list(alignment.frames)
+    moved = [replace(f, reference_offset=f.reference_offset + 9.0) for f in frames[:4]]
+    local = replace(alignment, signal_type="local", frames=(*moved, *frames[4:]))
+    assert not lies_elsewhere(local, another_hour(20), lambda: [known])
+
+
+def test_a_long_reference_is_asked_of_some_of_its_lines(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("matcher.hash_moments._distances", partial(_few, _distances))
     known = scene(20, seconds=3600.0)
     alignment, query = copied(known, 4)
     local = replace(alignment, signal_type="local")
     assert not lies_elsewhere(local, query, lambda: [known])
     assert lies_elsewhere(local, another_hour(20), lambda: [known])
+
+
+def _few(distances: Any, codes: Codes, led: Floats, shifts: Floats, *rest: Any) -> Any:
+    assert len(shifts) < 1.1 * MOST_LINES
+    return distances(codes, led, shifts, *rest)
