@@ -141,7 +141,7 @@ class Beside:
             self.refuted | other.refuted,
         )
 
-    def is_whole(self, one: Alignment) -> bool:
+    def is_of_whole_pictures(self, one: Alignment) -> bool:
         """Whether features see all of the reference's picture in the upload's, as it is."""
         tracks = {(p.reference_id, p.track) for p in self.places if p.is_whole}
         return one.signal_type == "local" and (one.reference_id, one.frames[0].track) in tracks

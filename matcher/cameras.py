@@ -37,7 +37,7 @@ class Cameras:
         plain = (f for f in codes if _is_plain(f) and f.track in tracks)
         return any(lies_elsewhere(one, query, known) for query in plain)
 
-    def exclude_others(self, one: Alignment, codes: Iterable[Fingerprint], total_s: float) -> bool:
+    def is_one_moment(self, one: Alignment, codes: Iterable[Fingerprint], total_s: float) -> bool:
         """Whether all of an upload, which hashes found (by some of its `codes`), can be no other
         moment that looks alike: the camera moves, and it is at the normal speed, or hashes tell."""
         name = one.reference_id

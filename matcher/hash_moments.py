@@ -43,7 +43,7 @@ CONTRAST, NEARER = 25.0, 0.25
 """Bits between the reference's pictures and those that other lines lead to, in the middle of all,
 at least, where it is asked whether a line of features is of another moment; and the part of them by
 which the upload's pictures must lie nearer on it than elsewhere. (Of copies of those cameras they
-do by 0.46 and more, of another hour on such a line they lie further away on it.)"""
+do by 0.42 and more, of another hour on such a line they lie further away on it.)"""
 
 OVERLAID = 10.0
 """Bits by which they may lie further from other lines than the reference's own: more where much
@@ -60,8 +60,7 @@ def lies_elsewhere(
         return False
     if np.ptp(_moments(alignment)) > 2 * AWAY_S:  # played otherwise: any line leads some elsewhere
         return False
-    tracks = [one for one in known() if one.view is View.FULL and len(one)]
-    said = [_elsewhere(alignment, query, one) for one in tracks]
+    said = [_elsewhere(alignment, query, one) for one in _tracks(known())]
     return True in said and False not in said
 
 
@@ -93,8 +92,11 @@ def tells_its_line(
     distances = [f.distance for f in alignment.frames]
     if len(distances) < FEWEST or float(np.mean(distances)) > CLOSE:
         return False
-    tracks = [one for one in known() if one.view is View.FULL and len(one)]
-    return any(_told(alignment, query, one) for one in tracks)
+    return any(_told(alignment, query, one) for one in _tracks(known()))
+
+
+def _tracks(known: Sequence[Fingerprint]) -> list[Fingerprint]:
+    return [one for one in known if one.view is View.FULL and len(one)]
 
 
 def _told(alignment: Alignment, query: Fingerprint, known: Fingerprint) -> bool:

@@ -248,7 +248,7 @@ class Judge:
     def _as_hashed(self, one: Alignment, beside: Beside, codes: Sequence[Fingerprint]) -> Alignment:
         """An alignment by features, which is doubted where hashes of all of the picture have it at
         another moment before a camera that stands still."""
-        if beside.is_whole(one) and self._cameras.refuted_by_hashes(one, codes):
+        if beside.is_of_whole_pictures(one) and self._cameras.refuted_by_hashes(one, codes):
             return not_sure(as_one_scene(one, every=True))
         return one
 
@@ -327,7 +327,7 @@ class Judge:
         total = look.coverage.total_s
         sure = [a for m in matches for a in sure_of_all(m, total)]
         codes = self.usable(look.fingerprints) if sure else []
-        return any(self._cameras.exclude_others(a, codes, total) for a in sure)
+        return any(self._cameras.is_one_moment(a, codes, total) for a in sure)
 
     def find_sound(self, look: MediaFingerprints) -> Beside:
         """See `finders.SoundFinder`; nothing where sound is not wanted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from hashdb.model import (
     View,
 )
 from matcher.beside import Beside, Place, seen_otherwise
+from matcher.correlation import Laid
 from matcher.features import QUERY_GRID, REFERENCE_GRID
 from matcher.motion import Agreement, laid_by
 from tests.standing_camera import WINDOW, laid, scene, seen, watched
@@ -168,6 +170,23 @@ def test_a_copy_that_changes_as_its_sound_says_is_none(
     assert not seen_otherwise(heard(FROM_S), [place()], [shown(1)], banked)
     assert seen_otherwise(heard(FROM_S + 8), [place()], [shown(1)], banked)
     assert seen_otherwise(heard(FROM_S), [place()], [shown(2)], banked)
+
+
+@pytest.mark.parametrize(
+    ("given", "whole"),
+    [
+        ({}, True),
+        ({"map": np.array([[2.0, 0.0, 1.0], [0.0, 2.0, -1.0]])}, True),
+        ({"map": np.array([[2.0, 0.0, 9.0], [0.0, 2.0, 0.0]])}, False),
+        ({"mirrored": True}, False),
+        ({"inverted": True}, False),
+        ({"own_maps": {}}, False),
+    ],
+)
+def test_a_whole_picture_is_laid_on_all_of_the_uploads_as_it_is(given: dict[str, Any], whole: bool):
+    plain = Laid(np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]), (80.0, 60.0), (160.0, 120.0))
+    place = Place("ref", 0, np.arange(3.0), replace(plain, **given))
+    assert place.is_whole is whole
 
 
 @pytest.mark.parametrize(
